@@ -1,0 +1,36 @@
+"""Validation of what a person wrote: plain Python values only, so arrays and tracers pass through untouched."""
+
+import math
+from typing import Any
+
+from analogjax._pytree import is_static
+from analogjax.errors import ConfigError
+
+
+def check(owner: Any, condition: bool, name: str, remedy: str) -> None:
+    """Raise `ConfigError` naming the field, its value and the remedy unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{type(owner).__name__}({name}={getattr(owner, name)!r}): {remedy}")
+
+
+def check_number(owner: Any, *names: str, low: float = -math.inf, high: float = math.inf) -> None:
+    """Each named field, where it is a plain value, is a finite number within `[low, high]`."""
+    for name in names:
+        value = getattr(owner, name)
+        if not is_static(value):
+            continue
+        good = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
+        bounds = [f"at least {low:g}"] * math.isfinite(low) + [f"at most {high:g}"] * math.isfinite(high)
+        check(owner, good, name, f"needs a finite number{', ' * bool(bounds)}{' and '.join(bounds)}.")
+
+
+def as_choice(owner: Any, name: str, choices: Any) -> None:
+    """Turn a field given as text into its enum member; unknown text raises with the list of what is known."""
+    value = getattr(owner, name)
+    if isinstance(value, choices):
+        return
+    try:
+        object.__setattr__(owner, name, choices(value))
+    except ValueError:
+        known = ", ".join(repr(choice.value) for choice in choices)
+        raise ConfigError(f"{type(owner).__name__}({name}={value!r}): unknown; choose one of {known}.") from None

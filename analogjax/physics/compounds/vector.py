@@ -1,0 +1,139 @@
+r"""Several devices at each crosspoint, read as a weighted sum: `W = sum_k gamma_k w_k`, `gamma_k = 1/n` by default.
+
+Who gets the pulses of one vector update is the `update_policy`: ALL (each device the same trains, its own noise),
+SINGLE_FIXED (`first_update_idx`), SINGLE_SEQUENTIAL (the next one, vector by vector), SINGLE_RANDOM (drawn for each
+vector). Written weights go to every device (to the fixed one alone under SINGLE_FIXED).
+Cells and states of device `k` carry the suffix `_k`, as aihwkit's hidden parameters do.
+"""
+
+from dataclasses import replace
+from enum import StrEnum
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.errors import ConfigError
+from analogjax.physics.checks import as_choice, check
+from analogjax.physics.device import Cells, PulsedDevice, State
+from analogjax.physics.pulses import Pulses, PulseType, Trains, outer_product, trains
+
+
+class UpdatePolicy(StrEnum):
+    """Which devices of a unit cell are pulsed by one vector."""
+
+    ALL = "All"
+    SINGLE_FIXED = "SingleFixed"
+    SINGLE_SEQUENTIAL = "SingleSequential"
+    SINGLE_RANDOM = "SingleRandom"
+
+
+@pytree
+class Vector:
+    """A unit cell of devices in parallel."""
+
+    devices: tuple[PulsedDevice, ...]
+    update_policy: UpdatePolicy = UpdatePolicy.ALL
+    first_update_idx: int = 0  # device that is pulsed first (or only)
+    gamma_vec: tuple[float, ...] = ()  # weight of each device in the sum [1]; empty: 1/n each
+
+    def __post_init__(self) -> None:
+        as_choice(self, "update_policy", UpdatePolicy)
+        n = len(self.devices)
+        if n == 0:
+            raise ConfigError("Vector(devices=()): needs at least one device.")
+        check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
+        check(self, 0 <= self.first_update_idx < n, "first_update_idx", f"there are {n} devices, counted from 0.")
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The weight of each device in the sum."""
+        return self.gamma_vec or (1 / len(self.devices),) * len(self.devices)
+
+    @property
+    def granularity(self) -> Scalar:
+        return sum(device.granularity for device in self.devices) / len(self.devices)
+
+    @property
+    def needs_rest(self) -> bool:
+        return any(device.needs_rest for device in self.devices)
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        cells: Cells = {}
+        for k, device in enumerate(self.devices):
+            made = device.fabricate(shape, dtype, jax.random.fold_in(key, k))
+            cells |= {f"{name}_{k}": value for name, value in made.items()}
+        return cells
+
+    def write(self, cells: Cells, w: Array, key: Key) -> State:
+        zero, fixed = jnp.zeros_like(w), self.update_policy is UpdatePolicy.SINGLE_FIXED
+        parts = tuple(
+            device.write(
+                part_of(cells, k),
+                zero if fixed and k != self.first_update_idx else w,
+                jax.random.fold_in(key, k),
+            )
+            for k, device in enumerate(self.devices)
+        )
+        return self._sum(State(w=w, parts=parts, clock=jnp.asarray(self.first_update_idx, jnp.int32)))
+
+    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+        k_trains, k_respond = jax.random.split(key)
+        if p.pulse_type is PulseType.STOCHASTIC_COMPRESSED:
+            k_draw, k_noise = jax.random.split(k_respond)
+            return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
+        if p.pulse_type is PulseType.NONE:
+            return replace(state, w=state.w - outer_product(x, d, lr))
+        raise ConfigError(
+            "a Vector of devices has no bounds of its own: pulse_type='NoneWithDevice' is undefined here."
+        )
+
+    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        k_choose, k_devices = jax.random.split(k_noise)
+        chosen, clock = self._chosen(state, trains.length.shape[0], k_choose)
+        parts = []
+        for k, (device, part) in enumerate(zip(self.devices, state.parts, strict=True)):
+            mine = trains if self.update_policy is UpdatePolicy.ALL else trains.only(chosen == k)
+            own = jax.random.fold_in(k_devices, k)
+            parts.append(device.respond(p, part_of(cells, k), part, mine, k_draw, own))
+        return self._sum(replace(state, parts=tuple(parts), clock=clock))
+
+    def _chosen(self, state: State, batch: int, key: Key) -> tuple[Array, Array | None]:
+        """The device that each vector `[B]` pulses, and the index after the batch."""
+        n, clock = len(self.devices), state.clock
+        if self.update_policy is UpdatePolicy.SINGLE_RANDOM:
+            return jax.random.randint(key, (batch,), 0, n), clock
+        start = jnp.asarray(self.first_update_idx, jnp.int32) if clock is None else clock
+        if self.update_policy is UpdatePolicy.SINGLE_SEQUENTIAL:
+            # aihwkit moves on before each vector, so the first one goes to the device after first_update_idx
+            return (start + 1 + jnp.arange(batch)) % n, (start + batch) % n
+        return jnp.full((batch,), start), clock
+
+    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
+        return self._each(state, key, lambda device, k, part, own: device.rest(part_of(cells, k), part, own, alpha))
+
+    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
+        return self._each(
+            state, key, lambda device, k, part, own: device.reset_cells(part_of(cells, k), part, chosen, own)
+        )
+
+    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
+        return self._each(state, key, lambda device, k, part, own: device.age(part_of(cells, k), part, dt, own))
+
+    def _each(self, state: State, key: Key, act) -> State:  # type: ignore[no-untyped-def]
+        parts = tuple(
+            act(device, k, part, jax.random.fold_in(key, k))
+            for k, (device, part) in enumerate(zip(self.devices, state.parts, strict=True))
+        )
+        return self._sum(replace(state, parts=parts))
+
+    def _sum(self, state: State) -> State:
+        total = sum(gamma * part.w for gamma, part in zip(self.gammas, state.parts, strict=True))
+        return replace(state, w=total)
+
+
+def part_of(cells: Cells, k: int) -> Cells:
+    """The cells of device `k` of a unit cell."""
+    suffix = f"_{k}"
+    return {name.removesuffix(suffix): value for name, value in cells.items() if name.endswith(suffix)}

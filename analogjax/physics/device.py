@@ -1,0 +1,87 @@
+"""What a device is: the contract that every device and every compound keeps.
+
+Three kinds of data, never mixed: **params** are the fields of the device object (what a user writes), **cells** are the
+constants of each crosspoint, drawn once when the chip is made, **state** is what changes. A method of a device is a pure
+function of the three; randomness comes in through the last argument, `key`, which is consumed.
+
+Letters: `O` rows (outputs), `I` columns (inputs), `B` batch. Weights are `[O, I]` in units of the tile, [w].
+"""
+
+from typing import Protocol, runtime_checkable
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.physics.drift import DriftState
+from analogjax.physics.pulses import Pulses, Trains
+
+Cells = dict[str, Array]  # one [O, I] array for each constant, under aihwkit's hidden-parameter names
+
+
+@pytree
+class State:
+    """What changes at the crosspoints of a tile."""
+
+    w: Array  # [O, I] the weight that a read sees [w]
+    persistent: Array | None = None  # [O, I] the weight underneath write noise [w]
+    drift: DriftState | None = None  # memory of the last programming, for devices that drift
+    parts: tuple["State", ...] = ()  # states of the devices inside a compound
+    clock: Array | None = None  # [] int32, vector updates seen, for compounds with a schedule
+
+
+@runtime_checkable
+class Device(Protocol):
+    """A crosspoint technology."""
+
+    @property
+    def granularity(self) -> Scalar:
+        """The weight change of one pulse that the pulse generator counts with [w]."""
+        ...
+
+    @property
+    def needs_rest(self) -> bool:
+        """Whether `rest` does anything; known while tracing."""
+        ...
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        """Draw the constants of each crosspoint, `[O, I]` each. Consumes `key`."""
+        ...
+
+    def write(self, cells: Cells, w: Array, key: Key) -> State:
+        """A fresh state holding `w` `[O, I]`, as far as the devices can. Consumes `key`."""
+        ...
+
+    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+        """Move the weights by `-lr sum_b d_b x_b^T`, as far as the devices can. Consumes `key`."""
+        ...
+
+    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
+        """What time does in one mini-batch: diffusion, then decay (scaled by `alpha`). Consumes `key`."""
+        ...
+
+    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
+        """Reset the `chosen` crosspoints (`[O, I]` bool) to their reset value. Consumes `key`."""
+        ...
+
+    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
+        """Let `dt` seconds pass without writing. Consumes `key`."""
+        ...
+
+
+@runtime_checkable
+class PulsedDevice(Device, Protocol):
+    """A device whose weight moves by pulses."""
+
+    def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
+        """One pulse per crosspoint: `sign` `[O, I]` is +1 (UP), -1 (DOWN) or 0 (none). The definition of the device."""
+        ...
+
+    def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
+        """`up` and `down` pulses (`[O, I]` int32) at once: the fast evaluation of the same law."""
+        ...
+
+    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        """Answer to the trains of a batch, drawn with `k_draw`: counted, or one by one if `p.sequential`.
+
+        Consumes both keys. Devices of one unit cell share `k_draw`, hence see the same pulses, with noise of their own.
+        """
+        ...

@@ -1,0 +1,110 @@
+r"""Devices whose step is linear in the weight, with hard bounds.
+
+    UP: w += (s_up + k_up w)(1 + c xi)        k_up = -gamma_up' s_up / ref_up
+    DOWN: w -= (s_dn + k_dn w)(1 + c xi)      k_dn = -gamma_dn' s_dn / ref_dn,      then clip;  c = dw_min_std
+
+`gamma' = gamma + gamma_dtod xi` (its magnitude unless `allow_increasing`). With additive noise (`mult_noise=False`) the
+step is `s (1 + c xi) + k w`. `ref` is the mean bound of that side, or each device's own bound. `SoftBounds` is the case
+gamma = 1 with each device's own bound, so that the step vanishes where the bound lies.
+
+Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Fusi & Abbott 2007, doi:10.1038/nn1859 (soft bounds).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.checks import check, check_number
+from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.affine import Affine, many_pulses, one_pulse
+from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
+from analogjax.random import normal
+
+
+@pytree
+class _Linear(Pulsed):
+    """Pulse response linear in the weight. Abstract: a device says what its slopes are."""
+
+    mult_noise: bool = True  # noise scales the whole step, not only its constant part
+    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
+    apply_write_noise_on_set: bool = True  # also when weights are written directly
+    reverse_up: bool = False  # the up step grows towards the upper bound
+    reverse_down: bool = False  # the down step grows towards the lower bound
+    reverse_offset: Scalar = 0.01  # keeps a reversed step from vanishing at its bound [w]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "write_noise_std", low=0)
+        check_number(self, "reverse_offset")
+        additive = not self.mult_noise and (self.reverse_up or self.reverse_down)
+        check(self, not additive, "mult_noise", "reversed steps are defined with multiplicative noise; set it to True.")
+
+    def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
+        k_step, k_seen = jax.random.split(key)
+        w = clipped(cells, one_pulse(self._law(cells), hidden(state), sign, k_step))
+        return self.seen(state, w, k_seen, sign != 0)
+
+    def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
+        k_step, k_seen = jax.random.split(key)
+        w = clipped(cells, many_pulses(self._law(cells), hidden(state), up, down, k_step))
+        return self.seen(state, w, k_seen, up + down > 0)
+
+    def _law(self, cells: Cells) -> Affine:
+        return Affine(
+            s_up=cells["dwmin_up"],
+            k_up=cells["slope_up"],
+            s_down=cells["dwmin_down"],
+            k_down=cells["slope_down"],
+            noise=self.dw_min_std,
+            multiplicative=self.mult_noise,
+        )
+
+    def _slopes(self, cells: Cells, gamma_up: Array, gamma_down: Array, high: Array, low: Array) -> Cells:
+        """Slopes for relative decreases `gamma` at the reference bounds `high` and `low`."""
+        ref_up = low - self.reverse_offset if self.reverse_up else high
+        ref_down = high + self.reverse_offset if self.reverse_down else low
+        return {
+            "slope_up": -gamma_up * _quotient(cells["dwmin_up"], ref_up),
+            "slope_down": -gamma_down * _quotient(cells["dwmin_down"], ref_down),
+        }
+
+
+def _quotient(step: Array, bound: Array) -> Array:
+    return jnp.where(bound == 0, 0.0, step / jnp.where(bound == 0, 1.0, bound))
+
+
+@pytree
+class LinearStep(_Linear):
+    """Step linear in the weight within hard bounds. Fast evaluation: see `devices/affine.py` for its error."""
+
+    gamma_up: Scalar = 0.0  # relative decrease of the up step from 0 to the upper bound [1]
+    gamma_down: Scalar = 0.0  # relative decrease of the down step from 0 to the lower bound [1]
+    gamma_up_dtod: Scalar = 0.05  # its spread [1]
+    gamma_down_dtod: Scalar = 0.05  # its spread [1]
+    allow_increasing: bool = False  # let a spread make a step grow towards its bound
+    mean_bound_reference: bool = True  # slopes refer to the mean bounds, not to each device's own
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "gamma_up", "gamma_down", "gamma_up_dtod", "gamma_down_dtod")
+
+    def specialise(self, cells: Cells, key: Key) -> Cells:
+        k_up, k_down = jax.random.split(key)
+        high, low = cells["max_bound"], cells["min_bound"]
+        up = self.gamma_up + self.gamma_up_dtod * normal(k_up, high.shape, high.dtype)
+        down = self.gamma_down + self.gamma_down_dtod * normal(k_down, high.shape, high.dtype)
+        if not self.allow_increasing:
+            up, down = jnp.abs(up), jnp.abs(down)
+        if self.mean_bound_reference:
+            high, low = jnp.full_like(high, self.w_max), jnp.full_like(low, self.w_min)
+        return cells | self._slopes(cells, up, down, high, low)
+
+
+@pytree
+class SoftBounds(_Linear):
+    """Step that shrinks linearly to zero at each device's own bound. Fast evaluation: see `devices/affine.py`."""
+
+    def specialise(self, cells: Cells, key: Key) -> Cells:
+        one = jnp.ones_like(cells["max_bound"])
+        return cells | self._slopes(cells, one, one, cells["max_bound"], cells["min_bound"])

@@ -1,0 +1,240 @@
+r"""What all pulsed devices share: their population, housekeeping and answer to an update.
+
+Population (`xi` independent for each crosspoint and line):
+
+    b_max = w_max (1 + w_max_dtod xi),   b_min = w_min (1 + w_min_dtod xi)
+    G     = 1 + dw_min_dtod xi   or   exp(dw_min_dtod xi),       r = up_down_dtod xi
+    s_up  = dw_min (G + min(up_down, 0) + r),   s_dn = dw_min (G - max(up_down, 0) - r)
+
+so a positive `up_down` lowers the down step and a negative one lowers the up step. `enforce_consistency` makes steps
+positive and orders and signs the bounds. A corrupt device is stuck at a random value. `perfect_bias` idealises the last
+column. Write noise: the persistent weight moves, and what a read sees is `w = p + write_noise_std dw_min xi`, redrawn for
+each cell that is pulsed and for all cells whenever they decay, diffuse, drift or are reset.
+
+Letters: `O` rows, `I` columns. Units: [w] weight, [1] relative, [batch] mini-batches.
+Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
+"""
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import is_off, is_static, pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.physics.checks import check, check_number
+from analogjax.physics.device import Cells, State
+from analogjax.physics.drift import Drift
+from analogjax.physics.pulses import Pulses, PulseType, Trains, coincidences, each_pulse, outer_product, trains
+from analogjax.random import bernoulli, normal, uniform
+
+
+@pytree
+class Pulsed:
+    """The fields that all pulsed devices share. Abstract: a device adds `pulse` and `pulses`."""
+
+    dw_min: Scalar = 0.001  # mean step of one pulse at w = 0 [w]
+    dw_min_dtod: Scalar = 0.3  # its spread from device to device [1]
+    dw_min_dtod_log_normal: bool = False  # spread log-normally (the mean step is then dw_min exp(dtod^2 / 2))
+    dw_min_std: Scalar = 0.3  # its noise from cycle to cycle [1]
+    up_down: Scalar = 0.0  # imbalance of up and down steps [1]
+    up_down_dtod: Scalar = 0.01  # its spread [1]
+    w_max: Scalar = 0.6  # mean upper bound [w]
+    w_max_dtod: Scalar = 0.3  # its spread [1]
+    w_min: Scalar = -0.6  # mean lower bound [w]
+    w_min_dtod: Scalar = 0.3  # its spread [1]
+    enforce_consistency: bool = True  # positive steps, ordered and signed bounds
+    perfect_bias: bool = False  # the last column is ideal
+    corrupt_devices_prob: Scalar = 0.0  # fraction of stuck devices [1]
+    corrupt_devices_range: Scalar = 0.1  # largest stuck value [w]
+    diffusion: Scalar = 0.0  # random walk per mini-batch [w]
+    diffusion_dtod: Scalar = 0.0  # its spread [1]
+    lifetime: Scalar = 0.0  # decay time constant [batch]; 0: no decay
+    lifetime_dtod: Scalar = 0.0  # its spread [1]
+    reset: Scalar = 0.0  # where reset and decay lead to [w]
+    reset_dtod: Scalar = 0.0  # its absolute spread [w]
+    reset_std: Scalar = 0.01  # noise of one reset [w]
+    drift: Drift | None = None  # power-law drift on demand
+
+    def __post_init__(self) -> None:
+        check_number(self, "dw_min", low=1e-30)
+        check_number(self, "dw_min_std", "diffusion", "lifetime", "reset_std", "corrupt_devices_range", low=0)
+        check_number(self, "dw_min_dtod", "up_down", "up_down_dtod", "w_max_dtod", "w_min_dtod", "diffusion_dtod")
+        check_number(self, "lifetime_dtod", "reset", "reset_dtod")
+        check_number(self, "corrupt_devices_prob", low=0, high=1)
+        check(self, not is_static(self.w_max) or self.w_max >= 0, "w_max", "the upper bound must not be negative.")
+        check(self, not is_static(self.w_min) or self.w_min <= 0, "w_min", "the lower bound must not be positive.")
+
+    @property
+    def granularity(self) -> Scalar:
+        return self.dw_min
+
+    @property
+    def needs_rest(self) -> bool:
+        return not (is_off(self.diffusion) and is_off(self.lifetime))
+
+    @property
+    def write_noise(self) -> Scalar:
+        """Standard deviation of the apparent weight around the persistent one [w]; 0: no write noise."""
+        strength = getattr(self, "write_noise_std", 0.0)
+        return 0.0 if is_off(strength) else strength * self.dw_min
+
+    @abstractmethod
+    def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
+        """One pulse per crosspoint: `sign` `[O, I]` is +1 (UP), -1 (DOWN) or 0. Consumes `key`."""
+
+    @abstractmethod
+    def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
+        """`up` and `down` pulses (`[O, I]` int32) at once. Consumes `key`."""
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        k_bounds, k_steps, k_corrupt, k_rest, k_drift, k_own = jax.random.split(key, 6)
+        cells = self._bounds(shape, dtype, k_bounds) | self._steps(shape, dtype, k_steps)
+        if self.enforce_consistency:
+            cells = _consistent(cells)
+        else:
+            cells = _uncrossed(cells)
+        if not is_off(self.corrupt_devices_prob):
+            cells = self._corrupt(cells, k_corrupt)
+        if self.perfect_bias:
+            cells = self._perfect_last_column(cells)
+        cells |= self._resting(shape, dtype, k_rest)
+        if self.drift is not None:
+            cells["drift_nu"] = self.drift.exponents(shape, dtype, k_drift)
+        return self.specialise(cells, k_own)
+
+    def specialise(self, cells: Cells, key: Key) -> Cells:
+        """Add the constants that only this device has. Consumes `key`."""
+        return cells
+
+    def write(self, cells: Cells, w: Array, key: Key) -> State:
+        w = jnp.clip(w, cells["min_bound"], cells["max_bound"])
+        if is_off(self.write_noise):
+            return State(w=w)
+        if not getattr(self, "apply_write_noise_on_set", True):
+            return State(w=w, persistent=w)
+        return self.seen(State(w=w, persistent=w), w, key)
+
+    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+        k_trains, k_pulses = jax.random.split(key)
+        if p.pulse_type is PulseType.STOCHASTIC_COMPRESSED:
+            k_draw, k_noise = jax.random.split(k_pulses)
+            return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
+        w = hidden(state) - outer_product(x, d, lr)
+        if p.pulse_type is PulseType.NONE_WITH_DEVICE:
+            w = jnp.clip(w, cells["min_bound"], cells["max_bound"])
+        return self.seen(state, w, k_pulses)
+
+    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        if p.sequential:
+            return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise)
+        up, down = coincidences(trains, k_draw)
+        return self.pulses(cells, state, up, down, k_noise)
+
+    def seen(self, state: State, new: Array, key: Key, touched: Array | bool = True) -> State:
+        """The state with the persistent weight `new` `[O, I]`; write noise is redrawn where `touched`."""
+        if state.persistent is None:
+            return replace(state, w=new)
+        apparent = new + self.write_noise * normal(key, new.shape, new.dtype)
+        return replace(state, persistent=new, w=jnp.where(touched, apparent, state.w))
+
+    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
+        k_walk, k_seen = jax.random.split(key)
+        if not self.needs_rest:
+            return state
+        w = hidden(state)
+        if not is_off(self.diffusion):
+            w = clipped(cells, w + cells["diffusion_rates"] * normal(k_walk, w.shape, w.dtype))
+        if not is_off(self.lifetime):
+            target = cells.get("reset_bias", 0.0)
+            w = clipped(cells, (w - target) * (1 + alpha * (cells["decay_scales"] - 1)) + target)
+        return self.seen(state, w, k_seen)
+
+    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
+        k_reset, k_seen = jax.random.split(key)
+        w = hidden(state)
+        fresh = cells.get("reset_bias", 0.0) + self.reset_std * normal(k_reset, w.shape, w.dtype)
+        return self.seen(state, clipped(cells, jnp.where(chosen, fresh, w)), k_seen)
+
+    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
+        if self.drift is None:
+            return state
+        k_drift, k_seen = jax.random.split(key)
+        w, memory = self.drift.apply(cells["drift_nu"], hidden(state), state.drift, dt, k_drift)
+        memory = replace(memory, last=clipped(cells, memory.last))
+        return replace(self.seen(state, clipped(cells, w), k_seen), drift=memory)
+
+    def _bounds(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        k_max, k_min = jax.random.split(key)
+        return {
+            "max_bound": self.w_max * (1 + self.w_max_dtod * normal(k_max, shape, dtype)),
+            "min_bound": self.w_min * (1 + self.w_min_dtod * normal(k_min, shape, dtype)),
+        }
+
+    def _steps(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        k_gain, k_split = jax.random.split(key)
+        spread = self.dw_min_dtod * normal(k_gain, shape, dtype)
+        gain = jnp.exp(spread) if self.dw_min_dtod_log_normal else 1 + spread
+        r = self.up_down_dtod * normal(k_split, shape, dtype)
+        return {
+            "dwmin_up": self.dw_min * (gain + jnp.minimum(self.up_down, 0.0) + r),
+            "dwmin_down": self.dw_min * (gain - jnp.maximum(self.up_down, 0.0) - r),
+        }
+
+    def _corrupt(self, cells: Cells, key: Key) -> Cells:
+        k_which, k_value = jax.random.split(key)
+        shape = cells["max_bound"].shape
+        stuck = bernoulli(k_which, jnp.asarray(self.corrupt_devices_prob), shape)
+        low = jnp.maximum(cells["min_bound"], -self.corrupt_devices_range)
+        high = jnp.minimum(cells["max_bound"], self.corrupt_devices_range)
+        value = low + (high - low) * uniform(k_value, shape)
+        at = {"max_bound": value, "min_bound": value, "dwmin_up": 0.0, "dwmin_down": 0.0}
+        return {name: jnp.where(stuck, at[name], cell) for name, cell in cells.items()}
+
+    def _perfect_last_column(self, cells: Cells) -> Cells:
+        ideal = {"dwmin_up": self.dw_min, "dwmin_down": self.dw_min}
+        ideal |= {"max_bound": 100 * self.w_max, "min_bound": 100 * self.w_min}
+        return {name: cell.at[:, -1].set(ideal[name]) for name, cell in cells.items()}
+
+    def _resting(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        k_walk, k_target, k_life = jax.random.split(key, 3)
+        cells: Cells = {}
+        if not is_off(self.diffusion):
+            cells["diffusion_rates"] = jnp.abs(
+                self.diffusion * (1 + self.diffusion_dtod * normal(k_walk, shape, dtype))
+            )
+        if not (is_off(self.reset) and is_off(self.reset_dtod)):
+            cells["reset_bias"] = self.reset + self.reset_dtod * normal(k_target, shape, dtype)
+        if not is_off(self.lifetime):
+            tau = self.lifetime * (1 + self.lifetime_dtod * normal(k_life, shape, dtype))
+            cells["decay_scales"] = jnp.where(tau > 1, 1 - 1 / jnp.where(tau > 1, tau, 1.0), 0.0)
+        return cells
+
+
+def hidden(state: State) -> Array:
+    """The weight underneath write noise `[O, I]`."""
+    return state.w if state.persistent is None else state.persistent
+
+
+def clipped(cells: Cells, w: Array) -> Array:
+    """`w` `[O, I]` within the bounds of its devices."""
+    return jnp.clip(w, cells["min_bound"], cells["max_bound"])
+
+
+def _consistent(cells: Cells) -> Cells:
+    high = jnp.maximum(cells["max_bound"], cells["min_bound"])
+    low = jnp.minimum(cells["max_bound"], cells["min_bound"])
+    return {
+        "max_bound": jnp.abs(high),
+        "min_bound": -jnp.abs(low),
+        "dwmin_up": jnp.abs(cells["dwmin_up"]),
+        "dwmin_down": jnp.abs(cells["dwmin_down"]),
+    }
+
+
+def _uncrossed(cells: Cells) -> Cells:
+    """Crossed bounds collapse to their midpoint."""
+    crossed = cells["max_bound"] < cells["min_bound"]
+    middle = (cells["max_bound"] + cells["min_bound"]) / 2
+    return cells | {name: jnp.where(crossed, middle, cells[name]) for name in ("max_bound", "min_bound")}

@@ -1,0 +1,91 @@
+r"""Soft-bounds devices read against a reference device.
+
+With `v = w + ref`:
+
+    UP: v += s_up (1 - v / b_max)(1 + c xi)      DOWN: v -= s_dn (1 - v / b_min)(1 + c xi)
+    additive noise (`mult_noise=False`): v += s_up (1 - v / b_max + c xi), v -= s_dn (1 - v / b_min + c xi)
+
+then `v` is clipped to `[b_min, b_max]`. `b_max` and `b_min` are divided by `|1 + slope_dtod xi|`; a bound of the wrong
+sign drops its slope. `ref = reference_mean + reference_std xi`, plus the symmetry point
+
+    sp = (s_up - s_dn) / (s_up / b_max - s_dn / b_min)
+
+if `subtract_symmetry_point`, which then also shifts the reset value (a convention of aihwkit that is kept).
+Reference: Rasch et al. 2023, arXiv:2303.04721; Onen et al. 2022, doi:10.3389/frai.2022.891624.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.checks import check_number
+from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.affine import Affine, many_pulses, one_pulse
+from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
+from analogjax.random import normal
+
+
+@pytree
+class SoftBoundsReference(Pulsed):
+    """Soft bounds minus a reference. Fast evaluation: see `devices/affine.py` for its error."""
+
+    mult_noise: bool = False  # noise scales the whole step, not only its constant part
+    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
+    apply_write_noise_on_set: bool = True  # also when weights are written directly
+    slope_up_dtod: Scalar = 0.0  # spread of the up slope [1]
+    slope_down_dtod: Scalar = 0.0  # spread of the down slope [1]
+    reference_mean: Scalar = 0.0  # mean of the reference [w]
+    reference_std: Scalar = 0.0  # its spread [w]
+    subtract_symmetry_point: bool = False  # put the reference at the symmetry point
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "write_noise_std", low=0)
+        check_number(self, "slope_up_dtod", "slope_down_dtod", "reference_mean", "reference_std")
+
+    def specialise(self, cells: Cells, key: Key) -> Cells:
+        k_up, k_down, k_ref = jax.random.split(key, 3)
+        high, low = cells["max_bound"], cells["min_bound"]
+        proper = (high > 0) & (low < 0)
+        spread_up = jnp.abs(1 + self.slope_up_dtod * normal(k_up, high.shape, high.dtype))
+        spread_down = jnp.abs(1 + self.slope_down_dtod * normal(k_down, high.shape, high.dtype))
+        high, low = jnp.where(proper, high / spread_up, high), jnp.where(proper, low / spread_down, low)
+        reference = self.reference_mean + self.reference_std * normal(k_ref, high.shape, high.dtype)
+        cells = cells | {"max_bound": high, "min_bound": low, "reference": reference}
+        if not self.subtract_symmetry_point:
+            return cells
+        point = jnp.where(proper, symmetry_point(cells), 0.0)
+        return cells | {"reference": reference + point, "reset_bias": cells.get("reset_bias", 0.0) + point}
+
+    def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
+        k_step, k_seen = jax.random.split(key)
+        reference = cells["reference"]
+        v = clipped(cells, one_pulse(self._law(cells), hidden(state) + reference, sign, k_step))
+        # an untouched cell keeps its bits: adding and taking away the reference would round
+        w = jnp.where(sign == 0, hidden(state), v - reference)
+        return self.seen(state, w, k_seen, sign != 0)
+
+    def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
+        k_step, k_seen = jax.random.split(key)
+        reference, touched = cells["reference"], up + down > 0
+        v = clipped(cells, many_pulses(self._law(cells), hidden(state) + reference, up, down, k_step))
+        return self.seen(state, jnp.where(touched, v - reference, hidden(state)), k_seen, touched)
+
+    def _law(self, cells: Cells) -> Affine:
+        s_up, s_down, high, low = cells["dwmin_up"], cells["dwmin_down"], cells["max_bound"], cells["min_bound"]
+        return Affine(
+            s_up=s_up,
+            k_up=jnp.where(high > 0, -s_up / jnp.where(high > 0, high, 1.0), 0.0),
+            s_down=s_down,
+            k_down=jnp.where(low < 0, -s_down / jnp.where(low < 0, low, 1.0), 0.0),
+            noise=self.dw_min_std,
+            multiplicative=self.mult_noise,
+        )
+
+
+def symmetry_point(cells: Cells) -> Array:
+    """Where up and down steps of soft-bounds devices are equal, `[O, I]` [w]."""
+    s_up, s_down = cells["dwmin_up"], cells["dwmin_down"]
+    slope = s_up / cells["max_bound"] - s_down / cells["min_bound"]
+    return jnp.where(slope == 0, 0.0, (s_up - s_down) / jnp.where(slope == 0, 1.0, slope))

@@ -1,0 +1,229 @@
+r"""From inputs, errors and a learning rate to pulse coincidences at each crosspoint.
+
+Stochastic compressed pulsing: every input line `j` and every output line `i` fires in each of `BL` time slots with
+
+    p_j = |x_j| B,   p_i = |d_i| A,   A B = eta / (dw_min BL),
+
+independently; the device at `(i, j)` is pulsed where both fire, DOWN if `x_j d_i > 0`, else UP. So the expected number
+of pulses is `eta |x_j d_i| / dw_min`, and the weight follows `-eta d x^T` on average. Update management balances the
+two lines (the largest |x| and the largest |d| fire equally often); update-bl management shortens the train to
+`BL = ceil(eta max|x| max|d| / dw_min)`, at most `desired_bl`.
+
+How it is computed: slots of up to 32 (sample, slot) pairs are packed into one 32-bit word per line, so that one AND and
+one population count serve 32 of them. The number of words needed is found at run time (most trains are one or two
+slots long once a network starts to learn), and probabilities keep the full 24 bits of the generator. The bits of
+sample `b` in slot `t` depend on the key, `t` and `b` alone, so packed and sequential evaluation see the same pulses.
+
+Letters: `B` batch, `O` rows, `I` columns, `BL` train length, `eta` learning rate (not negative), `g` = `dw_min`.
+Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Gokmen, Onen & Haensch 2017,
+doi:10.3389/fnins.2017.00538 (managements).
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from analogjax._pytree import is_static, pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.checks import as_choice, check, check_number
+from analogjax.physics.periphery import quantise
+from analogjax.random import uniform
+
+
+class PulseType(StrEnum):
+    """How the outer product of x and d is applied to the devices."""
+
+    NONE = "None"
+    STOCHASTIC_COMPRESSED = "StochasticCompressed"
+    NONE_WITH_DEVICE = "NoneWithDevice"
+
+
+@pytree
+class Pulses:
+    """How an update is pulsed (aihwkit's `UpdateParameters`)."""
+
+    desired_bl: int = 31  # pulse-train length; the longest one under update-bl management
+    fixed_bl: bool = True  # keep the length; otherwise it grows when eta > desired_bl dw_min
+    pulse_type: PulseType = PulseType.STOCHASTIC_COMPRESSED
+    res: Scalar = 0.0  # resolution of the pulse probabilities [1]; 0: ideal
+    sto_round: bool = False  # round the probabilities stochastically
+    update_bl_management: bool = True  # shorten trains of small updates; switches update_management on
+    update_management: bool = True  # balance the probabilities of the two lines
+    um_grad_scale: Scalar = 1.0  # scale of max|d| inside the management [1]
+    sequential: bool = False  # every pulse one after the other, exactly; otherwise counted (see the device's docstring)
+
+    def __post_init__(self) -> None:
+        as_choice(self, "pulse_type", PulseType)
+        check(self, isinstance(self.desired_bl, int) and self.desired_bl > 0, "desired_bl", "needs a whole number > 0.")
+        check_number(self, "um_grad_scale", low=0)
+        check_number(self, "res")
+
+
+@pytree
+class Trains:
+    """The pulse trains of a batch before they are drawn: probabilities, signs and lengths."""
+
+    p_x: Array  # [B, I] firing probability of each input line per slot
+    p_d: Array  # [B, O]
+    minus_x: Array  # [B, I] bool, x < 0
+    minus_d: Array  # [B, O] bool, d < 0
+    length: Array  # [B] int32, slots used
+
+    def only(self, chosen: Array) -> "Trains":
+        """The same trains with all samples silenced but the `chosen` ones (`[B]` bool)."""
+        return Trains(
+            p_x=self.p_x,
+            p_d=self.p_d,
+            minus_x=self.minus_x,
+            minus_d=self.minus_d,
+            length=jnp.where(chosen, self.length, 0),
+        )
+
+
+def trains(p: Pulses, x: Array, d: Array, learning_rate: Scalar, granularity: Scalar, key: Key) -> Trains:
+    """Probabilities, signs and lengths for inputs `x` `[B, I]` and errors `d` `[B, O]`. Consumes `key`.
+
+    `key` is used only where `sto_round` rounds the probabilities.
+    """
+    length, a, b = managed_length(p, x, d, learning_rate, granularity)
+    k_x, k_d = jax.random.split(key)
+    return Trains(
+        p_x=_probability(p, jnp.abs(x) * b[:, None], k_x),
+        p_d=_probability(p, jnp.abs(d) * a[:, None], k_d),
+        minus_x=x < 0,
+        minus_d=d < 0,
+        length=length,
+    )
+
+
+def _probability(p: Pulses, v: Array, key: Key) -> Array:
+    # as in aihwkit, a resolution above 1 is a huge step here, not a number of steps
+    return v if is_static(p.res) and p.res <= 0 else quantise(v, p.res, key if p.sto_round else None)
+
+
+def managed_length(p: Pulses, x: Array, d: Array, learning_rate: Scalar, g: Scalar) -> tuple[Array, Array, Array]:
+    """Train length `BL` `[B]` and the scales `A` (of d) and `B` (of x) `[B]` of each sample."""
+    eta = jnp.asarray(learning_rate, x.dtype)
+    top_x, top_d = jnp.max(jnp.abs(x), -1), jnp.max(jnp.abs(d), -1)
+    length, wide = _plain_length(p, eta, g)
+    length = jnp.full(top_x.shape, length, jnp.float32)
+    x_val, d_val = top_x, p.um_grad_scale * top_d
+    k = eta * x_val * d_val / g
+    if p.update_bl_management:
+        # ceil(0) would divide by zero below; such samples are silenced at the end
+        length, wide = jnp.clip(jnp.ceil(k), 1, p.desired_bl), False
+    scale = jnp.where(wide, 1.0, jnp.sqrt(eta / (g * length)))
+    quiet = (eta <= 0) | (top_x <= 0) | (top_d <= 0) | ~jnp.isfinite(k)
+    if not (p.update_bl_management or p.update_management):
+        return jnp.where(quiet, 0, length).astype(jnp.int32), scale, scale
+    d_val = d_val * jnp.minimum(1.0, p.desired_bl / jnp.where(k > 0, k, 1.0))
+    balance = jnp.sqrt(jnp.where(quiet, 1.0, x_val) / jnp.where(quiet, 1.0, d_val))
+    return jnp.where(quiet, 0, length).astype(jnp.int32), scale * balance, scale / balance
+
+
+def _plain_length(p: Pulses, eta: Array, g: Scalar) -> tuple[Array, Array]:
+    """Length without update-bl management, and whether both lines simply fire with probability |x| and |d|."""
+    if p.fixed_bl or p.update_bl_management:
+        return jnp.asarray(p.desired_bl, jnp.float32), jnp.asarray(False)
+    wide = g * p.desired_bl < eta
+    return jnp.where(wide, jnp.maximum(jnp.ceil(eta / g), 1.0), p.desired_bl), wide
+
+
+def _lanes(batch: int) -> tuple[int, int]:
+    """Slots handled per pass and words of 32 (slot, sample) lanes needed for them."""
+    slots = max(1, 32 // batch)
+    return slots, -(-slots * batch // 32)
+
+
+def _fires(key: Key, p: Array, slot: Array, sample: Array) -> Array:
+    """Which lines fire, `[L, N]` bool, for `L` pairs (`slot`, `sample`) and probabilities `p` `[L, N]`."""
+
+    def line(slot: Array, sample: Array, p: Array) -> Array:
+        return uniform(jax.random.fold_in(jax.random.fold_in(key, slot), sample), p.shape) < p
+
+    return jax.vmap(line)(slot, sample, p)
+
+
+def _pack(bits: Array) -> Array:
+    """`[32 W, N]` bool to `[W, N]` words."""
+    lanes = bits.reshape(-1, 32, bits.shape[-1]).astype(jnp.uint32)
+    return jnp.sum(lanes << jnp.arange(32, dtype=jnp.uint32)[:, None], axis=1, dtype=jnp.uint32)
+
+
+def _batch_lanes(v: Array, slots: int, words: int) -> Array:
+    """Repeat `[B, ...]` for each slot of a pass and pad to `[32 W, ...]`."""
+    tiled = jnp.tile(v, (slots,) + (1,) * (v.ndim - 1))
+    return jnp.pad(tiled, ((0, 32 * words - tiled.shape[0]),) + ((0, 0),) * (v.ndim - 1))
+
+
+def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
+    """Number of UP and of DOWN pulses at each crosspoint over the batch, `[O, I]` int32 each. Consumes `key`."""
+    batch, (slots, words) = t.p_x.shape[0], _lanes(t.p_x.shape[0])
+    lanes = jnp.arange(32 * words)
+    slot, sample = lanes // batch, lanes % batch
+    length = _batch_lanes(t.length, slots, words)
+    p_x, p_d = _batch_lanes(t.p_x, slots, words), _batch_lanes(t.p_d, slots, words)
+    minus_x = _pack(_batch_lanes(t.minus_x, slots, words))
+    minus_d = _pack(_batch_lanes(t.minus_d, slots, words))
+    k_x, k_d = jax.random.split(key)
+    last = jnp.max(t.length)
+
+    def one_pass(start: Array, counts: tuple[Array, Array]) -> tuple[Array, Array]:
+        now = start * slots + slot
+        live = (now < length)[:, None]
+        x = _pack(_fires(k_x, p_x, now, sample) & live)
+        d = _pack(_fires(k_d, p_d, now, sample))
+        return _count(x, d, minus_x, minus_d, counts)
+
+    zero = jnp.zeros((t.p_d.shape[1], t.p_x.shape[1]), jnp.int32)
+    total, up = lax.fori_loop(0, (last + slots - 1) // slots, one_pass, (zero, zero))
+    return up, total - up
+
+
+def _count(x: Array, d: Array, minus_x: Array, minus_d: Array, counts: tuple) -> tuple[Array, Array]:
+    """Add the coincidences of `[W, I]` and `[W, O]` words: all of them, and those that pulse UP."""
+    total, up = counts
+    for word in range(x.shape[0]):
+        both = x[word][None, :] & d[word][:, None]
+        opposite = both & (minus_x[word][None, :] ^ minus_d[word][:, None])
+        total = total + lax.population_count(both).astype(jnp.int32)
+        up = up + lax.population_count(opposite).astype(jnp.int32)
+    return total, up
+
+
+def each_pulse(t: Trains, key: Key, visit: Callable, state: object, k_visit: Key) -> object:
+    """Run `visit(state, sign, key) -> state` for every slot of every sample in order: the exact evaluation.
+
+    `sign` `[O, I]` int8 is +1 (UP), -1 (DOWN) or 0 at each crosspoint. Same pulses as `coincidences` for the same
+    `key`. Consumes `key` and `k_visit`.
+    """
+    k_x, k_d = jax.random.split(key)
+
+    def one_sample(state: object, sample: Array) -> tuple[object, None]:
+        p_x, p_d = t.p_x[sample][None], t.p_d[sample][None]
+        sign_x, sign_d = jnp.where(t.minus_x[sample], -1, 1), jnp.where(t.minus_d[sample], -1, 1)
+
+        def one_slot(slot: Array, state: object) -> object:
+            x = _fires(k_x, p_x, slot[None], sample[None])[0] * sign_x
+            d = _fires(k_d, p_d, slot[None], sample[None])[0] * sign_d
+            sign = -(d[:, None] * x[None, :]).astype(jnp.int8)
+            return visit(state, sign, jax.random.fold_in(jax.random.fold_in(k_visit, slot), sample))
+
+        return lax.fori_loop(0, t.length[sample], one_slot, state), None
+
+    return lax.scan(one_sample, state, jnp.arange(t.p_x.shape[0]))[0]
+
+
+def outer_product(x: Array, d: Array, learning_rate: Scalar) -> Array:
+    """`eta sum_b d_b x_b^T` `[O, I]`, in full float32."""
+    return learning_rate * jnp.einsum("bo,bi->oi", d, x, precision=lax.Precision.HIGHEST)
+
+
+def expected_pulses(p: Pulses, x: Array, d: Array, learning_rate: Scalar, granularity: Scalar) -> Array:
+    """Mean number of pulses `[B, O, I]` at each crosspoint, with probabilities above 1 saturating."""
+    length, a, b = managed_length(p, x, d, learning_rate, granularity)
+    p_x, p_d = jnp.minimum(jnp.abs(x) * b[:, None], 1.0), jnp.minimum(jnp.abs(d) * a[:, None], 1.0)
+    return length[:, None, None] * p_d[:, :, None] * p_x[:, None, :]

@@ -1,0 +1,69 @@
+"""JSON that loses nothing: plain values, and the floats that JSON has no word for.
+
+`NaN` and the infinities become `{"$float": "nan"}`, `{"$float": "inf"}` and `{"$float": "-inf"}`; so that no
+dictionary of a user can be mistaken for one of these, a key that starts with `$` gets a second `$`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def encode(value: Any, where: str = "value") -> Any:
+    """Returns `value` in terms of what JSON can hold; `decode` gives an equal value back.
+
+    Tuples come back as lists. Raises `TypeError`, naming the place inside `where`, for anything that is not a
+    string, bool, int, float, `None`, or a list, tuple or string-keyed dictionary of these.
+    """
+    try:
+        return _encode(value, where)
+    except RecursionError:
+        raise TypeError(
+            f"{where} contains itself or is nested too deeply for JSON; give a plain, finite tree."
+        ) from None
+
+
+def _encode(value: Any, where: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": repr(float(value))}
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_encode(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {_escape(key, where): _encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+    raise TypeError(
+        f"{where} is of type {type(value).__name__}, which JSON cannot hold; "
+        "convert it, for example with float(x), int(x), str(x) or x.tolist()."
+    )
+
+
+def _escape(key: Any, where: str) -> str:
+    if not isinstance(key, str):
+        raise TypeError(
+            f"{where} has the key {key!r} of type {type(key).__name__}; JSON keys are strings: use str(key)."
+        )
+    return "$" + key if key.startswith("$") else key
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if isinstance(value, dict):
+        if value.keys() == {"$float"}:
+            return float(value["$float"])
+        return {key.removeprefix("$"): decode(item) for key, item in value.items()}
+    return value
+
+
+def dumps(value: Any, where: str = "value") -> str:
+    """`encode` as one line of text. Raises `TypeError` as `encode` does."""
+    return json.dumps(encode(value, where), allow_nan=False)
+
+
+def loads(text: str | bytes) -> Any:
+    """The inverse of `dumps`. Raises `ValueError` for text that is not JSON."""
+    return decode(json.loads(text))

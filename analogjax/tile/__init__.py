@@ -1,0 +1,13 @@
+"""Tiles: crossbars of devices with their converters. `create`, `mvm`, `update` and what lies around them."""
+
+from analogjax.tile.array import TileArray as TileArray
+from analogjax.tile.array import create_array as create_array
+from analogjax.tile.mapping import Mapping as Mapping
+from analogjax.tile.signals import mvm as mvm
+from analogjax.tile.signals import slot_for as slot_for
+from analogjax.tile.signals import update as update
+from analogjax.tile.tile import Signal as Signal
+from analogjax.tile.tile import Tile as Tile
+from analogjax.tile.tile import TileConfig as TileConfig
+from analogjax.tile.tile import create as create
+from analogjax.tile.tile import initial_weights as initial_weights

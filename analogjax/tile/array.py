@@ -1,0 +1,149 @@
+r"""A logical matrix cut over a grid of chips: `TileArray` has the methods of `Tile` and the shape of the whole.
+
+The parts are padded to one size and stacked on two leading axes `[G_out, G_in]`, so that one compiled, vectorised
+function serves them all. Padding is exact: a padded column holds nothing and is fed with 0, a padded row is cut off the
+output and gets no error, so neither is ever pulsed; only its unused random numbers are wasted.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.errors import ShapeError
+from analogjax.tile.tile import Tile, TileConfig, create, initial_weights
+
+
+@pytree
+class TileArray:
+    """Chips `[G_out, G_in]` that together hold a logical matrix `[O, I]`."""
+
+    tiles: Tile  # every array with two leading axes `[G_out, G_in]`
+    outputs: int
+    inputs: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the logical matrix."""
+        return self.outputs, self.inputs
+
+    @property
+    def config(self) -> TileConfig:
+        """What each chip is made of."""
+        return self.tiles.config
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Chips along rows and columns."""
+        rows, columns = self.tiles.state.w.shape[:2]
+        return rows, columns
+
+    def read(self) -> Array:
+        """The logical weights `[O, I]`, without read noise."""
+        blocks = self.tiles.read()
+        return _assemble(blocks, self.outputs, self.inputs)
+
+    def write(self, w: Array, key: Key) -> "TileArray":
+        """The array with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`."""
+        return replace(self, tiles=self._each(Tile.write, (0, 0), _blocks(w, self.grid), key))
+
+    def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
+        """`[B, I] -> [B, O]`, and which outputs of each chip pass a gradient. Consumes `key`."""
+        parts = _cut(x, self.grid[1])
+        y, passes = self._each(Tile.forward, (None, 0), parts, key)
+        return _join(jnp.sum(y, axis=1), self.outputs), passes
+
+    def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
+        """`[B, O] -> [B, I]`. Consumes `key`."""
+        parts = _cut(d, self.grid[0])
+        if passes is None:
+            dx = self._each(lambda tile, d, key: tile.backward(d, None, key), (0, None), parts, key)
+        else:
+            rows, columns = self.grid
+            spread = jnp.broadcast_to(parts[:, None], (rows, columns, *parts.shape[1:]))
+            dx = self._each(lambda tile, both, key: tile.backward(*both, key), (0, 0), (spread, passes), key)
+        return _join(jnp.sum(dx, axis=0), self.inputs)
+
+    def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "TileArray":
+        """The array after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
+        rows, columns = self.grid
+        keys = jax.random.split(key, (rows, columns))
+        step = jax.vmap(lambda tile, x, d, key: tile.update(x, d, lr, key), in_axes=(0, 0, None, 0))
+        step = jax.vmap(step, in_axes=(0, None, 0, 0))
+        return replace(self, tiles=step(self.tiles, _cut(x, columns), _cut(d, rows), keys))
+
+    def rest(self, key: Key, alpha: Scalar = 1.0) -> "TileArray":
+        """Diffusion and decay of one mini-batch. Consumes `key`."""
+        return replace(self, tiles=self._alone(lambda tile, key: tile.rest(key, alpha), key))
+
+    def reset(self, key: Key, probability: Scalar = 1.0) -> "TileArray":
+        """Reset each device with `probability`. Consumes `key`."""
+        return replace(self, tiles=self._alone(lambda tile, key: tile.reset(key, probability), key))
+
+    def age(self, dt: Scalar, key: Key) -> "TileArray":
+        """Let `dt` seconds pass: drift. Consumes `key`."""
+        return replace(self, tiles=self._alone(lambda tile, key: tile.age(dt, key), key))
+
+    def _alone(self, act: Callable, key: Key) -> Any:
+        return jax.vmap(jax.vmap(act))(self.tiles, jax.random.split(key, self.grid))
+
+    def _each(self, act: Callable, axes: tuple, data: Any, key: Key) -> Any:
+        """`act(tile, data, key)` for each chip; `axes`: whether data differ along rows, along columns."""
+        inner = jax.vmap(act, in_axes=(0, axes[1], 0))
+        return jax.vmap(inner, in_axes=(0, axes[0], 0))(self.tiles, data, jax.random.split(key, self.grid))
+
+
+def create_array(
+    config: TileConfig, shape: tuple[int, int], key: Key, weights: Array | None = None, dtype: DType = jnp.float32
+) -> Tile | TileArray:
+    """Make the chips of a logical matrix: one `Tile` where it fits, else a `TileArray`. Consumes `key`.
+
+    `weights` `[O, I]` default to uniform in +-1/sqrt(I) of the whole matrix. Raises as `create` does.
+    """
+    grid = config.mapping.grid(*shape)
+    if grid == (1, 1):
+        return create(config, shape, key, weights, dtype)
+    k_weights, k_tiles = jax.random.split(key)
+    weights = initial_weights(shape, k_weights, dtype) if weights is None else jnp.asarray(weights, dtype)
+    if weights.shape != shape:
+        raise ShapeError(f"create_array: weights of shape {weights.shape} for a matrix of shape {shape}.")
+    blocks = _blocks(weights, grid)
+    size = (int(blocks.shape[2]), int(blocks.shape[3]))
+    make = jax.vmap(jax.vmap(lambda w, key: create(config, size, key, w, dtype)))
+    return TileArray(tiles=make(blocks, jax.random.split(k_tiles, grid)), outputs=shape[0], inputs=shape[1])
+
+
+def _cut(v: Array, parts: int) -> Array:
+    """`[B, N] -> [P, B, n]`: nearly equal parts (larger ones first), padded with 0 to the largest."""
+    size = v.shape[-1]
+    base, extra = divmod(size, parts)
+    if extra == 0:
+        return jnp.moveaxis(v.reshape(*v.shape[:-1], parts, base), -2, 0)
+    cut = jnp.split(v, _edges(size, parts), axis=-1)
+    return jnp.stack([jnp.pad(part, ((0, 0),) * (v.ndim - 1) + ((0, base + 1 - part.shape[-1]),)) for part in cut])
+
+
+def _edges(size: int, parts: int) -> list[int]:
+    base, extra = divmod(size, parts)
+    return [base * k + min(k, extra) for k in range(1, parts)]
+
+
+def _join(v: Array, size: int) -> Array:
+    """`[P, B, n] -> [B, N]`: the reverse of `_cut`."""
+    base, extra = divmod(size, v.shape[0])
+    return jnp.concatenate([v[k, ..., : base + (k < extra)] for k in range(v.shape[0])], axis=-1)
+
+
+def _blocks(w: Array, grid: tuple[int, int]) -> Array:
+    """`[O, I] -> [G_out, G_in, o, i]`, padded with 0."""
+    rows = _cut(w.T, grid[0])  # [G_out, I, o]
+    return jnp.stack([_cut(row.T, grid[1]) for row in rows])
+
+
+def _assemble(blocks: Array, outputs: int, inputs: int) -> Array:
+    rows = [_join(row, inputs) for row in blocks]  # [o, I] each
+    return _join(jnp.stack([row.T for row in rows]), outputs).T

@@ -1,0 +1,52 @@
+r"""How a logical weight matrix lies on chips: output scales, and splitting into tiles of limited size.
+
+`weight_scaling_omega > 0` maps the largest |weight| (of the matrix, or of each row) to that device weight:
+`alpha = max|W| / omega`, the tile holds `W / alpha` and its output is multiplied by `alpha`. A matrix larger than
+`max_output_size x max_input_size` is cut into nearly equal parts (784 columns at 512: 392 + 392); each part is a chip
+of its own with its own converters, outputs of one row of chips are added digitally.
+"""
+
+import jax.numpy as jnp
+
+from analogjax._pytree import is_off, pytree
+from analogjax._typing import Array, Scalar
+from analogjax.physics.checks import check, check_number
+
+
+@pytree
+class Mapping:
+    """How a logical matrix is laid out (aihwkit's `MappingParameter`)."""
+
+    digital_bias: bool = True  # add the bias digitally; otherwise it is one more column fed with 1
+    weight_scaling_omega: Scalar = 0.0  # device weight to which the largest weight is mapped [w]; 0: no mapping
+    weight_scaling_columnwise: bool = False  # one output scale per row instead of one per tile
+    weight_scaling_lr_compensation: bool = False  # move the mean scale from the error to the learning rate
+    learn_out_scaling: bool = False  # a digital output scale that is trained
+    out_scaling_columnwise: bool = False  # one trained scale per output
+    max_input_size: int = 512  # largest number of columns of one chip; 0: no limit
+    max_output_size: int = 512  # largest number of rows of one chip; 0: no limit
+
+    def __post_init__(self) -> None:
+        check_number(self, "weight_scaling_omega", low=0)
+        for name in ("max_input_size", "max_output_size"):
+            size = getattr(self, name)
+            check(self, isinstance(size, int) and size >= 0, name, "needs a whole number, 0 for no limit.")
+
+    def scale_for(self, w: Array) -> Array:
+        """The output scale `alpha` for logical weights `w` `[O, I]`: `[]`, or `[O]` if columnwise."""
+        if is_off(self.weight_scaling_omega):
+            return jnp.ones((), w.dtype)
+        top = jnp.max(jnp.abs(w), -1) if self.weight_scaling_columnwise else jnp.max(jnp.abs(w))
+        return jnp.where(top > 0, top / self.weight_scaling_omega, 1.0)
+
+    def rate_scale(self, scale: Array) -> Array | float:
+        """Factor of the learning rate for the output scale `scale`; the error is divided by it in turn."""
+        return 1 / jnp.mean(scale) if self.weight_scaling_lr_compensation else 1.0
+
+    def grid(self, outputs: int, inputs: int) -> tuple[int, int]:
+        """Chips along rows and columns."""
+        return _parts(outputs, self.max_output_size), _parts(inputs, self.max_input_size)
+
+
+def _parts(size: int, limit: int) -> int:
+    return 1 if limit == 0 else -(-size // limit)

@@ -1,0 +1,147 @@
+r"""A tile: one crossbar of devices with its converters, as a plain pytree and pure functions.
+
+    forward    y = scale * mvm(forward, W, x)                     `[B, I] -> [B, O]`
+    backward  dx = mvm(backward, W^T, mask * scale * d)           `[B, O] -> [B, I]`
+    update     W <- device.update(W, x, d / scale, lr)            the devices move along -lr d x^T
+
+`scale` is the digital output scale that maps the devices' range to the logical weights: `W_logical = scale * W`.
+`mask` is 0 where the output of that vector reached 0.999 of the ADC range: such an output carries no gradient.
+Letters: `O` rows, `I` columns, `B` batch. Weights inside a tile are in units of the device, [w].
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import is_static, pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.errors import ConfigError, ShapeError
+from analogjax.physics.device import Cells, Device, State
+from analogjax.physics.devices import ConstantStep
+from analogjax.physics.periphery import Frozen, NoiseManagement, Periphery, average_abs_max, mvm
+from analogjax.physics.pulses import Pulses
+from analogjax.tile.mapping import Mapping
+
+_CLIPPED = 0.999  # fraction of the ADC range beyond which an output counts as clipped
+
+
+@pytree
+class TileConfig:
+    """What a tile is made of. Every part is a parameter class of `analogjax.physics`."""
+
+    device: Device = ConstantStep()
+    forward: Periphery = Periphery()
+    backward: Periphery = Periphery()
+    update: Pulses = Pulses()
+    mapping: Mapping = Mapping()
+
+
+@pytree
+class Tile:
+    """One crossbar `[O, I]`: configuration, constants of each device, and what changes."""
+
+    config: TileConfig
+    cells: Cells  # constants of each crosspoint, `[O, I]` each
+    state: State  # the weights and whatever else the devices remember
+    scale: Array  # `[]` or `[O]`, logical weight per tile weight
+    frozen_forward: Frozen  # constants of each output, `[O]`
+    frozen_backward: Frozen  # constants of each input line read backwards, `[I]`
+    average: Array | None = None  # `[]` running input scale, for AVERAGE_ABS_MAX
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.state.w.shape[-2], self.state.w.shape[-1]
+
+    def read(self) -> Array:
+        """The logical weights `[O, I]`, without read noise."""
+        return self.state.w * jnp.expand_dims(self.scale, -1)
+
+    def write(self, w: Array, key: Key) -> "Tile":
+        """The tile with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`."""
+        scale = self.config.mapping.scale_for(w)
+        return replace(
+            self, scale=scale, state=self.config.device.write(self.cells, w / jnp.expand_dims(scale, -1), key)
+        )
+
+    def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
+        """`[B, I] -> [B, O]`, and which outputs pass a gradient (`None`: all). Consumes `key`."""
+        p = self.config.forward
+        y = mvm(p, self.state.w, x, self.frozen_forward, key, self.average)
+        unlimited = is_static(p.out_bound) and p.out_bound <= 0
+        passes = None if unlimited else jnp.abs(y) < _CLIPPED * p.out_bound * p.out_scale
+        return y * self.scale, passes
+
+    def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
+        """`[B, O] -> [B, I]`. Consumes `key`."""
+        d = d * self.scale
+        d = d if passes is None else jnp.where(passes, d, 0.0)
+        p = replace(self.config.backward, bound_management="None")
+        return mvm(p, self.state.w.T, d, self.frozen_backward, key, self.average)
+
+    def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "Tile":
+        """The tile after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
+        rate = self.config.mapping.rate_scale(self.scale)
+        d = d / (self.scale * rate)
+        state = self.config.device.update(self.config.update, self.cells, self.state, x, d, lr * rate, key)
+        average = None if self.average is None else average_abs_max(self.config.forward, x, self.average)[-1]
+        return replace(self, state=state, average=average)
+
+    def rest(self, key: Key, alpha: Scalar = 1.0) -> "Tile":
+        """Diffusion and decay of one mini-batch. Consumes `key`."""
+        return replace(self, state=self.config.device.rest(self.cells, self.state, key, alpha))
+
+    def reset(self, key: Key, probability: Scalar = 1.0, columns: Array | slice = slice(None)) -> "Tile":
+        """Reset each device of the given columns with `probability`. Consumes `key`."""
+        k_which, k_reset = jax.random.split(key)
+        hit = jax.random.bernoulli(k_which, probability, self.shape)
+        chosen = jnp.zeros(self.shape, bool).at[:, columns].set(hit[:, columns])
+        return replace(self, state=self.config.device.reset_cells(self.cells, self.state, chosen, k_reset))
+
+    def age(self, dt: Scalar, key: Key) -> "Tile":
+        """Let `dt` seconds pass: drift. Consumes `key`."""
+        return replace(self, state=self.config.device.age(self.cells, self.state, dt, key))
+
+
+class Signal(NamedTuple):
+    """What one use of a tile has to tell its devices."""
+
+    x: Array  # [..., I] what the columns saw
+    d: Array  # [..., O] the error that came back
+
+
+def create(
+    config: TileConfig, shape: tuple[int, int], key: Key, weights: Array | None = None, dtype: DType = jnp.float32
+) -> Tile:
+    """Make a chip: draw its devices and write `weights` `[O, I]` (default: uniform in +-1/sqrt(I)). Consumes `key`.
+
+    Raises `ShapeError` where the weights are not `[O, I]`, `ConfigError` where the shape is not two whole numbers.
+    """
+    if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ConfigError(f"create(shape={shape!r}): needs (outputs, inputs), two whole numbers above 0.")
+    k_cells, k_forward, k_backward, k_weights, k_write = jax.random.split(key, 5)
+    if weights is None:
+        weights = initial_weights(shape, k_weights, dtype)
+    if weights.shape != shape:
+        raise ShapeError(f"create: weights of shape {weights.shape} for a tile of shape {shape}; they must be equal.")
+    cells = config.device.fabricate(shape, dtype, k_cells)
+    averaging = config.forward.noise_management is NoiseManagement.AVERAGE_ABS_MAX
+    weights = jnp.asarray(weights, dtype)
+    scale = config.mapping.scale_for(weights)
+    return Tile(
+        config=config,
+        cells=cells,
+        state=config.device.write(cells, weights / jnp.expand_dims(scale, -1), k_write),
+        scale=scale,
+        frozen_forward=config.forward.fabricate(shape[0], dtype, k_forward),
+        frozen_backward=config.backward.fabricate(shape[1], dtype, k_backward),
+        average=jnp.zeros((), dtype) if averaging else None,
+    )
+
+
+def initial_weights(shape: tuple[int, int], key: Key, dtype: DType = jnp.float32) -> Array:
+    """Uniform in +-1/sqrt(I), `[O, I]`. Consumes `key`."""
+    bound = 1 / shape[1] ** 0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
