@@ -36,7 +36,8 @@ def is_off(value: Any) -> bool:
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def pytree(cls: _Class) -> _Class:
     """Make `cls` a frozen, keyword-only dataclass registered with JAX by the rule of this module."""
-    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    cls = dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
+    cls.__repr__ = _short_repr  # type: ignore[method-assign, assignment]
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     def split(node: Any) -> tuple[list[tuple[str, Any]], tuple]:
@@ -61,3 +62,30 @@ def pytree(cls: _Class) -> _Class:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def _short_repr(node: Any) -> str:
+    """`Name(field=value)`, with the fields that differ from their defaults; arrays by type and shape."""
+    shown = []
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if _is_default(value, field.default):
+            continue
+        shown.append(f"{field.name}={_leaf_repr(value)}")
+    return f"{type(node).__name__}({', '.join(shown)})"
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    if jax.tree.leaves(value) and not is_static(value):
+        return False  # holds arrays, which a default never does
+    return type(value) is type(default) and value == default
+
+
+def _leaf_repr(value: Any) -> str:
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_leaf_repr(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, Enum):
+        return repr(value.value)
+    return repr(value)

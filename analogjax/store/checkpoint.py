@@ -141,9 +141,10 @@ class Checkpoints:
 
     def _delete_old(self, saved: int) -> None:
         """Removes what is older than the newest `keep_last` whole ones, but not `saved`: the run may be rewound."""
-        if self.keep_last == 0:
+        whole = self.steps()
+        if self.keep_last == 0 or len(whole) < self.keep_last:
             return
-        oldest_kept = min(self.steps()[-self.keep_last :], default=0)
+        oldest_kept = whole[-self.keep_last]
         for step, path in self._published().items():
             if step < oldest_kept and step != saved:
                 try:
@@ -196,7 +197,7 @@ def _table(tree: Any, what: str) -> list[arrays.Row]:
 def _local_folder(folder: str | os.PathLike[str]) -> Path:
     text = os.fsdecode(folder)
     # pathlib turns "s3://bucket" into "s3:/bucket". One letter and a colon may be a Windows drive.
-    if "://" in text or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+    if "://" in text or re.match(r"[A-Za-z][A-Za-z0-9+.:-]+:/", text):
         raise CheckpointError(
             f"{text!r} is not a local folder: cloud storage is not supported by this version of analogjax. "
             "Give a local folder, and copy it to the cloud afterwards."

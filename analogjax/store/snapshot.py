@@ -306,7 +306,7 @@ def _write_manifest(folder: Path, name: str, meta: Any) -> None:
     content = {"format": FORMAT, "name": name, "files": [asdict(file) for file in files], "meta": meta}
     text = json.dumps(content | {"sha256": _digest(content)}, indent=1, allow_nan=False)
     with open(folder / MANIFEST, "x", encoding="utf-8") as file:
-        file.write(text + "\n")
+        file.write(text)  # no newline at the end: a manifest that lost its last byte is damaged
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ class Cells:
 COUNTING = define_prng_impl(
     key_shape=(3,),
     seed=lambda seed: jnp.stack([seed.astype(jnp.uint32)] * 3),
-    split=lambda key, shape: jnp.broadcast_to(key, (*shape, 3)) + jnp.arange(3, dtype=jnp.uint32),
+    split=lambda key, shape: jnp.zeros((*shape, 3), jnp.uint32) + jax.lax.broadcast(key * 3, shape),
     random_bits=lambda key, width, shape: jnp.zeros(shape, jnp.dtype(f"uint{width}")),
     fold_in=lambda key, data: key + data,
     name="counting",
@@ -148,7 +148,7 @@ def test_placement_follows_like(tmp_path):
     tree = {
         "free": jnp.ones(4),
         "fixed": jax.device_put(jnp.ones(4), device),
-        "rows": jax.device_put(jnp.arange(8.0), rows),
+        "rows": jax.device_put(jnp.arange(8, dtype=jnp.float32), rows),
         "keys": jax.device_put(jax.random.split(jax.random.key(0), 8), rows),
         "empty": jax.device_put(jnp.ones((0,)), device),
     }
@@ -166,7 +166,7 @@ def test_a_64_bit_array_is_not_cut_silently(tmp_path):
         tree = {"w": jnp.full((2,), 1 / 3, jnp.float64)}
         Checkpoints(tmp_path).save(1, tree, {})
         assert_same(Checkpoints(tmp_path).restore(tree)[0], tree)
-    with pytest.raises(CheckpointError, match=r"'w'.*float64.*jax_enable_x64"):
+    with jax.enable_x64(False), pytest.raises(CheckpointError, match=r"'w'.*float64.*jax_enable_x64"):
         Checkpoints(tmp_path).restore(tree)
 
 
@@ -234,18 +234,22 @@ def test_a_step_that_is_no_natural_number_is_refused(tmp_path, step):
         Checkpoints(tmp_path).save(step, small(), {})
 
 
+def ones(*shape):
+    return jnp.ones(shape, jnp.float32)
+
+
 def test_another_model_is_refused_with_the_paths_that_differ(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, {"a": jnp.ones((2, 3)), "b": jnp.ones(2), "c": None, "k": jax.random.key(0)}, {})
-    fits = {"a": jnp.ones((2, 3)), "b": jnp.ones(2), "c": None, "k": jax.random.key(0)}
+    checkpoints.save(1, {"a": ones(2, 3), "b": ones(2), "c": None, "k": jax.random.key(0)}, {})
+    fits = {"a": ones(2, 3), "b": ones(2), "c": None, "k": jax.random.key(0)}
     for change, message in [
-        ({"a": jnp.ones((3, 2))}, r"\['a'\]: float32\[2, 3\] in the checkpoint, float32\[3, 2\] in the model"),
+        ({"a": ones(3, 2)}, r"\['a'\]: float32\[2, 3\] in the checkpoint, float32\[3, 2\] in the model"),
         ({"a": jnp.ones((2, 3), jnp.int32)}, r"\['a'\]: float32\[2, 3\].*int32\[2, 3\]"),
-        ({"c": jnp.ones(1)}, r"\['c'\]: None in the checkpoint, float32\[1\] in the model"),
+        ({"c": ones(1)}, r"\['c'\]: None in the checkpoint, float32\[1\] in the model"),
         ({"b": None}, r"\['b'\]: float32\[2\] in the checkpoint, None in the model"),
-        ({"b": (jnp.ones(2),)}, r"\['b'\]\[0\]: absent in the checkpoint(.|\n)*\['b'\]: float32\[2\].*absent"),
+        ({"b": (ones(2),)}, r"\['b'\]\[0\]: absent in the checkpoint(.|\n)*\['b'\]: float32\[2\].*absent"),
         ({"k": jax.random.key(0, impl=COUNTING)}, r"key<fry> 2\[\].*key<counting> 3\[\]"),
-        ({str(i): jnp.ones(1) for i in range(5)}, r"and 2 more"),
+        ({str(i): ones(1) for i in range(5)}, r"and 2 more"),
     ]:
         with pytest.raises(CheckpointError, match=r"another model(.|\n)*" + message):
             checkpoints.restore(fits | change)
@@ -341,7 +345,7 @@ def test_any_flipped_byte_of_a_manifest_is_found(tmp_path):
         flip(manifest, at)
         if good[at : at + 1].isspace():
             continue  # a blank flipped may still be the same JSON
-        with pytest.raises(CheckpointError, match="MANIFEST|format"):
+        with pytest.raises(CheckpointError, match=r"MANIFEST|format"):
             checkpoints.meta(1)
         manifest.write_bytes(good)
 
@@ -377,14 +381,11 @@ CLOUD = [
 ]
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-@pytest.mark.parametrize("folder", CLOUD)
-def test_cloud_addresses_are_refused_and_nothing_is_created(tmp_path, monkeypatch, folder, kind):
+@pytest.mark.parametrize("folder", [*CLOUD, *map(Path, CLOUD)], ids=repr)
+def test_cloud_addresses_are_refused_and_nothing_is_created(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
-    if kind is Path and "::" in folder:
-        pytest.skip("pathlib leaves no double slash in it")
-    with pytest.raises(CheckpointError, match="cloud storage is not supported(.|\n)*local folder"):
-        Checkpoints(kind(folder))
+    with pytest.raises(CheckpointError, match=r"cloud storage is not supported.*local folder"):
+        Checkpoints(folder)
     assert os.listdir(tmp_path) == []
 
 
@@ -425,30 +426,40 @@ def test_read_only(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_full_disk_at_any_fsync_leaves_everything_as_before(tmp_path, monkeypatch):
+class FailingFsync:
+    """Stands in for `os.fsync`: counts its calls, and says at the `failing`-th that the disk is full."""
+
+    def __init__(self, failing):
+        self.failing, self.calls, self.real = failing, 0, os.fsync
+
+    def __call__(self, handle):
+        self.calls += 1
+        if self.calls == self.failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.real(handle)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_full_disk_at_any_fsync_leaves_everything_as_before(tmp_path, monkeypatch, step):
     checkpoints = Checkpoints(tmp_path, keep_last=1)
     checkpoints.save(1, small(1), {"step": 1})
     before = sorted(tmp_path.rglob("*"))
-    real, calls = os.fsync, []
-
-    def fsync(handle):
-        calls.append(handle)
-        if len(calls) == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    for failing in range(1, 15):
-        calls.clear()
-        for step in (1, 2):
-            calls.clear()
-            with pytest.raises(CheckpointError, match=r"No space left(.|\n)*disk is full"):
+    for failing in range(1, 1000):
+        with monkeypatch.context() as patched:
+            fsync = FailingFsync(failing)
+            patched.setattr(os, "fsync", fsync)
+            try:
                 checkpoints.save(step, small(9), {"step": 9})
-            assert sorted(tmp_path.rglob("*")) == before
-    monkeypatch.setattr(os, "fsync", real)
-    assert_same(checkpoints.restore(small())[0], small(1))
-    checkpoints.save(2, small(2), {})
-    assert checkpoints.steps() == [2]
+            except CheckpointError as error:
+                assert "No space left" in str(error) and "disk is full" in str(error)
+            else:
+                break
+        assert sorted(tmp_path.rglob("*")) == before
+        assert_same(checkpoints.restore(small())[0], small(1))
+    # The last fsync belongs to retention: the save itself is complete then.
+    assert failing > 10
+    assert_same(checkpoints.restore(small())[0], small(9))
+    assert checkpoints.steps() == [step]
 
 
 def test_a_full_disk_on_opening(tmp_path, monkeypatch):
@@ -548,5 +559,5 @@ def test_threads_may_save_and_restore_at_once(tmp_path):
 
 
 def test_orbax_is_imported_late():
-    code = "import sys, analogjax.store; print([name for name in sys.modules if name.startswith(('orbax', 'tensorstore'))])"
-    assert run(code).communicate()[0] == "[]\n"
+    code = "import sys, analogjax.store; print({'orbax', 'orbax.checkpoint', 'tensorstore'} & sys.modules.keys())"
+    assert run(code).communicate()[0] == "set()\n"

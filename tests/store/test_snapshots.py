@@ -81,6 +81,17 @@ def test_a_reader_never_misses_a_name_that_is_being_replaced(tmp_path):
     assert missed == []
 
 
+def test_a_reader_waits_while_names_change(tmp_path):
+    snapshot.publish(tmp_path, "one", write, {})
+    reader = threading.Thread(target=snapshot.list_snapshots, args=(tmp_path,))
+    with snapshot.file_lock.held(tmp_path / ".lock"):
+        reader.start()
+        reader.join(0.2)
+        assert reader.is_alive()
+    reader.join(10)
+    assert not reader.is_alive()
+
+
 def test_deleting_twice(tmp_path):
     path = snapshot.publish(tmp_path, "one", write, {})
     snapshot.delete(path)

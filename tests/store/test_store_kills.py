@@ -126,7 +126,7 @@ def test_a_save_killed_at_more_than_20_steps(tmp_path, job, allowed):
     checkpoints = Checkpoints(tmp_path / "start")
     for step in (1, 2):
         checkpoints.save(step, tree(step), {"step": step})
-    latest = {check_checkpoints(root, allowed) for root in kill_everywhere(job, tmp_path, stride=11)}
+    latest = {check_checkpoints(root, allowed) for root in kill_everywhere(job, tmp_path, stride=9)}
     assert latest == allowed
 
 

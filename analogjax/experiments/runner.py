@@ -1,0 +1,255 @@
+"""`LocalRunner`: runs an experiment on this machine, with progress, checkpoints and exact resumption."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from analogjax import random
+from analogjax._typing import Array
+from analogjax.data import Split
+from analogjax.errors import ConfigError, NonFiniteError
+from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
+from analogjax.experiments.loop import Images, Program, RunKeys, TrainState
+from analogjax.experiments.placement import find_device
+from analogjax.experiments.training import BasicTraining
+from analogjax.nn import Variables
+from analogjax.store import CheckpointError, Checkpoints
+
+_STRETCH = 0.5  # seconds of work between two looks at the outside world
+
+
+class Results(list):  # type: ignore[type-arg]
+    """The list of dicts that a run returns, one per epoch, with the trained `variables` beside it."""
+
+    def __init__(self, epochs: list[dict[str, Any]], variables: Variables) -> None:
+        super().__init__(epochs)
+        self.variables = variables
+
+
+@dataclass(frozen=True)
+class LocalRunner:
+    """Runs experiments on a device of this machine.
+
+    `device` is a JAX device or its name (`"cpu"`, `"cuda"`, `"tpu:1"`). One `seed` decides everything that is random:
+    the chips, the order of the data, every pulse and every noise.
+    """
+
+    device: jax.Device | str | None = None
+
+    def run(
+        self,
+        experiment: BasicTraining,
+        max_elements_train: int = 0,
+        dataset_root: str | os.PathLike[str] | None = None,
+        stdout: bool = True,
+        *,
+        seed: int = 0,
+        variables: Variables | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        checkpoint_every_steps: int = 0,
+        keep_checkpoints: int = 2,
+        hooks: Hooks = Hooks(),  # noqa: B008 - frozen and empty
+        progress: bool | None = None,
+    ) -> Results:
+        """Train and validate; returns one dict per epoch: `epoch`, `time_epoch` [s], `accuracy`, `train_loss`, `valid_loss`.
+
+        `max_elements_train > 0` uses the first items only, of both splits. With `checkpoint_dir` a checkpoint is written
+        every `checkpoint_every` epochs and, if given, every `checkpoint_every_steps` steps; the same call made again
+        goes on from the newest one and ends bit for bit where an uninterrupted run would have. `stdout` prints each
+        epoch, `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an earlier run,
+        say) are trained on instead of fresh chips.
+        Raises `ConfigError`, `DatasetError`, `CheckpointError`, `NonFiniteError`.
+        """
+        device = find_device(self.device)
+        with jax.default_device(device):
+            run = _Run.prepare(experiment, max_elements_train, dataset_root, seed, device, variables)
+            run.saving = _saving(checkpoint_dir, checkpoint_every, checkpoint_every_steps, keep_checkpoints)
+            run.resume()
+            return run.train(stdout, hooks, _shows_progress(progress))
+
+
+@dataclass
+class _Saving:
+    """Where and how often a run is saved."""
+
+    checkpoints: Checkpoints
+    every: int
+    every_steps: int
+
+
+def _saving(folder: str | os.PathLike[str] | None, every: int, every_steps: int, keep: int) -> _Saving | None:
+    for name, value in (("checkpoint_every", every), ("checkpoint_every_steps", every_steps)):
+        if not isinstance(value, int) or value < 0:
+            raise ConfigError(f"{name}={value!r}: needs a whole number, 0 for never.")
+    if folder is None:
+        return None
+    return _Saving(checkpoints=Checkpoints(folder, keep_last=keep), every=every, every_steps=every_steps)
+
+
+def _shows_progress(wanted: bool | None) -> bool:
+    return sys.stderr.isatty() if wanted is None else wanted
+
+
+@dataclass
+class _Run:
+    """One run in progress."""
+
+    program: Program
+    train_data: Images
+    test_data: Images
+    keys: RunKeys
+    state: TrainState
+    identity: dict[str, Any]
+    saving: _Saving | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    epoch: int = 0
+    step: int = 0  # steps of this epoch that are done
+    spent: float = 0.0  # seconds spent on this epoch before it was interrupted
+
+    @classmethod
+    def prepare(
+        cls, experiment: BasicTraining, limit: int, root: Any, seed: int, device: jax.Device, given: Variables | None
+    ) -> "_Run":
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ConfigError(f"seed={seed!r}: needs a whole number.")
+        train, test = (experiment.dataset.load(root, train=train).head(limit) for train in (True, False))
+        train_data, test_data = (_on_device(split, experiment, device) for split in (train, test))
+        keys, program = RunKeys.of(random.key(seed)), Program(experiment)
+        state = program.start(train_data, keys.init, jax.device_put(given, device))
+        sizes = {"seed": seed, "train_items": len(train.labels), "test_items": len(test.labels)}
+        return cls(program, train_data, test_data, keys, state, experiment.describe() | sizes)
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        if self.saving is None or self.saving.checkpoints.latest() is None:
+            return
+        newest = self.saving.checkpoints.latest()
+        saved = self.saving.checkpoints.meta(newest)["identity"]  # type: ignore[arg-type]
+        different = [name for name in self.identity if saved.get(name) != self.identity[name]]
+        if different:
+            name = different[0]
+            raise CheckpointError(
+                f"the checkpoints in {self.saving.checkpoints.folder} are of another run: {name} was {saved.get(name)!r} "
+                f"there and is {self.identity[name]!r} here. Use another checkpoint_dir, or the same settings."
+            )
+        self.state, meta = self.saving.checkpoints.restore(self.state)
+        self.epochs, self.epoch, self.step, self.spent = meta["epochs"], meta["epoch"], meta["step"], meta["spent"]
+
+    def save(self, spent: float) -> None:
+        """Write a checkpoint of this very moment."""
+        assert self.saving is not None
+        number = self.epoch * self.state.losses.shape[0] + self.step
+        meta = {"identity": self.identity, "epochs": self.epochs, "epoch": self.epoch, "step": self.step}
+        self.saving.checkpoints.save(number, self.state, meta | {"spent": spent})
+
+    def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
+        advance = jax.jit(self.program.advance, donate_argnums=0)
+        evaluate = jax.jit(self.program.evaluate)
+        order = jax.jit(self.program.order)
+        while self.epoch < self.program.experiment.epochs:
+            begun = time.perf_counter() - self.spent
+            rows = order(self.train_data, self.epoch, self.keys.order)
+            self._run_epoch(advance, rows, hooks, progress, begun)
+            entry = self._validate(evaluate, begun)
+            self.epochs.append(entry)
+            if stdout:
+                print(_report(entry, self.test_data.labels.shape[0]), flush=True)
+            if hooks.on_epoch is not None:
+                hooks.on_epoch(EpochEvent(entry["epoch"], dict(entry), self.state.variables))
+            self._next_epoch()
+        return Results(self.epochs, self.state.variables)
+
+    def _run_epoch(self, advance: Any, rows: tuple[Array, Array], hooks: Hooks, progress: bool, begun: float) -> None:
+        total = int(rows[0].shape[0])
+        bar = tqdm(
+            total=total, initial=self.step, unit="step", desc=f"epoch {self.epoch}", disable=not progress,
+            leave=False, delay=2.0, file=sys.stderr,
+        )  # fmt: skip
+        stretch = 1 if hooks.on_batch is not None else 16
+        with bar:
+            while self.step < total:
+                stop = min(self.step + stretch, total, self._next_save(total))
+                clock = time.perf_counter()
+                self.state = advance(self.state, self.train_data, rows, self.step, stop, self.keys.noise)
+                self._look(stop, rows[1], hooks)
+                done, self.step = stop - self.step, stop
+                bar.update(done)
+                if self.saving is not None and stop < total and stop == self._due(stop):
+                    self.save(time.perf_counter() - begun)
+                if hooks.on_batch is None:
+                    pace = (time.perf_counter() - clock) / done
+                    stretch = max(1, min(8 * stretch, int(_STRETCH / max(pace, 1e-6))))
+
+    def _next_save(self, total: int) -> int:
+        every = self.saving.every_steps if self.saving is not None else 0
+        return total if every == 0 else (self.step // every + 1) * every
+
+    def _due(self, stop: int) -> int:
+        every = self.saving.every_steps if self.saving is not None else 0
+        return stop if every and stop % every == 0 else -1
+
+    def _look(self, stop: int, weights: Array, hooks: Hooks) -> None:
+        """Check the losses of the last stretch, and tell the hook."""
+        losses = np.asarray(self.state.losses[self.step : stop])
+        if not np.all(np.isfinite(losses)):
+            step = self.step + int(np.argmin(np.isfinite(losses)))
+            raise NonFiniteError(
+                f"the loss became {losses[step - self.step]} in epoch {self.epoch}, step {step}. Is the learning rate "
+                f"({self.program.experiment.learning_rate}) too large, or are there NaNs in the data or the model?"
+            )
+        if hooks.on_batch is not None:
+            items = float(jnp.sum(weights[self.step]))
+            hooks.on_batch(BatchEvent(self.epoch, self.step, float(losses[0]) / items, self.state.variables))
+
+    def _validate(self, evaluate: Any, begun: float) -> dict[str, Any]:
+        own = jax.random.fold_in(self.keys.validation, self.epoch)
+        accuracy, loss = evaluate(self.state.variables, self.test_data, own)
+        losses = np.asarray(self.state.losses, np.float64)
+        return {
+            "epoch": self.epoch,
+            "time_epoch": time.perf_counter() - begun,
+            "accuracy": float(accuracy),
+            "train_loss": float(losses.sum() / self.train_data.labels.shape[0]),
+            "valid_loss": float(loss),
+        }
+
+    def _next_epoch(self) -> None:
+        self.epoch, self.step, self.spent = self.epoch + 1, 0, 0.0
+        self.state = self.state._replace(losses=jnp.zeros_like(self.state.losses))
+        last = self.epoch == self.program.experiment.epochs
+        if self.saving is not None and (last or (self.saving.every and self.epoch % self.saving.every == 0)):
+            self.save(0.0)
+
+
+def _on_device(split: Split, experiment: BasicTraining, device: jax.Device) -> Images:
+    images = np.asarray(split.images)
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+        if not np.all(np.isfinite(images)):
+            item = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(axis=1)))
+            raise NonFiniteError(
+                f"dataset {experiment.dataset.name}: item {item} holds NaN or infinite values; drop or mend it."
+            )
+    if len(images) == 0:
+        raise ConfigError(f"dataset {experiment.dataset.name}: a split holds no items; nothing can be trained on it.")
+    if images.ndim == 3:
+        images = images[..., None]
+    mean, std = (np.asarray(v, np.float32) for v in (experiment.dataset.mean, experiment.dataset.std))
+    values = (images, np.asarray(split.labels, np.int32), mean, std)
+    return Images(*(jax.device_put(value, device) for value in values))
+
+
+def _report(entry: dict[str, Any], items: int) -> str:
+    return (
+        f"Epoch: {entry['epoch']}, loss: {entry['train_loss']:.8f}\n"
+        f"Number of images: {items}, accuracy: {entry['accuracy']:.6%}, validation loss: {entry['valid_loss']:.8f}\n"
+        f"Time for epoch {entry['epoch']}: {entry['time_epoch']:.4}s"
+    )

@@ -1,0 +1,9 @@
+"""Flax modules with analog layers."""
+
+from analogjax.nn.linear import AnalogLinear as AnalogLinear
+from analogjax.nn.model import Sequential as Sequential
+from analogjax.nn.model import Variables as Variables
+from analogjax.nn.model import apply as apply
+from analogjax.nn.model import flatten as flatten
+from analogjax.nn.model import init as init
+from analogjax.nn.model import slots as slots

@@ -1,0 +1,75 @@
+r"""A linear layer whose matrix lives on analog chips: `y = out_scale * mvm(W, x) + bias`.
+
+The chips are in the collection `tiles`, one slot for each call in `signals` (both under the name `tile`); bias and
+output scale, if digital, are ordinary `params`. Noise comes from the rng `analog`.
+"""
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+
+from analogjax._typing import Array, Key, Shape
+from analogjax.errors import ShapeError, SlotError
+from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
+
+TILES, SIGNALS, NOISE = "tiles", "signals", "analog"
+
+
+class AnalogLinear(linen.Module):
+    """`[..., I] -> [..., O]` through one tile, or an array of tiles where the matrix is larger than a chip.
+
+    Weights start uniform in +-1/sqrt(I), as far as the devices can hold them; so does the bias. With
+    `config.mapping.digital_bias=False` the bias is one more column of devices, fed with 1.
+    Raises `ShapeError` where `in_features` is given and x has another size, `SlotError` where one layer is called twice
+    in a pass that records signals (give each call a layer of its own).
+    """
+
+    features: int
+    config: TileConfig = TileConfig()
+    use_bias: bool = True
+    in_features: int | None = None  # checked against x where given
+
+    @linen.compact
+    def __call__(self, x: Array) -> Array:
+        self._check(x)
+        mapping, inputs = self.config.mapping, x.shape[-1]
+        if self.use_bias and not mapping.digital_bias:
+            x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
+        tile = self.variable(TILES, "tile", self._chips, (self.features, x.shape[-1])).value
+        y = mvm(tile, x, self._slot(tile, x), key=self.make_rng(NOISE))
+        if mapping.learn_out_scaling:
+            shape = (self.features,) if mapping.out_scaling_columnwise else ()
+            y = y * self.param("out_scale", linen.initializers.ones, shape)
+        if self.use_bias and mapping.digital_bias:
+            y = y + self.param("bias", _uniform(inputs), (self.features,))
+        return y
+
+    def _chips(self, shape: tuple[int, int]) -> Tile | TileArray:
+        return create_array(self.config, shape, self.make_rng("params"))
+
+    def _slot(self, tile: Tile | TileArray, x: Array) -> Signal | None:
+        """The slot given by the caller; a fresh one while slots are being recorded; none otherwise."""
+        if not self.is_mutable_collection(SIGNALS):
+            return self.get_variable(SIGNALS, "tile") if self.has_variable(SIGNALS, "tile") else None
+        if self.has_variable(SIGNALS, "tile"):
+            raise SlotError(
+                f"{'/'.join(self.path) or 'AnalogLinear'}: called twice in one pass. One slot carries the signals of one "
+                "call, and JAX would silently add up two. Use two layers; to share weights over time, a recurrent layer."
+            )
+        return self.variable(SIGNALS, "tile", slot_for, tile, x).value
+
+    def _check(self, x: Array) -> None:
+        if self.in_features is not None and x.shape[-1] != self.in_features:
+            raise ShapeError(
+                f"AnalogLinear({self.in_features} -> {self.features}) at {'/'.join(self.path) or 'the top'}: got x of "
+                f"shape {x.shape}; its last axis must be {self.in_features}. Flatten images first, or mend the sizes."
+            )
+
+
+def _uniform(inputs: int):  # type: ignore[no-untyped-def]
+    bound = 1 / inputs**0.5
+
+    def init(key: Key, shape: Shape) -> Array:
+        return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+    return init

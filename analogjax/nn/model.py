@@ -1,0 +1,73 @@
+"""Whole models: put layers in a row, make their chips, find their slots, run them.
+
+These few functions wrap flax's own `init` and `apply`, and nothing more: a model is an ordinary flax module, with its
+chips in the collection `tiles`, its slots in `signals`, its digital parameters in `params`, and the rng `analog`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as linen
+import jax
+
+from analogjax._typing import Array, Key, PyTree
+from analogjax.errors import ConfigError
+from analogjax.nn.linear import NOISE, SIGNALS, TILES
+
+
+class Variables(NamedTuple):
+    """The two kinds of trainable things in a model."""
+
+    params: PyTree  # digital: trained by an optax optimiser
+    tiles: PyTree  # analog: trained by pulses
+
+
+def Sequential(*layers: Callable[[Array], Array]) -> linen.Module:  # noqa: N802 - reads as the class it makes
+    """A flax module of layers in a row: modules, or plain functions such as `jax.nn.sigmoid`."""
+    for layer in layers:
+        if not callable(layer):
+            raise ConfigError(f"Sequential: {layer!r} is neither a module nor a function of the activations.")
+    return linen.Sequential(list(layers))
+
+
+def flatten(x: Array) -> Array:
+    """`[B, ...] -> [B, N]`."""
+    return x.reshape(x.shape[0], -1)
+
+
+def init(model: linen.Module, x: Array, key: Key) -> Variables:
+    """Make the chips and digital parameters of `model` for inputs like `x` `[B, ...]`. Consumes `key`."""
+    k_init, k_noise = jax.random.split(key)
+
+    def make(keys: tuple[Key, Key], x: Array) -> dict[str, Any]:
+        # the pass also records slots; dropping them here lets XLA drop the pass itself
+        made = model.init({"params": keys[0], NOISE: keys[1]}, x)
+        return {name: value for name, value in made.items() if name != SIGNALS}
+
+    made = jax.jit(make)((k_init, k_noise), x)
+    others = set(made) - {"params", TILES}
+    if others:
+        raise ConfigError(
+            f"the model keeps state in the flax collections {sorted(others)}, which this training loop does not carry. "
+            "Use layers without running statistics (LayerNorm, GroupNorm), or run it in a loop of your own."
+        )
+    return Variables(params=made.get("params", {}), tiles=made.get(TILES, {}))
+
+
+def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
+    """One zero slot for each analog layer, for inputs like `x` `[B, ...]`: only shapes are computed."""
+
+    def record(variables: Variables, x: Array, key: Key) -> PyTree:
+        given = {"params": variables.params, TILES: variables.tiles}
+        return model.apply(given, x, rngs={NOISE: key}, mutable=[SIGNALS])[1].get(SIGNALS, {})
+
+    shapes = jax.eval_shape(record, variables, x, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def apply(model: linen.Module, variables: Variables, x: Array, *, key: Key, slots: PyTree | None = None) -> Any:
+    """Run the model on `x` `[B, ...]`; with `slots`, their cotangents are the signals. Consumes `key`."""
+    given = {"params": variables.params, TILES: variables.tiles}
+    if slots is not None:
+        given[SIGNALS] = slots
+    return model.apply(given, x, rngs={NOISE: key})

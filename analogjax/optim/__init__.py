@@ -1,0 +1,4 @@
+"""Optimisers of analog tiles."""
+
+from analogjax.optim.pulsed import PulsedSGD as PulsedSGD
+from analogjax.optim.pulsed import PulsedState as PulsedState
