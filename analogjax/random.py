@@ -15,6 +15,7 @@ those of C. Wellons' hash prospector ("lowbias32"); Giles 2010, "Approximating t
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -56,11 +57,17 @@ def _child(key: Array, n: Array, tag: np.uint32) -> tuple[Array, Array]:
 
 def _split(key: Array, shape: Shape) -> Array:
     n = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    return jnp.stack(_child(key, n, _SPLIT), axis=-1)
+    return _settled(jnp.stack(_child(key, n, _SPLIT), axis=-1))
 
 
 def _fold_in(key: Array, data: Array) -> Array:
-    return jnp.stack(_child(key, jnp.asarray(data).astype(jnp.uint32), _FOLD))
+    return _settled(jnp.stack(_child(key, jnp.asarray(data).astype(jnp.uint32), _FOLD)))
+
+
+def _settled(key: Array) -> Array:
+    # a chain of derived keys must not fuse: every xor-shift uses its input twice, and XLA would unfold the chain into
+    # exponentially many instructions (minutes of compile time)
+    return jax.lax.optimization_barrier(key)
 
 
 def _words(key: Array, shape: Shape) -> Array:
@@ -82,8 +89,15 @@ def _random_bits(key: Array, bit_width: int, shape: Shape) -> Array:
     return (words >> np.uint32(32 - bit_width)).astype(jnp.dtype(f"uint{bit_width}"))
 
 
+# compiled one by one, so that a program that draws a hundred times traces and lowers each of them once
 FAST = jex_random.define_prng_impl(
-    key_shape=(2,), seed=_seed, split=_split, random_bits=_random_bits, fold_in=_fold_in, name="analogjax", tag="ajx"
+    key_shape=(2,),
+    seed=jax.jit(_seed),
+    split=jax.jit(_split, static_argnums=1),
+    random_bits=jax.jit(_random_bits, static_argnums=(1, 2)),
+    fold_in=jax.jit(_fold_in),
+    name="analogjax",
+    tag="ajx",
 )
 
 
@@ -92,6 +106,7 @@ def key(seed: int) -> Key:
     return jax.random.key(seed, impl=FAST)
 
 
+@partial(jax.jit, static_argnums=1)
 def uniform(key: Key, shape: Shape = ()) -> Array:
     """Uniform in `[0, 1)`, float32 on a grid of 2^-24. Consumes `key`."""
     words = jax.random.bits(key, shape, jnp.uint32)
@@ -110,6 +125,7 @@ _TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573
 _TAIL += (0.00943887047, 1.00167406, 2.83297682)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def normal(key: Key, shape: Shape = (), dtype: DType = jnp.float32) -> Array:
     """Standard normal by inversion of a 24-bit uniform (so |z| < 5.42). Consumes `key`.
 

@@ -36,13 +36,20 @@ class AnalogLinear(linen.Module):
         if self.use_bias and not mapping.digital_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
         tile = self.variable(TILES, "tile", self._chips, (self.features, x.shape[-1])).value
-        y = mvm(tile, x, self._slot(tile, x), key=self.make_rng(NOISE))
+        y = self._product(tile, x)
         if mapping.learn_out_scaling:
             shape = (self.features,) if mapping.out_scaling_columnwise else ()
             y = y * self.param("out_scale", linen.initializers.ones, shape)
         if self.use_bias and mapping.digital_bias:
             y = y + self.param("bias", _uniform(inputs), (self.features,))
         return y
+
+    def _product(self, tile: Tile | TileArray, x: Array) -> Array:
+        slot = self._slot(tile, x)
+        if self.is_initializing():
+            # only shapes matter while chips are made; reading them would be compiled for nothing
+            return jnp.zeros((*x.shape[:-1], self.features), x.dtype)
+        return mvm(tile, x, slot, key=self.make_rng(NOISE))
 
     def _chips(self, shape: tuple[int, int]) -> Tile | TileArray:
         return create_array(self.config, shape, self.make_rng("params"))

@@ -22,7 +22,7 @@ class Variables(NamedTuple):
     tiles: PyTree  # analog: trained by pulses
 
 
-def Sequential(*layers: Callable[[Array], Array]) -> linen.Module:  # noqa: N802 - reads as the class it makes
+def Sequential(*layers: Callable[[Array], Array]) -> linen.Module:
     """A flax module of layers in a row: modules, or plain functions such as `jax.nn.sigmoid`."""
     for layer in layers:
         if not callable(layer):

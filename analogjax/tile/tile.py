@@ -6,6 +6,7 @@ r"""A tile: one crossbar of devices with its converters, as a plain pytree and p
 
 `scale` is the digital output scale that maps the devices' range to the logical weights: `W_logical = scale * W`.
 `mask` is 0 where the output of that vector reached 0.999 of the ADC range: such an output carries no gradient.
+Each is compiled on its own and traced once per configuration and shape, however often a larger program calls it.
 Letters: `O` rows, `I` columns, `B` batch. Weights inside a tile are in units of the device, [w].
 """
 
@@ -59,6 +60,7 @@ class Tile:
         """The logical weights `[O, I]`, without read noise."""
         return self.state.w * jnp.expand_dims(self.scale, -1)
 
+    @jax.jit
     def write(self, w: Array, key: Key) -> "Tile":
         """The tile with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`."""
         scale = self.config.mapping.scale_for(w)
@@ -66,6 +68,7 @@ class Tile:
             self, scale=scale, state=self.config.device.write(self.cells, w / jnp.expand_dims(scale, -1), key)
         )
 
+    @jax.jit
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
         """`[B, I] -> [B, O]`, and which outputs pass a gradient (`None`: all). Consumes `key`."""
         p = self.config.forward
@@ -74,6 +77,7 @@ class Tile:
         passes = None if unlimited else jnp.abs(y) < _CLIPPED * p.out_bound * p.out_scale
         return y * self.scale, passes
 
+    @jax.jit
     def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
         """`[B, O] -> [B, I]`. Consumes `key`."""
         d = d * self.scale
@@ -81,6 +85,7 @@ class Tile:
         p = replace(self.config.backward, bound_management="None")
         return mvm(p, self.state.w.T, d, self.frozen_backward, key, self.average)
 
+    @jax.jit
     def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "Tile":
         """The tile after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
         rate = self.config.mapping.rate_scale(self.scale)
@@ -89,6 +94,7 @@ class Tile:
         average = None if self.average is None else average_abs_max(self.config.forward, x, self.average)[-1]
         return replace(self, state=state, average=average)
 
+    @jax.jit
     def rest(self, key: Key, alpha: Scalar = 1.0) -> "Tile":
         """Diffusion and decay of one mini-batch. Consumes `key`."""
         return replace(self, state=self.config.device.rest(self.cells, self.state, key, alpha))
@@ -126,9 +132,16 @@ def create(
         weights = initial_weights(shape, k_weights, dtype)
     if weights.shape != shape:
         raise ShapeError(f"create: weights of shape {weights.shape} for a tile of shape {shape}; they must be equal.")
+    weights = jnp.asarray(weights, dtype)
+    return _make(config, weights, (k_cells, k_forward, k_backward, k_write))
+
+
+@jax.jit
+def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -> Tile:
+    k_cells, k_forward, k_backward, k_write = keys
+    shape, dtype = weights.shape, weights.dtype
     cells = config.device.fabricate(shape, dtype, k_cells)
     averaging = config.forward.noise_management is NoiseManagement.AVERAGE_ABS_MAX
-    weights = jnp.asarray(weights, dtype)
     scale = config.mapping.scale_for(weights)
     return Tile(
         config=config,

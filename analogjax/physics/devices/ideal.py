@@ -6,7 +6,6 @@ draws `reset_std xi`. Units: [w] weight, [batch] mini-batches.
 
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 
 from analogjax._pytree import is_off, pytree

@@ -89,8 +89,10 @@ class Pulsed:
         """`up` and `down` pulses (`[O, I]` int32) at once. Consumes `key`."""
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
-        k_bounds, k_steps, k_corrupt, k_rest, k_drift, k_own = jax.random.split(key, 6)
-        cells = self._bounds(shape, dtype, k_bounds) | self._steps(shape, dtype, k_steps)
+        k_spread, k_corrupt, k_rest, k_drift, k_own = jax.random.split(key, 5)
+        # one draw for all four constants compiles to one kernel
+        xi = normal(k_spread, (4, *shape), dtype)
+        cells = self._bounds(xi[0], xi[1]) | self._steps(xi[2], xi[3])
         if self.enforce_consistency:
             cells = _consistent(cells)
         else:
@@ -165,18 +167,15 @@ class Pulsed:
         memory = replace(memory, last=clipped(cells, memory.last))
         return replace(self.seen(state, clipped(cells, w), k_seen), drift=memory)
 
-    def _bounds(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
-        k_max, k_min = jax.random.split(key)
+    def _bounds(self, xi_max: Array, xi_min: Array) -> Cells:
         return {
-            "max_bound": self.w_max * (1 + self.w_max_dtod * normal(k_max, shape, dtype)),
-            "min_bound": self.w_min * (1 + self.w_min_dtod * normal(k_min, shape, dtype)),
+            "max_bound": self.w_max * (1 + self.w_max_dtod * xi_max),
+            "min_bound": self.w_min * (1 + self.w_min_dtod * xi_min),
         }
 
-    def _steps(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
-        k_gain, k_split = jax.random.split(key)
-        spread = self.dw_min_dtod * normal(k_gain, shape, dtype)
+    def _steps(self, xi_gain: Array, xi_split: Array) -> Cells:
+        spread, r = self.dw_min_dtod * xi_gain, self.up_down_dtod * xi_split
         gain = jnp.exp(spread) if self.dw_min_dtod_log_normal else 1 + spread
-        r = self.up_down_dtod * normal(k_split, shape, dtype)
         return {
             "dwmin_up": self.dw_min * (gain + jnp.minimum(self.up_down, 0.0) + r),
             "dwmin_down": self.dw_min * (gain - jnp.maximum(self.up_down, 0.0) - r),
