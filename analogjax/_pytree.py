@@ -36,8 +36,8 @@ def is_off(value: Any) -> bool:
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def pytree(cls: _Class) -> _Class:
     """Make `cls` a frozen, keyword-only dataclass registered with JAX by the rule of this module."""
-    cls = dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
-    cls.__repr__ = _short_repr  # type: ignore[method-assign, assignment]
+    dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # works in place
+    setattr(cls, "__repr__", _short_repr)  # noqa: B010 - a class this generic can't be assigned to by name
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     def split(node: Any) -> tuple[list[tuple[str, Any]], tuple]:
@@ -55,7 +55,7 @@ def pytree(cls: _Class) -> _Class:
         return [child for _, child in children], aux
 
     def unflatten(aux: tuple, children: Any) -> Any:
-        node = object.__new__(cls)
+        node: Any = object.__new__(cls)
         for name, value in (*aux[1], *zip(aux[0], children, strict=True)):
             object.__setattr__(node, name, value)
         return node

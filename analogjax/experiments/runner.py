@@ -25,7 +25,7 @@ from analogjax.store import CheckpointError, Checkpoints
 _STRETCH = 0.5  # seconds of work between two looks at the outside world
 
 
-class Results(list):  # type: ignore[type-arg]
+class Results(list[dict[str, Any]]):
     """The list of dicts that a run returns, one per epoch, with the trained `variables` beside it."""
 
     def __init__(self, epochs: list[dict[str, Any]], variables: Variables) -> None:
@@ -59,13 +59,14 @@ class LocalRunner:
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen and empty
         progress: bool | None = None,
     ) -> Results:
-        """Train and validate; returns one dict per epoch: `epoch`, `time_epoch` [s], `accuracy`, `train_loss`, `valid_loss`.
+        """Train and validate; returns one dict per epoch.
 
-        `max_elements_train > 0` uses the first items only, of both splits. With `checkpoint_dir` a checkpoint is written
-        every `checkpoint_every` epochs and, if given, every `checkpoint_every_steps` steps; the same call made again
-        goes on from the newest one and ends bit for bit where an uninterrupted run would have. `stdout` prints each
-        epoch, `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an earlier run,
-        say) are trained on instead of fresh chips.
+        Its entries: `epoch` (from 0), `time_epoch` [s], `accuracy` [0, 1], `train_loss`, `valid_loss`.
+        `max_elements_train > 0` uses the first items only, of both splits. With `checkpoint_dir` a checkpoint is
+        written every `checkpoint_every` epochs and, if given, every `checkpoint_every_steps` steps; the same call made
+        again goes on from the newest one and ends bit for bit where an uninterrupted run would have. `stdout` prints
+        each epoch, `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an
+        earlier run, say) are trained on instead of fresh chips.
         Raises `ConfigError`, `DatasetError`, `CheckpointError`, `NonFiniteError`.
         """
         device = find_device(self.device)
@@ -137,8 +138,9 @@ class _Run:
         if different:
             name = different[0]
             raise CheckpointError(
-                f"the checkpoints in {self.saving.checkpoints.folder} are of another run: {name} was {saved.get(name)!r} "
-                f"there and is {self.identity[name]!r} here. Use another checkpoint_dir, or the same settings."
+                f"the checkpoints in {self.saving.checkpoints.folder} are of another run: {name} was "
+                f"{saved.get(name)!r} there and is {self.identity[name]!r} here. Use another checkpoint_dir, or the "
+                "same settings."
             )
         self.state, meta = self.saving.checkpoints.restore(self.state)
         self.epochs, self.epoch, self.step, self.spent = meta["epochs"], meta["epoch"], meta["step"], meta["spent"]

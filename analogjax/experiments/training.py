@@ -18,9 +18,20 @@ from analogjax.experiments.losses import nll_loss
 class DatasetLike(Protocol):
     """Anything that gives labelled images: a catalogue entry of `analogjax.data`, or `Arrays`."""
 
-    name: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    @property
+    def name(self) -> str:
+        """What the results call it."""
+        ...
+
+    @property
+    def mean(self) -> Any:
+        """Mean of the images in [0, 1], broadcast against one image."""
+        ...
+
+    @property
+    def std(self) -> Any:
+        """Their standard deviation."""
+        ...
 
     def load(self, root: Any = None, *, train: bool) -> Split:
         """One split, images uint8 (scaled to [0, 1], then normalised) or float (used as they are)."""
@@ -34,8 +45,8 @@ class Arrays:
     train: Split
     test: Split
     name: str = "Arrays"
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    mean: Any = (0.0,)
+    std: Any = (1.0,)
 
     def load(self, root: Any = None, *, train: bool) -> Split:
         """The split; `root` is not used."""

@@ -4,6 +4,8 @@ The chips are in the collection `tiles`, one slot for each call in `signals` (bo
 output scale, if digital, are ordinary `params`. Noise comes from the rng `analog`.
 """
 
+from collections.abc import Callable
+
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -60,8 +62,8 @@ class AnalogLinear(linen.Module):
             return self.get_variable(SIGNALS, "tile") if self.has_variable(SIGNALS, "tile") else None
         if self.has_variable(SIGNALS, "tile"):
             raise SlotError(
-                f"{'/'.join(self.path) or 'AnalogLinear'}: called twice in one pass. One slot carries the signals of one "
-                "call, and JAX would silently add up two. Use two layers; to share weights over time, a recurrent layer."
+                f"{'/'.join(self.path) or 'AnalogLinear'}: called twice in one pass. One slot carries the signals of "
+                "one call, and JAX would silently add up two. Give each call a layer of its own."
             )
         return self.variable(SIGNALS, "tile", slot_for, tile, x).value
 
@@ -73,7 +75,7 @@ class AnalogLinear(linen.Module):
             )
 
 
-def _uniform(inputs: int):  # type: ignore[no-untyped-def]
+def _uniform(inputs: int) -> Callable[[Key, Shape], Array]:
     bound = 1 / inputs**0.5
 
     def init(key: Key, shape: Shape) -> Array:

@@ -50,7 +50,7 @@ class PulsedSGD:
             _step(tile, s, rate, jax.random.fold_in(key, n))
             for n, (tile, s) in enumerate(zip(flat, given, strict=True))
         ]
-        return treedef.unflatten(new), PulsedState(step=state.step + 1)
+        return jax.tree.unflatten(treedef, new), PulsedState(step=state.step + 1)
 
 
 def _is_tile(node: object) -> bool:

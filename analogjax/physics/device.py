@@ -1,8 +1,8 @@
 """What a device is: the contract that every device and every compound keeps.
 
-Three kinds of data, never mixed: **params** are the fields of the device object (what a user writes), **cells** are the
-constants of each crosspoint, drawn once when the chip is made, **state** is what changes. A method of a device is a pure
-function of the three; randomness comes in through the last argument, `key`, which is consumed.
+Three kinds of data, never mixed: **params** are the fields of the device object (what a user writes), **cells** are
+the constants of each crosspoint, drawn once when the chip is made, **state** is what changes. A method of a device is a
+pure function of the three; randomness comes in through the last argument, `key`, which is consumed.
 
 Letters: `O` rows (outputs), `I` columns (inputs), `B` batch. Weights are `[O, I]` in units of the tile, [w].
 """

@@ -128,9 +128,18 @@ def quantise(v: Array, step: Scalar, key: Key | None) -> Array:
     """Round to the grid `step`, half to even, or stochastically if a `key` is given (which is consumed)."""
     if is_static(step) and step <= 0:
         return v
-    if key is None:
-        return jnp.round(v / step) * step
-    return jnp.floor(v / step + uniform(key, v.shape).astype(v.dtype)) * step
+    on = jnp.asarray(step) > 0  # a traced step may turn out to be off
+    grid = jnp.where(on, step, 1.0)
+    level = jnp.round(v / grid) if key is None else jnp.floor(v / grid + uniform(key, v.shape).astype(v.dtype))
+    return level * grid if is_static(step) else jnp.where(on, level * grid, v)
+
+
+def clip(v: Array, bound: Scalar) -> Array:
+    """`v` within `+-bound`; a bound of 0 or less is infinite."""
+    if is_static(bound) and bound <= 0:
+        return v
+    limit = bound if is_static(bound) else jnp.where(jnp.asarray(bound) > 0, bound, jnp.inf)
+    return jnp.clip(v, -limit, limit)
 
 
 def mvm(p: Periphery, w: Array, x: Array, frozen: Frozen, key: Key, average: Array | None = None) -> Array:
@@ -214,8 +223,7 @@ def _read(p: Periphery, w: Array, x: Array, scale: Array, frozen: Frozen, key: K
 
 def _dac(p: Periphery, u: Array, k_round: Key, k_noise: Key) -> Array:
     u = quantise(u, step_of(p.inp_res, p.inp_bound), k_round if p.inp_sto_round else None)
-    if not (is_static(p.inp_bound) and p.inp_bound <= 0):
-        u = jnp.clip(u, -p.inp_bound, p.inp_bound)
+    u = clip(u, p.inp_bound)
     if not is_off(p.inp_noise):
         u = u + p.inp_noise * normal(k_noise, u.shape, u.dtype)
     return u if is_off(p.inp_asymmetry) else jnp.where(u < 0, u * (1 - p.inp_asymmetry), u)
@@ -239,9 +247,10 @@ def _adc(p: Periphery, y: Array, frozen: Frozen, k_noise: Key, k_round: Key) -> 
     y = quantise(y, step_of(p.out_res, p.out_bound), k_round if p.out_sto_round else None)
     if is_static(p.out_bound) and p.out_bound <= 0:
         return y, jnp.ones((y.shape[0], 1), bool)
-    over = y > p.out_bound
-    over = over | (y < -p.out_bound) if p.bm_test_negative_bound else over
-    return jnp.clip(y, -p.out_bound, p.out_bound), ~jnp.any(over, -1, keepdims=True)
+    held = clip(y, p.out_bound)
+    over = held != y if p.bm_test_negative_bound else held < y
+    over = over & ~jnp.isnan(y)  # reading again would not mend it
+    return held, ~jnp.any(over, -1, keepdims=True)
 
 
 def _managed_read(p: Periphery, w: Array, x: Array, alpha: Array, frozen: Frozen, key: Key) -> Array:

@@ -21,6 +21,7 @@ doi:10.3389/fnins.2017.00538 (managements).
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ from analogjax._typing import Array, Key, Scalar
 from analogjax.physics.checks import as_choice, check, check_number
 from analogjax.physics.periphery import quantise
 from analogjax.random import uniform
+
+S = TypeVar("S")  # whatever the pulses move
 
 
 class PulseType(StrEnum):
@@ -58,7 +61,7 @@ class Pulses:
     def __post_init__(self) -> None:
         as_choice(self, "pulse_type", PulseType)
         check(self, isinstance(self.desired_bl, int) and self.desired_bl > 0, "desired_bl", "needs a whole number > 0.")
-        check_number(self, "um_grad_scale", low=0)
+        check_number(self, "um_grad_scale", low=1e-30)
         check_number(self, "res")
 
 
@@ -114,7 +117,7 @@ def managed_length(p: Pulses, x: Array, d: Array, learning_rate: Scalar, g: Scal
     k = eta * x_val * d_val / g
     if p.update_bl_management:
         # ceil(0) would divide by zero below; such samples are silenced at the end
-        length, wide = jnp.clip(jnp.ceil(k), 1, p.desired_bl), False
+        length, wide = jnp.clip(jnp.ceil(k), 1, p.desired_bl), jnp.asarray(False)
     scale = jnp.where(wide, 1.0, jnp.sqrt(eta / (g * length)))
     quiet = (eta <= 0) | (top_x <= 0) | (top_d <= 0) | ~jnp.isfinite(k)
     if not (p.update_bl_management or p.update_management):
@@ -194,7 +197,7 @@ def _count(x: Array, d: Array, minus_x: Array, minus_d: Array, counts: tuple) ->
     return total, up
 
 
-def each_pulse(t: Trains, key: Key, visit: Callable, state: object, k_visit: Key) -> object:
+def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key) -> S:
     """Run `visit(state, sign, key) -> state` for every slot of every sample in order: the exact evaluation.
 
     `sign` `[O, I]` int8 is +1 (UP), -1 (DOWN) or 0 at each crosspoint. Same pulses as `coincidences` for the same
@@ -202,11 +205,11 @@ def each_pulse(t: Trains, key: Key, visit: Callable, state: object, k_visit: Key
     """
     k_x, k_d = jax.random.split(key)
 
-    def one_sample(state: object, sample: Array) -> tuple[object, None]:
+    def one_sample(state: S, sample: Array) -> tuple[S, None]:
         p_x, p_d = t.p_x[sample][None], t.p_d[sample][None]
         sign_x, sign_d = jnp.where(t.minus_x[sample], -1, 1), jnp.where(t.minus_d[sample], -1, 1)
 
-        def one_slot(slot: Array, state: object) -> object:
+        def one_slot(slot: Array, state: S) -> S:
             x = _fires(k_x, p_x, slot[None], sample[None])[0] * sign_x
             d = _fires(k_d, p_d, slot[None], sample[None])[0] * sign_d
             sign = -(d[:, None] * x[None, :]).astype(jnp.int8)

@@ -10,8 +10,9 @@ used twice without a word. There is no forward-mode derivative (`jax.jvp`), as f
 import jax
 import jax.numpy as jnp
 
+from analogjax._pytree import is_static
 from analogjax._typing import Array, Key, Scalar
-from analogjax.errors import ShapeError
+from analogjax.errors import ConfigError, ShapeError
 from analogjax.tile.array import TileArray
 from analogjax.tile.tile import Signal, Tile
 
@@ -56,6 +57,8 @@ def slot_for(tile: Tile | TileArray, x: Array) -> Signal:
 
 def update(tile: Tile | TileArray, signal: Signal, learning_rate: Scalar, *, key: Key) -> Tile | TileArray:
     """The tile after the pulses of `signal` (`x` `[..., I]`, `d` `[..., O]`), in order. Consumes `key`."""
+    if is_static(learning_rate) and not learning_rate >= 0:
+        raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more; pulses go downhill.")
     x, d = (part.reshape(-1, part.shape[-1]) for part in signal)
     if x.shape[0] != d.shape[0] or (d.shape[1], x.shape[1]) != tile.shape:
         raise ShapeError(f"update: a signal of x {signal.x.shape} and d {signal.d.shape} for a tile of {tile.shape}.")

@@ -21,7 +21,7 @@ from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.physics.device import Cells, Device, State
 from analogjax.physics.devices import ConstantStep
-from analogjax.physics.periphery import Frozen, NoiseManagement, Periphery, average_abs_max, mvm
+from analogjax.physics.periphery import BoundManagement, Frozen, NoiseManagement, Periphery, average_abs_max, mvm
 from analogjax.physics.pulses import Pulses
 from analogjax.tile.mapping import Mapping
 
@@ -82,7 +82,7 @@ class Tile:
         """`[B, O] -> [B, I]`. Consumes `key`."""
         d = d * self.scale
         d = d if passes is None else jnp.where(passes, d, 0.0)
-        p = replace(self.config.backward, bound_management="None")
+        p = replace(self.config.backward, bound_management=BoundManagement.NONE)
         return mvm(p, self.state.w.T, d, self.frozen_backward, key, self.average)
 
     @jax.jit
@@ -139,8 +139,8 @@ def create(
 @jax.jit
 def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -> Tile:
     k_cells, k_forward, k_backward, k_write = keys
-    shape, dtype = weights.shape, weights.dtype
-    cells = config.device.fabricate(shape, dtype, k_cells)
+    (outputs, inputs), dtype = weights.shape, weights.dtype
+    cells = config.device.fabricate((outputs, inputs), dtype, k_cells)
     averaging = config.forward.noise_management is NoiseManagement.AVERAGE_ABS_MAX
     scale = config.mapping.scale_for(weights)
     return Tile(
@@ -148,8 +148,8 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
         cells=cells,
         state=config.device.write(cells, weights / jnp.expand_dims(scale, -1), k_write),
         scale=scale,
-        frozen_forward=config.forward.fabricate(shape[0], dtype, k_forward),
-        frozen_backward=config.backward.fabricate(shape[1], dtype, k_backward),
+        frozen_forward=config.forward.fabricate(outputs, dtype, k_forward),
+        frozen_backward=config.backward.fabricate(inputs, dtype, k_backward),
         average=jnp.zeros((), dtype) if averaging else None,
     )
 

@@ -30,7 +30,12 @@ _DEVICES = {
     "FloatingPointDevice": physics.FloatingPoint,
 }
 _DEFAULT_DEVICE = {"SingleRPUConfig": "ConstantStepDevice", "FloatingPointRPUConfig": "FloatingPointDevice"}
-_PARTS = {"forward": physics.Periphery, "backward": physics.Periphery, "update": physics.Pulses, "mapping": tile.Mapping}
+_PARTS = {
+    "forward": physics.Periphery,
+    "backward": physics.Periphery,
+    "update": physics.Pulses,
+    "mapping": tile.Mapping,
+}
 _CLASSES = {"forward": "IOParameters", "backward": "IOParameters", "update": "UpdateParameters"}
 _CLASSES |= {"mapping": "MappingParameter"}
 
@@ -63,7 +68,7 @@ def tile_config(config: dict) -> tile.TileConfig:
             continue
         if part not in _PARTS:
             raise Unsupported(f"field {name}.{part}")
-        if value["class"] != _CLASSES[part]:
+        if value.get("preset_of", value["class"]) != _CLASSES[part]:
             raise Unsupported(f"class {value['class']}")
         parts[part] = _build(_PARTS[part], value)
     return tile.TileConfig(**parts)

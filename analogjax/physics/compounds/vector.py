@@ -8,6 +8,8 @@ Cells and states of device `k` carry the suffix `_k`, as aihwkit's hidden parame
 
 from dataclasses import replace
 from enum import StrEnum
+from functools import reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import as_choice, check
 from analogjax.physics.device import Cells, PulsedDevice, State
-from analogjax.physics.pulses import Pulses, PulseType, Trains, outer_product, trains
+from analogjax.physics.pulses import Pulses, PulseType, Trains, trains
 
 
 class UpdatePolicy(StrEnum):
@@ -83,10 +85,9 @@ class Vector:
         if p.pulse_type is PulseType.STOCHASTIC_COMPRESSED:
             k_draw, k_noise = jax.random.split(k_respond)
             return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
-        if p.pulse_type is PulseType.NONE:
-            return replace(state, w=state.w - outer_product(x, d, lr))
         raise ConfigError(
-            "a Vector of devices has no bounds of its own: pulse_type='NoneWithDevice' is undefined here."
+            f"Vector with pulse_type={p.pulse_type.value!r}: a floating-point update does not say how its devices "
+            "share it; use 'StochasticCompressed', or a single device."
         )
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
@@ -121,7 +122,7 @@ class Vector:
     def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
         return self._each(state, key, lambda device, k, part, own: device.age(part_of(cells, k), part, dt, own))
 
-    def _each(self, state: State, key: Key, act) -> State:  # type: ignore[no-untyped-def]
+    def _each(self, state: State, key: Key, act) -> State:
         parts = tuple(
             act(device, k, part, jax.random.fold_in(key, k))
             for k, (device, part) in enumerate(zip(self.devices, state.parts, strict=True))
@@ -129,8 +130,8 @@ class Vector:
         return self._sum(replace(state, parts=parts))
 
     def _sum(self, state: State) -> State:
-        total = sum(gamma * part.w for gamma, part in zip(self.gammas, state.parts, strict=True))
-        return replace(state, w=total)
+        terms = [gamma * part.w for gamma, part in zip(self.gammas, state.parts, strict=True)]
+        return replace(state, w=reduce(add, terms))
 
 
 def part_of(cells: Cells, k: int) -> Cells:

@@ -10,10 +10,10 @@ evenly interleaved pulses follow the flow
     dv/dt = a v + b,  a = n_up log(1 + k_up) + n_dn log(1 - k_dn),  b = n_up l(k_up) s_up - n_dn l(-k_dn) s_dn,
     v(1) = v(0) e^a + b (e^a - 1) / a,      l(k) = log(1 + k) / k,
 
-which is the exact mean for pulses of one direction, and of second order in the step for mixed ones: the order of up and
-down pulses within a batch changes the result by at most `n_up n_dn |k_up s_dn + k_dn s_up|` / 2. The noise of the single
-pulses is added as one normal of the summed variance, each pulse taken at the mean position of the path; its relative
-error is of the order of `n k`. Clipping happens once, at the end.
+which is the exact mean for pulses of one direction, and of second order in the step for mixed ones: the order of up
+and down pulses within a batch changes the result by at most `n_up n_dn |k_up s_dn + k_dn s_up|` / 2. The noise of the
+single pulses is added as one normal of the summed variance, each pulse taken at the mean position of the path; its
+relative error is of the order of `n k`. Clipping happens once, at the end.
 """
 
 from typing import NamedTuple
@@ -52,7 +52,8 @@ def many_pulses(law: Affine, v: Array, up: Array, down: Array, key: Key) -> Arra
     log_down, rate_down = _log_and_ratio(-law.k_down)
     a = n_up * log_up + n_down * log_down
     b = n_up * rate_up * law.s_up - n_down * rate_down * law.s_down
-    end = v * jnp.exp(a) + b * _expm1_ratio(a)
+    # e^a - 1 = a ratio(a): rounding e^a itself would add up over many updates
+    end = v + (v * a + b) * _expm1_ratio(a)
     if is_off(law.noise):
         return end
     n = jnp.maximum(n_up + n_down, 1.0)
@@ -66,7 +67,7 @@ def many_pulses(law: Affine, v: Array, up: Array, down: Array, key: Key) -> Arra
 
 
 def _log_and_ratio(k: Array) -> tuple[Array, Array]:
-    """`log(1 + k)` and `log(1 + k) / k`; one pulse of a slope beyond -1 overshoots its bound, where clipping ends it."""
+    """`log(1 + k)` and `log(1 + k) / k`; a slope beyond -1 overshoots its bound in one pulse, where clipping ends."""
     k = jnp.maximum(k, -0.999)
     log = jnp.log1p(k)
     return log, jnp.where(jnp.abs(k) > 1e-6, log / jnp.where(jnp.abs(k) > 1e-6, k, 1.0), 1.0)

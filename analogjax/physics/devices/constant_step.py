@@ -20,10 +20,10 @@ from analogjax.random import normal
 class ConstantStep(Pulsed):
     """Constant step within hard bounds.
 
-    Fast evaluation: the sum of `n` independent steps has mean `n s` and standard deviation `sqrt(n) c s`, drawn with one
-    normal. It is exact in distribution as long as no crosspoint meets its bound inside the batch; at a bound, pulses
-    that leave it again after having been clipped are counted as if they had not been clipped (an error of at most the
-    sum of the steps of that batch, towards the inside).
+    Fast evaluation: the sum of `n` independent steps has mean `n s` and standard deviation `sqrt(n) c s`, drawn with
+    one normal. It is exact in distribution as long as no crosspoint meets its bound inside the batch; at a bound,
+    pulses that leave it again after having been clipped are counted as if they had not been clipped (an error of at
+    most the sum of the steps of that batch, towards the inside).
     """
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:

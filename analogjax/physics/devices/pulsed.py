@@ -7,9 +7,9 @@ Population (`xi` independent for each crosspoint and line):
     s_up  = dw_min (G + min(up_down, 0) + r),   s_dn = dw_min (G - max(up_down, 0) - r)
 
 so a positive `up_down` lowers the down step and a negative one lowers the up step. `enforce_consistency` makes steps
-positive and orders and signs the bounds. A corrupt device is stuck at a random value. `perfect_bias` idealises the last
-column. Write noise: the persistent weight moves, and what a read sees is `w = p + write_noise_std dw_min xi`, redrawn for
-each cell that is pulsed and for all cells whenever they decay, diffuse, drift or are reset.
+positive and orders and signs the bounds. A corrupt device is stuck at a random value. `perfect_bias` idealises the
+last column. Write noise: the persistent weight moves, and what a read sees is `w = p + write_noise_std dw_min xi`,
+redrawn for each cell that is pulsed and for all cells whenever they decay, diffuse, drift or are reset.
 
 Letters: `O` rows, `I` columns. Units: [w] weight, [1] relative, [batch] mini-batches.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
@@ -21,9 +21,9 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from analogjax._pytree import is_off, is_static, pytree
+from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells, State
 from analogjax.physics.drift import Drift
 from analogjax.physics.pulses import Pulses, PulseType, Trains, coincidences, each_pulse, outer_product, trains
@@ -63,8 +63,8 @@ class Pulsed:
         check_number(self, "dw_min_dtod", "up_down", "up_down_dtod", "w_max_dtod", "w_min_dtod", "diffusion_dtod")
         check_number(self, "lifetime_dtod", "reset", "reset_dtod")
         check_number(self, "corrupt_devices_prob", low=0, high=1)
-        check(self, not is_static(self.w_max) or self.w_max >= 0, "w_max", "the upper bound must not be negative.")
-        check(self, not is_static(self.w_min) or self.w_min <= 0, "w_min", "the lower bound must not be positive.")
+        check_number(self, "w_max", low=0)
+        check_number(self, "w_min", high=0)
 
     @property
     def granularity(self) -> Scalar:

@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test slow check venv bench clean
+
+demo: $(VENV)/.core
+	@mkdir -p runs
+	$(BIN)/analogjax train --dataset FashionMNIST --fallback-digits --epochs 5 \
+	  --compilation-cache .jax_cache --plot runs/demo.png
+	@echo "The curves are in runs/demo.png."
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow
+
+check: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layering.py
+
+venv: $(VENV)/.test
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python benchmarks/facade.py
+
+# The core alone: what `pip install analogjax[plot]` brings.
+$(VENV)/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[plot]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PIP) -e '.[all]' -r requirements-test.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .jax_cache runs build *.egg-info

@@ -1,0 +1,37 @@
+"""Plots of runs."""
+
+import os
+from typing import Any
+
+from analogjax.errors import ConfigError, MissingPackage
+
+
+def write_curves(results: list[dict[str, Any]], path: str | os.PathLike[str], title: str = "") -> None:
+    """Write loss and accuracy over the epochs to `path` (.png, .svg, .pdf).
+
+    Raises `MissingPackage` without matplotlib, `ConfigError` where the file can't be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError:
+        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
+    epochs = [entry["epoch"] + 1 for entry in results]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    loss.plot(epochs, [entry["train_loss"] for entry in results], "o-", label="training")
+    loss.plot(epochs, [entry["valid_loss"] for entry in results], "s-", label="validation")
+    loss.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    loss.legend(frameon=False)
+    accuracy.plot(epochs, [100 * entry["accuracy"] for entry in results], "s-", color="C1")
+    accuracy.set(xlabel="epoch", ylabel="validation accuracy [%]")
+    for axes in (loss, accuracy):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"plot {os.fspath(path)!r}: can't be written ({error}); give a writable .png, .svg or .pdf."
+        ) from None

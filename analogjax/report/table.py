@@ -1,0 +1,90 @@
+"""Results of a run as a table, JSON lines or CSV, written as the run goes on."""
+
+import csv
+import dataclasses
+import inspect
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+_COLUMNS = ("epoch", "train_loss", "valid_loss", "accuracy", "time_epoch")
+
+
+class Writer(Protocol):
+    """Prints one entry per epoch."""
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        """An epoch has ended."""
+
+    def close(self, results: list[dict[str, Any]]) -> None:
+        """The run has ended."""
+
+
+class _Table:
+    def __init__(self, out: TextIO) -> None:
+        self.out, self.printed = out, 0
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        if self.printed == 0:
+            print("epoch  train loss  valid loss  accuracy  seconds", file=self.out)
+        self.printed += 1
+        print(
+            f"{entry['epoch'] + 1:5d}  {entry['train_loss']:10.4f}  {entry['valid_loss']:10.4f}  "
+            f"{entry['accuracy']:8.2%}  {entry['time_epoch']:7.2f}",
+            file=self.out,
+            flush=True,
+        )
+
+    def close(self, results: list[dict[str, Any]]) -> None:
+        for entry in results if self.printed == 0 else []:  # everything was done before: show it all the same
+            self.epoch(entry)
+
+
+class _Lines:
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        print(json.dumps(entry), file=self.out, flush=True)
+
+    def close(self, results: list[dict[str, Any]]) -> None:
+        """Nothing is left to write."""
+
+
+class _Csv:
+    def __init__(self, out: TextIO) -> None:
+        self.out = csv.writer(out, lineterminator="\n")
+        self.out.writerow(_COLUMNS)
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        self.out.writerow([entry[name] for name in _COLUMNS])
+
+    def close(self, results: list[dict[str, Any]]) -> None:
+        """Nothing is left to write."""
+
+
+def writer_for(kind: str, out: TextIO) -> Writer:
+    """A writer of `table`, `jsonl` or `csv` to `out`."""
+    kinds: dict[str, Callable[[TextIO], Writer]] = {"table": _Table, "jsonl": _Lines, "csv": _Csv}
+    return kinds[kind](out)
+
+
+def device_lines(device: type) -> list[str]:
+    """A device class as text: its description, and each parameter with its default and meaning."""
+    lines = [f"{device.__name__}: {inspect.cleandoc(device.__doc__ or '')}", ""]
+    comments = _field_comments(device)
+    for field in dataclasses.fields(device):
+        lines.append(f"  {field.name:24} = {field.default!s:<8} {comments.get(field.name, '')}".rstrip())
+    return lines
+
+
+def _field_comments(device: type) -> dict[str, str]:
+    """What the source says beside each field, of the class and those it builds on."""
+    comments: dict[str, str] = {}
+    for cls in reversed(device.__mro__[:-1]):
+        for line in inspect.getsource(cls).splitlines():
+            found = re.match(r"    (\w+): [^#]*=[^#]*#\s*(.*)", line)
+            if found:
+                comments[found[1]] = found[2]
+    return comments

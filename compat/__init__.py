@@ -1,0 +1,54 @@
+"""Run programs written for other libraries on analogjax, unchanged.
+
+`compat.install()` makes `import aihwkit` (and, where the real one is missing, a small `import torchvision`) resolve to
+this package in the running process. `python -m compat script.py args` does so for a whole program.
+"""
+
+import importlib
+import sys
+import types
+
+from analogjax.errors import AnalogError
+from compat.alias import Alias
+
+
+class InstallError(AnalogError, ImportError):
+    """The names cannot be taken over in this process."""
+
+
+def install(torchvision: bool | None = None) -> None:
+    """Make `aihwkit` mean `compat.aihwkit` in this process; calling it again changes nothing.
+
+    `torchvision` says whether to offer our minimal one under that name: `None` does where the real one cannot be
+    imported, `True` always, `False` never. Raises `InstallError` where the real package is already imported.
+    """
+    _take_over("aihwkit")
+    if torchvision or (torchvision is None and not _is_importable("torchvision")):
+        _take_over("torchvision")
+
+
+def _take_over(name: str) -> None:
+    if any(isinstance(finder, Alias) and finder.name == name for finder in sys.meta_path):
+        return
+    present = sys.modules.get(name)
+    if present is not None:
+        place = getattr(present, "__file__", None) or "an unknown place"
+        raise InstallError(
+            f"compat.install(): the real {name} is already imported (from {place}), and its classes are in use. "
+            f"Call compat.install() before the first `import {name}`, or start the program with `python -m compat`."
+        )
+    # first in line, or Python's own finder would load our files a second time under the other name
+    sys.meta_path.insert(0, Alias(name))
+
+
+def _is_importable(name: str) -> bool:
+    """Whether the real package works; one that is installed but broken leaves no half-imported modules behind."""
+    before: dict[str, types.ModuleType] = dict(sys.modules)
+    try:
+        importlib.import_module(name)
+    except Exception:  # a broken binary extension may raise anything
+        for loaded in set(sys.modules) - set(before):
+            if loaded.partition(".")[0] == name:
+                del sys.modules[loaded]
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""aihwkit's exceptions; all of them are `analogjax.AnalogError` too."""
+
+from analogjax.errors import AnalogError
+from analogjax.errors import ConfigError as NativeConfigError
+
+
+class AihwkitException(AnalogError):
+    """Root of aihwkit's errors."""
+
+
+class ModuleError(AihwkitException):
+    """A layer or container is used in a way it does not support."""
+
+
+class TileError(AihwkitException):
+    """A tile is given something it cannot take."""
+
+
+class TileModuleError(TileError):
+    """A tile module and a saved state do not fit."""
+
+
+class InputTypeError(TileError, TypeError):
+    """A tile is given numbers of a type that it does not compute with."""
+
+
+class ArgumentError(AihwkitException):
+    """An argument makes no sense."""
+
+
+class CudaError(AihwkitException):
+    """CUDA is missing or misused."""
+
+
+class ConfigError(AihwkitException, NativeConfigError):
+    """A configuration is wrong, or asks for something that this version does not have."""
+
+
+class AnalogBiasConfigError(ConfigError):
+    """An analog bias is asked for where only a digital one is possible."""
+
+
+class TorchTileConfigError(ConfigError):
+    """A torch tile does not support this setting."""
+
+
+class CloudError(AihwkitException):
+    """Root of the cloud client's errors."""
+
+
+class FusionExportError(CloudError):
+    """A file for the fusion chip has the wrong columns."""

@@ -1,0 +1,5 @@
+"""Experiments: what to train, and running it."""
+
+from compat.aihwkit.experiments.experiments.base import Experiment as Experiment
+from compat.aihwkit.experiments.experiments.base import Signals as Signals
+from compat.aihwkit.experiments.experiments.training import BasicTraining as BasicTraining

@@ -1,0 +1,239 @@
+"""A torch experiment as a native one: trained by one compiled loop, on the very chips of the torch modules.
+
+`train` turns the layers into a flax model, hands the torch modules' tiles, biases and digital weights to
+`analogjax.experiments.LocalRunner`, and writes what has become of them back. Where an experiment does something of its
+own that such a loop cannot know of, it raises `Obstacle` before anything has changed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from analogjax import experiments as native
+from analogjax import nn
+from analogjax.data import Split, named
+from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
+from compat.aihwkit.nn.modules.linear import AnalogLinear
+from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
+from compat.torch_package import torch
+
+_OWN = (
+    "get_dataset_arguments", "get_dataset_transform", "get_data_loaders", "get_optimizer", "training_step",
+    "validation_step", "train", "run",
+)  # fmt: skip
+_LOSSES = {torch.nn.NLLLoss: native.nll_loss, torch.nn.CrossEntropyLoss: native.cross_entropy_loss}
+
+
+DOWNLOADED = ("FashionMNIST", "SVHN")  # as in aihwkit; the files of other datasets must be there
+
+
+class Obstacle(Exception):
+    """Why an experiment cannot be compiled as a whole."""
+
+
+def train(experiment: Any, limit: int, root: Any, device: Any, stdout: bool) -> list[dict]:
+    """Train `experiment.model` in place and return the results of the epochs. Raises `Obstacle`."""
+    layers = list(_layers(experiment.model))
+    data: Any = _arrays(experiment, limit, root)
+    compiled = native.BasicTraining(
+        dataset=data,
+        model=nn.Sequential(*(layer.call for layer in layers)),
+        batch_size=experiment.batch_size,
+        loss_function=_loss(experiment),
+        epochs=experiment.epochs,
+        learning_rate=experiment.learning_rate,
+    )
+    variables = _taken(layers)
+    seed = int(torch.randint(0, 2**31 - 1, ()))
+    runner = native.LocalRunner(None if device is None else str(device))
+    results = runner.run(compiled, limit, stdout=stdout, seed=seed, variables=variables, progress=False)
+    _given_back(layers, results.variables)
+    experiment.model.eval()  # as the validation of the last epoch leaves it
+    for entry in results:
+        # counted in float32 there: the exact fraction of a whole number of items
+        entry["accuracy"] = round(entry["accuracy"] * len(data.test)) / len(data.test)
+    return list(results)
+
+
+def _loss(experiment: Any) -> Callable:
+    for name in _OWN:
+        if getattr(type(experiment), name, None) is not getattr(BasicTraining, name):
+            raise Obstacle(f"{type(experiment).__name__} has its own {name}()")
+    if experiment.loss_function not in _LOSSES:
+        raise Obstacle(f"the loss function {getattr(experiment.loss_function, '__name__', '?')} has no native form")
+    return _LOSSES[experiment.loss_function]
+
+
+@dataclass
+class _Layer:
+    """A torch module and what does the same in JAX."""
+
+    module: Any
+    call: Callable
+    name: str  # of its variables in the flax model
+    tile: TileModule | None = None
+    bias: Any = None  # digital parameters of the torch module that are trained
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+def _layers(model: Any) -> Iterator[_Layer]:
+    """The layers of a row of modules, rows inside rows laid flat. Raises `Obstacle`."""
+    flat = list(_flat(model))
+    if len({id(module) for module in flat}) < len(flat):
+        raise Obstacle("one module is used twice in the model")
+    if any(not parameter.requires_grad for parameter in model.parameters()):
+        raise Obstacle("some parameters are frozen (requires_grad=False)")
+    for n, module in enumerate(flat):
+        yield _layer(module, f"layers_{n}")
+
+
+def _flat(module: Any) -> Iterator[Any]:
+    _hookless(module)
+    if isinstance(module, torch.nn.Sequential) and type(module).forward is torch.nn.Sequential.forward:
+        for part in module:
+            yield from _flat(part)
+    else:
+        yield module
+
+
+def _hookless(module: Any) -> None:
+    hooked = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(module, name) for name in hooked):
+        raise Obstacle(f"{type(module).__name__} has hooks of its own")
+
+
+def _layer(module: Any, name: str) -> _Layer:
+    if type(module) is AnalogLinear:
+        return _analog(module, name)
+    if type(module) is torch.nn.Linear:
+        params = {"kernel": module.weight} | ({} if module.bias is None else {"bias": module.bias})
+        return _Layer(module, linen.Dense(module.out_features, use_bias=module.bias is not None), name, params=params)
+    if type(module) in _FUNCTIONS:
+        return _Layer(module, _FUNCTIONS[type(module)](module), name)
+    raise Obstacle(f"the module {type(module).__name__} has no native form")
+
+
+def _analog(module: Any, name: str) -> _Layer:
+    tile = module.analog_module
+    _hookless(tile)
+    if type(tile) not in (AnalogTile, FloatingPointTile, TileModuleArray):
+        raise Obstacle(f"the tile module {type(tile).__name__} has no native form")
+    if tile.analog_ctx.has_gradient():
+        raise Obstacle("a tile holds a gradient that has not been stepped with")
+    config = tile.tile.config
+    if tile.use_bias and tile.analog_bias == config.mapping.digital_bias:
+        raise Obstacle("an analog bias of a matrix cut over several chips is digital here")
+    params = {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
+    params = {key: value for key, value in params.items() if value is not None}
+    call = nn.AnalogLinear(features=module.out_features, config=config, use_bias=tile.use_bias)
+    return _Layer(module, call, name, tile=tile, params=params)
+
+
+def _flatten(module: Any) -> Callable:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise Obstacle("Flatten with axes of its own has no native form")
+    return nn.flatten
+
+
+def _dropout(module: Any) -> Callable:
+    if module.p != 0.0:
+        raise Obstacle("Dropout has no native form yet")
+    return _same
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
+def _along(function: Callable) -> Callable:
+    def find(module: Any) -> Callable:
+        if module.dim is None:
+            raise Obstacle(f"{type(module).__name__} without dim has no native form")
+        return partial(function, axis=module.dim)
+
+    return find
+
+
+_FUNCTIONS: dict[type, Callable[[Any], Callable]] = {
+    torch.nn.Flatten: _flatten,
+    torch.nn.Identity: lambda module: _same,
+    torch.nn.Dropout: _dropout,
+    torch.nn.Sigmoid: lambda module: jax.nn.sigmoid,
+    torch.nn.Tanh: lambda module: jnp.tanh,
+    torch.nn.ReLU: lambda module: jax.nn.relu,
+    torch.nn.LeakyReLU: lambda module: partial(jax.nn.leaky_relu, negative_slope=module.negative_slope),
+    torch.nn.ELU: lambda module: partial(jax.nn.elu, alpha=module.alpha),
+    torch.nn.SiLU: lambda module: jax.nn.silu,
+    torch.nn.GELU: lambda module: partial(jax.nn.gelu, approximate=module.approximate == "tanh"),
+    torch.nn.Softmax: _along(jax.nn.softmax),
+    torch.nn.LogSoftmax: _along(jax.nn.log_softmax),
+}
+
+
+def _taken(layers: list[_Layer]) -> nn.Variables:
+    """The variables of the torch modules, copied; tiles under flax's names."""
+    params = {layer.name: _native_params(layer) for layer in layers if layer.params}
+    tiles = {layer.name: {"tile": layer.tile.tile} for layer in layers if layer.tile is not None}
+    return nn.Variables(params=params, tiles=tiles)
+
+
+def _native_params(layer: _Layer) -> dict[str, jax.Array]:
+    values = {name: jnp.array(value.detach().numpy()) for name, value in layer.params.items()}
+    if "kernel" in values:
+        values["kernel"] = values["kernel"].T  # torch keeps [O, I], flax [I, O]
+    if "out_scale" in values and values["out_scale"].shape == (1,):
+        values["out_scale"] = values["out_scale"][0]
+    return values
+
+
+@torch.no_grad()
+def _given_back(layers: list[_Layer], variables: nn.Variables) -> None:
+    """Put trained variables into the torch modules."""
+    for layer in layers:
+        for name, parameter in layer.params.items():
+            value = np.array(variables.params[layer.name][name])
+            parameter.copy_(torch.from_numpy(value.T if name == "kernel" else value).reshape(parameter.shape))
+        if layer.tile is not None:
+            # through numpy: the run may have been on another device than the torch modules
+            tile = variables.tiles[layer.name]["tile"]
+            layer.tile.chips.tile = jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), tile)
+
+
+def _arrays(experiment: Any, limit: int, root: Any) -> native.Arrays:
+    """Both splits in memory, images as torch sees them: `[N, C, H, W]`. Raises `Obstacle`."""
+    _loss(experiment)  # first: an experiment of its own kind may have its own data too
+    name = catalogued(experiment.dataset)
+    if not name:
+        return native.Arrays(_iterated(experiment, True, limit, root), _iterated(experiment, False, limit, root))
+    known = named(name)
+    train, test = (known.load(root, train=train, download=name in DOWNLOADED).head(limit) for train in (True, False))
+    normalised = len(experiment.get_dataset_transform(experiment.dataset).transforms) > 1
+    mean, std = (known.mean, known.std) if normalised else ((0.0,), (1.0,))
+    channels = [np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std)]
+    return native.Arrays(_channels_first(train), _channels_first(test), name, *channels)
+
+
+def _channels_first(split: Split) -> Split:
+    images = split.images[:, None] if split.images.ndim == 3 else split.images.transpose(0, 3, 1, 2)
+    return Split(np.ascontiguousarray(images), split.labels)
+
+
+def _iterated(experiment: Any, train: bool, limit: int, root: Any) -> Split:
+    """A split of any other dataset, each item fetched once."""
+    given = experiment.get_dataset_arguments(experiment.dataset)[0 if train else 1]
+    transform = experiment.get_dataset_transform(experiment.dataset)
+    dataset = experiment.dataset(root, transform=transform, **given)
+    count = len(dataset) if limit <= 0 else min(limit, len(dataset))
+    items = [dataset[n] for n in range(count)]
+    try:
+        images = np.stack([np.asarray(image, np.float32) for image, _ in items])
+        labels = np.asarray([int(label) for _, label in items], np.int32)
+    except (TypeError, ValueError) as error:
+        raise Obstacle(f"the items of the dataset are not (image, class number) ({error})") from error
+    return Split(images, labels)

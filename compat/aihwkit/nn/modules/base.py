@@ -1,0 +1,101 @@
+"""What analog layers and containers have in common."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from compat.aihwkit.exceptions import ModuleError
+from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.torch_package import torch
+
+
+class AnalogLayerBase:
+    """Added to a torch module: ways to its analog layers and tiles."""
+
+    IS_CONTAINER: bool = False
+
+    def named_analog_modules(self) -> Iterator[tuple[str, Any]]:
+        """Analog layers and containers, this one included, with names."""
+        for name, module in self.named_modules():  # type: ignore[attr-defined]
+            if isinstance(module, AnalogLayerBase):
+                yield name, module
+
+    def analog_modules(self) -> Iterator[Any]:
+        """Analog layers and containers."""
+        return (module for _, module in self.named_analog_modules())
+
+    def named_analog_layers(self) -> Iterator[tuple[str, Any]]:
+        """Analog layers without containers, with names."""
+        return ((name, module) for name, module in self.named_analog_modules() if not module.IS_CONTAINER)
+
+    def analog_layers(self) -> Iterator[Any]:
+        """Analog layers without containers."""
+        return (layer for _, layer in self.named_analog_layers())
+
+    def named_analog_tiles(self) -> Iterator[tuple[str, TileModule]]:
+        """Tile modules, with names."""
+        for name, module in self.named_modules():  # type: ignore[attr-defined]
+            if isinstance(module, TileModule):
+                yield name, module
+
+    def analog_tiles(self) -> Iterator[TileModule]:
+        """Tile modules."""
+        return (tile for _, tile in self.named_analog_tiles())
+
+    def apply_to_analog_layers(self, fn: Callable) -> "AnalogLayerBase":
+        """Call `fn` with each analog layer."""
+        for layer in self.analog_layers():
+            fn(layer)
+        return self
+
+    def apply_to_analog_tiles(self, fn: Callable) -> "AnalogLayerBase":
+        """Call `fn` with each tile module."""
+        for tile in self.analog_tiles():
+            fn(tile)
+        return self
+
+    def analog_tile_count(self) -> int:
+        """The number of chips."""
+        return sum(tile.chip_count for tile in self.analog_tiles())
+
+    def get_analog_tile_devices(self) -> list[Any]:
+        """The torch device of each tile module."""
+        return [tile.device for tile in self.analog_tiles()]
+
+    def unregister_parameter(self, param_name: str) -> None:
+        """Make a parameter a plain attribute that is `None`."""
+        if not isinstance(getattr(self, param_name, None), torch.nn.Parameter):
+            raise ModuleError(f"{type(self).__name__} has no parameter {param_name!r} to unregister.")
+        delattr(self, param_name)
+        setattr(self, param_name, None)
+
+    def set_weights(self, weight: Any, bias: Any = None, **kwargs: Any) -> None:
+        """Write weights and bias to the tile of this layer."""
+        self._own_tile("set_weights").set_weights(weight, bias, **kwargs)
+
+    def get_weights(self, **kwargs: Any) -> Any:
+        """Weights and bias of the tile of this layer."""
+        return self._own_tile("get_weights").get_weights(**kwargs)
+
+    def _own_tile(self, what: str) -> Any:
+        if not hasattr(self, "analog_module"):
+            raise ModuleError(f"{type(self).__name__} has no tile of its own, so {what} is not defined for it.")
+        return self.analog_module
+
+    def load_state_dict(
+        self, state_dict: Any, strict: bool = True, load_rpu_config: bool | None = None,
+        strict_rpu_config_check: bool | None = None, assign: bool = False,
+    ) -> Any:  # fmt: skip
+        """As torch's; the model's own configuration is kept."""
+        if load_rpu_config:
+            raise ModuleError(
+                "load_state_dict(load_rpu_config=True) is not supported: our checkpoints hold no configuration. Make "
+                "the model with the configuration that it was saved with."
+            )
+        return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+
+    def extra_repr(self) -> str:
+        """What torch shows of the layer, and the kind of its configuration."""
+        shown = super().extra_repr()  # type: ignore[misc]
+        if not shown:
+            return shown
+        return f"{shown}, {type(next(self.analog_tiles()).rpu_config).__name__}"

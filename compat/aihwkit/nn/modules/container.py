@@ -1,0 +1,58 @@
+"""Containers of analog layers."""
+
+from collections import OrderedDict
+from types import new_class
+from typing import Any
+
+from compat.aihwkit.exceptions import ModuleError
+from compat.aihwkit.nn.modules.base import AnalogLayerBase
+from compat.torch_package import torch
+
+
+class AnalogContainerBase(AnalogLayerBase):
+    """Added to a container: weights of all tiles at once."""
+
+    IS_CONTAINER: bool = True
+
+    def get_weights(self, **kwargs: Any) -> "OrderedDict[str, tuple[Any, Any]]":
+        """Weights and bias of each tile, by name."""
+        return OrderedDict((name, tile.get_weights(**kwargs)) for name, tile in self.named_analog_tiles())
+
+    def set_weights(self, weights_dic: Any, bias: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
+        """Write weights and bias of each tile, as `get_weights` gave them."""
+        for name, tile in self.named_analog_tiles():
+            if name not in weights_dic:
+                raise ModuleError(f"no weights are given for the tile {name!r}.")
+            tile.set_weights(*weights_dic[name], **kwargs)
+
+
+class AnalogSequential(AnalogContainerBase, torch.nn.Sequential):  # type: ignore[misc]
+    """Layers in a row."""
+
+    @classmethod
+    def from_digital(cls, module: Any, *args: Any, **kwargs: Any) -> "AnalogSequential":
+        """The same layers in an analog container."""
+        return cls(OrderedDict(module.named_children()))
+
+    @classmethod
+    def to_digital(cls, module: Any, *args: Any, **kwargs: Any) -> Any:
+        """The same layers in torch's container."""
+        return torch.nn.Sequential(OrderedDict(module.named_children()))
+
+
+class AnalogWrapper(AnalogContainerBase):
+    """Any torch module, with the ways to its analog layers added; it shares everything with the one given."""
+
+    SUBCLASSES: dict[str, type] = {}  # noqa: RUF012 - one registry for all
+
+    def __new__(cls, module: Any = None, **__: Any) -> "AnalogWrapper":
+        """An instance of a subclass of this class and of the module's."""
+        if module is None:
+            return super().__new__(cls)
+        name = f"{cls.__name__}{type(module).__name__}"
+        if name not in cls.SUBCLASSES:
+            cls.SUBCLASSES[name] = new_class(name, (cls, type(module)), {})
+        return super().__new__(cls.SUBCLASSES[name])
+
+    def __init__(self, module: Any) -> None:
+        self.__dict__.update(module.__dict__)

@@ -1,0 +1,92 @@
+"""Optimizers that pulse analog tiles beside their digital work."""
+
+from collections.abc import Callable
+from types import new_class
+from typing import Any
+
+from compat.aihwkit.optim.context import AnalogContext
+from compat.torch_package import torch
+
+
+class AnalogOptimizerMixin:
+    """Put before a torch optimizer: tiles get pulsed SGD at the rate of their group, the rest what torch does."""
+
+    param_groups: list[dict[str, Any]]
+    defaults: dict[str, Any]
+
+    def regroup_param_groups(self, *_: Any) -> None:
+        """Give each tile a parameter group of its own."""
+        contexts = [param for param in self._parameters() if isinstance(param, AnalogContext)]
+        chosen = {id(param) for param in contexts}
+        for group in self.param_groups:
+            group["params"] = [param for param in group["params"] if id(param) not in chosen]
+        self.param_groups = [group for group in self.param_groups if group["params"]]
+        for context in contexts:
+            context.analog_tile.set_learning_rate(self.defaults["lr"])
+            self.add_param_group({"params": [context]})  # type: ignore[attr-defined]
+
+    def _parameters(self) -> list[Any]:
+        return [param for group in self.param_groups for param in group["params"]]
+
+    @torch.no_grad()
+    def step(self, closure: Callable | None = None, **kwargs: Any) -> Any:
+        """One step: digital parameters, then pulses of every tile that has seen something, then its rest.
+
+        A rate of 0 pulses nothing; the rest (diffusion, decay) happens all the same.
+        """
+        result = super().step(closure, **kwargs)  # type: ignore[misc]
+        for group in self.param_groups:
+            rate = float(group["lr"])
+            for context in group["params"]:
+                if isinstance(context, AnalogContext):
+                    _advance(context, rate)
+        return result
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear gradients, and what the tiles have collected."""
+        super().zero_grad(set_to_none)  # type: ignore[misc]
+        for param in self._parameters():
+            if isinstance(param, AnalogContext):
+                param.reset()
+
+    def set_learning_rate(self, learning_rate: float = 0.1) -> None:
+        """Set the rate of every group and tile."""
+        for group in self.param_groups:
+            group["lr"] = learning_rate
+            for param in group["params"]:
+                if isinstance(param, AnalogContext):
+                    param.analog_tile.set_learning_rate(learning_rate)
+
+
+def _advance(context: AnalogContext, rate: float) -> None:
+    tile = context.analog_tile
+    if context.has_gradient() and rate != 0.0:
+        tile.set_learning_rate(rate)
+        tile.update_and_rest(context.analog_input, context.analog_grad_output)
+    else:
+        tile.post_update_step()
+    context.reset()
+
+
+class AnalogOptimizer(AnalogOptimizerMixin, torch.optim.Optimizer):
+    """`AnalogOptimizer(torch.optim.Adam, parameters, ...)`: any torch optimizer, with analog tiles."""
+
+    SUBCLASSES: dict[str, type] = {}  # noqa: RUF012 - one registry for all
+
+    def __new__(cls, optimizer_cls: type, *_: Any, **__: Any) -> "AnalogOptimizer":
+        """An instance of a subclass of both."""
+        name = f"{cls.__name__}{optimizer_cls.__name__}"
+        if name not in cls.SUBCLASSES:
+            cls.SUBCLASSES[name] = new_class(name, (cls, optimizer_cls), {})
+        return super().__new__(cls.SUBCLASSES[name])
+
+    def __init__(self, optimizer_cls: type, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class AnalogSGD(AnalogOptimizerMixin, torch.optim.SGD):
+    """Stochastic gradient descent, pulsed where a parameter is a tile."""
+
+
+class AnalogAdam(AnalogOptimizerMixin, torch.optim.Adam):
+    """Adam for digital parameters, pulsed gradient descent for tiles."""

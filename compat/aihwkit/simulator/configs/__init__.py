@@ -1,0 +1,30 @@
+"""Configurations, devices and parameters."""
+
+from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as ReferenceUnitCell
+from compat.aihwkit.simulator.configs.compounds import UnitCell as UnitCell
+from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorUnitCell
+from compat.aihwkit.simulator.configs.configs import FloatingPointRPUConfig as FloatingPointRPUConfig
+from compat.aihwkit.simulator.configs.configs import SingleRPUConfig as SingleRPUConfig
+from compat.aihwkit.simulator.configs.configs import UnitCellRPUConfig as UnitCellRPUConfig
+from compat.aihwkit.simulator.configs.devices import ConstantStepDevice as ConstantStepDevice
+from compat.aihwkit.simulator.configs.devices import FloatingPointDevice as FloatingPointDevice
+from compat.aihwkit.simulator.configs.devices import IdealDevice as IdealDevice
+from compat.aihwkit.simulator.configs.devices import LinearStepDevice as LinearStepDevice
+from compat.aihwkit.simulator.configs.devices import PulsedDevice as PulsedDevice
+from compat.aihwkit.simulator.configs.devices import SoftBoundsDevice as SoftBoundsDevice
+from compat.aihwkit.simulator.configs.devices import SoftBoundsReferenceDevice as SoftBoundsReferenceDevice
+from compat.aihwkit.simulator.parameters import AnalogMVType as AnalogMVType
+from compat.aihwkit.simulator.parameters import BoundManagementType as BoundManagementType
+from compat.aihwkit.simulator.parameters import CountLRFeedbackPolicy as CountLRFeedbackPolicy
+from compat.aihwkit.simulator.parameters import DriftParameter as DriftParameter
+from compat.aihwkit.simulator.parameters import InputRangeParameter as InputRangeParameter
+from compat.aihwkit.simulator.parameters import IOParameters as IOParameters
+from compat.aihwkit.simulator.parameters import MappingParameter as MappingParameter
+from compat.aihwkit.simulator.parameters import NoiseManagementType as NoiseManagementType
+from compat.aihwkit.simulator.parameters import PrePostProcessingParameter as PrePostProcessingParameter
+from compat.aihwkit.simulator.parameters import PulseType as PulseType
+from compat.aihwkit.simulator.parameters import RPUDataType as RPUDataType
+from compat.aihwkit.simulator.parameters import SimpleDriftParameter as SimpleDriftParameter
+from compat.aihwkit.simulator.parameters import UpdateParameters as UpdateParameters
+from compat.aihwkit.simulator.parameters import VectorUnitCellUpdatePolicy as VectorUnitCellUpdatePolicy
+from compat.aihwkit.simulator.parameters import WeightNoiseType as WeightNoiseType

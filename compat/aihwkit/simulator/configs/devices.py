@@ -1,0 +1,127 @@
+"""Resistive devices; see the class of the same family in `analogjax.physics` for the physics."""
+
+import dataclasses
+from typing import Any
+
+from analogjax import physics
+from compat.aihwkit.simulator.parameters.inference import DriftParameter, SimpleDriftParameter
+from compat.parameters import NATIVE, View, build, check_fields, parameters
+
+
+class Device(View):
+    """What devices share: the seed of the population is no parameter of the physics, and no drift is `None`."""
+
+    def to_native(self) -> Any:
+        """The native device. Raises `ConfigError`."""
+        check_fields(self)
+        native = type(self)._native
+        assert native is not None
+        drift = getattr(self, "drift", None)
+        given = {} if drift is None else {"drift": None if drift == type(drift)() else drift.to_native()}
+        return build(self, native, given)
+
+    def requires_diffusion(self) -> bool:
+        """Whether the weights diffuse."""
+        return getattr(self, "diffusion", 0.0) > 0.0
+
+    def requires_decay(self) -> bool:
+        """Whether the weights decay."""
+        return getattr(self, "lifetime", 0.0) > 0.0
+
+
+@parameters(native=physics.FloatingPoint)
+class FloatingPointDevice(Device):
+    """Plain floating-point weights."""
+
+    diffusion: float = NATIVE
+    lifetime: float = NATIVE
+    drift: SimpleDriftParameter = dataclasses.field(default_factory=SimpleDriftParameter)
+
+
+@parameters(native=physics.Ideal, harmless=["construction_seed"])
+class IdealDevice(Device):
+    """Exact weights on an analog tile."""
+
+    construction_seed: int = 0
+    diffusion: float = NATIVE
+    lifetime: float = NATIVE
+    reset_std: float = NATIVE
+
+
+@parameters(native=physics.ConstantStep, harmless=["construction_seed"])
+class PulsedDevice(Device):
+    """The fields of all pulsed devices."""
+
+    construction_seed: int = 0
+    corrupt_devices_prob: float = NATIVE
+    corrupt_devices_range: float = NATIVE
+    diffusion: float = NATIVE
+    diffusion_dtod: float = NATIVE
+    drift: DriftParameter = dataclasses.field(default_factory=DriftParameter, metadata={"hide_if": DriftParameter()})
+    dw_min: float = NATIVE
+    dw_min_dtod: float = NATIVE
+    dw_min_dtod_log_normal: bool = NATIVE
+    dw_min_std: float = NATIVE
+    enforce_consistency: bool = NATIVE
+    lifetime: float = NATIVE
+    lifetime_dtod: float = NATIVE
+    perfect_bias: bool = NATIVE
+    reset: float = NATIVE
+    reset_dtod: float = NATIVE
+    reset_std: float = NATIVE
+    up_down: float = NATIVE
+    up_down_dtod: float = NATIVE
+    w_max: float = NATIVE
+    w_max_dtod: float = NATIVE
+    w_min: float = NATIVE
+    w_min_dtod: float = NATIVE
+    count_pulses: bool = False
+
+
+@parameters(native=physics.ConstantStep, harmless=["construction_seed"])
+class ConstantStepDevice(PulsedDevice):
+    """Step independent of the weight."""
+
+
+@parameters(native=physics.LinearStep, harmless=["construction_seed"])
+class LinearStepDevice(PulsedDevice):
+    """Step linear in the weight."""
+
+    gamma_up: float = NATIVE
+    gamma_down: float = NATIVE
+    gamma_up_dtod: float = NATIVE
+    gamma_down_dtod: float = NATIVE
+    allow_increasing: bool = NATIVE
+    mean_bound_reference: bool = NATIVE
+    mult_noise: bool = NATIVE
+    write_noise_std: float = NATIVE
+    apply_write_noise_on_set: bool = NATIVE
+    reverse_up: bool = NATIVE
+    reverse_down: bool = NATIVE
+    reverse_offset: float = NATIVE
+
+
+@parameters(native=physics.SoftBounds, harmless=["construction_seed"])
+class SoftBoundsDevice(PulsedDevice):
+    """Step that vanishes at the bounds."""
+
+    mult_noise: bool = NATIVE
+    write_noise_std: float = NATIVE
+    apply_write_noise_on_set: bool = NATIVE
+    reverse_up: bool = NATIVE
+    reverse_down: bool = NATIVE
+    reverse_offset: float = NATIVE
+
+
+@parameters(native=physics.SoftBoundsReference, harmless=["construction_seed"])
+class SoftBoundsReferenceDevice(PulsedDevice):
+    """Soft bounds read against a reference device."""
+
+    mult_noise: bool = NATIVE
+    write_noise_std: float = NATIVE
+    apply_write_noise_on_set: bool = NATIVE
+    slope_up_dtod: float = NATIVE
+    slope_down_dtod: float = NATIVE
+    reference_mean: float = NATIVE
+    reference_std: float = NATIVE
+    subtract_symmetry_point: bool = NATIVE

@@ -1,0 +1,55 @@
+"""The root of tile configurations."""
+
+import dataclasses
+from typing import Any
+
+from analogjax.tile import TileConfig
+from compat.aihwkit.exceptions import ConfigError
+from compat.aihwkit.simulator.parameters.mapping import MappingParameter
+from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameter
+from compat.aihwkit.simulator.parameters.runtime import RuntimeParameter
+from compat.parameters import View, check_fields, parameters
+
+
+@parameters()
+class RPUConfigBase(View):
+    """What a tile is made of."""
+
+    tile_class: type
+    runtime: RuntimeParameter = dataclasses.field(default_factory=RuntimeParameter, compare=False)
+    pre_post: PrePostProcessingParameter = dataclasses.field(default_factory=PrePostProcessingParameter)
+    tile_array_class: type = object
+    mapping: MappingParameter = dataclasses.field(default_factory=MappingParameter)
+
+    def to_native(self) -> TileConfig:
+        """The native configuration. Raises `ConfigError` for a wrong name or type, or something not supported."""
+        check_fields(self)
+        self.runtime.check()
+        self.pre_post.check()
+        return TileConfig(mapping=self.mapping.to_native(), **self._parts())
+
+    def _parts(self) -> dict[str, Any]:
+        """The parts that differ between configurations."""
+        raise NotImplementedError
+
+    @property
+    def population_seed(self) -> int:
+        """The seed of the device population (`construction_seed`); 0: none was chosen."""
+        device = getattr(self, "device", None)
+        seed = getattr(device, "construction_seed", 0)
+        if seed < 0:
+            raise ConfigError(f"{type(device).__name__}(construction_seed={seed}): needs 0 or more.")
+        return seed
+
+    def get_default_tile_module_class(self, out_size: int = 0, in_size: int = 0) -> type:
+        """The class of the tile module: the array class where the matrix is larger than one chip."""
+        limits = ((out_size, self.mapping.max_output_size), (in_size, self.mapping.max_input_size))
+        return self.tile_array_class if any(0 < limit < size for size, limit in limits) else self.tile_class
+
+    def create_tile(self, *args: Any, **kwargs: Any) -> Any:
+        """A tile module with this configuration."""
+        return self.tile_class(*args, rpu_config=self, **kwargs)
+
+    def compatible_with(self, tile_class_name: str) -> bool:
+        """Whether a tile module of that class may have this configuration."""
+        return tile_class_name in (self.tile_class.__name__, self.tile_array_class.__name__)

@@ -1,0 +1,37 @@
+"""Digital processing before and after a tile; an input range is not supported by this version."""
+
+import dataclasses
+
+from compat.parameters import View, check_fields, parameters, unsupported
+
+
+@parameters()
+class InputRangeParameter(View):
+    """A fixed or learned range of the inputs."""
+
+    enable: bool = dataclasses.field(default=False, metadata={"always_show": True})
+    learn_input_range: bool = True
+    init_value: float = 3.0
+    init_from_data: int = 100
+    init_std_alpha: float = 3.0
+    decay: float = 0.001
+    input_min_percentage: float = 0.95
+    manage_output_clipping: bool = False
+    output_min_percentage: float = 0.95
+    gradient_scale: float = 1.0
+    gradient_relative: bool = True
+    calibration_info: str | None = None
+
+
+@parameters()
+class PrePostProcessingParameter(View):
+    """What is done digitally around a tile."""
+
+    input_range: InputRangeParameter = dataclasses.field(default_factory=InputRangeParameter)
+
+    def check(self) -> None:
+        """Raise `ConfigError` unless the settings are well formed and off: without `enable`, none has an effect."""
+        check_fields(self)
+        check_fields(self.input_range)
+        if self.input_range.enable:
+            raise unsupported(self.input_range, "enable")

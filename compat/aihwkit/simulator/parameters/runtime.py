@@ -1,0 +1,20 @@
+"""How the simulation runs, not what it simulates."""
+
+from compat.aihwkit.simulator.parameters.enums import RPUDataType
+from compat.parameters import View, check_fields, parameters, unsupported
+
+
+@parameters()
+class RuntimeParameter(View):
+    """Number type and memory; the memory switches change no result and have nothing to do here."""
+
+    data_type: RPUDataType = RPUDataType.FLOAT
+    on_the_fly_bindings: bool = False
+    offload_input: bool = False
+    offload_gradient: bool = False
+
+    def check(self) -> None:
+        """Raise `ConfigError` unless the settings are well formed and the numbers are float32."""
+        check_fields(self)
+        if self.data_type is not RPUDataType.FLOAT:
+            raise unsupported(self, "data_type")

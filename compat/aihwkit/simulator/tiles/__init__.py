@@ -1,0 +1,6 @@
+"""Tile modules."""
+
+from compat.aihwkit.simulator.tiles.analog import AnalogTile as AnalogTile
+from compat.aihwkit.simulator.tiles.array import TileModuleArray as TileModuleArray
+from compat.aihwkit.simulator.tiles.floating_point import FloatingPointTile as FloatingPointTile
+from compat.aihwkit.simulator.tiles.module import TileModule as TileModule

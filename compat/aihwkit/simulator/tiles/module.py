@@ -1,0 +1,240 @@
+"""The torch module around the chips of one logical matrix, with its digital bias and output scale."""
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from analogjax import random
+from analogjax.tile import TileArray
+from compat import torch_bridge as bridge
+from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
+from compat.aihwkit.optim.context import AnalogContext
+from compat.aihwkit.simulator.tiles.saved import restored, saved
+from compat.torch_package import torch
+
+STATE = "analog_tile_state"
+
+
+class TileModule(torch.nn.Module):
+    """Chips, bias and scales of an `[out_size, in_size]` matrix.
+
+    All randomness of a tile comes from one key, drawn from torch's global generator when the module is made, and the
+    number of its uses so far; so `torch.manual_seed` makes a program repeat bit for bit. A non-zero `construction_seed`
+    in the configuration decides the device population instead.
+    """
+
+    supports_ddp = False
+    supports_indexed = False
+    bias: Any
+    out_scaling_alpha: Any
+
+    def __init__(
+        self, out_size: int, in_size: int, rpu_config: Any, bias: bool = False, in_trans: bool = False,
+        out_trans: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if in_trans or out_trans:
+            raise ConfigError("tiles with transposed inputs or outputs are not supported by this version of analogjax.")
+        self.rpu_config, self.out_size, self.in_size, self.use_bias = rpu_config, out_size, in_size, bool(bias)
+        config = rpu_config.to_native()
+        split = config.mapping.grid(out_size, in_size) != (1, 1)
+        # an array of chips has its bias at the digital sum
+        self.digital_bias = self.use_bias and (config.mapping.digital_bias or split)
+        self.analog_bias = self.use_bias and not self.digital_bias
+        self.chips = self._made(config, rpu_config.population_seed)
+        self.analog_ctx = AnalogContext(self)
+        self.register_parameter("bias", torch.nn.Parameter(torch.zeros(out_size)) if self.digital_bias else None)
+        columns = out_size if config.mapping.out_scaling_columnwise else 1
+        learned = torch.nn.Parameter(torch.ones(columns)) if config.mapping.learn_out_scaling else None
+        self.register_parameter("out_scaling_alpha", learned)
+        self._learning_rate = 0.1
+
+    def _made(self, config: Any, seed: int) -> bridge.Chips:
+        root = bridge.draw_key()
+        made_with, own = jax.random.split(root)
+        blank = np.zeros((self.out_size, self.in_size + self.analog_bias), np.float32)
+        return bridge.Chips(bridge.make(config, blank, random.key(seed) if seed else made_with), own)
+
+    @property
+    def tile(self) -> Any:
+        """The native `analogjax` tile (or array of tiles) as it is now."""
+        return self.chips.tile
+
+    @property
+    def chip_count(self) -> int:
+        """Chips that the matrix is cut into."""
+        tile = self.tile
+        return int(np.prod(tile.grid)) if isinstance(tile, TileArray) else 1
+
+    @property
+    def device(self) -> Any:
+        """Where torch sees the tile."""
+        return torch.device("cpu")
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether torch sees the tile on a GPU."""
+        return False
+
+    def get_dtype(self) -> Any:
+        """The number type of inputs and outputs."""
+        return torch.float32
+
+    def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
+        """`[..., I] -> [..., O]` with the noise of the chips, and bias and learned scale."""
+        if x_input.ndim == 0 or x_input.shape[-1] != self.in_size:
+            raise TileError(
+                f"an input of shape {tuple(x_input.shape)} for a tile of {self.in_size} inputs and {self.out_size} "
+                f"outputs; the last axis must be {self.in_size}."
+            )
+        flat = x_input.reshape(-1, self.in_size)
+        if self.analog_bias:
+            flat = torch.cat([flat, flat.new_ones(flat.shape[0], 1)], dim=1)
+        y = bridge.AnalogFunction.apply(self.analog_ctx, self.chips, flat)
+        y = y.reshape(*x_input.shape[:-1], self.out_size)
+        if self.out_scaling_alpha is not None:
+            y = y * self.out_scaling_alpha
+        return y if self.bias is None else y + self.bias
+
+    @torch.no_grad()
+    def set_weights(
+        self, weight: Any, bias: Any = None, apply_weight_scaling: bool = True, realistic: bool = False,
+        weight_scaling_omega: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write logical weights, as far as the devices can hold them, and the bias."""
+        if realistic:
+            raise TileError("set_weights(realistic=True) is not supported by this version of analogjax.")
+        if tuple(weight.shape) != (self.out_size, self.in_size):
+            raise TileError(f"weights of shape {tuple(weight.shape)} for a tile of {self.out_size} x {self.in_size}.")
+        weight = torch.as_tensor(weight).detach().float()
+        if self.analog_bias:
+            column = torch.zeros(self.out_size) if bias is None else torch.as_tensor(bias).detach().float()
+            weight = torch.cat([weight, column[:, None]], dim=1)
+        elif self.bias is not None and bias is not None:
+            self.bias.copy_(bias)
+        self._write(weight, apply_weight_scaling, weight_scaling_omega)
+        if self.out_scaling_alpha is not None:
+            self.out_scaling_alpha.fill_(1.0)
+
+    def _write(self, weight: Any, apply_weight_scaling: bool, omega: float | None) -> None:
+        tile = self.tile
+        mapping = tile.config.mapping
+        if not apply_weight_scaling:
+            mapping = replace(mapping, weight_scaling_omega=0.0)
+        elif omega is not None:
+            mapping = replace(mapping, weight_scaling_omega=float(omega))
+        if mapping != tile.config.mapping:
+            raise TileError(
+                "set_weights with another weight scaling than the configuration's is not supported by this version of "
+                "analogjax; set mapping.weight_scaling_omega in the configuration."
+            )
+        written = self.chips.program.write(
+            self.chips.leaves, self.chips.root, self.chips.next_use(), bridge.to_jax(weight, "the weight")
+        )
+        self.chips.tile = jax.block_until_ready(written)
+
+    @torch.no_grad()
+    def get_weights(self, apply_weight_scaling: bool = True, realistic: bool = False) -> tuple[Any, Any]:
+        """The logical weights and bias (copies); `realistic` estimates them from noisy products."""
+        if realistic:
+            return self.read_weights(apply_weight_scaling)
+        weight = bridge.copied(self.chips.program.read(self.chips.leaves))
+        return self._parted(weight, apply_weight_scaling)
+
+    def _parted(self, weight: Any, apply_weight_scaling: bool) -> tuple[Any, Any]:
+        bias = self.bias.detach().clone() if self.bias is not None else None
+        if not apply_weight_scaling and self.rpu_config.mapping.weight_scaling_omega > 0:
+            raise TileError("get_weights(apply_weight_scaling=False) is not supported with weight scaling.")
+        if apply_weight_scaling and self.out_scaling_alpha is not None:
+            weight = weight * self.out_scaling_alpha.detach()[:, None]
+        if self.analog_bias:
+            weight, bias = weight[:, :-1].clone(), weight[:, -1].clone()
+        return weight, bias
+
+    @torch.no_grad()
+    def read_weights(
+        self, apply_weight_scaling: bool = False, x_values: Any = None, over_sampling: int = 10
+    ) -> tuple[Any, Any]:
+        """The weights as least squares finds them from the chips' noisy answers to random (or given) inputs."""
+        columns = self.in_size + self.analog_bias
+        x = torch.randn(columns * over_sampling, columns) if x_values is None else x_values
+        y = bridge.AnalogFunction.apply(self.analog_ctx, self.chips, x)
+        weight = torch.linalg.lstsq(x, y).solution.T.contiguous()
+        return self._parted(weight, apply_weight_scaling)
+
+    def get_learning_rate(self) -> float:
+        """The rate of the last update, or that of the next one by hand."""
+        return self._learning_rate
+
+    def set_learning_rate(self, learning_rate: float | None) -> None:
+        """Set the rate of updates."""
+        if learning_rate is not None:
+            self._learning_rate = float(learning_rate)
+
+    @torch.no_grad()
+    def update(self, x_input: Any, d_input: Any) -> None:
+        """Pulse the devices for inputs `[B, I]` (with the bias column, if analog) and errors `[B, O]`."""
+        if x_input.shape[0] > 0 and self._learning_rate != 0.0:
+            x, d = x_input.reshape(-1, x_input.shape[-1]), d_input.reshape(-1, self.out_size)
+            self.chips.step(self._learning_rate, [x], [d], rest=False)
+
+    def update_and_rest(self, x: list, d: list) -> None:
+        """`update` with everything collected, then `post_update_step`, in one go."""
+        self.chips.step(self._learning_rate, x, d)
+
+    def post_update_step(self) -> None:
+        """Diffusion and decay of one mini-batch."""
+        self.chips.rest()
+
+    @torch.no_grad()
+    def reset(self, reset_prob: float = 1.0) -> None:
+        """Reset each device with a probability."""
+        chips = self.chips
+        chips.tile = chips.program.reset(chips.leaves, chips.root, chips.next_use(), float(reset_prob))
+
+    @torch.no_grad()
+    def drift_weights(self, delta_t: float = 1.0) -> None:
+        """Let seconds pass."""
+        chips = self.chips
+        chips.tile = chips.program.age(chips.leaves, chips.root, chips.next_use(), float(delta_t))
+
+    def get_hidden_parameters(self) -> "OrderedDict[str, Any]":
+        """The constants of each crosspoint, by aihwkit's names (copies)."""
+        tile = self.tile
+        cells = tile.tiles.cells if isinstance(tile, TileArray) else tile.cells
+        return OrderedDict((name, bridge.copied(value)) for name, value in cells.items())
+
+    def get_analog_ctx(self) -> AnalogContext:
+        """The parameter that stands for the weights in an optimizer."""
+        return self.analog_ctx
+
+    def extra_repr(self) -> str:
+        """Size and device."""
+        return f"{self.out_size}, {self.in_size}, {type(getattr(self.rpu_config, 'device', None)).__name__}"
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # the context stands for the weights; they are in the state below
+        destination.pop(prefix + "analog_ctx", None)
+        destination[prefix + STATE] = saved(self)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
+        unexpected_keys: list, error_msgs: list,
+    ) -> None:  # fmt: skip
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        for keys, name in ((missing_keys, "analog_ctx"), (unexpected_keys, "analog_ctx"), (unexpected_keys, STATE)):
+            if prefix + name in keys:
+                keys.remove(prefix + name)
+        if prefix + STATE not in state_dict:
+            missing_keys.append(prefix + STATE)
+            return
+        try:
+            restored(self, state_dict[prefix + STATE])
+        except TileModuleError as error:
+            error_msgs.append(f"{prefix + STATE}: {error}")

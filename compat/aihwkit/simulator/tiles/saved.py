@@ -1,0 +1,66 @@
+"""A tile in a state dict: plain tensors and numbers, so that `torch.load` needs no trust in the file."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from analogjax import random
+from compat import torch_bridge as bridge
+from compat.aihwkit.exceptions import TileModuleError
+
+_FORMAT = 1
+
+
+def saved(module: Any) -> dict[str, Any]:
+    """Everything of the tile of `module`: weights, device constants, state, key and number of draws."""
+    chips = module.chips
+    arrays, _ = jax.tree_util.tree_flatten_with_path(chips.tile)
+    key = np.asarray(jax.random.key_data(chips.root)).astype(np.int64)
+    return {
+        "format": _FORMAT,
+        "analog_tile_class": type(module).__name__,
+        "analog_lr": module.get_learning_rate(),
+        "arrays": {_name(path): bridge.copied(value) for path, value in arrays},
+        "key": bridge.copied(key),
+        "uses": chips.uses,
+    }
+
+
+def restored(module: Any, state: Any) -> None:
+    """Put a saved state into `module`. Raises `TileModuleError` where it is of another kind of tile."""
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise TileModuleError("this is no tile state written by analogjax (checkpoints of aihwkit cannot be read yet).")
+    chips, arrays = module.chips, state["arrays"]
+    tile = _shaped(chips, arrays)
+    paths, structure = jax.tree_util.tree_flatten_with_path(tile)
+    for path, value in paths:
+        if tuple(arrays[_name(path)].shape) != value.shape:
+            given = tuple(arrays[_name(path)].shape)
+            raise TileModuleError(f"{_name(path)} is {given} in the checkpoint and {value.shape} in the model.")
+    # jnp.array copies: the tensors stay the caller's
+    chips.tile = jax.tree.unflatten(structure, [jnp.array(arrays[_name(path)].numpy()) for path, _ in paths])
+    key = state["key"].numpy().astype(np.uint32)
+    chips.root = bridge.beside_torch(jax.random.wrap_key_data(jnp.asarray(key), impl=random.FAST))
+    chips.uses = state["uses"]
+    module.set_learning_rate(state["analog_lr"])
+
+
+def _shaped(chips: bridge.Chips, arrays: dict[str, Any]) -> Any:
+    """A tile with the arrays that were saved: the module's own, or what it becomes once weights have drifted."""
+    fresh = chips.tile
+    aged = jax.eval_shape(lambda tile, key: tile.age(0.0, key), fresh, chips.root)
+    for tile in (fresh, aged):
+        names = {_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tile)[0]}
+        if names == set(arrays):
+            return tile
+    ours = {_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(fresh)[0]}
+    raise TileModuleError(
+        f"the checkpoint is of another kind of tile: only there {sorted(set(arrays) - ours)}, only in the model "
+        f"{sorted(ours - set(arrays))}. Make the model with the configuration it was saved with."
+    )
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path).lstrip(".")

@@ -1,0 +1,159 @@
+"""Mutable views of the native parameter classes: aihwkit's names and order, one place for every default.
+
+A view class lists its fields; a field set to `NATIVE` takes its default from the native class, so that no default is
+written twice. `to_native` builds the frozen native object and is where everything is checked: unknown attributes,
+types (an int may stand for a float, a bool may not), and fields that analogjax cannot honour yet. Nothing is ignored
+silently.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Iterable
+from enum import Enum
+from textwrap import indent
+from typing import Any, TypeVar, dataclass_transform
+
+from analogjax.errors import ConfigError as NativeConfigError
+from compat.aihwkit.exceptions import ConfigError
+
+_Class = TypeVar("_Class", bound=type)
+NATIVE: Any = object()
+
+
+class View:
+    """What views share: how they print, and how they become native."""
+
+    _native: typing.ClassVar[type | None] = None
+    _harmless: typing.ClassVar[frozenset[str]] = frozenset()
+
+    def __str__(self) -> str:
+        shown = [f"{field.name}={_text(getattr(self, field.name))}" for field in _shown(self)]
+        return _folded(f"{type(self).__name__}(", shown, ")")
+
+    def to_native(self) -> Any:
+        """The native parameters. Raises `ConfigError` for a wrong name or type, or something not supported."""
+        check_fields(self)
+        native = type(self)._native
+        if native is None:
+            raise ConfigError(f"{type(self).__name__} is not supported by this version of analogjax.")
+        return build(self, native, {})
+
+
+@dataclass_transform()
+def parameters(native: type | None = None, harmless: Iterable[str] = ()) -> Callable[[_Class], _Class]:
+    """Make a class a mutable dataclass that views `native`; `harmless` fields are not its own and change no result."""
+
+    def decorate(cls: _Class) -> _Class:
+        known = {field.name: field.default for field in dataclasses.fields(native)} if native is not None else {}
+        for name, kind in vars(cls).get("__annotations__", {}).items():
+            if vars(cls).get(name) is NATIVE:
+                setattr(cls, name, _as_written(known[name], kind))
+        cls._native, cls._harmless = native, frozenset(harmless)  # type: ignore[attr-defined]
+        dataclasses.dataclass(cls)  # in place
+        return cls
+
+    return decorate
+
+
+def _as_written(default: Any, kind: Any) -> Any:
+    """A native default in the type that aihwkit's users see."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(getattr(default, "value", default))
+    return default
+
+
+def check_fields(view: Any) -> None:
+    """Raise `ConfigError` for an attribute that is no field, or a value of the wrong type."""
+    fields = {field.name: field for field in dataclasses.fields(view)}
+    for name in vars(view):
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"{type(view).__name__} has no field {name!r}. Wrong attribute name?{hint}")
+    for name, field in fields.items():
+        value = getattr(view, name)
+        expected = _expected(field.type)
+        if expected is None or (isinstance(value, expected) and not (expected is int and isinstance(value, bool))):
+            continue
+        if expected is float and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
+
+
+def _expected(kind: Any) -> Any:
+    """What a value of the annotated type must be an instance of; `None`: anything."""
+    origin = typing.get_origin(kind)
+    if kind is Any or origin in (typing.Union, types.UnionType):
+        return None if kind is Any else kind
+    return origin or kind
+
+
+def build(view: Any, native: type, given: dict[str, Any]) -> Any:
+    """The native object with the fields of `view`; `given` are native fields that the caller has converted."""
+    shared = {field.name for field in dataclasses.fields(native)}
+    values = dict(given)
+    for field in dataclasses.fields(view):
+        value = getattr(view, field.name)
+        if field.name in given or field.name in type(view)._harmless:
+            continue
+        if field.name in shared:
+            values[field.name] = _converted(view, field.name, value, native)
+        elif value != _default(field):
+            raise unsupported(view, field.name)
+    try:
+        return native(**values)
+    except NativeConfigError as error:
+        raise ConfigError(f"{type(view).__name__}: {error}") from error
+
+
+def unsupported(view: Any, name: str, remedy: str = "leave it at its default") -> ConfigError:
+    """The error for a field whose value analogjax cannot honour."""
+    value = getattr(view, name)
+    return ConfigError(
+        f"{type(view).__name__}({name}={value}) is not supported by this version of analogjax; {remedy}."
+    )
+
+
+def _converted(view: Any, name: str, value: Any, native: type) -> Any:
+    if isinstance(value, Enum):
+        known: Any = type(next(field.default for field in dataclasses.fields(native) if field.name == name))
+        try:
+            return known(value.value)
+        except ValueError:
+            raise unsupported(view, name, "this version knows " + ", ".join(item.name for item in known)) from None
+    if isinstance(value, View):
+        return value.to_native()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _default(field: Any) -> Any:
+    factory: Any = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def _shown(view: Any) -> Iterable[dataclasses.Field]:
+    """The fields that say something; a perfect periphery says only that."""
+    fields = dataclasses.fields(view)
+    if getattr(view, "is_perfect", False):
+        return [field for field in fields if field.name == "is_perfect"]
+    return [field for field in fields if field.metadata.get("always_show") or not _hidden(view, field)]
+
+
+def _hidden(view: Any, field: dataclasses.Field) -> bool:
+    value = getattr(view, field.name)
+    return value == field.default or ("hide_if" in field.metadata and field.metadata["hide_if"] == value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(indent(str(item), " " * 4) for item in value) + "\n]"
+    return str(value)
+
+
+def _folded(head: str, parts: list[str], tail: str) -> str:
+    """On one line where it is short, else one part a line."""
+    if len(parts) <= 3 and not any("\n" in part for part in parts):
+        return head + ", ".join(parts) + tail
+    return head + "\n" + indent(",\n".join(parts), " " * 4) + "\n" + tail

@@ -1,0 +1,214 @@
+"""Between torch and JAX: tensors without a copy where that is safe, and a tile's product as a torch autograd function.
+
+Memory that crosses by DLPack is shared and mutable, so three rules hold here. A JAX function that reads a torch tensor
+has finished before torch goes on (its user may write to the tensor in place). What torch receives is the fresh output
+of a function whose JAX array nobody keeps (torch may write to it in place). What is kept for longer is copied.
+
+For each structure of a tile (configuration and shapes) there is one compiled forward, backward and update, shared by
+all layers alike: the arrays of a tile go in as a flat list, and its structure is baked in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from analogjax import random
+from analogjax._typing import Array, Key, Scalar
+from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array
+from analogjax.tile import update as tile_update
+from compat.aihwkit.exceptions import InputTypeError, TileError
+from compat.torch_package import torch
+
+once_differentiable = torch.autograd.function.once_differentiable
+
+Leaves = list[Array]
+
+
+def to_jax(tensor: Any, what: str = "x") -> Array:
+    """A float32 CPU tensor as a JAX array on the same memory: use it up before torch goes on.
+
+    Raises `InputTypeError` for another number type (JAX would narrow 64 bits silently), `TileError` for another device.
+    """
+    if tensor.dtype != torch.float32:
+        raise InputTypeError(f"{what} is {tensor.dtype}, and tiles compute in torch.float32; convert it with .float().")
+    if tensor.device.type != "cpu":
+        raise TileError(f"{what} is on {tensor.device}; this version keeps torch layers on the CPU: use .cpu().")
+    return jnp.from_dlpack(tensor.detach().contiguous())
+
+
+def to_torch(array: Array) -> Any:
+    """A JAX array that nobody else keeps, as a tensor on the same memory."""
+    return torch.from_dlpack(jax.block_until_ready(array))
+
+
+def copied(array: Any) -> Any:
+    """A tensor with a copy of an array."""
+    return torch.from_numpy(np.array(array))
+
+
+def beside_torch(arrays: Any) -> Any:
+    """Arrays (a pytree) in the memory that torch tensors are in, also where JAX itself prefers an accelerator."""
+    return jax.device_put(arrays, jax.local_devices(backend="cpu")[0])
+
+
+def draw_key() -> Key:
+    """A key from torch's global generator, so that `torch.manual_seed` decides all randomness of a tile."""
+    return beside_torch(random.key(int(torch.randint(0, 2**31 - 1, ()))))
+
+
+@cache
+def _maker(config: TileConfig, shape: tuple[int, int]) -> Any:
+    return jax.jit(lambda weights, key: create_array(config, shape, key, weights))
+
+
+def make(config: TileConfig, weights: np.ndarray, key: Key) -> Tile | TileArray:
+    """The chips of a matrix `[O, I]`, made by one compiled function for each configuration and shape."""
+    return _maker(config, (int(weights.shape[0]), int(weights.shape[1])))(weights, beside_torch(key))
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What a tile does, compiled; use `n` of a tile with root key `root` draws from `fold_in(root, n)`."""
+
+    structure: Any
+
+    def __post_init__(self) -> None:
+        for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay"):
+            object.__setattr__(self, name, jax.jit(getattr(self, "_" + name)))
+
+    forward: Any = None
+    backward: Any = None
+    pulse: Any = None
+    step: Any = None
+    rest: Any = None
+    write: Any = None
+    read: Any = None
+    age: Any = None
+    reset: Any = None
+    decay: Any = None
+
+    def _tile(self, leaves: Leaves) -> Any:
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def _forward(self, leaves: Leaves, root: Key, n: Scalar, x: Array) -> tuple[Array, Array | None]:
+        k_forward, _ = _keys(root, n)
+        return self._tile(leaves).forward(x, k_forward)
+
+    def _backward(self, leaves: Leaves, root: Key, n: Scalar, passes: Array | None, d: Array) -> Array:
+        _, k_backward = _keys(root, n)
+        return self._tile(leaves).backward(d, passes, k_backward)
+
+    def _pulse(self, leaves: Leaves, root: Key, n: Scalar, lr: Scalar, x: Array, d: Array) -> Leaves:
+        return jax.tree.leaves(tile_update(self._tile(leaves), Signal(x=x, d=d), lr, key=_keys(root, n)[0]))
+
+    def _step(self, leaves: Leaves, root: Key, n: Scalar, lr: Scalar, x: Array, d: Array) -> Leaves:
+        # the keys are those of analogjax.optim.PulsedSGD
+        k_pulse, k_rest = _keys(root, n)
+        tile = tile_update(self._tile(leaves), Signal(x=x, d=d), lr, key=k_pulse)
+        return jax.tree.leaves(tile.rest(k_rest) if tile.config.device.needs_rest else tile)
+
+    def _rest(self, leaves: Leaves, root: Key, n: Scalar) -> Leaves:
+        return jax.tree.leaves(self._tile(leaves).rest(_keys(root, n)[1]))
+
+    def _decay(self, leaves: Leaves, root: Key, n: Scalar, alpha: Scalar) -> Leaves:
+        return jax.tree.leaves(self._tile(leaves).rest(_keys(root, n)[1], alpha))
+
+    def _write(self, leaves: Leaves, root: Key, n: Scalar, w: Array) -> Any:
+        return self._tile(leaves).write(w, _keys(root, n)[0])
+
+    def _read(self, leaves: Leaves) -> Array:
+        return self._tile(leaves).read()
+
+    def _age(self, leaves: Leaves, root: Key, n: Scalar, dt: Scalar) -> Any:
+        return self._tile(leaves).age(dt, _keys(root, n)[0])
+
+    def _reset(self, leaves: Leaves, root: Key, n: Scalar, probability: Scalar) -> Any:
+        return self._tile(leaves).reset(_keys(root, n)[0], probability)
+
+
+def _keys(root: Key, n: Scalar) -> tuple[Key, Key]:
+    first, second = jax.random.split(jax.random.fold_in(root, n))
+    return first, second
+
+
+@cache
+def program(structure: Any) -> Program:
+    """The compiled functions of all tiles of one structure."""
+    return Program(structure)
+
+
+class AnalogFunction(torch.autograd.Function):
+    """The product of a tile `[B, I] -> [B, O]`; going back, it leaves x and d with the tile's context."""
+
+    @staticmethod
+    def forward(ctx: Any, context: Any, chips: Any, x: Any) -> Any:
+        n = chips.next_use()
+        y, ctx.passes = chips.program.forward(chips.leaves, chips.root, n, to_jax(x))
+        ctx.save_for_backward(x)
+        ctx.context, ctx.chips, ctx.use = context, chips, n
+        return to_torch(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        chips = ctx.chips
+        if ctx.needs_input_grad[0]:
+            ctx.context.record(x, d)
+        if not ctx.needs_input_grad[2]:
+            return None, None, None
+        dx = chips.program.backward(chips.leaves, chips.root, ctx.use, ctx.passes, to_jax(d, "the gradient"))
+        return None, None, to_torch(dx)
+
+
+class Chips:
+    """The tile of a torch module: its arrays, its root key, and how often randomness has been drawn from it."""
+
+    def __init__(self, tile: Tile | TileArray, root: Key, uses: int = 0) -> None:
+        self.root, self.uses = beside_torch(root), uses
+        self.tile = tile
+
+    @property
+    def tile(self) -> Any:
+        """The native tile."""
+        return jax.tree.unflatten(self.structure, self.leaves)
+
+    @tile.setter
+    def tile(self, tile: Tile | TileArray) -> None:
+        leaves, self.structure = jax.tree.flatten(tile)
+        self.leaves: Leaves = beside_torch(leaves)
+        self.program = program(self.structure)
+        self.needs_rest = tile.config.device.needs_rest
+
+    def next_use(self) -> int:
+        """The number of the next draw."""
+        self.uses += 1
+        return self.uses
+
+    def step(self, lr: float, x: Sequence[Any], d: Sequence[Any], rest: bool = True) -> None:
+        """Pulse with everything given, in order, then rest (unless told otherwise)."""
+        x_all, d_all = (to_jax(torch.cat(list(parts))) for parts in (x, d))
+        act = self.program.step if rest else self.program.pulse
+        # torch.cat has made new tensors that die with this call; JAX holds on to their memory until it is done
+        self.leaves = act(self.leaves, self.root, self.next_use(), lr, x_all, d_all)
+
+    def rest(self) -> None:
+        """Diffusion and decay of one mini-batch."""
+        if self.needs_rest:
+            self.leaves = self.program.rest(self.leaves, self.root, self.next_use())
+
+    def __getstate__(self) -> dict[str, Any]:
+        leaves = [np.asarray(leaf) for leaf in self.leaves]
+        tile = jax.tree.unflatten(self.structure, leaves)
+        return {"tile": tile, "key": np.asarray(jax.random.key_data(self.root)), "uses": self.uses}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.root = beside_torch(jax.random.wrap_key_data(jnp.asarray(state["key"]), impl=random.FAST))
+        self.uses = state["uses"]
+        # a copy: the numpy arrays of a pickle may be shared with others
+        self.tile = jax.tree.map(jnp.array, state["tile"])

@@ -1,0 +1,11 @@
+"""torch, which analogjax itself does not need: importing this module says how to get it where it is missing."""
+
+from analogjax.errors import MissingPackage
+
+try:
+    import torch as torch
+    import torch.utils.data  # noqa: F401 - part of what this module offers
+except ImportError as _error:
+    raise MissingPackage(
+        'this part of compat runs inside PyTorch, which is not installed: pip install "analogjax[torch]"'
+    ) from _error

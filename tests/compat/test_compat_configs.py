@@ -1,0 +1,141 @@
+"""Configurations: aihwkit's defaults and printing, and checks of every field."""
+
+import dataclasses
+import json
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from aihwkit import exceptions
+from aihwkit.simulator import configs as c
+from aihwkit.simulator.parameters.runtime import RuntimeParameter
+
+import analogjax
+from analogjax import physics
+
+DEFAULTS = json.loads((Path(__file__).parent / "aihwkit_defaults.json").read_text())["classes"]
+
+
+def described(value):
+    if isinstance(value, Enum):
+        return value.value
+    return {"class": type(value).__name__} if dataclasses.is_dataclass(value) else value
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_fields_order_and_defaults_are_those_of_aihwkit(name):
+    made = getattr(c, name)()
+    ours = {f.name: described(getattr(made, f.name)) for f in dataclasses.fields(made)}
+    hidden = {"tile_class", "tile_array_class", "runtime"}
+    ours = {key: value for key, value in ours.items() if key not in hidden}
+    assert ours == DEFAULTS[name]
+    assert list(ours) == list(DEFAULTS[name])
+
+
+def test_printing_shows_what_differs():
+    config = c.SingleRPUConfig(device=c.ConstantStepDevice(w_max_dtod=0, dw_min=0.002))
+    config.forward.inp_res = 0.1
+    assert str(config) == (
+        "SingleRPUConfig(\n"
+        "    runtime=RuntimeParameter(),\n"
+        "    pre_post=PrePostProcessingParameter(input_range=InputRangeParameter(enable=False)),\n"
+        "    mapping=MappingParameter(),\n"
+        "    forward=IOParameters(inp_res=0.1),\n"
+        "    backward=IOParameters(),\n"
+        "    update=UpdateParameters(),\n"
+        "    device=ConstantStepDevice(dw_min=0.002, w_max_dtod=0)\n"
+        ")"
+    )
+    cell = c.VectorUnitCell(unit_cell_devices=[c.ConstantStepDevice(), c.SoftBoundsDevice(w_max=0.3)])
+    assert str(cell) == (
+        "VectorUnitCell(\n    unit_cell_devices=[\n        ConstantStepDevice(),\n"
+        "        SoftBoundsDevice(w_max=0.3)\n    ]\n)"
+    )
+    assert str(c.IOParameters(is_perfect=True, inp_res=0.3)) == "IOParameters(is_perfect=True)"
+    assert "drift=SimpleDriftParameter()" in str(c.FloatingPointRPUConfig())
+
+
+def test_conversion_reaches_every_part():
+    config = c.SingleRPUConfig(device=c.LinearStepDevice(gamma_up=0.2, drift=c.DriftParameter(nu=0.1)))
+    config.forward.noise_management = c.NoiseManagementType.MAX
+    config.update.pulse_type = c.PulseType.NONE_WITH_DEVICE
+    config.mapping.max_input_size = 100
+    native = config.to_native()
+    assert native == analogjax.TileConfig(
+        device=physics.LinearStep(gamma_up=0.2, drift=physics.Drift(nu=0.1)),
+        forward=physics.Periphery(noise_management="Max"),
+        update=physics.Pulses(pulse_type="NoneWithDevice"),
+        mapping=analogjax.tile.Mapping(max_input_size=100),
+    )
+    assert c.SingleRPUConfig().to_native() == analogjax.TileConfig()
+
+
+def test_unit_cells():
+    policy = c.VectorUnitCellUpdatePolicy.SINGLE_RANDOM
+    cell = c.VectorUnitCell([c.ConstantStepDevice(), c.SoftBoundsDevice()], update_policy=policy, gamma_vec=[1.0, 0.5])
+    assert c.UnitCellRPUConfig(device=cell).to_native().device == physics.Vector(
+        devices=(physics.ConstantStep(), physics.SoftBounds()), update_policy="SingleRandom", gamma_vec=(1.0, 0.5)
+    )
+    pair = c.ReferenceUnitCell([c.ConstantStepDevice()]).to_native()
+    assert len(pair.devices) == 2 and pair.gamma_vec == (1.0, -1.0) and pair.update_policy.value == "SingleFixed"
+    with pytest.raises(exceptions.ConfigError, match="UnitCell is not supported"):
+        c.UnitCellRPUConfig().to_native()
+
+
+@pytest.mark.parametrize(("field", "value"), [("dw_min", "x"), ("dw_min", True), ("perfect_bias", 1), ("w_max", None),
+                                              ("drift", 0.1), ("construction_seed", 1.0)])  # fmt: skip
+def test_types_are_checked(field, value):
+    config = c.SingleRPUConfig(device=c.ConstantStepDevice(**{field: value}))
+    with pytest.raises(exceptions.ConfigError, match=f"Expected type .* for field {field}"):
+        config.to_native()
+
+
+def test_a_whole_number_stands_for_a_float_and_never_a_bool():
+    assert c.ConstantStepDevice(dw_min=1).to_native().dw_min == 1
+    with pytest.raises(exceptions.ConfigError, match="desired_bl"):
+        c.UpdateParameters(desired_bl=True).to_native()
+
+
+def test_a_wrong_name_is_found_out():
+    config = c.SingleRPUConfig()
+    config.forward.inp_re = 3
+    with pytest.raises(exceptions.ConfigError, match=r"'inp_re'. Wrong attribute name\? Did you mean 'inp_res'"):
+        config.to_native()
+    other = c.SingleRPUConfig()
+    other.forwards = c.IOParameters()
+    with pytest.raises(exceptions.ConfigError, match="Wrong attribute name"):
+        other.to_native()
+
+
+UNSUPPORTED = [
+    (c.IOParameters, "ir_drop", 1.0), (c.IOParameters, "out_nonlinearity", 0.1), (c.IOParameters, "v_offset_std", 0.1),
+    (c.IOParameters, "r_series", 0.1), (c.IOParameters, "mv_type", c.AnalogMVType.POS_NEG_SEPARATE),
+    (c.IOParameters, "bound_management", c.BoundManagementType.SHIFT), (c.UpdateParameters, "d_sparsity", True),
+    (c.UpdateParameters, "pulse_type", c.PulseType.MEAN_COUNT), (c.ConstantStepDevice, "count_pulses", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("view", "field", "value"), UNSUPPORTED, ids=[row[1] for row in UNSUPPORTED])
+def test_what_is_not_supported_is_never_ignored(view, field, value):
+    with pytest.raises(exceptions.ConfigError, match=rf"{view.__name__}\({field}=.* is not supported"):
+        view(**{field: value}).to_native()
+
+
+def test_unsupported_surroundings():
+    config = c.SingleRPUConfig()
+    config.pre_post.input_range.enable = True
+    with pytest.raises(exceptions.ConfigError, match=r"InputRangeParameter\(enable=True\)"):
+        config.to_native()
+    config = c.SingleRPUConfig(runtime=RuntimeParameter(data_type=c.RPUDataType.HALF))
+    with pytest.raises(exceptions.ConfigError, match="data_type"):
+        config.to_native()
+    cell = c.VectorUnitCell([c.ConstantStepDevice(construction_seed=3)])
+    with pytest.raises(exceptions.ConfigError, match="construction_seed"):
+        cell.to_native()
+
+
+def test_errors_of_the_physics_are_aihwkits_errors():
+    with pytest.raises(exceptions.ConfigError, match=r"IOParameters.*inp_bound must be 1"):
+        c.IOParameters(inp_bound=2.0).to_native()
+    with pytest.raises(exceptions.AihwkitException, match="w_max"):
+        c.ConstantStepDevice(w_max=-1.0).to_native()

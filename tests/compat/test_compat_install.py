@@ -1,0 +1,110 @@
+"""The import hook: one set of modules under two names, and clear words about what is missing."""
+
+import importlib
+import pickle
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import compat
+from analogjax.errors import AnalogError, MissingPackage
+from compat.alias import Alias
+
+
+def test_modules_and_classes_are_the_same_objects_under_both_names():
+    import aihwkit.nn.modules.linear
+    import aihwkit.simulator.configs.devices as devices
+    from aihwkit.nn import AnalogLinear
+
+    import compat.aihwkit.nn.modules.linear
+    import compat.aihwkit.simulator.configs.devices as ours
+
+    assert devices is ours
+    assert aihwkit.nn.modules.linear.AnalogLinear is AnalogLinear is compat.aihwkit.nn.modules.linear.AnalogLinear
+    assert ours.__spec__.name == ours.__name__ == "compat.aihwkit.simulator.configs.devices"
+
+
+def test_classes_pickle_and_import_again():
+    from aihwkit.simulator.configs import SingleRPUConfig
+
+    config = SingleRPUConfig()
+    config.device.dw_min = 0.01
+    again = pickle.loads(pickle.dumps(config))
+    assert type(again) is SingleRPUConfig and again == config
+    assert importlib.import_module("aihwkit.simulator.configs").SingleRPUConfig is SingleRPUConfig
+
+
+@pytest.mark.parametrize("module", ["nn", "optim", "simulator.configs", "simulator.parameters.enums", "experiments",
+                                    "simulator.configs.compounds", "simulator.configs.configs", "exceptions", "version",
+                                    "experiments.runners", "nn.modules.container", "nn.modules.base", "nn.conversion",
+                                    "simulator.tiles", "simulator.tiles.analog"])  # fmt: skip
+def test_module_paths(module):
+    assert importlib.import_module(f"aihwkit.{module}").__name__ == f"compat.aihwkit.{module}"
+
+
+def test_version_and_cuda():
+    import aihwkit
+    from aihwkit.simulator.rpu_base import cuda
+
+    assert aihwkit.__version__ == "1.2.0" and "analogjax" in aihwkit.backend
+    assert cuda.is_compiled() is False
+
+
+def test_what_we_lack_is_said():
+    import aihwkit.nn as nn
+    from aihwkit.simulator.configs import devices
+
+    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.inference is not part of analogjax's compat yet"):
+        import aihwkit.inference  # noqa: F401
+    with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv2d is not part of analogjax's compat yet"):
+        from aihwkit.nn import AnalogConv2d  # noqa: F401
+    with pytest.raises(ImportError, match=r"PiecewiseStepDevice is not part"):
+        from aihwkit.simulator.configs.devices import PiecewiseStepDevice  # noqa: F401
+    with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):
+        _ = nn.AnalogRNN
+    assert not hasattr(devices, "ExpStepDevice")
+
+
+def test_installing_again_changes_nothing():
+    before = list(sys.meta_path)
+    compat.install()
+    compat.install(torchvision=False)
+    assert sys.meta_path == before
+
+
+def test_refuses_where_the_real_one_is_in_use(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if not isinstance(f, Alias)])
+    monkeypatch.setitem(sys.modules, "aihwkit", types.ModuleType("aihwkit"))
+    with pytest.raises(AnalogError, match="real aihwkit is already imported"):
+        compat.install()
+
+
+def test_a_broken_torchvision_leaves_nothing_behind(tmp_path, monkeypatch):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("import torchvision.half\nraise RuntimeError('no operator')")
+    (tmp_path / "torchvision" / "half.py").write_text("")
+    monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if not isinstance(f, Alias)])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert not compat._is_importable("torchvision")
+    assert not [name for name in sys.modules if name.partition(".")[0] == "torchvision"]
+
+
+def test_without_torch_the_message_names_the_extra():
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import compat; compat.install(torchvision=False); import aihwkit\n"
+        "from analogjax.errors import MissingPackage\n"
+        "try:\n    import aihwkit.nn\nexcept MissingPackage as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=_root())
+    assert 'pip install "analogjax[torch]"' in done.stdout, done.stderr
+    assert issubclass(MissingPackage, ImportError)
+
+
+def _root():
+    return Path(__file__).parents[2]

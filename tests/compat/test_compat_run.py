@@ -1,0 +1,61 @@
+"""`python -m compat`: whole programs, unchanged."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compat.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def run(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, "-W", "error", "-m", "compat", *map(str, arguments)], capture_output=True,
+                          text=True, cwd=cwd, timeout=300, env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["one_layer", "three_layers", "unit_cell"])
+def test_scripts_learn(name):
+    done = run(SCRIPTS / f"{name}.py")
+    assert done.returncode == 0, done.stderr
+    losses = [float(loss) for loss in re.findall(r"loss (\S+)", done.stdout)]
+    assert len(losses) == 60 and losses[-1] < 0.5 * losses[0]
+    assert done.stderr == ""
+
+
+def test_an_experiment_with_arguments():
+    done = run(SCRIPTS / "experiment.py", 3)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.9 and "Epoch: 3, loss: " in done.stdout
+    assert done.stderr == ""
+
+
+def test_modules_exit_codes_and_tracebacks_pass_through(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import sys, aihwkit, neighbour\nprint(__name__, sys.argv[1:], aihwkit.__version__)\n"
+        "if sys.argv[1] == 'fail':\n    raise RuntimeError('as written')\nsys.exit(7)\n"
+    )
+    (tmp_path / "neighbour.py").write_text("")
+    as_module = run("-m", "mine", "a", "-b", cwd=tmp_path)
+    assert as_module.stdout == "__main__ ['a', '-b'] 1.2.0\n" and as_module.returncode == 7, as_module.stderr
+    as_script = run(tmp_path / "mine.py", "fail")
+    assert as_script.returncode == 1
+    assert "raise RuntimeError('as written')" in as_script.stderr and as_script.stderr.endswith("as written\n")
+
+
+def test_wrong_use(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["compat"])
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert main([]) == 2 and main(["-m"]) == 2
+    assert "usage: python -m compat script.py" in capsys.readouterr().err
+    assert main(["--help"]) == 0
+    assert "-m module" in capsys.readouterr().out
+    assert main([str(tmp_path / "missing.py"), "x"]) == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert main([str(tmp_path)]) == 2
+    assert main(["-m", "no_such_module_at_all"]) == 2
+    assert "no_such_module_at_all" in capsys.readouterr().err

@@ -1,0 +1,22 @@
+"""Golden cases in which aihwkit departs from its own equations; we keep the equations.
+
+They are strict expected failures: if one begins to pass, the departure was copied, and this list must say why.
+"""
+
+from typing import Any
+
+import pytest
+
+_QUIRKS = {
+    "cpp_forward_bm_iterative_no_negative_test": "with bm_test_negative_bound=False, aihwkit lets a later negative hit "
+    "clear an earlier positive one and stops with a clipped output; ours goes on until the positive side fits",
+    "single_crosspoint_no_management": "aihwkit draws the bits of x and d from libc rand(), whose lag-31 recurrence "
+    "correlates them for one input line and 31 slots: its variance is 17 % above the binomial one, which ours has",
+}
+
+
+def expected(name: str) -> Any:
+    """The parameter of a test for case `name`, marked as a strict expected failure if it is a quirk."""
+    if name not in _QUIRKS:
+        return name
+    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=_QUIRKS[name]))

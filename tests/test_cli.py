@@ -1,0 +1,115 @@
+"""The `analogjax` command."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from analogjax.cli import main
+
+SMALL = [
+    "train",
+    "--dataset",
+    "Digits",
+    "--layers",
+    "8",
+    "--max-elements",
+    "160",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "16",
+]
+
+
+def test_table(capsys: pytest.CaptureFixture) -> None:
+    assert main(SMALL) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Digits: layers 8-10 of ConstantStep devices")
+    assert [line.split()[0] for line in lines[1:]] == ["epoch", "1", "2"]
+
+
+def test_json_lines_and_csv_agree(capsys: pytest.CaptureFixture) -> None:
+    assert main([*SMALL, "--output", "jsonl"]) == 0
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main([*SMALL, "--output", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [float(row["train_loss"]) for row in rows] == [entry["train_loss"] for entry in entries]
+
+
+def test_config_file_and_what_wins(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text('dataset = "Digits"\nlayers = [8]\nepochs = 1\nmax-elements = 160\ndevice = "softbounds"\n'
+                      "[set]\ndw_min = 0.002\n")  # fmt: skip
+    assert main(["train", "--config", str(config), "--seed", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "softbounds devices" in out and "seed 4" in out and len(out.splitlines()) == 3
+
+
+def test_plot_is_a_picture(tmp_path: Path) -> None:
+    assert main([*SMALL, "--plot", str(tmp_path / "curves.png")]) == 0
+    assert (tmp_path / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_resume_shows_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main([*SMALL, "--checkpoint", str(tmp_path / "run")])
+    first = capsys.readouterr().out
+    main([*SMALL, "--checkpoint", str(tmp_path / "run")])
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "FashonMNIST"], "FashionMNIST"),
+        (["--device", "SoftBound"], "did you mean SoftBounds"),
+        (["--set", "dw_mim=1"], "no such parameter"),
+        (["--set", "dw_min"], "NAME=VALUE"),
+        (["--set", "dw_min=-1"], "dw_min"),
+        (["--layers", "8,0"], "whole numbers above 0"),
+        (["--lr", "nan"], "learning_rate=nan"),
+        (["--on", "cuda"], "this JAX sees cpu:0"),
+        (["--config", "not-there.toml"], "can't be read"),
+        (["--plot", "/not/there/x.png"], "can't be written"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(arguments: list, message: str, capsys: pytest.CaptureFixture) -> None:
+    assert main([*SMALL, *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("analogjax: ") and message in error and "Traceback" not in error
+
+
+def test_devices_are_listed_and_shown(capsys: pytest.CaptureFixture) -> None:
+    assert main(["devices"]) == 0
+    assert "SoftBoundsReference" in capsys.readouterr().out
+    assert main(["devices", "LinearStep"]) == 0
+    shown = capsys.readouterr().out
+    assert "gamma_up_dtod" in shown and "relative decrease of the up step" in shown and "dw_min_std" in shown
+
+
+def test_no_command_is_help(capsys: pytest.CaptureFixture) -> None:
+    assert main([]) == 2
+    assert "train" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "analogjax", *SMALL, "--checkpoint", str(folder), "--epochs", "1000000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("step_*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"--checkpoint {folder} goes on from it" in error and "Traceback" not in error
+    from analogjax.store import Checkpoints
+
+    assert Checkpoints(folder).latest() is not None

@@ -1,0 +1,152 @@
+"""Imports go one way (house.md C2): the syntax trees of the library know no other edge than those of the table."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+_GROUND = {"_typing", "_pytree", "errors", "random", "_version"}
+_TILE = _GROUND | {"physics", "tile"}
+_LOOP = _TILE | {"optim", "nn", "data", "store", "experiments"}
+# part of the library -> parts that it may import (besides itself)
+MAY_IMPORT = {
+    **dict.fromkeys(_GROUND, _GROUND),
+    "data": _GROUND,
+    "store": _GROUND,
+    "physics": _GROUND,
+    "tile": _TILE,
+    "optim": _TILE,
+    "nn": _TILE,
+    "experiments": _LOOP,
+    "cloud": _LOOP,
+    "report": _LOOP,
+    "cli": _LOOP | {"cloud", "report"},  # the command calls both
+    "analogjax": _LOOP | {"cloud", "report"},  # the public names in __init__
+    "compat": _LOOP | {"cloud", "report", "cli", "analogjax"},
+}
+_UPPER = {"experiments", "cloud", "report", "cli", "analogjax", "compat"}
+# package -> parts that may import it
+PACKAGES = {
+    "optax": {"optim"} | _UPPER,
+    "flax": {"nn"} | _UPPER,
+    "orbax": {"store"},
+    "fsspec": {"store"},
+    "fastapi": {"cloud"},
+    "ray": {"cloud"},
+    **{name: {"compat"} for name in ("torch", "torchvision", "keras", "tensorflow", "aihwkit", "aitoolbox")},
+}
+ONLY_JAX_AND_NUMPY = _GROUND | {"physics", "tile"}  # of packages that are not part of Python
+
+
+def part(module: str) -> str:
+    """`analogjax.physics.drift` -> `physics`; `compat.keras` -> `compat`; `analogjax` -> `analogjax`."""
+    first, _, rest = module.partition(".")
+    inner = rest.split(".")[0]
+    return inner if first == "analogjax" and (inner in MAY_IMPORT or "." in rest) else first
+
+
+def imports(source: str, module: str, is_package: bool) -> set[str]:
+    """Full names of what the text of `module` imports, lazily or not."""
+    here = module.split(".") if is_package else module.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*start, *(node.module or "").split(".")]).strip(".")
+            # `from analogjax import nn` is an edge to analogjax.nn; of any other module the module itself counts
+            found |= {f"{base}.{alias.name}" for alias in node.names} if "." not in base else {base}
+    return found
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Every import of `module` that the tables do not allow."""
+    mine, wrong = part(module), []
+    for target in sorted(imports(source, module, is_package)):
+        top = target.split(".")[0]
+        if top in ("analogjax", "compat", "tests"):
+            ok = part(target) == mine or part(target) in MAY_IMPORT[mine]
+        else:
+            stranger = mine in ONLY_JAX_AND_NUMPY and top not in ("jax", "numpy")
+            ok = mine in PACKAGES.get(top, {mine}) and not (stranger and top not in sys.stdlib_module_names)
+        if not ok:
+            wrong.append(f"{module} imports {target}")
+    return wrong
+
+
+def sources() -> dict[str, tuple[str, bool]]:
+    """Text of every module of the library by its name, and whether it is a package."""
+    found: dict[str, tuple[str, bool]] = {}
+    for top in ("analogjax", "compat"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            names = path.relative_to(ROOT).with_suffix("").parts
+            package = names[-1] == "__init__"
+            found[".".join(names[:-1] if package else names)] = (path.read_text(), package)
+    return found
+
+
+def test_every_import_goes_down():
+    wrong = []
+    for module, (source, package) in sources().items():
+        assert part(module) in MAY_IMPORT, f"{module} has no row in MAY_IMPORT"
+        wrong += violations(source, module, package)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("family", ["devices", "compounds"])
+def test_siblings_meet_only_in_shared_modules(family):
+    # a module that the package's __init__ exports is a device; the rest is what devices share
+    base, modules = f"analogjax.physics.{family}", sources()
+    exported = imports(*_with_name(modules, base)) & set(modules)
+    wrong = [
+        f"{module} imports {target}"
+        for module in exported
+        for target in imports(*_with_name(modules, module)) & exported
+        if target != module
+    ]
+    assert exported and not wrong, "\n".join(wrong)
+
+
+def _with_name(modules: dict, name: str) -> tuple[str, str, bool]:
+    source, package = modules[name]
+    return source, name, package
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("analogjax.physics.drift", "from analogjax.tile import Tile"),
+        ("analogjax.physics.drift", "import optax"),
+        ("analogjax.physics.drift", "import scipy.stats"),
+        ("analogjax.physics.drift", "def f():\n    from flax import linen"),
+        ("analogjax.physics.devices.ideal", "from ...tile.tile import Tile"),
+        ("analogjax.physics.drift", "from analogjax import nn"),
+        ("analogjax.physics.drift", "from analogjax import AnalogLinear"),
+        ("analogjax.random", "import analogjax.physics"),
+        ("analogjax.optim.pulsed", "from analogjax.nn import apply"),
+        ("analogjax.nn.linear", "import optax"),
+        ("analogjax.data.idx", "from analogjax.store import Checkpoints"),
+        ("analogjax.experiments.loop", "import orbax.checkpoint as ocp"),
+        ("analogjax.experiments.loop", "from compat import install"),
+        ("analogjax.cloud.client", "import torch"),
+        ("compat.keras", "from tests import tolerance"),
+    ],
+)
+def test_a_bad_import_is_found(module, source):
+    assert violations(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("analogjax.physics.drift", "import math\nimport jax.numpy as jnp\nfrom analogjax.random import normal"),
+        ("analogjax.experiments.loop", "import optax\nfrom analogjax import store, random"),
+        ("compat.torch_bridge", "import torch\nfrom analogjax import AnalogLinear\nfrom . import keras"),
+    ],
+)
+def test_a_good_import_is_not(module, source):
+    assert not violations(source, module)
