@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "cloud": _LOOP,
     "report": _LOOP,
     "cli": _LOOP | {"cloud", "report"},  # the command calls both
+    "__main__": {"cli"},
     "analogjax": _LOOP | {"cloud", "report"},  # the public names in __init__
     "compat": _LOOP | {"cloud", "report", "cli", "analogjax"},
 }

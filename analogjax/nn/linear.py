@@ -58,13 +58,16 @@ class AnalogLinear(linen.Module):
 
     def _slot(self, tile: Tile | TileArray, x: Array) -> Signal | None:
         """The slot given by the caller; a fresh one while slots are being recorded; none otherwise."""
-        if not self.is_mutable_collection(SIGNALS):
-            return self.get_variable(SIGNALS, "tile") if self.has_variable(SIGNALS, "tile") else None
-        if self.has_variable(SIGNALS, "tile"):
+        recording = self.is_mutable_collection(SIGNALS)
+        if not recording and not self.has_variable(SIGNALS, "tile"):
+            return None
+        # flax keeps one scope for all calls of a layer in one pass; it is where a second call can be noticed
+        if self.scope is not None and getattr(self.scope, "_analogjax_slot_taken", False):
             raise SlotError(
                 f"{'/'.join(self.path) or 'AnalogLinear'}: called twice in one pass. One slot carries the signals of "
                 "one call, and JAX would silently add up two. Give each call a layer of its own."
             )
+        setattr(self.scope, "_analogjax_slot_taken", True)  # noqa: B010 - not an attribute that flax declares
         return self.variable(SIGNALS, "tile", slot_for, tile, x).value
 
     def _check(self, x: Array) -> None:

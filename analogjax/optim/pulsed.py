@@ -43,9 +43,12 @@ class PulsedSGD:
         """
         rate = self.learning_rate(state.step) if callable(self.learning_rate) else self.learning_rate
         flat, treedef = jax.tree.flatten(tiles, is_leaf=_is_tile)
-        given = jax.tree.leaves(signals, is_leaf=lambda node: isinstance(node, Signal))
-        if len(flat) != len(given):
-            raise ConfigError(f"update: {len(given)} signals for {len(flat)} tiles; take the gradient of every slot.")
+        given, names = jax.tree.flatten(signals, is_leaf=lambda node: isinstance(node, Signal))
+        if names != treedef:  # type: ignore[operator]
+            raise ConfigError(
+                f"update: the {len(given)} signals lie in {names}, the {len(flat)} tiles in {treedef}; take the "
+                "gradient with respect to the slots of these very tiles."
+            )
         new = [
             _step(tile, s, rate, jax.random.fold_in(key, n))
             for n, (tile, s) in enumerate(zip(flat, given, strict=True))

@@ -153,7 +153,8 @@ def _fires(key: Key, p: Array, slot: Array, sample: Array) -> Array:
 def _pack(bits: Array) -> Array:
     """`[32 W, N]` bool to `[W, N]` words."""
     lanes = bits.reshape(-1, 32, bits.shape[-1]).astype(jnp.uint32)
-    return jnp.sum(lanes << jnp.arange(32, dtype=jnp.uint32)[:, None], axis=1, dtype=jnp.uint32)
+    places = jnp.arange(32, dtype=jnp.uint32).reshape(1, 32, 1)
+    return jnp.sum(lanes << places, axis=1, dtype=jnp.uint32)
 
 
 def _batch_lanes(v: Array, slots: int, words: int) -> Array:
@@ -210,8 +211,8 @@ def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: 
         sign_x, sign_d = jnp.where(t.minus_x[sample], -1, 1), jnp.where(t.minus_d[sample], -1, 1)
 
         def one_slot(slot: Array, state: S) -> S:
-            x = _fires(k_x, p_x, slot[None], sample[None])[0] * sign_x
-            d = _fires(k_d, p_d, slot[None], sample[None])[0] * sign_d
+            x = jnp.where(_fires(k_x, p_x, slot[None], sample[None])[0], sign_x, 0)
+            d = jnp.where(_fires(k_d, p_d, slot[None], sample[None])[0], sign_d, 0)
             sign = -(d[:, None] * x[None, :]).astype(jnp.int8)
             return visit(state, sign, jax.random.fold_in(jax.random.fold_in(k_visit, slot), sample))
 

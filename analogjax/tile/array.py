@@ -44,7 +44,7 @@ class TileArray:
 
     def read(self) -> Array:
         """The logical weights `[O, I]`, without read noise."""
-        blocks = self.tiles.read()
+        blocks = jax.vmap(jax.vmap(Tile.read))(self.tiles)
         return _assemble(blocks, self.outputs, self.inputs)
 
     def write(self, w: Array, key: Key) -> "TileArray":

@@ -37,7 +37,8 @@ class Mapping:
         if is_off(self.weight_scaling_omega):
             return jnp.ones((), w.dtype)
         top = jnp.max(jnp.abs(w), -1) if self.weight_scaling_columnwise else jnp.max(jnp.abs(w))
-        return jnp.where(top > 0, top / self.weight_scaling_omega, 1.0)
+        omega = jnp.asarray(self.weight_scaling_omega)
+        return jnp.where((top > 0) & (omega > 0), top / jnp.where(omega > 0, omega, 1.0), 1.0)
 
     def rate_scale(self, scale: Array) -> Array | float:
         """Factor of the learning rate for the output scale `scale`; the error is divided by it in turn."""

@@ -5,7 +5,8 @@ r"""A tile: one crossbar of devices with its converters, as a plain pytree and p
     update     W <- device.update(W, x, d / scale, lr)            the devices move along -lr d x^T
 
 `scale` is the digital output scale that maps the devices' range to the logical weights: `W_logical = scale * W`.
-`mask` is 0 where the output of that vector reached 0.999 of the ADC range: such an output carries no gradient.
+`mask` is 0 where `|y|`, after rescaling by noise and bound management, is 0.999 of the ADC range or more: such an
+output carries no gradient, even if bound management had kept it from clipping (a convention of aihwkit that is kept).
 Each is compiled on its own and traced once per configuration and shape, however often a larger program calls it.
 Letters: `O` rows, `I` columns, `B` batch. Weights inside a tile are in units of the device, [w].
 """
@@ -74,7 +75,8 @@ class Tile:
         p = self.config.forward
         y = mvm(p, self.state.w, x, self.frozen_forward, key, self.average)
         unlimited = is_static(p.out_bound) and p.out_bound <= 0
-        passes = None if unlimited else jnp.abs(y) < _CLIPPED * p.out_bound * p.out_scale
+        limit = _CLIPPED * p.out_bound * p.out_scale
+        passes = None if unlimited else (jnp.abs(y) < limit) | (jnp.asarray(p.out_bound) <= 0)
         return y * self.scale, passes
 
     @jax.jit

@@ -261,8 +261,8 @@ def order_bound(device, cells, signs):
     """How far the order of the pulses may move the mean: half of n_up n_dn commutators of an up and a down pulse.
 
     Exchanging neighbours UP, DOWN moves the weight by `k_up s_dn - k_dn s_up`; from one extreme order to the other
-    there are `n_up n_dn` exchanges, and the flow lies in between. Later pulses shrink the difference, but let it grow where
-    steps grow towards their bound (`1 + k_up > 1`, `1 - k_dn > 1`).
+    there are `n_up n_dn` exchanges, and the flow lies in between. Later pulses shrink the difference, but
+    let it grow where steps grow towards their bound (`1 + k_up > 1`, `1 - k_dn > 1`).
     """
     k_up, k_down = slopes(device, cells)
     n_up, n_down = signs.count(1), signs.count(-1)

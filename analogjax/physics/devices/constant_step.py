@@ -27,7 +27,7 @@ class ConstantStep(Pulsed):
     """
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
-        step = jnp.where(sign > 0, cells["dwmin_up"], cells["dwmin_down"]) * sign
+        step = jnp.where(sign > 0, cells["dwmin_up"], cells["dwmin_down"]) * sign.astype(state.w.dtype)
         noise = 1.0 if is_off(self.dw_min_std) else 1 + self.dw_min_std * normal(key, state.w.shape, state.w.dtype)
         return replace(state, w=clipped(cells, state.w + step * noise))
 

@@ -39,7 +39,8 @@ class _Exact:
         return {}
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:
-        return State(w=w)
+        law = getattr(self, "drift", None)
+        return State(w=w, drift=None if law is None else law.begin(w))
 
     def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
         return replace(state, w=state.w - outer_product(x, d, lr))

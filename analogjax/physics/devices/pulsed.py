@@ -112,11 +112,11 @@ class Pulsed:
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         w = jnp.clip(w, cells["min_bound"], cells["max_bound"])
+        memory = None if self.drift is None else self.drift.begin(w)
         if is_off(self.write_noise):
-            return State(w=w)
-        if not getattr(self, "apply_write_noise_on_set", True):
-            return State(w=w, persistent=w)
-        return self.seen(State(w=w, persistent=w), w, key)
+            return State(w=w, drift=memory)
+        state = State(w=w, persistent=w, drift=memory)
+        return self.seen(state, w, key) if getattr(self, "apply_write_noise_on_set", True) else state
 
     def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
         k_trains, k_pulses = jax.random.split(key)
@@ -163,6 +163,7 @@ class Pulsed:
         if self.drift is None:
             return state
         k_drift, k_seen = jax.random.split(key)
+        assert state.drift is not None  # made by `write`
         w, memory = self.drift.apply(cells["drift_nu"], hidden(state), state.drift, dt, k_drift)
         memory = replace(memory, last=clipped(cells, memory.last))
         return replace(self.seen(state, clipped(cells, w), k_seen), drift=memory)
@@ -187,7 +188,7 @@ class Pulsed:
         stuck = bernoulli(k_which, jnp.asarray(self.corrupt_devices_prob), shape)
         low = jnp.maximum(cells["min_bound"], -self.corrupt_devices_range)
         high = jnp.minimum(cells["max_bound"], self.corrupt_devices_range)
-        value = low + (high - low) * uniform(k_value, shape)
+        value = low + (high - low) * uniform(k_value, shape).astype(low.dtype)
         at = {"max_bound": value, "min_bound": value, "dwmin_up": 0.0, "dwmin_down": 0.0}
         return {name: jnp.where(stuck, at[name], cell) for name, cell in cells.items()}
 
@@ -207,7 +208,8 @@ class Pulsed:
             cells["reset_bias"] = self.reset + self.reset_dtod * normal(k_target, shape, dtype)
         if not is_off(self.lifetime):
             tau = self.lifetime * (1 + self.lifetime_dtod * normal(k_life, shape, dtype))
-            cells["decay_scales"] = jnp.where(tau > 1, 1 - 1 / jnp.where(tau > 1, tau, 1.0), 0.0)
+            decay = jnp.where(tau > 1, 1 - 1 / jnp.where(tau > 1, tau, 1.0), 0.0)
+            cells["decay_scales"] = jnp.where(jnp.asarray(self.lifetime) == 0, 1.0, decay).astype(dtype)
         return cells
 
 
