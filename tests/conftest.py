@@ -6,8 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _TWO = "--xla_force_host_platform_device_count"
-if _TWO not in os.environ.get("XLA_FLAGS", ""):  # before JAX starts its backend, and into child processes
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_TWO}=2".strip()
+# both test processes compile at once: splitting one compilation over threads only costs time
+_WHOLE = "--xla_cpu_parallel_codegen_split_count"
+for _flag, _value in ((_TWO, 2), (_WHOLE, 1)):
+    if _flag not in os.environ.get("XLA_FLAGS", ""):  # before JAX starts its backend, and into child processes
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
 os.environ["MPLBACKEND"] = "Agg"
 sys.path.append(str(ROOT))  # `from tests.tolerance import ...`, whatever folder pytest was started in
 

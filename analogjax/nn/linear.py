@@ -61,14 +61,19 @@ class AnalogLinear(linen.Module):
         recording = self.is_mutable_collection(SIGNALS)
         if not recording and not self.has_variable(SIGNALS, "tile"):
             return None
-        # flax keeps one scope for all calls of a layer in one pass; it is where a second call can be noticed
-        if self.scope is not None and getattr(self.scope, "_analogjax_slot_taken", False):
+        if self.path in (taken := self._slots_taken()):
             raise SlotError(
                 f"{'/'.join(self.path) or 'AnalogLinear'}: called twice in one pass. One slot carries the signals of "
                 "one call, and JAX would silently add up two. Give each call a layer of its own."
             )
-        setattr(self.scope, "_analogjax_slot_taken", True)  # noqa: B010 - not an attribute that flax declares
+        taken.add(self.path)
         return self.variable(SIGNALS, "tile", slot_for, tile, x).value
+
+    def _slots_taken(self) -> set[tuple[str, ...]]:
+        """Paths of the layers that used their slot in this pass, kept on flax's root scope, which lives as long."""
+        assert self.scope is not None  # inside `init` or `apply`
+        taken: set[tuple[str, ...]] = vars(self.scope.root).setdefault("_analogjax_slots_taken", set())
+        return taken
 
     def _check(self, x: Array) -> None:
         if self.in_features is not None and x.shape[-1] != self.in_features:

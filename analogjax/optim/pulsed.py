@@ -46,8 +46,8 @@ class PulsedSGD:
         given, names = jax.tree.flatten(signals, is_leaf=lambda node: isinstance(node, Signal))
         if names != treedef:  # type: ignore[operator]
             raise ConfigError(
-                f"update: the {len(given)} signals lie in {names}, the {len(flat)} tiles in {treedef}; take the "
-                "gradient with respect to the slots of these very tiles."
+                f"update: {len(given)} signals for {len(flat)} tiles, or of other layers: {names} for {treedef}; take "
+                "the gradient with respect to the slots of these very tiles."
             )
         new = [
             _step(tile, s, rate, jax.random.fold_in(key, n))

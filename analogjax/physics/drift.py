@@ -56,9 +56,10 @@ class Drift:
         """The memory of weights `w` `[O, I]` that are written at time 0."""
         return DriftState(now=jnp.zeros((), w.dtype), written=jnp.zeros_like(w), w0=w, last=w)
 
-    def apply(self, nu: Array, w: Array, state: DriftState, dt: Scalar, key: Key) -> tuple[Array, DriftState]:
+    def apply(self, nu: Array, w: Array, state: DriftState | None, dt: Scalar, key: Key) -> tuple[Array, DriftState]:
         """The weights `[O, I]` after another `dt` seconds, and the memory for the next call. Consumes `key`."""
         k_nu, k_w = jax.random.split(key)
+        state = self.begin(w) if state is None else state
         now = state.now + dt / self.t_0
         fresh = jnp.abs(state.last - w) > self.reset_tol
         drifted = self._law(nu, w, state.w0, jnp.maximum(now - state.written, 1.0), k_nu)

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from analogjax import physics, random
 from analogjax._pytree import is_static
+from analogjax.errors import ConfigError
 from analogjax.physics.devices.pulsed import hidden
 from analogjax.store import Checkpoints
 from tests.tolerance import assert_close, assert_mean, assert_same_bits, assert_std, tolerance
@@ -460,13 +461,12 @@ def test_a_traced_number_means_the_same_as_a_plain_one(name, only):
 
 
 @pytest.mark.parametrize("name", [name for name in DEVICES if "vector" in name])
-def test_a_digital_update_of_a_unit_cell_survives_a_rest(name):
+def test_a_digital_update_of_a_unit_cell_is_refused(name):
+    # it would not say how the devices of the cell share it, and the next pulse would undo it
     device, (cells, state) = DEVICES[name], made(name)
     exact = physics.Pulses(pulse_type="None")
-    moved = jit_update(device, exact, cells, state, *signal(), jnp.float32(0.01), random.key(3))
-    rested = device.rest(cells, moved, random.key(4))  # none of its devices decays or diffuses
-    assert not device.needs_rest
-    assert_close(rested.w, moved.w)
+    with pytest.raises(ConfigError, match="how its devices"):
+        device.update(exact, cells, state, *signal(), jnp.float32(0.01), random.key(3))
 
 
 @pytest.mark.parametrize("pulse_type", ["None", "NoneWithDevice"])

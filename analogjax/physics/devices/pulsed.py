@@ -163,7 +163,6 @@ class Pulsed:
         if self.drift is None:
             return state
         k_drift, k_seen = jax.random.split(key)
-        assert state.drift is not None  # made by `write`
         w, memory = self.drift.apply(cells["drift_nu"], hidden(state), state.drift, dt, k_drift)
         memory = replace(memory, last=clipped(cells, memory.last))
         return replace(self.seen(state, clipped(cells, w), k_seen), drift=memory)
