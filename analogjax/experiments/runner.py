@@ -214,11 +214,11 @@ class _Run:
     def _validate(self, evaluate: Any, begun: float) -> dict[str, Any]:
         own = jax.random.fold_in(self.keys.validation, self.epoch)
         accuracy, loss = evaluate(self.state.variables, self.test_data, own)
-        losses = np.asarray(self.state.losses, np.float64)
+        losses, items = np.asarray(self.state.losses, np.float64), self.test_data.labels.shape[0]
         return {
             "epoch": self.epoch,
             "time_epoch": time.perf_counter() - begun,
-            "accuracy": float(accuracy),
+            "accuracy": round(float(accuracy) * items) / items,  # a whole number of items, not a float32 near it
             "train_loss": float(losses.sum() / self.train_data.labels.shape[0]),
             "valid_loss": float(loss),
         }
