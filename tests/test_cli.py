@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -102,12 +101,22 @@ def test_no_command_is_help(capsys: pytest.CaptureFixture) -> None:
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "analogjax", *SMALL, "--checkpoint", str(folder), "--epochs", "1000000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("step_*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,  # a pipe that nobody reads would fill up and stop the run
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job starts with SIGINT ignored, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("step_*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()  # nothing outlives the test, however it ends
     assert process.returncode == 130
     assert f"--checkpoint {folder} goes on from it" in error and "Traceback" not in error
     from analogjax.store import Checkpoints

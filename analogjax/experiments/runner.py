@@ -1,8 +1,12 @@
 """`LocalRunner`: runs an experiment on this machine, with progress, checkpoints and exact resumption."""
 
 import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +78,8 @@ class LocalRunner:
             run = _Run.prepare(experiment, max_elements_train, dataset_root, seed, device, variables)
             run.saving = _saving(checkpoint_dir, checkpoint_every, checkpoint_every_steps, keep_checkpoints)
             run.resume()
-            return run.train(stdout, hooks, _shows_progress(progress))
+            with _deferred_interrupt() as run.check_interrupt:
+                return run.train(stdout, hooks, _shows_progress(progress))
 
 
 @dataclass
@@ -113,6 +118,7 @@ class _Run:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     epoch: int = 0
     step: int = 0  # steps of this epoch that are done
+    check_interrupt: Callable[[], None] = lambda: None
     spent: float = 0.0  # seconds spent on this epoch before it was interrupted
 
     @classmethod
@@ -178,6 +184,7 @@ class _Run:
         stretch = 1 if hooks.on_batch is not None else 16
         with bar:
             while self.step < total:
+                self.check_interrupt()
                 stop = min(self.step + stretch, total, self._next_save(total))
                 clock = time.perf_counter()
                 self.state = advance(self.state, self.train_data, rows, self.step, stop, self.keys.noise)
@@ -229,6 +236,29 @@ class _Run:
         last = self.epoch == self.program.experiment.epochs
         if self.saving is not None and (last or (self.saving.every and self.epoch % self.saving.every == 0)):
             self.save(0.0)
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Ctrl-C inside the block is noted; the function given raises it where the run is in order.
+
+    Raised anywhere else it could be lost, in Orbax's event loop or a callback of the runtime.
+    """
+    caught: list[int] = []
+
+    def check() -> None:
+        if caught:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check  # signals never reach this thread
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+    check()
 
 
 def _on_device(split: Split, experiment: BasicTraining, device: jax.Device) -> Images:
