@@ -100,14 +100,17 @@ def test_no_command_is_help(capsys: pytest.CaptureFixture) -> None:
 
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "analogjax", *SMALL, "--checkpoint", str(folder), "--epochs", "1000000"]
+    # a shell's background job starts with SIGINT ignored, and children inherit that
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from analogjax.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", program, *SMALL, "--checkpoint", str(folder), "--epochs", "1000000"]
     with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,  # a pipe that nobody reads would fill up and stop the run
         stderr=subprocess.PIPE,
         text=True,
-        # a shell's background job starts with SIGINT ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 120
         while not list(folder.glob("step_*")) and time.monotonic() < deadline:
