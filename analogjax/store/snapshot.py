@@ -34,7 +34,7 @@ FORMAT = 1
 MANIFEST = "MANIFEST.json"
 _LOCK, _STAGING, _REPLACED, _TRASH = ".lock", ".staging-", ".replaced-", ".trash-"
 
-_REMEDIES = {
+REMEDIES = {
     errno.ENOSPC: "The disk is full: free some space, keep fewer snapshots, or use a folder on another disk.",
     errno.EDQUOT: "Your disk quota is used up: free some space or use a folder on another disk.",
     errno.EFBIG: "The file exceeds the size limit (ulimit -f, or the file system): raise it or use another folder.",
@@ -221,7 +221,7 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "Check the path and the disk.")
+        remedy = REMEDIES.get(error.errno or 0, "Check the path and the disk.")
         raise SnapshotError(f"{what}: {error}. {remedy}") from error
 
 

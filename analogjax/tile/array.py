@@ -44,57 +44,58 @@ class TileArray:
 
     def read(self) -> Array:
         """The logical weights `[O, I]`, without read noise."""
-        blocks = jax.vmap(jax.vmap(Tile.read))(self.tiles)
-        return _assemble(blocks, self.outputs, self.inputs)
+        return _assemble(_spread(jax.vmap(Tile.read)(_flat(self.tiles)), self.grid), self.outputs, self.inputs)
 
     def write(self, w: Array, key: Key) -> "TileArray":
         """The array with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`."""
-        return replace(self, tiles=self._each(Tile.write, (0, 0), _blocks(w, self.grid), key))
+        return replace(self, tiles=self._each(Tile.write, key, _blocks(w, self.grid)))
 
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
         """`[B, I] -> [B, O]`, and which outputs of each chip pass a gradient. Consumes `key`."""
-        parts = _cut(x, self.grid[1])
-        y, passes = self._each(Tile.forward, (None, 0), parts, key)
+        y, passes = self._each(Tile.forward, key, self._along_columns(x))
         return _join(jnp.sum(y, axis=1), self.outputs), passes
 
     def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
         """`[B, O] -> [B, I]`. Consumes `key`."""
-        parts = _cut(d, self.grid[0])
-        if passes is None:
-            dx = self._each(lambda tile, d, key: tile.backward(d, None, key), (0, None), parts, key)
-        else:
-            rows, columns = self.grid
-            spread = jnp.broadcast_to(parts[:, None], (rows, columns, *parts.shape[1:]))
-            dx = self._each(lambda tile, both, key: tile.backward(*both, key), (0, 0), (spread, passes), key)
+        dx = self._each(Tile.backward, key, self._along_rows(d), passes)
         return _join(jnp.sum(dx, axis=0), self.inputs)
 
     def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "TileArray":
         """The array after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
-        rows, columns = self.grid
-        keys = jax.random.split(key, (rows, columns))
-        step = jax.vmap(lambda tile, x, d, key: tile.update(x, d, lr, key), in_axes=(0, 0, None, 0))
-        step = jax.vmap(step, in_axes=(0, None, 0, 0))
-        return replace(self, tiles=step(self.tiles, _cut(x, columns), _cut(d, rows), keys))
+
+        def act(tile: Tile, x: Array, d: Array, key: Key) -> Tile:
+            return tile.update(x, d, lr, key)
+
+        return replace(self, tiles=self._each(act, key, self._along_columns(x), self._along_rows(d)))
 
     def rest(self, key: Key, alpha: Scalar = 1.0) -> "TileArray":
         """Diffusion and decay of one mini-batch. Consumes `key`."""
-        return replace(self, tiles=self._alone(lambda tile, key: tile.rest(key, alpha), key))
+        return replace(self, tiles=self._each(lambda tile, key: tile.rest(key, alpha), key))
 
     def reset(self, key: Key, probability: Scalar = 1.0) -> "TileArray":
         """Reset each device with `probability`. Consumes `key`."""
-        return replace(self, tiles=self._alone(lambda tile, key: tile.reset(key, probability), key))
+        return replace(self, tiles=self._each(lambda tile, key: tile.reset(key, probability), key))
 
     def age(self, dt: Scalar, key: Key) -> "TileArray":
         """Let `dt` seconds pass: drift. Consumes `key`."""
-        return replace(self, tiles=self._alone(lambda tile, key: tile.age(dt, key), key))
+        return replace(self, tiles=self._each(lambda tile, key: tile.age(dt, key), key))
 
-    def _alone(self, act: Callable, key: Key) -> Any:
-        return jax.vmap(jax.vmap(act))(self.tiles, jax.random.split(key, self.grid))
+    def _along_columns(self, x: Array) -> Array:
+        """`[B, I] -> [G_out, G_in, B, i]`: what the columns of each chip see."""
+        parts = _cut(x, self.grid[1])
+        return jnp.broadcast_to(parts[None], (*self.grid, *parts.shape[1:]))
 
-    def _each(self, act: Callable, axes: tuple, data: Any, key: Key) -> Any:
-        """`act(tile, data, key)` for each chip; `axes`: whether data differ along rows, along columns."""
-        inner = jax.vmap(act, in_axes=(0, axes[1], 0))
-        return jax.vmap(inner, in_axes=(0, axes[0], 0))(self.tiles, data, jax.random.split(key, self.grid))
+    def _along_rows(self, d: Array) -> Array:
+        """`[B, O] -> [G_out, G_in, B, o]`: what the rows of each chip see."""
+        parts = _cut(d, self.grid[0])
+        return jnp.broadcast_to(parts[:, None], (*self.grid, *parts.shape[1:]))
+
+    def _each(self, act: Callable, key: Key, *data: Any) -> Any:
+        """`act(tile, *data, key)` for each chip, with data `[G_out, G_in, ...]`. Consumes `key`."""
+        chips = (self.tiles, data, jax.random.split(key, self.grid))
+        # one flat axis: each level of vmap traces everything below it once more
+        done = jax.vmap(lambda tile, data, key: act(tile, *data, key))(*_flat(chips))
+        return _spread(done, self.grid)
 
 
 def create_array(
@@ -113,8 +114,18 @@ def create_array(
         raise ShapeError(f"create_array: weights of shape {weights.shape} for a matrix of shape {shape}.")
     blocks = _blocks(weights, grid)
     size = (int(blocks.shape[2]), int(blocks.shape[3]))
-    make = jax.vmap(jax.vmap(lambda w, key: create(config, size, key, w, dtype)))
-    return TileArray(tiles=make(blocks, jax.random.split(k_tiles, grid)), outputs=shape[0], inputs=shape[1])
+    made = jax.vmap(lambda w, key: create(config, size, key, w, dtype))(*_flat((blocks, jax.random.split(k_tiles, grid))))
+    return TileArray(tiles=_spread(made, grid), outputs=shape[0], inputs=shape[1])
+
+
+def _flat(tree: Any) -> Any:
+    """`[G_out, G_in, ...] -> [G_out * G_in, ...]`, each leaf."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
+
+
+def _spread(tree: Any, grid: tuple[int, int]) -> Any:
+    """`[G_out * G_in, ...] -> [G_out, G_in, ...]`, each leaf."""
+    return jax.tree.map(lambda leaf: leaf.reshape(*grid, *leaf.shape[1:]), tree)
 
 
 def _cut(v: Array, parts: int) -> Array:

@@ -60,8 +60,8 @@ def _costly(names):
 
 every_device_slowly = pytest.mark.parametrize("name", _costly(DEVICES))
 every_pulsed_device_slowly = pytest.mark.parametrize("name", _costly(PULSED))
-every_device = pytest.mark.parametrize("name", DEVICES)
-every_pulsed_device = pytest.mark.parametrize("name", PULSED)
+every_device = every_device_slowly
+every_pulsed_device = every_pulsed_device_slowly
 FAST = physics.Pulses()
 SEQUENTIAL = physics.Pulses(sequential=True)
 

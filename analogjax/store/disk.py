@@ -1,0 +1,138 @@
+"""Local folders as a medium of `location.py`: atomic replacement beside the target, fsynced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from analogjax.store.location import AlreadyExists, Entry, NotFound, Progress, StoreError
+from analogjax.store.snapshot import REMEDIES, fsync_folder
+
+_DRAFT = ".part-"
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The folder `root`, which is created by the first write."""
+
+    root: Path
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        with _explained(self.root / name):
+            return (self.root / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Make or replace a file."""
+        self._place(name, lambda draft: draft.write_bytes(data), os.replace)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Make a file that is not there yet."""
+        try:
+            self._place(name, lambda draft: draft.write_bytes(data), os.link)
+        except AlreadyExists:
+            if self.read(name) != data:
+                raise
+
+    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
+        """Make or replace a file by a local one."""
+        self._place(name, lambda draft: _copy(file, draft, progress), os.replace)
+
+    def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
+        """Copy a file into the local `file`."""
+        with _explained(self.root / name):
+            _copy(self.root / name, file, progress)
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All files below a folder, unfinished ones left out."""
+        found = []
+        with _explained(self.root / prefix):
+            for path, _, names in os.walk(self.root / prefix):
+                for name in names:
+                    full = Path(path, name)
+                    if not name.startswith(_DRAFT) and not full.is_symlink():
+                        found.append(Entry(full.relative_to(self.root).as_posix(), full.stat().st_size))
+        return found
+
+    def folders(self, prefix: str) -> list[str]:
+        """The folders directly below a folder."""
+        with _explained(self.root / prefix):
+            try:
+                return [entry.name for entry in os.scandir(self.root / prefix) if entry.is_dir()]
+            except FileNotFoundError:
+                return []
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        with _explained(self.root / name):
+            return (self.root / name).is_file()
+
+    def delete(self, names: list[str]) -> None:
+        """Remove files, and the folders that this leaves empty."""
+        for name in names:
+            path = self.root / name
+            with _explained(path):
+                path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.root or self.root not in folder.parents:
+                    break
+                try:
+                    folder.rmdir()
+                except OSError:  # not empty
+                    break
+
+    def _place(self, name: str, fill: Callable[[Path], object], put: Callable[[Path, Path], object]) -> None:
+        path = self.root / name
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(_DRAFT + uuid4().hex)
+            try:
+                fill(draft)
+                _fsync(draft)
+                put(draft, path)
+                fsync_folder(path.parent)
+            finally:
+                draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no file {path}: check the path.") from error
+    except FileExistsError as error:
+        raise AlreadyExists(f"{path} is there already: use another name, or remove it first.") from error
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "Check the path and the disk.")
+        raise StoreError(f"{path} cannot be used: {error.strerror or error}. {remedy}") from error
+
+
+def _copy(source: Path, target: Path, progress: Progress | None) -> None:
+    if progress is None:
+        shutil.copyfile(source, target)
+        return
+    with open(source, "rb") as reader, open(target, "wb") as writer:
+        while block := reader.read(_BLOCK):
+            writer.write(block)
+            progress(len(block))
+
+
+def _fsync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system without fsync
+            raise
+    finally:
+        os.close(handle)

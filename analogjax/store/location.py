@@ -1,0 +1,243 @@
+"""A folder that may lie on a local disk, in memory, or in a bucket of S3 or Google Storage, behind one small interface.
+
+    Location.of("runs/a")              a local folder: every write is atomic and has reached the disk on return
+    Location.of("s3://bucket/runs/a")  S3 and whatever speaks its protocol (`endpoint_url`); extra "s3"
+    Location.of("gs://bucket/runs/a")  Google Storage; extra "gcs"
+    Location.of("memory://runs/a")     this process's memory, for tests and trials
+
+Making one costs nothing and connects to nothing. Credentials come from the standard chains (environment, config files,
+instance roles) or from `storage_options`, which go to fsspec as they are and appear in no message. What may pass is
+tried again (`transfer.py`), and every transfer is verified: uploads against what the store says it received, downloads
+against size and SHA-256 where they are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from analogjax.errors import AnalogError
+
+Progress = Callable[[int], None]  # called with the number of bytes that were moved since the last call
+
+
+class StoreError(AnalogError):
+    """A place could not be read or written; the message names it, the cause and the remedy."""
+
+
+class NotFound(StoreError, FileNotFoundError):
+    """There is no such file, or no such bucket."""
+
+
+class AlreadyExists(StoreError, FileExistsError):
+    """The file is there already, with other content."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: its name relative to the location, with `/`; its size in bytes; its SHA-256 in hex if known."""
+
+    name: str
+    size: int
+    sha256: str | None = None
+
+
+class Medium(Protocol):
+    """What a kind of place can do; names are relative, with `/`. All raise `StoreError`."""
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Make or replace a file."""
+
+    def create(self, name: str, data: bytes) -> None:
+        """Make a file that is not there yet."""
+
+    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
+        """Make or replace a file by a local one."""
+
+    def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
+        """Copy a file into the local `file`, which is new."""
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All files below a folder."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """The folders directly below a folder."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def delete(self, names: list[str]) -> None:
+        """Remove files."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A folder somewhere; see the module's documentation. Names are relative to it and use `/`."""
+
+    url: str
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _connected: dict[str, Medium] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls, where: str | os.PathLike[str] | Location, *, storage_options: Mapping[str, Any] | None = None
+    ) -> Location:
+        """The location `where`: a path, a URL, or a location, which is returned (with `storage_options`, if given).
+
+        Raises `StoreError` for a URL that it does not know.
+        """
+        if isinstance(where, Location):
+            return where if storage_options is None else replace(where, storage_options=dict(storage_options))
+        return cls(_canonical(os.fsdecode(where)), dict(storage_options or {}))
+
+    @property
+    def protocol(self) -> str:
+        """`file`, `memory`, `s3` or `gs`."""
+        return self.url.partition("://")[0] if "://" in self.url else "file"
+
+    @property
+    def path(self) -> Path | None:
+        """The path of a local folder, `None` for any other."""
+        return Path(self.url) if self.protocol == "file" else None
+
+    def __truediv__(self, name: str) -> Location:
+        """The folder `name` below this one; the connection is shared."""
+        return replace(self, url=f"{self.url}/{_safe(name)}") if name else self
+
+    def read(self, name: str) -> bytes:
+        """The content of the file `name`. Raises `NotFound`, `StoreError`."""
+        return self._medium.read(_safe(name))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Makes or replaces the file `name`: at any moment a reader finds the old one or the new one, whole."""
+        self._medium.write(_safe(name), data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Makes the file `name` if there is none; of several writers at a time one wins.
+
+        Raises `AlreadyExists` if it is there with other content, and `StoreError`. Put something into `data` that no
+        other writer has: the same content is taken for this call's own, of which only the answer was lost.
+        """
+        self._medium.create(_safe(name), data)
+
+    def upload(self, file: Path, name: str, *, progress: Progress | None = None) -> Entry:
+        """Makes or replaces the file `name` by the local `file`, in parts where it is large, and verifies it."""
+        self._medium.upload(Path(file), _safe(name), progress)
+        return Entry(name, Path(file).stat().st_size, sha256_of(Path(file)))
+
+    def download(
+        self, name: str, file: Path, *, size: int | None = None, sha256: str | None = None,
+        progress: Progress | None = None,
+    ) -> Entry:  # fmt: skip
+        """Makes or replaces the local `file` by the file `name`, only once it is whole and verified.
+
+        Raises `NotFound`, or `StoreError` naming the file if size or SHA-256 are not those given.
+        """
+        file = Path(file)
+        draft = file.with_name(f".{file.name[:100]}.{os.urandom(8).hex()}.part")
+        try:
+            for attempt in (1, 2):  # a second one, because the first may have been damaged on the way
+                self._medium.download(_safe(name), draft, size, progress)
+                found = Entry(name, draft.stat().st_size, sha256_of(draft))
+                if size in (None, found.size) and sha256 in (None, found.sha256):
+                    os.replace(draft, file)
+                    return found
+                if attempt == 2:
+                    raise StoreError(_damaged(f"{self.url}/{name}", found, size, sha256))
+        finally:
+            draft.unlink(missing_ok=True)
+        raise AssertionError
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """All files below the folder `prefix`, by name; none if there is no such folder."""
+        return sorted(self._medium.list(_safe(prefix) if prefix else ""), key=lambda entry: entry.name)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """The names of the folders directly below the folder `prefix`."""
+        return sorted(self._medium.folders(_safe(prefix) if prefix else ""))
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file `name`. Raises `StoreError` where that cannot be known."""
+        return self._medium.exists(_safe(name))
+
+    def delete(self, *names: str) -> None:
+        """Removes files; those that are not there count as removed."""
+        self._medium.delete([_safe(name) for name in names])
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def _medium(self) -> Medium:
+        # connected by the first use; one connection serves all locations that were made from one another
+        if self.url not in self._connected:
+            self._connected[self.url] = self._connect()
+        return self._connected[self.url]
+
+    def _connect(self) -> Medium:
+        if self.path is not None:
+            from analogjax.store.disk import Disk
+
+            return Disk(self.path)
+        from analogjax.store.bucket import connect
+
+        system = self._connected.get(self.protocol) or connect(self.protocol, dict(self.storage_options))
+        self._connected[self.protocol] = system
+        return system.at(self.url)  # type: ignore[attr-defined]
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a local file, in hex."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_KNOWN = ("file", "memory", "s3", "gs")
+_ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs"}
+
+
+def _canonical(text: str) -> str:
+    """The URL or absolute path that `text` means."""
+    if not text:
+        raise StoreError("The location is an empty string: give a path or a URL such as s3://bucket/folder.")
+    # "s3:/bucket" is what pathlib makes of "s3://bucket"; one letter and a colon may be a Windows drive
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)(.*)", text, re.DOTALL)
+    if match is None:
+        return os.path.abspath(os.path.expanduser(text))
+    protocol = _ALIASES.get(match[1].lower(), match[1].lower())
+    if protocol not in _KNOWN:
+        raise StoreError(f"{text!r}: {match[1]}:// is not known; give a path, s3://…, gs://… or memory://….")
+    if protocol == "file":
+        return os.path.abspath("/" + match[3])
+    if match[2] != "//":
+        raise StoreError(f"{text!r} lost a slash, as a pathlib.Path does to URLs: give the text {protocol}://… itself.")
+    rest = match[3].strip("/")
+    if not rest and protocol != "memory":
+        raise StoreError(f"{text!r} names no bucket: give {protocol}://bucket/folder.")
+    if any(part in ("", ".", "..") for part in rest.split("/")) and rest:
+        raise StoreError(f"{text!r} has an empty part, '.' or '..' in it: write the path plainly.")
+    if "@" in rest.partition("/")[0]:
+        raise StoreError(f"A {protocol} location must not hold a name or password before '@': use storage_options.")
+    return f"{protocol}://{rest}"
+
+
+def _safe(name: str) -> str:
+    """`name` without outer slashes. Raises `StoreError` for one that could lead out of the location."""
+    plain = str(name).strip("/")
+    if not plain or "\0" in plain or any(part in ("", ".", "..") for part in plain.split("/")):
+        raise StoreError(f"{name!r} cannot name a file: give a relative path with no empty part, '.' or '..' in it.")
+    return plain
+
+
+def _damaged(what: str, found: Entry, size: int | None, sha256: str | None) -> str:
+    if size not in (None, found.size):
+        return f"{what} is damaged: it has {found.size} bytes and had {size}."
+    return f"{what} is damaged: its SHA-256 is {found.sha256} and was {sha256}."

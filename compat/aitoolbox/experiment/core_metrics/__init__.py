@@ -1,0 +1,1 @@
+"""Metrics that packages combine."""

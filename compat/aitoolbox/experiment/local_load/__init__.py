@@ -1,0 +1,1 @@
+"""Loaders from the local disk."""

@@ -1,0 +1,1 @@
+"""Savers to the local disk."""

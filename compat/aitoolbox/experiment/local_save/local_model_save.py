@@ -1,0 +1,201 @@
+"""Savers of models to the local disk."""
+
+import datetime as datetime  # star imports of this module have always brought these three
+import os as os
+import time as time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from compat.aitoolbox.experiment.local_save.folder_create import ExperimentFolder
+from compat.aitoolbox.experiment.local_save.model_removal import (
+    LocalSubOptimalModelRemover as LocalSubOptimalModelRemover,
+)
+from compat.aitoolbox.store import names
+from compat.aitoolbox.store.errors import explained
+from compat.aitoolbox.store.folder import Folder
+
+
+class AbstractLocalModelSaver(ABC):
+    """What a local model saver is."""
+
+    @abstractmethod
+    def save_model(
+        self,
+        model: Any,
+        project_name: str,
+        experiment_name: str,
+        experiment_timestamp: str | None = None,
+        epoch: int | None = None,
+        iteration_idx: int | None = None,
+        protect_existing_folder: bool = True,
+    ) -> tuple[str, str]:
+        """Saves `model`; returns the file's name and its path."""
+
+
+class BaseLocalModelSaver:
+    """Where models go: `model`, or `checkpoint_model` for those saved during training, in the experiment's folder."""
+
+    file_format = ""
+
+    def __init__(
+        self, local_model_result_folder_path: str = "~/project/model_result", checkpoint_model: bool = False
+    ) -> None:
+        self.local_model_result_folder_path = os.path.expanduser(local_model_result_folder_path)
+        self.checkpoint_model = checkpoint_model
+
+    def create_experiment_local_models_folder(
+        self, project_name: str, experiment_name: str, experiment_timestamp: str
+    ) -> str:
+        """Makes the folder if need be; returns its path. Raises `BadName`, `SaveError`."""
+        experiment = ExperimentFolder.create_base_folder(
+            project_name, experiment_name, experiment_timestamp, self.local_model_result_folder_path
+        )
+        path = os.path.join(experiment, "checkpoint_model" if self.checkpoint_model else "model")
+        with explained(path):
+            os.makedirs(path, exist_ok=True)
+        return path
+
+    def save_model(
+        self,
+        model: Any,
+        project_name: str,
+        experiment_name: str,
+        experiment_timestamp: str | None = None,
+        epoch: int | None = None,
+        iteration_idx: int | None = None,
+        protect_existing_folder: bool = True,
+    ) -> tuple[str, str]:
+        """Saves `model`; returns the file's name and its path. The file of that name, if any, is replaced as a whole.
+
+        Without `experiment_timestamp` it is now, or the next second for which there is no experiment
+        (`protect_existing_folder=False`: now, whatever is there). `epoch` and `iteration_idx` go into the name.
+        Raises what `check_model` does (nothing is made then), `BadName`, and `SaveError`.
+        """
+        self.check_model(model)
+        if experiment_timestamp is None:
+            experiment_timestamp = names.claim(
+                project_name,
+                experiment_name,
+                self.local_model_result_folder_path,
+                share=not protect_existing_folder,
+            )
+        names.check_experiment(project_name, experiment_name, experiment_timestamp)
+        name = self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)
+        path = self.create_experiment_local_models_folder(project_name, experiment_name, experiment_timestamp)
+        Folder(os.path.dirname(path)).write(
+            f"{os.path.basename(path)}/{name}", lambda draft: self.write_model(draft, model)
+        )
+        return name, os.path.join(path, name)
+
+    def model_file_name(
+        self,
+        experiment_name: str,
+        experiment_timestamp: str,
+        epoch: int | None = None,
+        iteration_idx: int | None = None,
+    ) -> str:
+        """The name of a model's file. Raises `BadName` if it is too long."""
+        place = "" if epoch is None else f"_E{epoch}" if iteration_idx is None else f"_E{epoch}_ITER{iteration_idx}"
+        return names.check_file(f"model_{experiment_name}_{experiment_timestamp}{place}.{self.file_format}")
+
+    def check_model(self, model: Any) -> None:
+        """Raises an error that says what is wrong with `model`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what a model is: override check_model.")
+
+    def write_model(self, file: Path, model: Any) -> None:
+        """Writes `model` into the new file `file`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to write a model: override write_model.")
+
+    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+        """Returns the model in `file`, which is whole: see `load_experiment` of the experiment savers."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to read a model: override read_model.")
+
+
+class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
+    """Saves PyTorch checkpoints: dictionaries with `model_state_dict`, `optimizer_state_dict`, `epoch`, `hyperparams`.
+
+    Hyperparameters are saved as plain values, so that `torch.load` takes the file without trusting it.
+    """
+
+    file_format = "pth"
+
+    @staticmethod
+    def check_model_dict_contents(model: Any) -> None:
+        """Raises `ValueError` naming the first key that is missing, `TypeError` if `model` is not a dictionary."""
+        if not hasattr(model, "keys"):
+            raise TypeError(
+                f"A PyTorch model is saved as a dictionary with its state_dict, not as a {type(model).__name__}: give "
+                "{'model_state_dict': ..., 'optimizer_state_dict': ..., 'epoch': ..., 'hyperparams': ...}."
+            )
+        for key in ("model_state_dict", "optimizer_state_dict", "epoch", "hyperparams"):
+            if key not in model:
+                raise ValueError(f"The model has no {key!r}: it is needed (None is allowed). It has {list(model)}.")
+
+    def check_model(self, model: Any) -> None:
+        self.check_model_dict_contents(model)
+
+    def write_model(self, file: Path, model: Any) -> None:
+        from compat.aitoolbox.store import torch_file
+
+        torch_file.write(file, torch_file.plain_checkpoint(model))
+
+    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+        from compat.aitoolbox.store import torch_file
+
+        checkpoint = torch_file.read(file, map_location, weights_only=not allow_pickle)
+        if like is not None:
+            torch_file.fit(like, checkpoint, file)
+        return checkpoint
+
+
+class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
+    """Saves Keras models; `file_format` is `"h5"` or `"keras"`, which also takes subclassed models."""
+
+    def __init__(
+        self,
+        local_model_result_folder_path: str = "~/project/model_result",
+        checkpoint_model: bool = False,
+        *,
+        file_format: str = "h5",
+    ) -> None:
+        super().__init__(local_model_result_folder_path, checkpoint_model)
+        if file_format not in ("h5", "keras"):
+            raise ValueError(f"file_format {file_format!r}: Keras models are saved as 'h5' or 'keras'.")
+        self.file_format = file_format
+
+    def check_model(self, model: Any) -> None:
+        from compat.aitoolbox.store import keras_file
+
+        keras_file.check(model)
+
+    def write_model(self, file: Path, model: Any) -> None:
+        from compat.aitoolbox.store import keras_file
+
+        keras_file.write(file, model)
+
+    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+        from compat.aitoolbox.store import keras_file
+
+        return keras_file.read(file, trusted=allow_pickle)
+
+
+class FlaxLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
+    """Saves JAX models: any pytree of arrays, PRNG keys and plain values, in one `.npz` without pickle."""
+
+    file_format = "npz"
+
+    def check_model(self, model: Any) -> None:
+        from compat.aitoolbox.store import leaves
+
+        leaves.check(model)
+
+    def write_model(self, file: Path, model: Any) -> None:
+        from compat.aitoolbox.store import leaves
+
+        leaves.write(file, model)
+
+    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+        from compat.aitoolbox.store import leaves
+
+        return leaves.read(file, like)

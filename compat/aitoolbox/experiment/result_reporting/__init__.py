@@ -1,0 +1,1 @@
+"""Plots, histories and hyperparameters as files."""

@@ -1,0 +1,1 @@
+"""What aitoolbox lacks: whole files with checksums, safe loading, and a list of what was saved."""

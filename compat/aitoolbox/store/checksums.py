@@ -1,0 +1,88 @@
+"""The table of an experiment's files: for each one the sizes and checksums that it may have.
+
+Before a file is replaced, its new checksum is written beside the old one, and afterwards the old one is dropped. So
+whenever a writer is killed, every file agrees with one line of the table. A line is `pending` until its file is known
+to be in place: a file that has only pending lines may be missing.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from compat.aitoolbox.store.errors import DamagedFile
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one content of a file looks like, and when it was saved [s since 1970]."""
+
+    size: int
+    sha256: str
+    saved: float = 0.0
+    pending: bool = False
+
+    def same(self, other: "Version") -> bool:
+        """Whether both are one content."""
+        return (self.size, self.sha256) == (other.size, other.sha256)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The files of one experiment by their name relative to its folder, and what the experiment is called."""
+
+    project_name: str = ""
+    experiment_name: str = ""
+    experiment_timestamp: str = ""
+    created: float = 0.0
+    deleted: bool = False
+    files: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+
+    def expecting(self, name: str, version: Version) -> "Table":
+        """The table in which `name` may also have `version`."""
+        old = tuple(old for old in self.files.get(name, ()) if not old.same(version))
+        return replace(self, files={**self.files, name: (*old, replace(version, pending=True))})
+
+    def settled(self, name: str, version: Version) -> "Table":
+        """The table in which `name` has `version` and no other."""
+        return replace(self, files={**self.files, name: (replace(version, pending=False),)})
+
+    def without(self, *names: str) -> "Table":
+        """The table that does not know `names`."""
+        return replace(self, files={name: lines for name, lines in self.files.items() if name not in names})
+
+    def must_exist(self) -> list[str]:
+        """Names of the files that were in place."""
+        return [name for name, lines in self.files.items() if not all(line.pending for line in lines)]
+
+    def to_bytes(self) -> bytes:
+        """The table as a file."""
+        content = {"format": FORMAT, **asdict(self), "files": {n: [asdict(v) for v in f] for n, f in self.files.items()}}
+        return (json.dumps(content, indent=1, ensure_ascii=True) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> "Table":
+        """The inverse of `to_bytes`. Raises `DamagedFile` naming `where` it was read."""
+        try:
+            content: dict[str, Any] = json.loads(data)
+            if content.pop("format") != FORMAT:
+                raise DamagedFile(f"{where} was written by a newer version: update analogjax to read it.")
+            files = {name: tuple(Version(**line) for line in lines) for name, lines in content.pop("files").items()}
+            return cls(**content, files=files)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedFile(
+                f"{where} is damaged: it is not a table of checksums ({error!r}). The files beside it can no longer be "
+                "verified; delete it to load them unverified, or restore it from a copy."
+            ) from error
+
+
+def version_of(file: str | os.PathLike[str]) -> Version:
+    """Size and checksum of `file` as it is now. Raises `OSError`."""
+    with open(file, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return Version(os.fstat(stream.fileno()).st_size, digest, time.time())

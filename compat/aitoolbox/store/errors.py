@@ -1,0 +1,65 @@
+"""What can go wrong with a saved experiment; each is an `AnalogError` and the Python error that aitoolbox raised."""
+
+import errno
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from analogjax.errors import AnalogError
+
+
+class ExperimentError(AnalogError):
+    """Root of the savers' and loaders' errors."""
+
+
+class BadName(ExperimentError, ValueError):
+    """A project, experiment, time stamp or file name cannot be the name of one file in one folder."""
+
+
+class SaveError(ExperimentError, OSError):
+    """The disk refuses; what was saved before is untouched."""
+
+
+class DamagedFile(ExperimentError, RuntimeError):
+    """A saved file is cut, altered or missing."""
+
+
+class UnsafeFile(ExperimentError, pickle.UnpicklingError):
+    """A file holds more than data: reading it could run a program."""
+
+
+class WrongModel(ExperimentError, RuntimeError):
+    """A checkpoint and a model do not fit."""
+
+
+class NoSuchExperiment(ExperimentError, FileNotFoundError):
+    """There is no such experiment, or no such file in it."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "The disk is full: free some space, or use a folder on another disk.",
+    errno.EDQUOT: "Your disk quota is used up: free some space, or use a folder on another disk.",
+    errno.EFBIG: "The file exceeds the size limit (ulimit -f, or the file system): raise it, or use another folder.",
+    errno.EACCES: "No permission: use a folder that this user may write, or change its permissions.",
+    errno.EPERM: "No permission: use a folder that this user may write, or change its permissions.",
+    errno.EROFS: "The file system is read-only: use a folder on a writable one.",
+    errno.EEXIST: "A file stands where a folder is needed: move it away, or use another folder.",
+    errno.ENOTDIR: "A file stands where a folder is needed: move it away, or use another folder.",
+    errno.EISDIR: "A folder stands where the file is to go: move it away, or use another name.",
+    errno.ENAMETOOLONG: "The name is too long for the file system: use a shorter project or experiment name.",
+}
+
+
+@contextmanager
+def explained(target: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns what the disk says while `target` is written into a `SaveError` with the remedy."""
+    try:
+        yield
+    except ExperimentError:
+        raise
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "Check the path and the disk.")
+        refusal = SaveError(f"{os.fspath(target)} could not be saved: {error}. {remedy} What was there is untouched.")
+        refusal.errno = error.errno
+        raise refusal from error

@@ -1,0 +1,124 @@
+"""Keras models in `.h5` or `.keras` files that Keras 3 loads again."""
+
+import json
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from analogjax.errors import MissingPackage
+from compat.aitoolbox.store.errors import DamagedFile, UnsafeFile
+
+FORMATS = ("h5", "keras")
+# Keras writes the short names into .h5 files and, since version 3, does not find them when it reads them back
+_FULL_NAMES = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+}
+
+
+def load_keras() -> Any:
+    """The module `keras`, on JAX unless another backend is chosen. Raises `MissingPackage`."""
+    try:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+        import keras
+    except ImportError as error:
+        raise MissingPackage('Keras models need Keras: pip install "analogjax[keras]"') from error
+    return keras
+
+
+def write(file: Path, model: Any) -> None:
+    """`model.save`, in the format that the ending of `file` names.
+
+    Warns where `.h5` cannot hold the model. Raises `TypeError` for what has no `save`.
+    """
+    if file.suffix == ".h5" and _is_subclassed(model):
+        warnings.warn(
+            f"{type(model).__name__} is a subclassed model: Keras writes it to .h5, and cannot load it from there. "
+            "Use file_format='keras'.",
+            stacklevel=2,
+        )
+    model.save(str(file))
+    if file.suffix == ".h5":
+        _spell_out(file)
+
+
+def check(model: Any) -> None:
+    """Raises `AttributeError` unless `model` can be saved, before any folder is made."""
+    if not callable(getattr(model, "save", None)):
+        raise AttributeError(
+            f"A Keras model with a `save` method is needed, a {type(model).__name__} was given: for a PyTorch "
+            "checkpoint use the PyTorch saver, for a JAX pytree the Flax saver."
+        )
+
+
+def read(file: str | os.PathLike[str], *, trusted: bool = False) -> Any:
+    """`keras.models.load_model`; `trusted` also runs the Lambda layers in the file.
+
+    Raises `UnsafeFile`, `DamagedFile`, `FileNotFoundError`.
+    """
+    keras = load_keras()
+    if not os.path.isfile(file):
+        raise FileNotFoundError(f"There is no model file {os.fspath(file)}.")
+    _check_whole(file)
+    try:
+        return keras.models.load_model(str(file), safe_mode=not trusted)
+    except ValueError as error:
+        if "safe_mode" in str(error) or "unsafe" in str(error).lower() or "lambda" in str(error).lower():
+            raise UnsafeFile(
+                f"{os.fspath(file)} was not loaded, because it holds a function that would run. If you trust whoever "
+                "wrote it, pass allow_pickle=True."
+            ) from error
+        raise
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedFile(
+            f"{os.fspath(file)} is damaged or not a Keras model ({error}): restore it from a copy."
+        ) from error
+
+
+def _check_whole(file: str | os.PathLike[str]) -> None:
+    if not os.fspath(file).endswith(".keras"):
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, EOFError) as error:
+        broken = str(error)
+    if broken is not None:
+        raise DamagedFile(f"{os.fspath(file)} is damaged ({broken}): restore it from a copy.")
+
+
+def _is_subclassed(model: Any) -> bool:
+    keras = load_keras()
+    if not isinstance(model, keras.Model):
+        return False
+    return not isinstance(model, keras.Sequential) and not getattr(model, "_is_graph_network", hasattr(model, "_functional"))
+
+
+def _spell_out(file: Path) -> None:
+    """Full names for the losses and metrics of a compiled model."""
+    import h5py
+
+    if not h5py.is_hdf5(file):
+        return
+    with h5py.File(file, "r+") as stored:
+        text = stored.attrs.get("training_config")
+        if text is not None:
+            config = json.loads(text)
+            config |= {key: _full(config.get(key)) for key in ("loss", "metrics", "weighted_metrics") if key in config}
+            stored.attrs["training_config"] = json.dumps(config).encode()
+
+
+def _full(names: Any) -> Any:
+    if isinstance(names, str):
+        return _FULL_NAMES.get(names.lower(), names)
+    if isinstance(names, list):
+        return [_full(name) for name in names]
+    if isinstance(names, dict) and "class_name" not in names:
+        return {output: _full(name) for output, name in names.items()}
+    return names

@@ -1,0 +1,187 @@
+"""A pytree in one `.npz` file: an array per leaf, and a JSON table of the leaves; NumPy writes it, without pickle.
+
+The member `table` holds, as UTF-8 bytes, `{"format", "leaves", "keys", "values", "generators"}`: a row
+`[path, shape, dtype]` per leaf as `analogjax.store.arrays` describes it, the steps of each path, the values of the
+leaves that are not arrays, and the generators of the PRNG keys. The array of row 12 is the member `0012`; dtypes
+that NumPy has no name for (bfloat16) are stored as unsigned integers of their size.
+"""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from analogjax.store import arrays, json_values
+from compat.aitoolbox.store.errors import DamagedFile, WrongModel
+
+FORMAT = 1
+_SHOWN = 3
+
+
+def check(tree: Any) -> None:
+    """Raises `TypeError`, naming the path, for a leaf that `write` could not write."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_leaf)[0]:
+        if not _is_array(leaf):
+            _value(leaf, jax.tree_util.keystr(path))
+    _rows(tree)
+
+
+def write(file: Path, tree: Any) -> None:
+    """Writes `tree`: arrays, typed keys, `None`, and plain Python values that JSON can hold.
+
+    Raises `TypeError`, naming the path, for any other leaf.
+    """
+    flat = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_leaf)[0]
+    members: dict[str, np.ndarray] = {}
+    values, generators = {}, {}
+    for index, (path, leaf) in enumerate(flat):
+        if not _is_array(leaf):
+            values[f"{index}"] = _value(leaf, jax.tree_util.keystr(path))
+            continue
+        if _is_key(leaf):
+            generators[f"{index}"] = str(jax.random.key_impl(leaf))
+            leaf = jax.random.key_data(leaf)
+        members[f"{index:04d}"] = _storable(np.asarray(leaf))
+    table = {
+        "format": FORMAT,
+        "leaves": [list(row) for row in _rows(tree)],
+        "keys": [[_step(entry) for entry in path] for path, _ in flat],
+        "values": values,
+        "generators": generators,
+    }
+    members["table"] = np.frombuffer(json_values.dumps(table).encode(), np.uint8)
+    with open(file, "wb") as stream:
+        np.savez(stream, **members)  # type: ignore[arg-type]
+
+
+def read(file: str | os.PathLike[str], like: Any = None) -> Any:
+    """Returns the tree, bit for bit: in the structure and with the leaf types of `like`, or as dictionaries, lists
+    and NumPy arrays without it.
+
+    Raises `WrongModel`, naming paths, if `like` has other leaves, and `DamagedFile` for a file that is not whole.
+    """
+    table, members = _contents(file)
+    leaves = [_leaf(index, row, table, members) for index, row in enumerate(table["leaves"])]
+    if like is None:
+        return _nested(table["keys"], leaves)
+    stored = [arrays.Row(path, tuple(shape), dtype) for path, shape, dtype in table["leaves"]]
+    wanted = _rows(like)
+    wrong = arrays.differences(stored, wanted)
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise WrongModel(f"{os.fspath(file)} is of another model: {'; '.join(wrong[:_SHOWN])}{more}.")
+    by_path = {row.path: leaf for row, leaf in zip(stored, leaves, strict=True)}
+    flat, structure = jax.tree_util.tree_flatten(like, is_leaf=_is_leaf)
+    return structure.unflatten(
+        [_like(leaf, by_path[row.path]) for row, leaf in zip(wanted, flat, strict=True)],
+    )
+
+
+def _contents(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            members = {name: stored[name] for name in stored.files}
+        table = json_values.loads(members.pop("table").tobytes())
+        if table["format"] != FORMAT:
+            raise DamagedFile(f"{os.fspath(file)} was written by a newer version: update analogjax to read it.")
+        return table, members
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedFile(
+            f"{os.fspath(file)} is damaged or not a checkpoint of this library ({error}): restore it from a copy."
+        ) from error
+
+
+def _leaf(index: int, row: list[Any], table: dict[str, Any], members: dict[str, np.ndarray]) -> Any:
+    path, shape, dtype = row
+    if f"{index}" in table["values"]:
+        return table["values"][f"{index}"]
+    try:
+        array = members[f"{index:04d}"]
+        if f"{index}" in table["generators"]:
+            return jax.random.wrap_key_data(array, impl=table["generators"][f"{index}"])
+        return array.view(jax.numpy.dtype(dtype)).reshape(shape)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DamagedFile(f"The checkpoint's array of {path} does not fit its table ({error}): restore it.") from error
+
+
+def _rows(tree: Any) -> list[arrays.Row]:
+    return arrays.describe(jax.tree.map(lambda leaf: leaf if _is_described(leaf) else None, tree, is_leaf=_is_leaf))
+
+
+def _is_leaf(node: Any) -> bool:
+    """`None` and empty containers are leaves too, so that they come back."""
+    return node is None or (isinstance(node, (dict, list, tuple)) and not node)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (jax.Array, np.ndarray, np.generic))
+
+
+def _is_described(leaf: Any) -> bool:
+    return _is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _storable(array: np.ndarray) -> np.ndarray:
+    if type(array.dtype).__module__ == "numpy.dtypes":
+        return array
+    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
+
+
+def _value(leaf: Any, path: str) -> Any:
+    try:
+        json_values.encode(leaf)
+    except TypeError as error:
+        raise TypeError(f"The leaf {path} of the model cannot be saved: {error}") from None
+    return leaf
+
+
+def _step(entry: Any) -> list[Any]:
+    if isinstance(entry, jax.tree_util.SequenceKey):
+        return ["index", entry.idx]
+    if isinstance(entry, jax.tree_util.GetAttrKey):
+        return ["key", entry.name]
+    key = entry.key if isinstance(entry, (jax.tree_util.DictKey, jax.tree_util.FlattenedIndexKey)) else str(entry)
+    return ["key", key if isinstance(key, (str, int)) else str(key)]
+
+
+def _nested(paths: list[list[list[Any]]], leaves: list[Any]) -> Any:
+    if len(paths) == 1 and not paths[0]:
+        return leaves[0]
+    tree: dict[Any, Any] = {}
+    lists = set()
+    for path, leaf in zip(paths, leaves, strict=True):
+        node = tree
+        for depth, (kind, key) in enumerate(path):
+            if kind == "index":
+                lists.add(json.dumps([step for step in path[:depth]]))
+            node = node.setdefault(key, {}) if depth + 1 < len(path) else node
+        node[path[-1][1]] = leaf
+    return _with_lists(tree, lists, [])
+
+
+def _with_lists(node: Any, lists: set[str], path: list[Any]) -> Any:
+    if type(node) is not dict:
+        return node
+    is_list = json.dumps(path) in lists
+    kind = "index" if is_list else "key"
+    items = {key: _with_lists(item, lists, [*path, [kind, key]]) for key, item in node.items()}
+    return [items[index] for index in sorted(items)] if is_list else items
+
+
+def _like(leaf: Any, stored: Any) -> Any:
+    if not _is_described(leaf):
+        return leaf if _is_leaf(leaf) and leaf is not None else stored
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return np.asarray(stored)
+    placed = isinstance(leaf, jax.ShapeDtypeStruct) or leaf.committed
+    return jax.device_put(stored, leaf.sharding if placed else None)

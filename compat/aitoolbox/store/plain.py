@@ -1,0 +1,165 @@
+"""Values as plain Python: what JSON can hold, or what `torch.load` reads without trusting the file."""
+
+import argparse
+import collections
+import dataclasses
+import datetime
+import enum
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+_NAMED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
+
+
+def for_json(value: Any, where: str = "value") -> Any:
+    """`value` as strings, numbers, bools, `None`, lists and string-keyed dictionaries.
+
+    Arrays and tensors become lists, sets sorted lists, dates ISO strings, paths strings; NaN stays NaN, as Python's
+    `json` writes and reads it. Raises `TypeError`, naming the place, for anything else.
+    """
+    return _guarded(lambda: _Json().convert(value, where), where)
+
+
+def for_torch(value: Any, where: str = "value") -> Any:
+    """`value` in types that `torch.load(weights_only=True)` takes; tensors, devices and dtypes stay what they are.
+
+    Objects that are not data become text, with a `UserWarning` that names them.
+    """
+    return _guarded(lambda: _Torch().convert(value, where), where)
+
+
+def _guarded(convert: Callable[[], Any], where: str) -> Any:
+    try:
+        return convert()
+    except RecursionError:
+        raise TypeError(f"{where} contains itself or is nested too deeply: give a finite tree of values.") from None
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether `value` is a torch tensor; never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def as_numpy(value: Any) -> Any:
+    """Torch tensors and JAX arrays as NumPy arrays (typed keys as their data), anything else unchanged."""
+    if is_tensor(value):
+        value = value.detach().cpu()
+        torch = sys.modules["torch"]
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.Array):
+        is_key = jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(value) if is_key else value)
+    return value
+
+
+class _Json:
+    """The rules for JSON; `_Torch` changes some."""
+
+    def convert(self, value: Any, where: str) -> Any:
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if isinstance(value, enum.Enum):
+            return self.convert(value.value, where)
+        array = self.array(value)
+        if isinstance(array, (np.ndarray, np.generic)):
+            return self.convert(array.tolist(), where) if array.dtype.kind != "V" else self.other(value, where)
+        if isinstance(value, (bool, int, float, str)):  # subclasses
+            return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
+        return self.container(value, where)
+
+    def array(self, value: Any) -> Any:
+        return as_numpy(value)
+
+    def container(self, value: Any, where: str) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        elif isinstance(value, argparse.Namespace):
+            value = vars(value)
+        if isinstance(value, Mapping):
+            return self.mapping(value, where)
+        if isinstance(value, (list, tuple, set, frozenset, collections.deque, range)):
+            return self.sequence(value, where)
+        return self.scalar(value, where)
+
+    def mapping(self, value: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+        plain: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self.key(key)
+            if name in plain:
+                raise TypeError(f"{where} has two keys that are both {name!r} as text: rename one.")
+            plain[name] = self.convert(item, f"{where}[{key!r}]")
+        return plain
+
+    def key(self, key: Any) -> str:
+        key = as_numpy(key)
+        key = key.item() if isinstance(key, np.generic) else key
+        # what Python's json writes for them
+        return {True: "true", False: "false", None: "null"}[key] if key is None or key is True or key is False else f"{key}"
+
+    def sequence(self, value: Any, where: str) -> Any:
+        items = [self.convert(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return sorted(items, key=lambda item: (str(type(item)), item)) if isinstance(value, (set, frozenset)) else items
+
+    def scalar(self, value: Any, where: str) -> Any:
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, (datetime.date, datetime.time)):
+            return value.isoformat()
+        if isinstance(value, datetime.timedelta):
+            return value.total_seconds()
+        return self.other(value, where)
+
+    def other(self, value: Any, where: str) -> Any:
+        raise TypeError(
+            f"{where} is of type {type(value).__name__}, which JSON cannot hold: convert it, for example with "
+            "float(x), str(x) or x.tolist(), or save with file_format='pickle'."
+        )
+
+
+class _Torch(_Json):
+    def array(self, value: Any) -> Any:
+        return value if is_tensor(value) else as_numpy(value)
+
+    def key(self, key: Any) -> Any:
+        key = as_numpy(key)
+        return key.item() if isinstance(key, np.generic) else key if isinstance(key, (int, float, tuple)) else str(key)
+
+    def sequence(self, value: Any, where: str) -> Any:
+        items = [self.convert(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return next((kind(items) for kind in (tuple, set) if isinstance(value, kind)), items)
+
+    def other(self, value: Any, where: str) -> Any:
+        torch = sys.modules["torch"]
+        if is_tensor(value) or isinstance(value, (bytes, complex, torch.device, torch.dtype, torch.Size)):
+            return value
+        text = f"{getattr(value, '__module__', '')}.{value.__qualname__}" if isinstance(value, _NAMED[:-1]) else str(value)
+        warnings.warn(
+            f"{where} is of type {type(value).__name__}, which a checkpoint that loads safely cannot hold: it is saved "
+            f"as the text {text[:60]!r}.",
+            stacklevel=2,
+        )
+        return text
+
+
+def without_numpy_numbers(value: Any) -> Any:
+    """`value` with NumPy's single numbers as Python's; containers are copied only where something changes."""
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return value.item()
+    if type(value) in (list, tuple):
+        items = [without_numpy_numbers(item) for item in value]
+        return type(value)(items) if any(a is not b for a, b in zip(items, value, strict=True)) else value
+    if type(value) is dict:
+        entries = {without_numpy_numbers(key): without_numpy_numbers(item) for key, item in value.items()}
+        same = all(a is b for a, b in zip(entries.values(), value.values(), strict=False))
+        return value if same and list(map(id, entries)) == list(map(id, value)) else entries
+    return value
+
+

@@ -1,0 +1,134 @@
+"""PyTorch checkpoints that load again with `torch.load`'s safe default."""
+
+import argparse
+import collections
+import datetime
+import os
+import pathlib
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compat.aitoolbox.store import plain
+from compat.aitoolbox.store.errors import DamagedFile, SaveError, UnsafeFile, WrongModel
+
+_HARMLESS = (
+    argparse.Namespace, collections.defaultdict, collections.deque, datetime.date, datetime.datetime, datetime.time,
+    datetime.timedelta, datetime.timezone, pathlib.PosixPath, pathlib.PurePosixPath, np.ndarray, np.dtype, set, slice,
+    int, float, str, list, dict, bool,
+)  # fmt: skip
+
+
+def plain_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `checkpoint` whose hyperparameters are plain values; weights and everything unknown stay as given."""
+    copy = {key: plain.without_numpy_numbers(value) for key, value in checkpoint.items()}
+    copy["hyperparams"] = plain.for_torch(checkpoint["hyperparams"], "hyperparams")
+    return copy
+
+
+def write(file: Path, checkpoint: dict[str, Any]) -> None:
+    """`torch.save`, with a `UserWarning` where the file will need trust to be loaded. Raises `SaveError`."""
+    import torch
+
+    try:
+        torch.save(checkpoint, file)
+    except RuntimeError as error:
+        if "PytorchStreamWriter" in str(error) or "iostream" in str(error):
+            raise SaveError(
+                f"The checkpoint could not be written: {error}. The disk is probably full, or the file exceeds a size "
+                "limit: free some space or use another folder. What was there is untouched."
+            ) from error
+        raise
+    known = {f"{kind.__module__}.{kind.__qualname__}" for kind in _HARMLESS} | set(_numpy_names())
+    unsafe = [name for name in torch.serialization.get_unsafe_globals_in_checkpoint(str(file)) if name not in known]
+    if unsafe:
+        warnings.warn(
+            f"The checkpoint holds objects of {', '.join(sorted(unsafe))}, which are not data: it will load only with "
+            "weights_only=False. Save their state_dict() or plain values instead.",
+            stacklevel=2,
+        )
+
+
+def read(file: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None) -> Any:
+    """`torch.load` of a file that is whole; NumPy arrays, dates and paths count as data.
+
+    `weights_only=False` trusts the file. Raises `UnsafeFile`, `DamagedFile` and `FileNotFoundError`.
+    """
+    import torch
+
+    _check_zip(file)
+    try:
+        with torch.serialization.safe_globals(_allowed()):
+            return torch.load(file, map_location=map_location, weights_only=weights_only is not False)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "WeightsUnpickler error" in str(error):
+            reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
+            raise UnsafeFile(
+                f"{os.fspath(file)} was not loaded, because it holds more than data and could run a program "
+                f"({reason}). If you trust whoever wrote it, pass weights_only=False (load_experiment: "
+                "allow_pickle=True)."
+            ) from None
+        raise _damaged(file, error) from error
+    except EOFError as error:
+        raise _damaged(file, error) from error
+    except RuntimeError as error:
+        if "PytorchStreamReader" in str(error) or "unexpected EOF" in str(error):
+            raise _damaged(file, error) from error
+        raise
+
+
+def fit(model: Any, checkpoint: Any, file: str | os.PathLike[str], prefix: str = "") -> None:
+    """Puts the weights of `checkpoint` into `model`; `prefix` is cut from their names where it is there.
+
+    Raises `WrongModel`, naming weights, if they are not those of `model`, which then keeps its own.
+    """
+    weights = checkpoint["model_state_dict"]
+    stripped = type(weights)((name.removeprefix(prefix), weight) for name, weight in weights.items())
+    own = model.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in stripped]
+    wrong += [f"{name} is unknown to the model" for name in stripped if name not in own]
+    wrong += [
+        f"{name} is {list(weight.shape)} in the file and {list(own[name].shape)} in the model"
+        for name, weight in stripped.items()
+        if name in own and hasattr(weight, "shape") and weight.shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise WrongModel(f"{os.fspath(file)} is of another model: {'; '.join(wrong[:3])}{more}.")
+    model.load_state_dict(stripped)
+
+
+def _damaged(file: str | os.PathLike[str], error: object) -> DamagedFile:
+    return DamagedFile(f"{os.fspath(file)} is damaged or not a checkpoint ({error}): restore it from a copy.")
+
+
+def _check_zip(file: str | os.PathLike[str]) -> None:
+    """torch itself does not look at the checksums in its files, so a flipped bit would load as a wrong weight."""
+    import torch
+
+    with open(file, "rb") as stream:
+        if stream.read(2) != b"PK" or not torch.serialization.get_crc32_options():
+            return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise _damaged(file, error) from error
+    if broken is not None:
+        raise _damaged(file, f"its part {broken} does not have its checksum")
+
+
+def _numpy_names() -> dict[str, Any]:
+    core = np._core.multiarray
+    functions = {"_reconstruct": core._reconstruct, "scalar": core.scalar}  # type: ignore[attr-defined]
+    return {f"{place}.{name}": f for place in ("numpy.core.multiarray", "numpy._core.multiarray")
+            for name, f in functions.items()}  # fmt: skip
+
+
+def _allowed() -> list[Any]:
+    dtypes = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
+    return [*_HARMLESS, *dtypes, *((function, name) for name, function in _numpy_names().items())]

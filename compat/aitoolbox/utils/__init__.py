@@ -1,0 +1,1 @@
+"""The utilities that aitoolbox's savers use."""
