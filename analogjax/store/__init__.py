@@ -1,7 +1,12 @@
-"""Checkpoints and records of runs, on a local disk. Orbax is imported by the first save or restore, not before."""
+"""Checkpoints, snapshots and records of runs, on a local disk or in a bucket. Heavy packages are imported on use."""
 
 from .checkpoint import CheckpointError as CheckpointError
 from .checkpoint import Checkpoints as Checkpoints
+from .location import AlreadyExists as AlreadyExists
+from .location import Entry as Entry
+from .location import Location as Location
+from .location import NotFound as NotFound
+from .location import StoreError as StoreError
 from .record import RecordError as RecordError
 from .record import append_jsonl as append_jsonl
 from .record import read_json as read_json

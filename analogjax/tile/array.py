@@ -114,7 +114,9 @@ def create_array(
         raise ShapeError(f"create_array: weights of shape {weights.shape} for a matrix of shape {shape}.")
     blocks = _blocks(weights, grid)
     size = (int(blocks.shape[2]), int(blocks.shape[3]))
-    made = jax.vmap(lambda w, key: create(config, size, key, w, dtype))(*_flat((blocks, jax.random.split(k_tiles, grid))))
+    made = jax.vmap(lambda w, key: create(config, size, key, w, dtype))(
+        *_flat((blocks, jax.random.split(k_tiles, grid)))
+    )
     return TileArray(tiles=_spread(made, grid), outputs=shape[0], inputs=shape[1])
 
 

@@ -1,0 +1,320 @@
+"""Buckets (and memory) as media of `location.py`, over fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from analogjax.errors import MissingPackage
+from analogjax.store.location import AlreadyExists, Entry, NotFound, Progress, StoreError
+from analogjax.store.transfer import Damaged, Retry, each, may_pass
+
+T = TypeVar("T")
+
+PART = 16 << 20  # bytes of one part of a large file; a few of them are in memory at a time
+_PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}
+_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 30}
+
+
+def connect(protocol: str, options: dict[str, Any]) -> Connection:
+    """A connection for all places of one protocol. Raises `MissingPackage`, `StoreError`; makes no request."""
+    make = {"memory": _memory, "s3": _s3, "gs": _google}[protocol]
+    try:
+        return Connection(protocol, make(options))
+    except ImportError as error:
+        package, extra = _PACKAGES[protocol]
+        raise MissingPackage(
+            f"{protocol}:// needs the package {package}: pip install 'analogjax[{extra}]' ({error})"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"The storage_options for {protocol}:// don't fit: {error}") from error
+
+
+class Connection:
+    """One client of one protocol; the places that it serves share it."""
+
+    def __init__(self, protocol: str, system: Any) -> None:
+        self.protocol, self.system = protocol, system
+
+    def at(self, url: str) -> Bucket:
+        """The medium for the folder `url`."""
+        kind = {"memory": Bucket, "s3": _S3Bucket, "gs": _GoogleBucket}[self.protocol]
+        return kind(self.system, url)
+
+
+def _memory(options: dict[str, Any]) -> Any:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    return MemoryFileSystem(**options)
+
+
+def _s3(options: dict[str, Any]) -> Any:
+    from s3fs import S3FileSystem
+
+    config = {**_TIMEOUTS, **options.pop("config_kwargs", {})}
+    config.setdefault("retries", {"total_max_attempts": 1})  # transfer.py tries again; the clients' loops would nest
+    config.setdefault("max_pool_connections", 32)
+    options.setdefault("use_listings_cache", False)  # a cache would hide what other writers commit
+    system = S3FileSystem(**options, config_kwargs=config, skip_instance_cache=True)
+    system.retries = 1
+    return system
+
+
+def _google(options: dict[str, Any]) -> Any:
+    import gcsfs
+    import gcsfs.core
+
+    endpoint = options.get("endpoint_url") or os.environ.get("STORAGE_EMULATOR_HOST", "")
+    emulated = bool(endpoint) and "googleapis.com" not in endpoint
+    if emulated:
+        options.setdefault("token", "anon")
+        options["endpoint_url"] = endpoint if "://" in endpoint else f"http://{endpoint}"
+    options.setdefault("use_listings_cache", False)
+    options.setdefault("requests_timeout", _TIMEOUTS["read_timeout"])
+    # the package's own class first asks a gRPC service what kind of bucket it is, which no emulator answers: each call
+    # would stall for a minute
+    kind = gcsfs.core.GCSFileSystem if emulated else gcsfs.GCSFileSystem
+    return kind(**options, skip_instance_cache=True)
+
+
+class Bucket:
+    """A folder in a place that fsspec knows."""
+
+    retry = Retry()
+
+    def __init__(self, system: Any, url: str) -> None:
+        self.system, self.url = system, url
+        self.root = url.partition("://")[2]
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        return self._call(name, lambda: self.system.cat_file(self._path(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Make or replace a file."""
+        self._call(name, lambda: self._put(self._path(name), data))
+
+    def create(self, name: str, data: bytes) -> None:
+        """Make a file that is not there yet."""
+        try:
+            self._call(name, lambda: self._put_new(self._path(name), data))
+        except AlreadyExists:
+            # the answer to our own request may have been lost, and the request been repeated
+            if self.read(name) != data:
+                raise
+
+    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
+        """Make or replace a file by a local one."""
+        self._call(name, lambda: self._put(self._path(name), file.read_bytes()))
+        _tell(progress, file.stat().st_size)
+
+    def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
+        """Copy a file into the local `file`, in parts where it is large."""
+        path = self._path(name)
+        size = int(self._call(name, lambda: self.system.info(path))["size"]) if size is None else size
+
+        def fetch(start: int) -> None:
+            end = min(start + PART, size)
+            data = self._call(name, lambda: _whole(self.system.cat_file(path, start=start, end=end), end - start, name))
+            os.pwrite(handle, data, start)
+            _tell(progress, len(data))
+
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            if size <= PART:
+                data = self._call(name, lambda: self.system.cat_file(path))
+                os.pwrite(handle, data, 0)
+                _tell(progress, len(data))
+            else:
+                each(fetch, list(range(0, size, PART)), threads=4)
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{file} could not be written ({error.strerror}): check the disk and the path.") from error
+        finally:
+            os.close(handle)
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All files below a folder."""
+        folder = self._path(prefix) if prefix else self.root
+        found = self._call(prefix, lambda: self._find(folder))
+        skip = len(self.root.strip("/")) + 1
+        return [
+            Entry(path.strip("/")[skip:], int(info["size"]))
+            for path, info in found.items()
+            if info.get("type", "file") == "file" and not path.endswith("/")
+        ]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The folders directly below a folder."""
+        folder = self._path(prefix) if prefix else self.root
+        try:
+            found = self._call(prefix, lambda: self.system.ls(folder, detail=True))
+        except NotFound:
+            self._call(prefix, lambda: self._find(folder))  # raises where it is the bucket that is missing
+            return []
+        names = {info["name"].strip("/").rpartition("/")[2] for info in found if info["type"] == "directory"}
+        return sorted(names - {folder.strip("/").rpartition("/")[2]} if not names else names)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        try:
+            return self._call(name, lambda: self.system.info(self._path(name)))["type"] == "file"
+        except NotFound:
+            return False
+
+    def delete(self, names: list[str]) -> None:
+        """Remove files."""
+        each(self._delete, names)
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._call(name, lambda: self.system.rm_file(self._path(name)))
+        except NotFound:
+            return
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def _find(self, folder: str) -> dict[str, Any]:
+        return self.system.find(folder, detail=True)
+
+    def _put(self, path: str, data: bytes) -> None:
+        self.system.pipe_file(path, data)
+
+    def _put_new(self, path: str, data: bytes) -> None:
+        self.system.pipe_file(path, data, mode="create")
+
+    def _call(self, name: str, act: Callable[[], T]) -> T:
+        with explained(f"{self.url}/{name}" if name else self.url):
+            return self.retry(act)
+
+
+class _S3Bucket(Bucket):
+    """S3: every body goes out with its MD5 known, and the store's answer is compared with it."""
+
+    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
+        if file.stat().st_size <= PART:
+            super().upload(file, name, progress)
+            return
+        with explained(f"{self.url}/{name}"):
+            from analogjax.store.multipart import upload
+
+            upload(self.system, file, self._path(name), self.retry, progress)
+
+    def _put(self, path: str, data: bytes, **conditions: str) -> None:
+        bucket, key, _ = self.system.split_path(path)
+        answer = self.system.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **conditions)
+        check_answer(answer, data, path)
+
+    def _put_new(self, path: str, data: bytes) -> None:
+        self._put(path, data, IfNoneMatch="*")
+
+    def _find(self, folder: str) -> dict[str, Any]:
+        bucket, key, _ = self.system.split_path(folder)
+        found, token = {}, {}
+        while True:
+            page = self.system.call_s3(
+                "list_objects_v2", Bucket=bucket, Prefix=f"{key.strip('/')}/" if key else "", **token
+            )
+            for item in page.get("Contents", []):
+                found[f"{bucket}/{item['Key']}"] = {"size": item["Size"]}
+            if not page.get("IsTruncated"):
+                return found
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+class _GoogleBucket(Bucket):
+    """Google Storage: the client compares MD5s after an upload if asked to."""
+
+    retry = Retry(attempts=2)  # gcsfs tries each request six times, and can't be told not to
+
+    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
+        with explained(f"{self.url}/{name}"):
+            self.retry(lambda: self.system.put_file(str(file), self._path(name), consistency="md5", chunksize=PART))
+        _tell(progress, file.stat().st_size)
+
+    def _put(self, path: str, data: bytes) -> None:
+        self.system.pipe_file(path, data, consistency="md5")
+
+    def _put_new(self, path: str, data: bytes) -> None:
+        self.system.pipe_file(path, data, consistency="md5", mode="create")
+
+    def _find(self, folder: str) -> dict[str, Any]:
+        try:
+            return super()._find(folder)
+        except FileNotFoundError:
+            if self.system.exists(folder.strip("/").partition("/")[0]):
+                return {}
+            raise
+
+
+def check_answer(answer: dict[str, Any], data: bytes, path: str) -> None:
+    """Compares what S3 says that it received with what was sent. Raises `Damaged`.
+
+    The ETag of a body that went in one request is its MD5, unless the store encrypted it with a key of its own; then
+    the CRC that the client sent along was what the store checked.
+    """
+    tag = answer.get("ETag", "").strip('"')
+    if (
+        len(tag) == 32
+        and answer.get("ServerSideEncryption") in (None, "AES256")
+        and "SSECustomerAlgorithm" not in answer
+    ):
+        if tag != hashlib.md5(data, usedforsecurity=False).hexdigest():
+            raise Damaged(f"{path} was damaged on its way into the store.")
+
+
+def _whole(data: bytes, size: int, name: str) -> bytes:
+    if len(data) != size:
+        raise Damaged(f"{name} arrived with {len(data)} of {size} bytes.")
+    return data
+
+
+def _tell(progress: Progress | None, size: int) -> None:
+    if progress is not None:
+        progress(size)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turns what the clients raise into `StoreError`s that say where, why, and what to do."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no {where}: check the name and that the bucket exists.") from error
+    except FileExistsError as error:
+        raise AlreadyExists(f"{where} is there already: use another name, or delete it first.") from error
+    except PermissionError as error:
+        raise StoreError(
+            f"{where}: the store refuses access ({error}). Check that these credentials may read and write there."
+        ) from error
+    except Exception as error:
+        raise StoreError(f"{where}: {_reason(error)}") from error
+
+
+_NO_CREDENTIALS = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "DefaultCredentialsError",
+)
+
+
+def _reason(error: Exception) -> str:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _NO_CREDENTIALS or "credential" in str(error).lower():
+        return (
+            f"no usable credentials ({error}). Set them up as for the provider's own tools (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, gcloud auth), or pass storage_options."
+        )
+    kind = type(error).__name__
+    if may_pass(error):
+        return f"the store did not answer properly, however often it was asked ({kind}: {error}). Try again later."
+    return f"the store refused ({kind}: {error})."
