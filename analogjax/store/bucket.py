@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from analogjax.errors import MissingPackage
-from analogjax.store.location import AlreadyExists, Entry, NotFound, Progress, StoreError
+from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
 from analogjax.store.transfer import Damaged, Retry, each, may_pass
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class Bucket:
         finally:
             os.close(handle)
 
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> Entries:
         """All files below a folder."""
         folder = self._path(prefix) if prefix else self.root
         found = self._call(prefix, lambda: self._find(folder))
@@ -149,7 +149,7 @@ class Bucket:
             if info.get("type", "file") == "file" and not path.endswith("/")
         ]
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> Names:
         """The folders directly below a folder."""
         folder = self._path(prefix) if prefix else self.root
         try:
@@ -167,7 +167,7 @@ class Bucket:
         except NotFound:
             return False
 
-    def delete(self, names: list[str]) -> None:
+    def delete(self, names: Names) -> None:
         """Remove files."""
         each(self._delete, names)
 
@@ -216,7 +216,8 @@ class _S3Bucket(Bucket):
 
     def _find(self, folder: str) -> dict[str, Any]:
         bucket, key, _ = self.system.split_path(folder)
-        found, token = {}, {}
+        found: dict[str, Any] = {}
+        token: dict[str, str] = {}
         while True:
             page = self.system.call_s3(
                 "list_objects_v2", Bucket=bucket, Prefix=f"{key.strip('/')}/" if key else "", **token
@@ -299,12 +300,12 @@ def explained(where: str) -> Iterator[None]:
         raise StoreError(f"{where}: {_reason(error)}") from error
 
 
-_NO_CREDENTIALS = (
+_NO_CREDENTIALS = {
     "NoCredentialsError",
     "PartialCredentialsError",
     "CredentialRetrievalError",
     "DefaultCredentialsError",
-)
+}
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,9 @@
 """The checkpoints of one run: pytrees of arrays, each with a JSON `meta`, kept under their step number.
 
-Each is a snapshot (`snapshot.py`) named `step_000000000042`, whose manifest holds the table of leaves and the `meta`,
-and whose `arrays` folder Orbax wrote (`arrays.py`).
+Each is a snapshot (`snapshots.py`) named `step_000000000042`, whose manifest holds the table of leaves, the `meta`, the
+metrics and where it came from, and whose `arrays` folder Orbax wrote (`arrays.py`). Orbax writes to a local disk only;
+what goes to a bucket is staged there. (Given an `s3://` path itself, Orbax reports success and leaves the arrays in a
+local folder named `s3:`.)
 """
 
 from __future__ import annotations
@@ -9,14 +11,23 @@ from __future__ import annotations
 import operator
 import os
 import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analogjax.errors import AnalogError
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from analogjax.errors import AnalogError, ConfigError
 from analogjax.store import arrays, json_values, snapshot
+from analogjax.store.background import Background
+from analogjax.store.location import Location, StoreError
+from analogjax.store.retention import Retention
+from analogjax.store.snapshots import snapshots_at
 
 _SHOWN = 3  # differing paths that an error names
 
@@ -26,69 +37,122 @@ class CheckpointError(AnalogError):
 
 
 class Checkpoints:
-    """Checkpoints of one run in one local folder, each whole or absent.
+    """Checkpoints of one run in one folder, local or in a bucket (`s3://…`, `gs://…`), each whole or absent.
 
-    A checkpoint is complete and on the disk when `save` returns; a `kill -9` at any moment leaves the older ones and
-    no part of a new one. Several processes may use one folder. `keep_last` checkpoints are kept, all if it is 0.
+    A `kill -9` at any moment leaves the older ones and no part of a new one. Several processes may use one folder.
+    Without `background` a checkpoint is complete and safe when `save` returns. With it, `save` copies the arrays and
+    returns; the rest happens on another thread, one save at a time. Its failure is raised by the next `save`, `check`
+    or `close`; use it as a context manager, or call `close`. What is kept is up to `keep_last` (0: all), `keep_best`
+    by `metric`, and `keep_every`, see `Retention`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, keep_last: int = 2, read_only: bool = False) -> None:
-        """Opens `folder`, creates it if need be, and clears away what killed processes left in it.
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | Location,
+        *,
+        keep_last: int = 2,
+        keep_best: int = 0,
+        keep_every: int = 0,
+        metric: str = "accuracy",
+        mode: str = "max",
+        read_only: bool = False,
+        background: bool = False,
+        progress: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Opens `folder`; a local one is created if need be, and cleared of what killed processes left in it.
 
-        With `read_only` nothing in it is ever created or changed. Raises `CheckpointError`, naming the folder and the
-        remedy, if it is not a local folder that can be used so.
+        `storage_options` go to the client of the bucket (`endpoint_url`, credentials, ...). `progress` shows a bar for
+        uploads that take seconds. With `read_only` nothing in the folder is ever created or changed. Raises
+        `CheckpointError`, naming the folder and the remedy, if it can't be used so.
         """
-        self.folder = _local_folder(folder)
-        self.keep_last = _natural(keep_last, "keep_last")
-        self.read_only = bool(read_only)
+        keep_last = _natural(keep_last, "keep_last")
+        try:
+            self.retention = Retention(keep_last, keep_best, keep_every, metric, mode)  # type: ignore[arg-type]
+            location = Location.of(folder, storage_options=storage_options)
+            self._snapshots = snapshots_at(location)
+        except (ConfigError, StoreError) as error:
+            raise CheckpointError(str(error)) from error
+        self.folder: Path | str = location.path or location.url
+        self.read_only, self.progress = bool(read_only), bool(progress)
+        self._background = Background() if background else None
         if not self.read_only:
             with _as_checkpoint_error():
-                snapshot.prepare(self.folder)
-        elif not self.folder.is_dir():
+                self._snapshots.prepare()
+        elif location.path is not None and not location.path.is_dir():
             raise CheckpointError(f"There is no folder {self.folder} to read checkpoints from: check the path.")
 
-    def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
-        """Saves `tree` and `meta` as the checkpoint of `step`, then removes older ones beyond `keep_last`.
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except CheckpointError as failure:
+            if error is None:
+                raise
+            error.add_note(f"And the last checkpoint could not be saved: {failure}")
+
+    def close(self) -> None:
+        """Returns when the last checkpoint is safe. Raises `CheckpointError` if it could not be saved."""
+        if self._background is not None:
+            self._background.wait()
+
+    def check(self) -> None:
+        """Raises the failure of a save in the background that has ended; never waits."""
+        if self._background is not None:
+            self._background.check()
+
+    def save(
+        self, step: int, tree: Any, meta: dict[str, Any], metrics: Mapping[str, float] | None = None
+    ) -> Path | str:
+        """Saves `tree` and `meta` as the checkpoint of `step`, then removes those that are no longer kept.
 
         `tree`: any pytree of JAX or NumPy arrays, typed keys and `None`. `meta`: what JSON can hold, and any float.
-        Returns the folder of the checkpoint, which is on the disk by then. A checkpoint of the same step is replaced,
+        `metrics` decide what is best. Returns where the checkpoint is. A checkpoint of the same step is replaced,
         safely. Raises `CheckpointError`, with everything as before, if the arguments do not fit (nothing is written)
-        or the disk refuses.
+        or the store refuses.
         """
         self._refuse_if_read_only("save to")
-        name = _name(step)
-        table = _table(tree, "The tree to save")
+        name, table = _name(step), _table(tree, "The tree to save")
         if not isinstance(meta, dict):
             raise CheckpointError(f"`meta` is a {type(meta).__name__}; give a dictionary.")
+        content = {"step": int(step), "tree": [list(row) for row in table], "meta": meta}
+        content["metrics"] = {key: float(value) for key, value in (metrics or {}).items()}
         try:
             json_values.encode(meta, "meta")
         except TypeError as error:
             raise CheckpointError(str(error)) from None
-        with _as_checkpoint_error():
-            path = snapshot.publish(
-                self.folder,
-                name,
-                lambda folder: arrays.write(folder / "arrays", tree),
-                {"step": int(step), "tree": [list(row) for row in table], "meta": meta},
-            )
-        self._delete_old(int(step))
-        return path
+        if self._background is None:
+            self._publish(int(step), tree, content)
+        else:
+            # the caller may give these buffers away or write into them while they are being saved
+            copy = jax.tree.map(_copied, tree, is_leaf=lambda leaf: leaf is None)
+            self._background.submit(lambda: self._publish(int(step), copy, content))
+        return self.folder / name if isinstance(self.folder, Path) else f"{self.folder}/{name}"
 
     def steps(self) -> list[int]:
         """Returns the steps of the whole checkpoints, ascending.
 
         Whole: the manifest is valid and every file is there in its size. Contents are checked by `restore`.
         """
-        return [step for step, path in sorted(self._published().items()) if _is_whole(path)]
+        return [step for step in self._published() if self._is_whole(step)]
 
     def latest(self) -> int | None:
         """Returns the last of `steps`, `None` if there is none. To resume, use `restore`: it reports damaged ones."""
-        return max(self.steps(), default=None)
+        return next((step for step in reversed(self._published()) if self._is_whole(step)), None)
+
+    def best(self) -> int | None:
+        """Returns the step with the best metric, `None` if no whole checkpoint has it. NaN is never best."""
+        return next(iter(self.retention.ranked({step: self._metric(step) for step in self.steps()})), None)
 
     def meta(self, step: int) -> dict[str, Any]:
         """Returns the `meta` of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
-        with _as_checkpoint_error():
-            return snapshot.check(self._path(step)).meta["meta"]
+        return self._content(step)["meta"]
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """Returns the metrics of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
+        return self._content(step).get("metrics", {})
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
         """Returns the tree, bit for bit, and the `meta` of the checkpoint of `step`, by default of the newest.
@@ -102,17 +166,18 @@ class Checkpoints:
         """
         table = _table(like, "The tree `like`")
         if step is not None:
+            self._refuse_if_absent(step)
             with _as_checkpoint_error():
-                return _read(self._path(step), like, table)
+                return self._read(int(step), like, table)
         damaged: set[int] = set()
-        while left := {step: path for step, path in self._published().items() if step not in damaged}:
-            newest = max(left)
+        while left := [step for step in self._published() if step not in damaged]:
+            newest = left[-1]
             try:
-                return _read(left[newest], like, table)
+                return self._read(newest, like, table)
             except snapshot.NewerFormatError as error:
                 raise CheckpointError(str(error)) from error
             except snapshot.SnapshotError as error:
-                if left[newest].exists():  # else another process deleted or replaced it while we read
+                if newest in self._published():  # else another process deleted or replaced it while we read
                     damaged.add(newest)
                     warnings.warn(f"{error} Step {newest} is passed over for the newest good checkpoint.", stacklevel=2)
         found = f"the checkpoints of steps {sorted(damaged)} are damaged" if damaged else "it has none"
@@ -123,68 +188,116 @@ class Checkpoints:
     def delete(self, step: int) -> None:
         """Deletes the checkpoint of `step`, as a whole. Raises `CheckpointError` if there is none."""
         self._refuse_if_read_only("delete from")
+        self._refuse_if_absent(step)
         with _as_checkpoint_error():
-            snapshot.delete(self._path(step))
+            self._snapshots.delete(_name(step))
 
-    def _published(self) -> dict[int, Path]:
+    def _publish(self, step: int, tree: Any, content: dict[str, Any]) -> None:
+        with _as_checkpoint_error(), _bar(step, tree, self.progress and not isinstance(self.folder, Path)) as moved:
+            self._snapshots.publish(_name(step), lambda folder: arrays.write(folder / "arrays", tree), content, moved)
+        self._delete_old(step)
+
+    def _published(self) -> list[int]:
         with _as_checkpoint_error():
-            found = snapshot.list_snapshots(self.folder)
+            found = self._snapshots.names()
         steps = {int(name[5:]): name for name in found if re.fullmatch(r"step_\d{12,}", name)}
-        return {step: found[name] for step, name in steps.items() if name == _name(step)}
+        return sorted(step for step, name in steps.items() if name == _name(step))
 
-    def _path(self, step: int) -> Path:
-        number, published = _natural(step, "step"), self._published()
-        if number not in published:
-            there = ", ".join(map(str, sorted(published))) or "none"
-            raise CheckpointError(f"There is no checkpoint of step {number} in {self.folder}; there are: {there}.")
-        return published[number]
+    def _content(self, step: int) -> dict[str, Any]:
+        self._refuse_if_absent(step)
+        with _as_checkpoint_error():
+            return self._snapshots.check(_name(step)).meta
+
+    def _metric(self, step: int) -> float | None:
+        try:
+            return self._snapshots.manifest(_name(step)).meta.get("metrics", {}).get(self.retention.metric)
+        except snapshot.SnapshotError:
+            return None
+
+    def _is_whole(self, step: int) -> bool:
+        try:
+            self._snapshots.check(_name(step))
+        except snapshot.NewerFormatError:
+            return True  # or a run would silently go on from an older one
+        except snapshot.SnapshotError:
+            return False
+        return True
 
     def _delete_old(self, saved: int) -> None:
-        """Removes what is older than the newest `keep_last` whole ones, but not `saved`: the run may be rewound."""
-        whole = self.steps()
-        if self.keep_last == 0 or len(whole) < self.keep_last:
+        """Removes what is superseded, but not `saved`: the run may be rewound."""
+        whole, keep = self.steps(), self.retention
+        if keep.last == 0 or len(whole) < keep.last:
             return
-        oldest_kept = whole[-self.keep_last]
-        for step, path in self._published().items():
-            if step < oldest_kept and step != saved:
-                try:
-                    snapshot.delete(path)
-                except snapshot.SnapshotError as error:
-                    if path.exists():  # else another process was faster
-                        warnings.warn(f"{error} It is beyond keep_last={self.keep_last}.", stacklevel=3)
+        superseded = set(keep.superseded({step: self._metric(step) for step in whole}))
+        if not keep.best and not keep.every:
+            # a damaged one might have been the best; where only age counts, it is superseded for certain
+            superseded |= {step for step in self._published() if step < whole[-keep.last]}
+        for step in sorted(superseded - {saved}):
+            try:
+                self._snapshots.delete(_name(step))
+            except snapshot.SnapshotError as error:
+                if step in self._published():  # else another process was faster
+                    warnings.warn(f"{error} It is beyond keep_last={keep.last}.", stacklevel=4)
+
+    def _read(self, step: int, like: Any, table: list[arrays.Row]) -> tuple[Any, dict[str, Any]]:
+        """Raises `SnapshotError` for a damaged or vanished checkpoint, `CheckpointError` for everything else."""
+        name = _name(step)
+        with _as_checkpoint_error():
+            known = self._snapshots.manifest(name) if not isinstance(self.folder, Path) else None
+        if known is not None:  # before anything is downloaded
+            _refuse_other_model(f"{self.folder}/{name}", known.meta, table)
+        with self._snapshots.open(name) as (folder, manifest):
+            stored = _refuse_other_model(f"{self.folder}/{name}", manifest.meta, table)
+            try:
+                return arrays.read(folder / "arrays", stored, like), manifest.meta["meta"]
+            except (OSError, ValueError) as error:
+                kind = CheckpointError if step in self._published() else snapshot.SnapshotError
+                raise kind(f"The checkpoint {self.folder}/{name} could not be restored: {error}") from error
+
+    def _refuse_if_absent(self, step: int) -> None:
+        number, published = _natural(step, "step"), self._published()
+        if number not in published:
+            there = ", ".join(map(str, published)) or "none"
+            raise CheckpointError(f"There is no checkpoint of step {number} in {self.folder}; there are: {there}.")
 
     def _refuse_if_read_only(self, verb: str) -> None:
         if self.read_only:
             raise CheckpointError(f"Cannot {verb} {self.folder}: it was opened with read_only=True. Open it without.")
 
 
-def _read(path: Path, like: Any, table: list[arrays.Row]) -> tuple[Any, dict[str, Any]]:
-    """Raises `SnapshotError` for a damaged or vanished checkpoint, `CheckpointError` for everything else."""
-    content = snapshot.verify(path).meta
+def _refuse_other_model(where: str, content: dict[str, Any], table: list[arrays.Row]) -> list[arrays.Row]:
+    """The stored table of leaves, if it is that of the model."""
     stored = [arrays.Row(leaf, tuple(shape), dtype) for leaf, shape, dtype in content["tree"]]
     if different := arrays.differences(stored, table):
         more = f"\n  and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
         raise CheckpointError(
-            f"{path} is a checkpoint of another model than `like`; they differ at\n  "
+            f"{where} is a checkpoint of another model than `like`; they differ at\n  "
             + "\n  ".join(different[:_SHOWN])
             + more
             + "\nBuild the model as it was when it was saved, or choose another folder."
         )
-    try:
-        return arrays.read(path / "arrays", stored, like), content["meta"]
-    except (OSError, ValueError) as error:
-        kind = CheckpointError if path.exists() else snapshot.SnapshotError
-        raise kind(f"The checkpoint {path} could not be restored: {error}") from error
+    return stored
 
 
-def _is_whole(path: Path) -> bool:
-    try:
-        snapshot.check(path)
-    except snapshot.NewerFormatError:
-        return True  # or a run would silently go on from an older one
-    except snapshot.SnapshotError:
-        return False
-    return True
+def _copied(leaf: Any) -> Any:
+    if leaf is None or isinstance(leaf, (np.ndarray, np.generic)):
+        return None if leaf is None else np.array(leaf)
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.clone(leaf)  # keys are never given away
+    return np.array(leaf)
+
+
+@contextmanager
+def _bar(step: int, tree: Any, wanted: bool) -> Iterator[Any]:
+    """A bar of uploaded bytes, for uploads that take seconds; yields what to call as they go."""
+    if not wanted:
+        yield None
+        return
+    total = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    with tqdm(
+        total=total, unit="B", unit_scale=True, desc=f"saving step {step}", delay=2.0, leave=False, file=sys.stderr
+    ) as bar:
+        yield bar.update
 
 
 def _table(tree: Any, what: str) -> list[arrays.Row]:
@@ -192,19 +305,6 @@ def _table(tree: Any, what: str) -> list[arrays.Row]:
         return arrays.describe(tree)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{what} does not fit into a checkpoint. {error}") from error
-
-
-def _local_folder(folder: str | os.PathLike[str]) -> Path:
-    text = os.fsdecode(folder)
-    # pathlib turns "s3://bucket" into "s3:/bucket". One letter and a colon may be a Windows drive.
-    if "://" in text or re.match(r"[A-Za-z][A-Za-z0-9+.:-]+:/", text):
-        raise CheckpointError(
-            f"{text!r} is not a local folder: cloud storage is not supported by this version of analogjax. "
-            "Give a local folder, and copy it to the cloud afterwards."
-        )
-    if not text:
-        raise CheckpointError("The folder for checkpoints is an empty string: give the path of a local folder.")
-    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def _name(step: int) -> str:

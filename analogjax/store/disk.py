@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from analogjax.store.location import AlreadyExists, Entry, NotFound, Progress, StoreError
+from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
 from analogjax.store.snapshot import REMEDIES, fsync_folder
 
 _DRAFT = ".part-"
@@ -50,7 +50,7 @@ class Disk:
         with _explained(self.root / name):
             _copy(self.root / name, file, progress)
 
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> Entries:
         """All files below a folder, unfinished ones left out."""
         found = []
         with _explained(self.root / prefix):
@@ -61,7 +61,7 @@ class Disk:
                         found.append(Entry(full.relative_to(self.root).as_posix(), full.stat().st_size))
         return found
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> Names:
         """The folders directly below a folder."""
         with _explained(self.root / prefix):
             try:
@@ -74,7 +74,7 @@ class Disk:
         with _explained(self.root / name):
             return (self.root / name).is_file()
 
-    def delete(self, names: list[str]) -> None:
+    def delete(self, names: Names) -> None:
         """Remove files, and the folders that this leaves empty."""
         for name in names:
             path = self.root / name

@@ -47,6 +47,10 @@ class Entry:
     sha256: str | None = None
 
 
+Entries = list[Entry]  # names for what methods return: inside the classes below `list` is a method
+Names = list[str]
+
+
 class Medium(Protocol):
     """What a kind of place can do; names are relative, with `/`. All raise `StoreError`."""
 
@@ -65,16 +69,16 @@ class Medium(Protocol):
     def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
         """Copy a file into the local `file`, which is new."""
 
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> Entries:
         """All files below a folder."""
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> Names:
         """The folders directly below a folder."""
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
 
-    def delete(self, names: list[str]) -> None:
+    def delete(self, names: Names) -> None:
         """Remove files."""
 
 
@@ -84,7 +88,7 @@ class Location:
 
     url: str
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    _connected: dict[str, Medium] = field(default_factory=dict, repr=False, compare=False)
+    _connected: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -156,11 +160,11 @@ class Location:
             draft.unlink(missing_ok=True)
         raise AssertionError
 
-    def list(self, prefix: str = "") -> list[Entry]:
+    def list(self, prefix: str = "") -> Entries:
         """All files below the folder `prefix`, by name; none if there is no such folder."""
         return sorted(self._medium.list(_safe(prefix) if prefix else ""), key=lambda entry: entry.name)
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def folders(self, prefix: str = "") -> Names:
         """The names of the folders directly below the folder `prefix`."""
         return sorted(self._medium.folders(_safe(prefix) if prefix else ""))
 
@@ -191,7 +195,7 @@ class Location:
 
         system = self._connected.get(self.protocol) or connect(self.protocol, dict(self.storage_options))
         self._connected[self.protocol] = system
-        return system.at(self.url)  # type: ignore[attr-defined]
+        return system.at(self.url)
 
 
 def sha256_of(file: Path) -> str:
@@ -209,7 +213,7 @@ def _canonical(text: str) -> str:
     if not text:
         raise StoreError("The location is an empty string: give a path or a URL such as s3://bucket/folder.")
     # "s3:/bucket" is what pathlib makes of "s3://bucket"; one letter and a colon may be a Windows drive
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)(.*)", text, re.DOTALL)
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.:-]+):(/+)(.*)", text, re.DOTALL)
     if match is None:
         return os.path.abspath(os.path.expanduser(text))
     protocol = _ALIASES.get(match[1].lower(), match[1].lower())

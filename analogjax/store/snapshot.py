@@ -29,6 +29,8 @@ from uuid import uuid4
 
 from analogjax.errors import AnalogError
 from analogjax.store import file_lock, json_values
+from analogjax.store.location import sha256_of
+from analogjax.store.transfer import each
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
@@ -68,11 +70,16 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a snapshot holds: its name, its files, and the caller's `meta`."""
+    """What a snapshot holds: its name, its files, and the caller's `meta`.
+
+    `attempt` is the folder inside the snapshot that holds the files: none on a local disk, one of its own for each
+    upload to a bucket (`cloud_snapshot.py`). Either kind may be copied to the other side and is read there.
+    """
 
     name: str
     files: tuple[File, ...]
     meta: dict[str, Any]
+    attempt: str = ""
 
 
 def prepare(root: Path) -> None:
@@ -108,8 +115,7 @@ def publish(root: Path, name: str, write: Callable[[Path], None], meta: dict[str
     snapshot nor a staging folder remains, and a snapshot that already had this name is untouched. Raises
     `SnapshotError` for anything the disk refuses, and passes on what else `write` raises.
     """
-    if not name or name.startswith(".") or "/" in name:
-        raise SnapshotError(f"{name!r} cannot name a snapshot: give a plain name that does not start with a dot.")
+    check_name(name)
     text_of_meta = json_values.encode(meta, "meta")
     with _explained(f"The snapshot {name} could not be written in {root}; nothing of it was left behind"):
         replaced = None
@@ -124,6 +130,12 @@ def publish(root: Path, name: str, write: Callable[[Path], None], meta: dict[str
                     replaced = _to_trash(root / (_REPLACED + name))
             _remove(replaced)
     return root / name
+
+
+def check_name(name: str) -> None:
+    """Raises `SnapshotError` for what cannot name a snapshot."""
+    if not name or name.startswith(".") or "/" in name:
+        raise SnapshotError(f"{name!r} cannot name a snapshot: give a plain name that does not start with a dot.")
 
 
 def list_snapshots(root: Path) -> dict[str, Path]:
@@ -145,21 +157,29 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = path / MANIFEST
     try:
-        content = json.loads(file.read_bytes())
-        written_format = int(content["format"])
+        data = file.read_bytes()
     except OSError as error:
         raise SnapshotError(f"{file} cannot be read ({error.strerror}): the snapshot is gone or damaged.") from error
+    return parse_manifest(data, str(path))
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Returns the manifest that `data` holds; `where` is the snapshot that it belongs to. Raises as `read_manifest`."""
+    file = f"{where}/{MANIFEST}"
+    try:
+        content = json.loads(data)
+        written_format = int(content["format"])
     except (ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"{file} is damaged: it is not a manifest ({error!r}).") from error
     if written_format > FORMAT:
         raise NewerFormatError(
-            f"{path} has snapshot format {written_format}, but this version of analogjax reads formats up to {FORMAT}: "
-            f"install a version that reads format {written_format}."
+            f"{where} has snapshot format {written_format}, but this version of analogjax reads formats up to {FORMAT}"
+            f": install a version that reads format {written_format}."
         )
     if content.pop("sha256", None) != _digest(content):
         raise SnapshotError(f"{file} is damaged: its content does not have the checksum that it states.")
     files = tuple(File(**entry) for entry in content["files"])
-    return Manifest(content["name"], files, json_values.decode(content["meta"]))
+    return Manifest(content["name"], files, json_values.decode(content["meta"]), content.get("attempt", ""))
 
 
 def check(path: Path) -> Manifest:
@@ -168,26 +188,28 @@ def check(path: Path) -> Manifest:
     Raises `SnapshotError` naming the first file that is missing, cut or grown.
     """
     manifest = read_manifest(path)
+    folder = path / manifest.attempt
     for file in manifest.files:
         try:
-            size = (path / file.name).stat().st_size
+            size = (folder / file.name).stat().st_size
         except OSError as error:
-            raise SnapshotError(f"{path / file.name} cannot be read ({error.strerror}): {path} is damaged.") from error
+            raise SnapshotError(f"{folder / file.name} cannot be read ({error.strerror}): it is damaged.") from error
         if size != file.size:
-            raise SnapshotError(f"{path / file.name} is damaged: it has {size} bytes and had {file.size}.")
+            raise SnapshotError(f"{folder / file.name} is damaged: it has {size} bytes and had {file.size}.")
     return manifest
 
 
 def verify(path: Path) -> Manifest:
     """Returns the manifest if every file has its size and checksum. Raises `SnapshotError` naming one that has not."""
     manifest = check(path)
+    folder = path / manifest.attempt
     for file in manifest.files:
         try:
-            digest = _file_digest(path / file.name)
+            digest = sha256_of(folder / file.name)
         except OSError as error:
-            raise SnapshotError(f"{path / file.name} cannot be read ({error.strerror}): {path} is damaged.") from error
+            raise SnapshotError(f"{folder / file.name} cannot be read ({error.strerror}): it is damaged.") from error
         if digest != file.sha256:
-            raise SnapshotError(f"{path / file.name} is damaged: its SHA-256 is {digest} and was {file.sha256}.")
+            raise SnapshotError(f"{folder / file.name} is damaged: its SHA-256 is {digest} and was {file.sha256}.")
     return manifest
 
 
@@ -301,21 +323,27 @@ def _remove(path: Path | None) -> None:
 
 
 def _write_manifest(folder: Path, name: str, meta: Any) -> None:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = [File(path.relative_to(folder).as_posix(), path.stat().st_size, _file_digest(path)) for path in paths]
-    content = {"format": FORMAT, "name": name, "files": [asdict(file) for file in files], "meta": meta}
-    text = json.dumps(content | {"sha256": _digest(content)}, indent=1, allow_nan=False)
+    text = manifest_text(folder, name, meta)
     with open(folder / MANIFEST, "x", encoding="utf-8") as file:
-        file.write(text)  # no newline at the end: a manifest that lost its last byte is damaged
+        file.write(text)
+
+
+def manifest_text(folder: Path, name: str, meta: Any, attempt: str = "") -> str:
+    """The manifest of the files in `folder`; `meta` as `json_values.encode` returns it. Reads and hashes them all."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = each(sha256_of, paths, threads=4)
+    files = [
+        File(path.relative_to(folder).as_posix(), path.stat().st_size, digest)
+        for path, digest in zip(paths, hashes, strict=True)
+    ]
+    content = {"format": FORMAT, "name": name, "files": [asdict(file) for file in files], "meta": meta}
+    content |= {"attempt": attempt} if attempt else {}
+    # no newline at the end: a manifest that lost its last byte is damaged
+    return json.dumps(content | {"sha256": _digest(content)}, indent=1, allow_nan=False)
 
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fsync_tree(folder: Path) -> None:

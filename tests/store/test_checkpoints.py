@@ -370,21 +370,13 @@ def test_a_newer_format_says_which_version_is_needed(tmp_path):
             checkpoints.restore(small(), step)
 
 
-CLOUD = [
-    "s3://bucket/run",
-    "gs://bucket/run",
-    "gcs://b",
-    "s3:/bucket",
-    "simplecache::s3://b",
-    "file:///tmp/x",
-    "memory://x",
-]
+REFUSED = ["s3:/bucket", "gs:/bucket/run", "memory:/x", "simplecache::s3://b", "ftp://b/run", "s3://", "s3://b/../c"]
 
 
-@pytest.mark.parametrize("folder", [*CLOUD, *map(Path, CLOUD)], ids=repr)
-def test_cloud_addresses_are_refused_and_nothing_is_created(tmp_path, monkeypatch, folder):
+@pytest.mark.parametrize("folder", [*REFUSED, Path("s3://bucket/run"), Path("simplecache::s3://b")], ids=repr)
+def test_addresses_that_lead_nowhere_are_refused_and_nothing_is_created(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"cloud storage is not supported.*local folder"):
+    with pytest.raises(CheckpointError, match=r"lost a slash|is not known|names no bucket|'\.\.'"):
         Checkpoints(folder)
     assert os.listdir(tmp_path) == []
 

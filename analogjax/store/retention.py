@@ -1,0 +1,47 @@
+"""Which checkpoints of a run are kept; decided from what is in the store, so a restart changes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from analogjax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Keeps the newest `last` (0: all), the `best` by `metric`, and every step that `every` divides.
+
+    A NaN never counts as best, and neither does a checkpoint without the metric. `mode` is `"max"` or `"min"`.
+    Raises `ConfigError` for values that make no sense.
+    """
+
+    last: int = 2
+    best: int = 0
+    every: int = 0
+    metric: str = "accuracy"
+    mode: Literal["max", "min"] = "max"
+
+    def __post_init__(self) -> None:
+        for name in ("last", "best", "every"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"Retention({name}={value!r}): needs a whole number, 0 or more.")
+        if self.mode not in ("max", "min"):
+            raise ConfigError(f"Retention(mode={self.mode!r}): needs 'max' or 'min'.")
+
+    def ranked(self, metrics: Mapping[int, float | None]) -> list[int]:
+        """The steps that have the metric, best first; of equals the newer one first."""
+        sign = 1.0 if self.mode == "max" else -1.0
+        known = {step: value for step, value in metrics.items() if value is not None and not math.isnan(value)}
+        return sorted(known, key=lambda step: (sign * known[step], step), reverse=True)
+
+    def superseded(self, metrics: Mapping[int, float | None]) -> list[int]:
+        """Of these steps, with their metric if they have it, those that need not be kept."""
+        if self.last == 0:
+            return []
+        steps = sorted(metrics)
+        kept = set(steps[-self.last :]) | set(self.ranked(metrics)[: self.best])
+        return [step for step in steps if step not in kept and not (self.every and step % self.every == 0)]
