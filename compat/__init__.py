@@ -1,7 +1,8 @@
 """Run programs written for other libraries on analogjax, unchanged.
 
-`compat.install()` makes `import aihwkit` (and, where the real one is missing, a small `import torchvision`) resolve to
-this package in the running process. `python -m compat script.py args` does so for a whole program.
+`compat.install()` makes `import aihwkit` and `import aitoolbox` (and, where the real one is missing, a small
+`import torchvision`) resolve to this package in the running process. `python -m compat script.py args` does so for a
+whole program.
 """
 
 import importlib
@@ -17,12 +18,13 @@ class InstallError(AnalogError, ImportError):
 
 
 def install(torchvision: bool | None = None) -> None:
-    """Make `aihwkit` mean `compat.aihwkit` in this process; calling it again changes nothing.
+    """Make `aihwkit` and `aitoolbox` mean ours in this process; calling it again changes nothing.
 
     `torchvision` says whether to offer our minimal one under that name: `None` does where the real one cannot be
     imported, `True` always, `False` never. Raises `InstallError` where the real package is already imported.
     """
     _take_over("aihwkit")
+    _take_over("aitoolbox")
     if torchvision or (torchvision is None and not _is_importable("torchvision")):
         _take_over("torchvision")
 

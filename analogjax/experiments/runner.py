@@ -5,8 +5,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,26 +60,38 @@ class LocalRunner:
         checkpoint_every: int = 1,
         checkpoint_every_steps: int = 0,
         keep_checkpoints: int = 2,
+        keep_best: int = 1,
+        storage_options: Mapping[str, Any] | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen and empty
         progress: bool | None = None,
     ) -> Results:
         """Train and validate; returns one dict per epoch.
 
         Its entries: `epoch` (from 0), `time_epoch` [s], `accuracy` [0, 1], `train_loss`, `valid_loss`.
-        `max_elements_train > 0` uses the first items only, of both splits. With `checkpoint_dir` a checkpoint is
-        written every `checkpoint_every` epochs and, if given, every `checkpoint_every_steps` steps; the same call made
-        again goes on from the newest one and ends bit for bit where an uninterrupted run would have. `stdout` prints
-        each epoch, `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an
+        `max_elements_train > 0` uses the first items only, of both splits. With `checkpoint_dir`, a folder or a URL
+        (`s3://bucket/run`, `gs://…`; `storage_options` go to its client), a checkpoint is written every
+        `checkpoint_every` epochs and, if given, every `checkpoint_every_steps` steps, while training goes on; the same
+        call made again, anywhere, goes on from the newest one and ends bit for bit where an uninterrupted run would
+        have. The newest `keep_checkpoints` (0: all) and the `keep_best` most accurate are kept. `stdout` prints each
+        epoch, `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an
         earlier run, say) are trained on instead of fresh chips.
         Raises `ConfigError`, `DatasetError`, `CheckpointError`, `NonFiniteError`.
         """
-        device = find_device(self.device)
+        device, shows_progress = find_device(self.device), _shows_progress(progress)
         with jax.default_device(device):
             run = _Run.prepare(experiment, max_elements_train, dataset_root, seed, device, variables)
-            run.saving = _saving(checkpoint_dir, checkpoint_every, checkpoint_every_steps, keep_checkpoints)
-            run.resume()
-            with _deferred_interrupt() as run.check_interrupt:
-                return run.train(stdout, hooks, _shows_progress(progress))
+            with ExitStack() as stack:
+                if checkpoint_dir is not None:
+                    _check_intervals(checkpoint_every, checkpoint_every_steps)
+                    checkpoints = Checkpoints(
+                        checkpoint_dir, keep_last=keep_checkpoints, keep_best=keep_best, background=True,
+                        progress=shows_progress, storage_options=storage_options,
+                    )  # fmt: skip
+                    run.saving = _Saving(stack.enter_context(checkpoints), checkpoint_every, checkpoint_every_steps)
+                run.resume()
+                # the last checkpoint is safe before Ctrl-C ends the run: the stack unwinds outside
+                run.check_interrupt = stack.enter_context(_deferred_interrupt())
+                return run.train(stdout, hooks, shows_progress)
 
 
 @dataclass
@@ -91,13 +103,10 @@ class _Saving:
     every_steps: int
 
 
-def _saving(folder: str | os.PathLike[str] | None, every: int, every_steps: int, keep: int) -> _Saving | None:
+def _check_intervals(every: int, every_steps: int) -> None:
     for name, value in (("checkpoint_every", every), ("checkpoint_every_steps", every_steps)):
         if not isinstance(value, int) or value < 0:
             raise ConfigError(f"{name}={value!r}: needs a whole number, 0 for never.")
-    if folder is None:
-        return None
-    return _Saving(checkpoints=Checkpoints(folder, keep_last=keep), every=every, every_steps=every_steps)
 
 
 def _shows_progress(wanted: bool | None) -> bool:
@@ -136,10 +145,10 @@ class _Run:
 
     def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one."""
-        if self.saving is None or self.saving.checkpoints.latest() is None:
+        newest = None if self.saving is None else self.saving.checkpoints.latest()
+        if self.saving is None or newest is None:
             return
-        newest = self.saving.checkpoints.latest()
-        saved = self.saving.checkpoints.meta(newest)["identity"]  # type: ignore[arg-type]
+        saved = self.saving.checkpoints.meta(newest)["identity"]
         different = [name for name in self.identity if saved.get(name) != self.identity[name]]
         if different:
             name = different[0]
@@ -156,7 +165,10 @@ class _Run:
         assert self.saving is not None
         number = self.epoch * self.state.losses.shape[0] + self.step
         meta = {"identity": self.identity, "epochs": self.epochs, "epoch": self.epoch, "step": self.step}
-        self.saving.checkpoints.save(number, self.state, meta | {"spent": spent})
+        metrics = {}
+        if self.step == 0 and self.epochs:  # the end of an epoch: this very state was validated
+            metrics = {name: self.epochs[-1][name] for name in ("accuracy", "train_loss", "valid_loss")}
+        self.saving.checkpoints.save(number, self.state, meta | {"spent": spent}, metrics)
 
     def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
         advance = jax.jit(self.program.advance, donate_argnums=0)
@@ -184,26 +196,30 @@ class _Run:
         stretch = 1 if hooks.on_batch is not None else 16
         with bar:
             while self.step < total:
-                self.check_interrupt()
-                stop = min(self.step + stretch, total, self._next_save(total))
+                self._check()
+                due = self._next_save(total)
+                stop = min(self.step + stretch, due)
                 clock = time.perf_counter()
                 self.state = advance(self.state, self.train_data, rows, self.step, stop, self.keys.noise)
                 self._look(stop, rows[1], hooks)
                 done, self.step = stop - self.step, stop
                 bar.update(done)
-                if self.saving is not None and stop < total and stop == self._due(stop):
+                if stop == due < total:
                     self.save(time.perf_counter() - begun)
                 if hooks.on_batch is None:
                     pace = (time.perf_counter() - clock) / done
                     stretch = max(1, min(8 * stretch, int(_STRETCH / max(pace, 1e-6))))
 
-    def _next_save(self, total: int) -> int:
-        every = self.saving.every_steps if self.saving is not None else 0
-        return total if every == 0 else (self.step // every + 1) * every
+    def _check(self) -> None:
+        """Raises Ctrl-C, and the failure of a checkpoint that was being saved."""
+        self.check_interrupt()
+        if self.saving is not None:
+            self.saving.checkpoints.check()
 
-    def _due(self, stop: int) -> int:
+    def _next_save(self, total: int) -> int:
+        """The next step of this epoch after which a checkpoint is due; `total` where none is before its end."""
         every = self.saving.every_steps if self.saving is not None else 0
-        return stop if every and stop % every == 0 else -1
+        return total if every == 0 else min(total, (self.step // every + 1) * every)
 
     def _look(self, stop: int, weights: Array, hooks: Hooks) -> None:
         """Check the losses of the last stretch, and tell the hook."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 from analogjax.errors import MissingPackage
+from analogjax.store.failures import clean, explained, secrets
 from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
-from analogjax.store.transfer import Damaged, Retry, each, may_pass
+from analogjax.store.transfer import Damaged, Retry, each, was_damaged
 
 T = TypeVar("T")
 
@@ -23,27 +26,30 @@ _TIMEOUTS = {"connect_timeout": 10, "read_timeout": 30}
 def connect(protocol: str, options: dict[str, Any]) -> Connection:
     """A connection for all places of one protocol. Raises `MissingPackage`, `StoreError`; makes no request."""
     make = {"memory": _memory, "s3": _s3, "gs": _google}[protocol]
+    hide = frozenset(secrets(options))
     try:
-        return Connection(protocol, make(options))
+        return Connection(protocol, make(options), hide)
     except ImportError as error:
         package, extra = _PACKAGES[protocol]
         raise MissingPackage(
             f"{protocol}:// needs the package {package}: pip install 'analogjax[{extra}]' ({error})"
         ) from error
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"The storage_options for {protocol}:// don't fit: {error}") from error
+    except Exception as error:
+        # no cause is shown: the clients' messages quote credentials that they can't read
+        reason = clean(str(error), hide)
+        raise StoreError(f"The storage_options or credentials for {protocol}:// don't fit: {reason}") from None
 
 
 class Connection:
-    """One client of one protocol; the places that it serves share it."""
+    """One client of one protocol; the places that it serves share it. `hide` holds what no message may show."""
 
-    def __init__(self, protocol: str, system: Any) -> None:
-        self.protocol, self.system = protocol, system
+    def __init__(self, protocol: str, system: Any, hide: frozenset[str] = frozenset()) -> None:
+        self.protocol, self.system, self.hide = protocol, system, hide
 
     def at(self, url: str) -> Bucket:
         """The medium for the folder `url`."""
         kind = {"memory": Bucket, "s3": _S3Bucket, "gs": _GoogleBucket}[self.protocol]
-        return kind(self.system, url)
+        return kind(self.system, url, self.hide)
 
 
 def _memory(options: dict[str, Any]) -> Any:
@@ -65,6 +71,7 @@ def _s3(options: dict[str, Any]) -> Any:
 
 
 def _google(options: dict[str, Any]) -> Any:
+    import aiohttp
     import gcsfs
     import gcsfs.core
 
@@ -74,11 +81,31 @@ def _google(options: dict[str, Any]) -> Any:
         options.setdefault("token", "anon")
         options["endpoint_url"] = endpoint if "://" in endpoint else f"http://{endpoint}"
     options.setdefault("use_listings_cache", False)
-    options.setdefault("requests_timeout", _TIMEOUTS["read_timeout"])
+    # of one wait, not of a whole request, which may be long on a slow line
+    times = aiohttp.ClientTimeout(sock_connect=_TIMEOUTS["connect_timeout"], sock_read=_TIMEOUTS["read_timeout"])
+    options.setdefault("requests_timeout", times)
     # the package's own class first asks a gRPC service what kind of bucket it is, which no emulator answers: each call
     # would stall for a minute
     kind = gcsfs.core.GCSFileSystem if emulated else gcsfs.GCSFileSystem
-    return kind(**options, skip_instance_cache=True)
+    return _patient(kind)(**options, skip_instance_cache=True)
+
+
+def _patient(kind: Any) -> Any:
+    """gcsfs's client, whose requests are tried as often as `Bucket.retry` says instead of six times in 33 s."""
+    once: Any = getattr(kind._request, "__wrapped__", None)
+    if once is None:  # another version of gcsfs, which then does as it likes
+        return kind
+
+    class Patient(kind):
+        async def _request(self, *args: Any, data: Any = None, **kwargs: Any) -> Any:
+            def attempt() -> Any:
+                # aiohttp warns of large raw bytes, which hold up its loop
+                body = BytesIO(data) if isinstance(data, (bytes, bytearray, memoryview)) else data
+                return once(self, *args, data=body, **kwargs)
+
+            return await Bucket.retry.wait_for(attempt)
+
+    return Patient
 
 
 class Bucket:
@@ -86,13 +113,13 @@ class Bucket:
 
     retry = Retry()
 
-    def __init__(self, system: Any, url: str) -> None:
-        self.system, self.url = system, url
+    def __init__(self, system: Any, url: str, hide: frozenset[str] = frozenset()) -> None:
+        self.system, self.url, self.hide = system, url, hide
         self.root = url.partition("://")[2]
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        return self._call(name, lambda: self.system.cat_file(self._path(name)))
+        return self._call(name, lambda: self._get(self._path(name)))
 
     def write(self, name: str, data: bytes) -> None:
         """Make or replace a file."""
@@ -115,26 +142,27 @@ class Bucket:
     def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
         """Copy a file into the local `file`, in parts where it is large."""
         path = self._path(name)
+        given = size is not None
         size = int(self._call(name, lambda: self.system.info(path))["size"]) if size is None else size
+
+        def fetch_all() -> bytes:
+            data = self._get(path)
+            return data if given else _whole(data, size, name)  # `Location.download` compares with what was given
 
         def fetch(start: int) -> None:
             end = min(start + PART, size)
             data = self._call(name, lambda: _whole(self.system.cat_file(path, start=start, end=end), end - start, name))
-            os.pwrite(handle, data, start)
+            _fill(handle, data, start)
             _tell(progress, len(data))
 
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             if size <= PART:
-                data = self._call(name, lambda: self.system.cat_file(path))
-                os.pwrite(handle, data, 0)
+                data = self._call(name, fetch_all)
+                _fill(handle, data, 0)
                 _tell(progress, len(data))
             else:
                 each(fetch, list(range(0, size, PART)), threads=4)
-        except OSError as error:
-            if isinstance(error, StoreError):
-                raise
-            raise StoreError(f"{file} could not be written ({error.strerror}): check the disk and the path.") from error
         finally:
             os.close(handle)
 
@@ -142,11 +170,12 @@ class Bucket:
         """All files below a folder."""
         folder = self._path(prefix) if prefix else self.root
         found = self._call(prefix, lambda: self._find(folder))
-        skip = len(self.root.strip("/")) + 1
+        skip = len(self.root.strip("/")) + 1 if self.root else 0
+        below = f"{folder.strip('/')}/".lstrip("/")  # a file that is named like the folder is not in it
         return [
             Entry(path.strip("/")[skip:], int(info["size"]))
             for path, info in found.items()
-            if info.get("type", "file") == "file" and not path.endswith("/")
+            if info.get("type", "file") == "file" and not path.endswith("/") and path.strip("/").startswith(below)
         ]
 
     def folders(self, prefix: str) -> Names:
@@ -157,8 +186,9 @@ class Bucket:
         except NotFound:
             self._call(prefix, lambda: self._find(folder))  # raises where it is the bucket that is missing
             return []
-        names = {info["name"].strip("/").rpartition("/")[2] for info in found if info["type"] == "directory"}
-        return sorted(names - {folder.strip("/").rpartition("/")[2]} if not names else names)
+        # consoles make an empty object "folder/" for a folder, which some clients list as a folder in itself
+        paths = {info["name"].strip("/") for info in found if info["type"] == "directory"} - {folder.strip("/")}
+        return [path.rpartition("/")[2] for path in paths]
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -180,6 +210,9 @@ class Bucket:
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
 
+    def _get(self, path: str) -> bytes:
+        return self.system.cat_file(path)
+
     def _find(self, folder: str) -> dict[str, Any]:
         return self.system.find(folder, detail=True)
 
@@ -190,7 +223,7 @@ class Bucket:
         self.system.pipe_file(path, data, mode="create")
 
     def _call(self, name: str, act: Callable[[], T]) -> T:
-        with explained(f"{self.url}/{name}" if name else self.url):
+        with explained(f"{self.url}/{name}" if name else self.url, self.hide):
             return self.retry(act)
 
 
@@ -201,7 +234,7 @@ class _S3Bucket(Bucket):
         if file.stat().st_size <= PART:
             super().upload(file, name, progress)
             return
-        with explained(f"{self.url}/{name}"):
+        with explained(f"{self.url}/{name}", self.hide):
             from analogjax.store.multipart import upload
 
             upload(self.system, file, self._path(name), self.retry, progress)
@@ -212,7 +245,10 @@ class _S3Bucket(Bucket):
         check_answer(answer, data, path)
 
     def _put_new(self, path: str, data: bytes) -> None:
-        self._put(path, data, IfNoneMatch="*")
+        try:
+            self._put(path, data, IfNoneMatch="*")
+        except Damaged:  # the store took it all the same: what is there now is ours, so we may replace it
+            self.retry(lambda: self._put(path, data))
 
     def _find(self, folder: str) -> dict[str, Any]:
         bucket, key, _ = self.system.split_path(folder)
@@ -230,20 +266,38 @@ class _S3Bucket(Bucket):
 
 
 class _GoogleBucket(Bucket):
-    """Google Storage: the client compares MD5s after an upload if asked to."""
-
-    retry = Retry(attempts=2)  # gcsfs tries each request six times, and can't be told not to
+    """Google Storage: the client compares MD5s after an upload if asked to, downloads are compared here."""
 
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        with explained(f"{self.url}/{name}"):
-            self.retry(lambda: self.system.put_file(str(file), self._path(name), consistency="md5", chunksize=PART))
+        """Make or replace a file by a local one; a large one goes in parts, each tried again on its own."""
+        path = self._path(name)
+        self._call(name, lambda: self.system.put_file(str(file), path, consistency="md5", chunksize=PART))
         _tell(progress, file.stat().st_size)
+
+    def _call(self, name: str, act: Callable[[], T]) -> T:
+        # each request was tried again by the client (`_patient`); what shows only after it is damage
+        with explained(f"{self.url}/{name}" if name else self.url, self.hide):
+            return replace(self.retry, passes=was_damaged)(act)
+
+    def _get(self, path: str) -> bytes:
+        headers, data = self.system.call("GET", self.system.url(path))
+        if "Content-Encoding" not in headers:  # else the hash is that of other bytes
+            sums = ",".join(headers.getall("X-Goog-Hash", [])).split(",")
+            ours = "md5=" + b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+            if any(one.strip() != ours for one in sums if one.strip().startswith("md5=")):
+                raise Damaged(f"{path} was damaged on its way from the store.")
+        return data
 
     def _put(self, path: str, data: bytes) -> None:
         self.system.pipe_file(path, data, consistency="md5")
 
     def _put_new(self, path: str, data: bytes) -> None:
-        self.system.pipe_file(path, data, consistency="md5", mode="create")
+        try:
+            self.system.pipe_file(path, data, consistency="md5", mode="create")
+        except Exception as error:
+            if not was_damaged(error):
+                raise
+            self._put(path, data)  # as for S3
 
     def _find(self, folder: str) -> dict[str, Any]:
         try:
@@ -276,46 +330,13 @@ def _whole(data: bytes, size: int, name: str) -> bytes:
     return data
 
 
+def _fill(handle: int, data: bytes, start: int) -> None:
+    rest = memoryview(data)
+    while rest:  # a disk that is filling up takes a part of it and says so by the number alone
+        done = os.pwrite(handle, rest, start)
+        rest, start = rest[done:], start + done
+
+
 def _tell(progress: Progress | None, size: int) -> None:
     if progress is not None:
         progress(size)
-
-
-@contextmanager
-def explained(where: str) -> Iterator[None]:
-    """Turns what the clients raise into `StoreError`s that say where, why, and what to do."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no {where}: check the name and that the bucket exists.") from error
-    except FileExistsError as error:
-        raise AlreadyExists(f"{where} is there already: use another name, or delete it first.") from error
-    except PermissionError as error:
-        raise StoreError(
-            f"{where}: the store refuses access ({error}). Check that these credentials may read and write there."
-        ) from error
-    except Exception as error:
-        raise StoreError(f"{where}: {_reason(error)}") from error
-
-
-_NO_CREDENTIALS = {
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "CredentialRetrievalError",
-    "DefaultCredentialsError",
-}
-
-
-def _reason(error: Exception) -> str:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & _NO_CREDENTIALS or "credential" in str(error).lower():
-        return (
-            f"no usable credentials ({error}). Set them up as for the provider's own tools (AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, gcloud auth), or pass storage_options."
-        )
-    kind = type(error).__name__
-    if may_pass(error):
-        return f"the store did not answer properly, however often it was asked ({kind}: {error}). Try again later."
-    return f"the store refused ({kind}: {error})."

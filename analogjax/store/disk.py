@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
@@ -43,22 +43,29 @@ class Disk:
 
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
         """Make or replace a file by a local one."""
-        self._place(name, lambda draft: _copy(file, draft, progress), os.replace)
+
+        def fill(draft: Path) -> None:
+            with open(file, "rb") as reader, open(draft, "wb") as writer:
+                _copy(reader, writer, progress)
+
+        self._place(name, fill, os.replace)
 
     def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
         """Copy a file into the local `file`."""
         with _explained(self.root / name):
-            _copy(self.root / name, file, progress)
+            reader = open(self.root / name, "rb")
+        with reader, open(file, "wb") as writer:  # `Location.download` explains what the local side raises
+            _copy(reader, writer, progress)
 
     def list(self, prefix: str) -> Entries:
         """All files below a folder, unfinished ones left out."""
         found = []
         with _explained(self.root / prefix):
-            for path, _, names in os.walk(self.root / prefix):
-                for name in names:
-                    full = Path(path, name)
-                    if not name.startswith(_DRAFT) and not full.is_symlink():
-                        found.append(Entry(full.relative_to(self.root).as_posix(), full.stat().st_size))
+            for path, _, names in os.walk(self.root / prefix, onerror=_unless_gone):
+                for full in (Path(path, name) for name in names if not name.startswith(_DRAFT)):
+                    with suppress(FileNotFoundError):  # deleted by another process just now
+                        if not full.is_symlink():
+                            found.append(Entry(full.relative_to(self.root).as_posix(), full.stat().st_size))
         return found
 
     def folders(self, prefix: str) -> Names:
@@ -66,7 +73,7 @@ class Disk:
         with _explained(self.root / prefix):
             try:
                 return [entry.name for entry in os.scandir(self.root / prefix) if entry.is_dir()]
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
 
     def exists(self, name: str) -> bool:
@@ -90,16 +97,17 @@ class Disk:
 
     def _place(self, name: str, fill: Callable[[Path], object], put: Callable[[Path, Path], object]) -> None:
         path = self.root / name
+        draft = path.with_name(_DRAFT + uuid4().hex)
         with _explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(_DRAFT + uuid4().hex)
             try:
+                _touch(draft)
                 fill(draft)
                 _fsync(draft)
                 put(draft, path)
                 fsync_folder(path.parent)
             finally:
-                draft.unlink(missing_ok=True)
+                with suppress(OSError):  # the reason of the failure matters more than the failure to tidy up
+                    draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -117,13 +125,43 @@ def _explained(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} cannot be used: {error.strerror or error}. {remedy}") from error
 
 
-def _copy(source: Path, target: Path, progress: Progress | None) -> None:
-    if progress is None:
-        shutil.copyfile(source, target)
+@contextmanager
+def local(file: Path, doing: str) -> Iterator[None]:
+    """Explains what goes wrong with the local file of an upload or download."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "Check the path and the disk.")
+        raise StoreError(f"{file} cannot be {doing}: {error.strerror or error}. {remedy}") from error
+
+
+def _touch(draft: Path) -> None:
+    """Makes the file and the folders above it, and sees to it that these folders are found after a power cut."""
+    for _ in range(20):
+        missing = [folder for folder in draft.parents if not folder.exists()]
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.touch()
+        except FileNotFoundError:  # another process deleted the last file beside it, and the folder with it
+            continue
+        for folder in missing:
+            fsync_folder(folder.parent)
         return
-    with open(source, "rb") as reader, open(target, "wb") as writer:
-        while block := reader.read(_BLOCK):
-            writer.write(block)
+    draft.touch()
+
+
+def _unless_gone(error: OSError) -> None:
+    # `os.walk` would say that a folder is empty if it could not be read
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
+
+
+def _copy(reader: BinaryIO, writer: BinaryIO, progress: Progress | None) -> None:
+    while block := reader.read(_BLOCK):
+        writer.write(block)
+        if progress is not None:
             progress(len(block))
 
 

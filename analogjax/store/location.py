@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,7 +88,7 @@ class Location:
     """A folder somewhere; see the module's documentation. Names are relative to it and use `/`."""
 
     url: str
-    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     _connected: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -99,7 +100,7 @@ class Location:
         Raises `StoreError` for a URL that it does not know.
         """
         if isinstance(where, Location):
-            return where if storage_options is None else replace(where, storage_options=dict(storage_options))
+            return where if storage_options is None else cls(where.url, dict(storage_options))
         return cls(_canonical(os.fsdecode(where)), dict(storage_options or {}))
 
     @property
@@ -114,7 +115,7 @@ class Location:
 
     def __truediv__(self, name: str) -> Location:
         """The folder `name` below this one; the connection is shared."""
-        return replace(self, url=f"{self.url}/{_safe(name)}") if name else self
+        return replace(self, url=_joined(self.url, _safe(name))) if name else self
 
     def read(self, name: str) -> bytes:
         """The content of the file `name`. Raises `NotFound`, `StoreError`."""
@@ -134,8 +135,14 @@ class Location:
 
     def upload(self, file: Path, name: str, *, progress: Progress | None = None) -> Entry:
         """Makes or replaces the file `name` by the local `file`, in parts where it is large, and verifies it."""
-        self._medium.upload(Path(file), _safe(name), progress)
-        return Entry(name, Path(file).stat().st_size, sha256_of(Path(file)))
+        from analogjax.store.disk import local
+
+        file = Path(file)
+        with local(file, "read"):
+            open(file, "rb").close()  # else the store would be blamed
+        self._medium.upload(file, _safe(name), progress)
+        with local(file, "read"):
+            return Entry(name, file.stat().st_size, sha256_of(file))
 
     def download(
         self, name: str, file: Path, *, size: int | None = None, sha256: str | None = None,
@@ -145,20 +152,28 @@ class Location:
 
         Raises `NotFound`, or `StoreError` naming the file if size or SHA-256 are not those given.
         """
+        from analogjax.store.disk import local
+
         file = Path(file)
-        draft = file.with_name(f".{file.name[:100]}.{os.urandom(8).hex()}.part")
-        try:
-            for attempt in (1, 2):  # a second one, because the first may have been damaged on the way
-                self._medium.download(_safe(name), draft, size, progress)
-                found = Entry(name, draft.stat().st_size, sha256_of(draft))
-                if size in (None, found.size) and sha256 in (None, found.sha256):
-                    os.replace(draft, file)
-                    return found
-                if attempt == 2:
-                    raise StoreError(_damaged(f"{self.url}/{name}", found, size, sha256))
-        finally:
-            draft.unlink(missing_ok=True)
-        raise AssertionError
+        draft = file.with_name(f".{os.urandom(8).hex()}.part")
+        with local(file, "written"):
+            try:
+                found = self._fetch(_safe(name), draft, size, sha256, progress)
+                os.replace(draft, file)
+            finally:
+                with suppress(OSError):  # such as that its folder is none
+                    draft.unlink(missing_ok=True)
+        return found
+
+    def _fetch(
+        self, name: str, file: Path, size: int | None, sha256: str | None, progress: Progress | None
+    ) -> Entry:  # fmt: skip
+        for _ in range(2):  # twice, because the first may have been damaged on the way
+            self._medium.download(name, file, size, progress)
+            found = Entry(name, file.stat().st_size, sha256_of(file))
+            if size in (None, found.size) and sha256 in (None, found.sha256):
+                return found
+        raise StoreError(_damaged(_joined(self.url, name), found, size, sha256))
 
     def list(self, prefix: str = "") -> Entries:
         """All files below the folder `prefix`, by name; none if there is no such folder."""
@@ -217,8 +232,12 @@ def _canonical(text: str) -> str:
     if match is None:
         return os.path.abspath(os.path.expanduser(text))
     protocol = _ALIASES.get(match[1].lower(), match[1].lower())
-    if protocol not in _KNOWN:
-        raise StoreError(f"{text!r}: {match[1]}:// is not known; give a path, s3://…, gs://… or memory://….")
+    bucket = match[3].partition("/")[0]
+    if protocol not in _KNOWN:  # what follows is not shown, there may be a password in it
+        raise StoreError(f"{match[1]}:// is not known; give a path, s3://…, gs://… or memory://….")
+    # no bucket's name has these characters; a password may hold a slash, and then the "@" comes later
+    if protocol in ("s3", "gs") and ("@" in bucket or (":" in bucket and not bucket.startswith("arn:"))):
+        raise StoreError(f"A {protocol}:// location must not hold names, passwords or ports: use storage_options.")
     if protocol == "file":
         return os.path.abspath("/" + match[3])
     if match[2] != "//":
@@ -228,9 +247,11 @@ def _canonical(text: str) -> str:
         raise StoreError(f"{text!r} names no bucket: give {protocol}://bucket/folder.")
     if any(part in ("", ".", "..") for part in rest.split("/")) and rest:
         raise StoreError(f"{text!r} has an empty part, '.' or '..' in it: write the path plainly.")
-    if "@" in rest.partition("/")[0]:
-        raise StoreError(f"A {protocol} location must not hold a name or password before '@': use storage_options.")
     return f"{protocol}://{rest}"
+
+
+def _joined(url: str, name: str) -> str:
+    return f"{url}{name}" if url.endswith("/") else f"{url}/{name}"  # the roots, "/" and "memory://", end in one
 
 
 def _safe(name: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from analogjax.store.location import Progress
+from analogjax.store.location import Progress, StoreError
 from analogjax.store.transfer import Retry, each
 
 _THREADS = 4
@@ -30,6 +30,8 @@ def upload(system: Any, file: Path, path: str, retry: Retry, progress: Progress 
 
     def send(number: int) -> dict[str, Any]:
         data = os.pread(handle, size, (number - 1) * size)
+        if len(data) != min(size, total - (number - 1) * size):
+            raise StoreError(f"{file} was changed while it was uploaded: upload it again when it is at rest.")
 
         def attempt() -> str:
             answer = system.call_s3("upload_part", PartNumber=number, Body=data, **ours)

@@ -6,10 +6,11 @@ everything is tried again here, once, with exponential backoff and jitter.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,40 +28,15 @@ _PASSING_NAMES = {
     "ConnectionError",
     "HTTPClientError",
     "FSTimeoutError",
-    "FlexibleChecksumError",
     "IncompleteReadError",
     "ResponseStreamingError",
     "TimeoutError",
     "TransportError",
 }
+# what S3 answers, and what clients raise, where checksums don't fit
+_DAMAGED_CODES = {"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+_DAMAGED_NAMES = {"ChecksumError", "FlexibleChecksumError"}
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often to try and how long to wait: half of `first * 2**n` seconds, at most `longest`, plus up to that half.
-
-    No attempt starts later than `deadline` seconds after the first.
-    """
-
-    attempts: int = 7
-    first: float = 0.2
-    longest: float = 8.0
-    deadline: float = 180.0
-
-    def __call__(self, act: Callable[[], T]) -> T:
-        """Returns `act()`, tried again while it fails in a way that may pass; raises its last error."""
-        begun = time.monotonic()
-        for attempt in range(self.attempts):
-            try:
-                return act()
-            except Exception as error:
-                wait = min(self.longest, self.first * 2**attempt) * random.uniform(0.5, 1.0)
-                last = attempt + 1 == self.attempts or time.monotonic() + wait - begun > self.deadline
-                if last or not may_pass(error):
-                    raise
-                time.sleep(wait)
-        raise AssertionError("attempts must be 1 or more")
 
 
 class Damaged(OSError):
@@ -71,26 +47,91 @@ def may_pass(error: BaseException) -> bool:
     """Whether trying again can help: throttling, 5xx, cut, refused or stalled connections, bytes damaged on the way."""
     if isinstance(error, _LASTING):
         return False
+    if was_damaged(error) or isinstance(error, (TimeoutError, ConnectionError)):
+        return True
     status = status_of(error)
     if status is not None:
-        return status in (408, 429) or status >= 500
-    if isinstance(error, (Damaged, TimeoutError, ConnectionError)):
-        return True
+        # 409 is S3's word for two conditional writes at a time; 501 is "not implemented"
+        return status in (408, 409, 429) or (status >= 500 and status != 501)
     if isinstance(error, OSError) and error.errno in _PASSING:
         return True
-    return any(kind.__name__ in _PASSING_NAMES for kind in type(error).__mro__)
+    return bool(_names(error) & _PASSING_NAMES)
+
+
+def was_damaged(error: BaseException) -> bool:
+    """Whether bytes were damaged on their way, as we, the client or the store noticed."""
+    code = _answer(error).get("Error", {}).get("Code")
+    return isinstance(error, Damaged) or code in _DAMAGED_CODES or bool(_names(error) & _DAMAGED_NAMES)
 
 
 def status_of(error: BaseException) -> int | None:
     """The HTTP status that an error of botocore, gcsfs or aiohttp carries, if it carries one."""
-    response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):
-        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    answer = _answer(error)
+    if answer:
+        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     for name in ("status", "code"):
         value = getattr(error, name, None)
         if isinstance(value, (int, str)) and str(value).isdigit() and 100 <= int(value) < 600:
             return int(value)
     return None
+
+
+def _answer(error: BaseException) -> dict[str, Any]:
+    # s3fs makes OSErrors of botocore's errors; those that it does not know become EIO, whatever they mean
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            return response
+    return {}
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often to try and how long to wait: half of `first * 2**n` seconds, at most `longest`, plus up to that half.
+
+    No attempt starts later than `deadline` seconds after the first. `passes` tells which errors may pass.
+    """
+
+    attempts: int = 7
+    first: float = 0.2
+    longest: float = 8.0
+    deadline: float = 180.0
+    passes: Callable[[BaseException], bool] = may_pass
+
+    def __call__(self, act: Callable[[], T]) -> T:
+        """Returns `act()`, tried again while it fails in a way that may pass; raises its last error."""
+        begun = time.monotonic()
+        for attempt in range(self.attempts):
+            try:
+                return act()
+            except Exception as error:
+                wait = self._pause(error, attempt, begun)
+                if wait is None:
+                    raise
+                time.sleep(wait)
+        raise AssertionError("attempts must be 1 or more")
+
+    async def wait_for(self, act: Callable[[], Awaitable[T]]) -> T:
+        """The same for a coroutine."""
+        begun = time.monotonic()
+        for attempt in range(self.attempts):
+            try:
+                return await act()
+            except Exception as error:
+                wait = self._pause(error, attempt, begun)
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+        raise AssertionError("attempts must be 1 or more")
+
+    def _pause(self, error: Exception, attempt: int, begun: float) -> float | None:
+        wait = min(self.longest, self.first * 2**attempt) * random.uniform(0.5, 1.0)
+        last = attempt + 1 == self.attempts or time.monotonic() + wait - begun > self.deadline
+        return None if last or not self.passes(error) else wait
 
 
 def each(act: Callable[[Any], T], items: list[Any], threads: int = 8) -> list[T]:

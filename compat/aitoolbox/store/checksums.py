@@ -34,13 +34,17 @@ class Version:
 
 @dataclass(frozen=True)
 class Table:
-    """The files of one experiment by their name relative to its folder, and what the experiment is called."""
+    """The files of one experiment by their name relative to its folder, and what the experiment is called.
+
+    `claim` is what no other writer has, where the table takes possession of a folder in a bucket.
+    """
 
     project_name: str = ""
     experiment_name: str = ""
     experiment_timestamp: str = ""
     created: float = 0.0
     deleted: bool = False
+    claim: str = ""
     files: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
 
     def expecting(self, name: str, version: Version) -> "Table":
@@ -62,7 +66,11 @@ class Table:
 
     def to_bytes(self) -> bytes:
         """The table as a file."""
-        content = {"format": FORMAT, **asdict(self), "files": {n: [asdict(v) for v in f] for n, f in self.files.items()}}
+        content = {
+            "format": FORMAT,
+            **asdict(self),
+            "files": {n: [asdict(v) for v in f] for n, f in self.files.items()},
+        }
         return (json.dumps(content, indent=1, ensure_ascii=True) + "\n").encode()
 
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from analogjax.errors import AnalogError
+from analogjax.store.snapshot import REMEDIES
 
 
 class ExperimentError(AnalogError):
@@ -37,15 +38,7 @@ class NoSuchExperiment(ExperimentError, FileNotFoundError):
     """There is no such experiment, or no such file in it."""
 
 
-_REMEDIES = {
-    errno.ENOSPC: "The disk is full: free some space, or use a folder on another disk.",
-    errno.EDQUOT: "Your disk quota is used up: free some space, or use a folder on another disk.",
-    errno.EFBIG: "The file exceeds the size limit (ulimit -f, or the file system): raise it, or use another folder.",
-    errno.EACCES: "No permission: use a folder that this user may write, or change its permissions.",
-    errno.EPERM: "No permission: use a folder that this user may write, or change its permissions.",
-    errno.EROFS: "The file system is read-only: use a folder on a writable one.",
-    errno.EEXIST: "A file stands where a folder is needed: move it away, or use another folder.",
-    errno.ENOTDIR: "A file stands where a folder is needed: move it away, or use another folder.",
+_REMEDIES = REMEDIES | {
     errno.EISDIR: "A folder stands where the file is to go: move it away, or use another name.",
     errno.ENAMETOOLONG: "The name is too long for the file system: use a shorter project or experiment name.",
 }
@@ -56,7 +49,7 @@ def explained(target: str | os.PathLike[str]) -> Iterator[None]:
     """Turns what the disk says while `target` is written into a `SaveError` with the remedy."""
     try:
         yield
-    except ExperimentError:
+    except AnalogError:
         raise
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "Check the path and the disk.")

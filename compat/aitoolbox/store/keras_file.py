@@ -97,7 +97,9 @@ def _is_subclassed(model: Any) -> bool:
     keras = load_keras()
     if not isinstance(model, keras.Model):
         return False
-    return not isinstance(model, keras.Sequential) and not getattr(model, "_is_graph_network", hasattr(model, "_functional"))
+    return not isinstance(model, keras.Sequential) and not getattr(
+        model, "_is_graph_network", hasattr(model, "_functional")
+    )
 
 
 def _spell_out(file: Path) -> None:

@@ -76,14 +76,15 @@ def read(file: str | os.PathLike[str], like: Any = None) -> Any:
         raise WrongModel(f"{os.fspath(file)} is of another model: {'; '.join(wrong[:_SHOWN])}{more}.")
     by_path = {row.path: leaf for row, leaf in zip(stored, leaves, strict=True)}
     flat, structure = jax.tree_util.tree_flatten(like, is_leaf=_is_leaf)
-    return structure.unflatten(
+    return jax.tree_util.tree_unflatten(
+        structure,
         [_like(leaf, by_path[row.path]) for row, leaf in zip(wanted, flat, strict=True)],
     )
 
 
 def _contents(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             members = {name: stored[name] for name in stored.files}
         table = json_values.loads(members.pop("table").tobytes())
         if table["format"] != FORMAT:
@@ -104,7 +105,7 @@ def _leaf(index: int, row: list[Any], table: dict[str, Any], members: dict[str, 
     try:
         array = members[f"{index:04d}"]
         if f"{index}" in table["generators"]:
-            return jax.random.wrap_key_data(array, impl=table["generators"][f"{index}"])
+            return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=table["generators"][f"{index}"])
         return array.view(jax.numpy.dtype(dtype)).reshape(shape)
     except (KeyError, ValueError, TypeError) as error:
         raise DamagedFile(f"The checkpoint's array of {path} does not fit its table ({error}): restore it.") from error

@@ -27,6 +27,11 @@ def check_experiment(project_name: str, experiment_name: str, experiment_timesta
     check_file(project_name)
 
 
+def check_results(experiment_name: str, experiment_timestamp: str) -> None:
+    """Raises `BadName` if the longest name of a results file would be too long."""
+    check_file(f"results_hyperParams_hist_{experiment_name}_{experiment_timestamp}.json")
+
+
 def check_file(name: str) -> str:
     """Returns `name` if a file can have it. Raises `BadName`."""
     _check_parts("the file name", name)

@@ -5,8 +5,6 @@ import os
 import pickle
 from typing import Any
 
-import numpy as np
-
 from compat.aitoolbox.store.errors import DamagedFile, UnsafeFile
 
 _BUILTINS = {"set", "frozenset", "complex", "bytearray", "range", "slice", "list", "dict", "tuple", "int", "float",
@@ -34,9 +32,9 @@ class _Plain(pickle.Unpickler):
         if name in _CLASSES.get(module, ()):
             return super().find_class(module, name)
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in _ARRAYS:
-            return getattr(np._core.multiarray, name)
+            return super().find_class("numpy._core.multiarray", name)
         if module in ("numpy.core.numeric", "numpy._core.numeric") and name == "_frombuffer":
-            return np._core.numeric._frombuffer  # type: ignore[attr-defined]
+            return super().find_class("numpy._core.numeric", name)
         if module == "numpy.dtypes" and name.endswith("DType"):
             return super().find_class(module, name)
         if module == "torch._utils" and name == "_rebuild_tensor_v2":

@@ -102,7 +102,11 @@ class _Json:
         key = as_numpy(key)
         key = key.item() if isinstance(key, np.generic) else key
         # what Python's json writes for them
-        return {True: "true", False: "false", None: "null"}[key] if key is None or key is True or key is False else f"{key}"
+        return (
+            {True: "true", False: "false", None: "null"}[key]
+            if key is None or key is True or key is False
+            else f"{key}"
+        )
 
     def sequence(self, value: Any, where: str) -> Any:
         items = [self.convert(item, f"{where}[{index}]") for index, item in enumerate(value)]
@@ -140,7 +144,9 @@ class _Torch(_Json):
         torch = sys.modules["torch"]
         if is_tensor(value) or isinstance(value, (bytes, complex, torch.device, torch.dtype, torch.Size)):
             return value
-        text = f"{getattr(value, '__module__', '')}.{value.__qualname__}" if isinstance(value, _NAMED[:-1]) else str(value)
+        text = (
+            f"{getattr(value, '__module__', '')}.{value.__qualname__}" if isinstance(value, _NAMED[:-1]) else str(value)
+        )
         warnings.warn(
             f"{where} is of type {type(value).__name__}, which a checkpoint that loads safely cannot hold: it is saved "
             f"as the text {text[:60]!r}.",
@@ -151,15 +157,27 @@ class _Torch(_Json):
 
 def without_numpy_numbers(value: Any) -> Any:
     """`value` with NumPy's single numbers as Python's; containers are copied only where something changes."""
-    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
-        return value.item()
+    return _mapped(
+        value, lambda leaf: leaf.item() if isinstance(leaf, np.generic) and leaf.dtype.kind in "biuf" else leaf
+    )
+
+
+def without_jax(value: Any) -> Any:
+    """`value` with JAX arrays as NumPy's; containers are copied only where something changes."""
+    return _mapped(value, lambda leaf: leaf if is_tensor(leaf) else as_numpy(leaf))
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     if type(value) in (list, tuple):
-        items = [without_numpy_numbers(item) for item in value]
+        items = [_mapped(item, change) for item in value]
         return type(value)(items) if any(a is not b for a, b in zip(items, value, strict=True)) else value
     if type(value) is dict:
-        entries = {without_numpy_numbers(key): without_numpy_numbers(item) for key, item in value.items()}
-        same = all(a is b for a, b in zip(entries.values(), value.values(), strict=False))
-        return value if same and list(map(id, entries)) == list(map(id, value)) else entries
-    return value
+        entries = {change(key): _mapped(item, change) for key, item in value.items()}
+        before = [part for entry in value.items() for part in entry]
+        after = [part for entry in entries.items() for part in entry]
+        return value if len(before) == len(after) and all(map(_is, before, after)) else entries
+    return change(value)
 
 
+def _is(one: Any, other: Any) -> bool:
+    return one is other

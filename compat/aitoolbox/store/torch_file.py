@@ -3,6 +3,7 @@
 import argparse
 import collections
 import datetime
+import importlib
 import os
 import pathlib
 import pickle
@@ -37,7 +38,8 @@ def write(file: Path, checkpoint: dict[str, Any]) -> None:
     try:
         torch.save(checkpoint, file)
     except RuntimeError as error:
-        if "PytorchStreamWriter" in str(error) or "iostream" in str(error):
+        reasons = f"{error} {error.__context__}"
+        if any(word in reasons for word in ("PytorchStreamWriter", "inline_container", "iostream")):
             raise SaveError(
                 f"The checkpoint could not be written: {error}. The disk is probably full, or the file exceeds a size "
                 "limit: free some space or use another folder. What was there is untouched."
@@ -65,7 +67,8 @@ def read(file: str | os.PathLike[str], map_location: Any = None, weights_only: b
         with torch.serialization.safe_globals(_allowed()):
             return torch.load(file, map_location=map_location, weights_only=weights_only is not False)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "WeightsUnpickler error" in str(error):
+        # bytes that are no pickle are met as operands that do not exist
+        if "WeightsUnpickler error" in str(error) and (zipfile.is_zipfile(file) or "operand" not in str(error)):
             reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
             raise UnsafeFile(
                 f"{os.fspath(file)} was not loaded, because it holds more than data and could run a program "
@@ -84,22 +87,20 @@ def read(file: str | os.PathLike[str], map_location: Any = None, weights_only: b
 def fit(model: Any, checkpoint: Any, file: str | os.PathLike[str], prefix: str = "") -> None:
     """Puts the weights of `checkpoint` into `model`; `prefix` is cut from their names where it is there.
 
-    Raises `WrongModel`, naming weights, if they are not those of `model`, which then keeps its own.
+    Raises `WrongModel`, naming weights, if they are not those of `model`.
     """
     weights = checkpoint["model_state_dict"]
-    stripped = type(weights)((name.removeprefix(prefix), weight) for name, weight in weights.items())
-    own = model.state_dict()
-    wrong = [f"{name} is missing" for name in own if name not in stripped]
-    wrong += [f"{name} is unknown to the model" for name in stripped if name not in own]
-    wrong += [
-        f"{name} is {list(weight.shape)} in the file and {list(own[name].shape)} in the model"
-        for name, weight in stripped.items()
-        if name in own and hasattr(weight, "shape") and weight.shape != own[name].shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise WrongModel(f"{os.fspath(file)} is of another model: {'; '.join(wrong[:3])}{more}.")
-    model.load_state_dict(stripped)
+    if prefix:
+        weights = collections.OrderedDict((name.removeprefix(prefix), weight) for name, weight in weights.items())
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        _, *lines = str(error).splitlines() or [""]
+        reasons = "; ".join(line.strip()[:200] for line in lines[:3]) or str(error)
+        raise WrongModel(
+            f"{os.fspath(file)} is of another model than this {type(model).__name__}: {reasons} Build the model that "
+            "was saved, or load another file."
+        ) from error
 
 
 def _damaged(file: str | os.PathLike[str], error: object) -> DamagedFile:
@@ -123,10 +124,10 @@ def _check_zip(file: str | os.PathLike[str]) -> None:
 
 
 def _numpy_names() -> dict[str, Any]:
-    core = np._core.multiarray
-    functions = {"_reconstruct": core._reconstruct, "scalar": core.scalar}  # type: ignore[attr-defined]
-    return {f"{place}.{name}": f for place in ("numpy.core.multiarray", "numpy._core.multiarray")
-            for name, f in functions.items()}  # fmt: skip
+    """What builds arrays and numbers, under the names that it has had."""
+    core = importlib.import_module("numpy._core.multiarray")
+    places = ("numpy.core.multiarray", "numpy._core.multiarray")
+    return {f"{place}.{name}": getattr(core, name) for place in places for name in ("_reconstruct", "scalar")}
 
 
 def _allowed() -> list[Any]:

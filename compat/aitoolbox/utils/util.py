@@ -17,20 +17,24 @@ def copy_function(fn: Callable[..., Any]) -> Any:
     made = types.FunctionType(
         source.__code__, source.__globals__, source.__name__, source.__defaults__, source.__closure__
     )
-    copy = functools.update_wrapper(made, source)
-    copy.__kwdefaults__ = source.__kwdefaults__
-    return copy
+    made.__kwdefaults__ = source.__kwdefaults__
+    return functools.update_wrapper(made, source)
 
 
 def _empty() -> None:
     pass
 
 
+def _documented() -> None:
+    """Nothing."""
+
+
 def is_empty_function(fn: Callable[..., Any]) -> bool:
     """Whether the body of `fn` is `pass`, `return None` or only a docstring."""
     code = fn.__code__
     only_docstring = all(constant is None or constant == fn.__doc__ for constant in code.co_consts)
-    return code.co_code == _empty.__code__.co_code and only_docstring
+    # a docstring takes the first place among the constants, which the code refers to by their place
+    return only_docstring and code.co_code in (_empty.__code__.co_code, _documented.__code__.co_code)
 
 
 def flatten_list_of_lists(nested_list: list[Any] | None) -> list[Any] | None:

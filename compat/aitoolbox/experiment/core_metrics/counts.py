@@ -83,4 +83,3 @@ def _binary(y_true: np.ndarray) -> np.ndarray:
     if labels.ndim != 1 or not (classes <= {0, 1} or classes <= {-1, 1}):
         raise ValueError(f"Labels 0 and 1 are needed, found {sorted(classes)[:5]} in shape {labels.shape}.")
     return labels == 1
-

@@ -99,6 +99,16 @@ class BaseLocalModelSaver:
         place = "" if epoch is None else f"_E{epoch}" if iteration_idx is None else f"_E{epoch}_ITER{iteration_idx}"
         return names.check_file(f"model_{experiment_name}_{experiment_timestamp}{place}.{self.file_format}")
 
+    def model_files(
+        self,
+        experiment_name: str,
+        experiment_timestamp: str,
+        epoch: int | None = None,
+        iteration_idx: int | None = None,
+    ) -> list[str]:
+        """The names that a model's file may have, if it was saved in another format."""
+        return [self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)]
+
     def check_model(self, model: Any) -> None:
         """Raises an error that says what is wrong with `model`."""
         raise NotImplementedError(f"{type(self).__name__} does not say what a model is: override check_model.")
@@ -163,6 +173,16 @@ class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
         if file_format not in ("h5", "keras"):
             raise ValueError(f"file_format {file_format!r}: Keras models are saved as 'h5' or 'keras'.")
         self.file_format = file_format
+
+    def model_files(
+        self,
+        experiment_name: str,
+        experiment_timestamp: str,
+        epoch: int | None = None,
+        iteration_idx: int | None = None,
+    ) -> list[str]:
+        name = self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)
+        return [f"{os.path.splitext(name)[0]}.{ending}" for ending in ("h5", "keras")]
 
     def check_model(self, model: Any) -> None:
         from compat.aitoolbox.store import keras_file

@@ -161,7 +161,7 @@ class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
         if stamp is None:
             stamp = names.claim(project_name, experiment_name, self.local_model_result_folder_path, share=not protect)
         names.check_experiment(project_name, experiment_name, stamp)
-        names.check_file(f"results_hyperParams_hist_{experiment_name}_{stamp}.json")
+        names.check_results(experiment_name, stamp)
         return stamp
 
     def _save(
@@ -185,10 +185,13 @@ class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
 
 def _parts(result_package: Any, training_history: Any, with_labels: bool) -> dict[str, dict[str, Any]]:
     """The content of the files, by their names, in the order in which they are saved."""
+    history = as_training_history(training_history)
+    if getattr(history, "strict_content_check", False):
+        history.get_train_history_dict()
     parts = {
         "results": {"results": result_package.get_results()},
         "hyperparams": {"hyperparameters": result_package.get_hyperparameters()},
-        "train_history": {"training_history": as_training_history(training_history).get_train_history()},
+        "train_history": {"training_history": history.get_train_history()},
     }
     if with_labels:
         labels = {"y_true": result_package.y_true, "y_predicted": result_package.y_predicted}
@@ -219,6 +222,8 @@ def _plots(training_history: Any, results_folder: str) -> list[list[str]]:
 
 
 def _pickle_writer(content: dict[str, Any]) -> Any:
+    content = plain.without_jax(content)
+
     def write(draft: Path) -> None:
         with open(draft, "wb") as file:
             pickle.dump(content, file)

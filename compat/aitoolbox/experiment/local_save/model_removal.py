@@ -31,7 +31,7 @@ class LocalSubOptimalModelRemover:
 
     def decide_if_remove_suboptimal_model(self, history: Any, new_model_dump_paths: list[str]) -> None:
         """Takes note of a saved model's files, and deletes those of the worst one if there are too many."""
-        ready = new_model_dump_paths
+        ready: list[str] | None = new_model_dump_paths
         if not self.is_default_metric:
             ready, self.non_default_metric_buffer = self.non_default_metric_buffer, new_model_dump_paths
         if ready is not None:

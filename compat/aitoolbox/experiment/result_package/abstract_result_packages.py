@@ -82,17 +82,17 @@ class AbstractResultPackage(ABC):
         """For subclasses: the list that `get_additional_results_dump_paths` checks and returns."""
         return None
 
-    def set_experiment_dir_path_for_additional_results(
+    def set_experiment_dir_path_for_additional_results(  # noqa: B027 - what subclasses may leave out
         self, project_name: str, experiment_name: str, experiment_timestamp: str, local_model_result_folder_path: str
     ) -> None:
         """For subclasses that write files: where the experiment is."""
 
     def qa_check_hyperparameters_dict(self) -> None:
-        """Complains about missing hyperparameters, and about the two paths that make a run repeatable."""
+        """Complains about missing hyperparameters, and if strict, about the two paths that make a run repeatable."""
         if self.hyperparameters is None:
             self.warn_about_result_data_problem("The hyperparameters are missing")
         for name in ("bash_script_path", "experiment_file_path"):
-            if self.hyperparameters is not None and self.hyperparameters.get(name) is None:
+            if self.strict_content_check and (self.hyperparameters or {}).get(name) is None:
                 self.warn_about_result_data_problem(f"{name} is missing from the hyperparameters")
 
     def qa_check_additional_results_dump_paths(self) -> None:
@@ -226,7 +226,7 @@ class MultipleResultPackageWrapper(AbstractResultPackage):
         lists = [self.list_additional_results_dump_paths()]
         lists += [package.get_additional_results_dump_paths() for package in self.result_packages]
         given = [paths for paths in lists if paths is not None]
-        self.additional_results_dump_paths = sum(given, []) if given else None
+        self.additional_results_dump_paths = [pair for paths in given for pair in paths] if given else None
         self.qa_check_additional_results_dump_paths()
         return self.additional_results_dump_paths
 

@@ -33,16 +33,14 @@ class GeneralResultPackage(AbstractResultPackage):
         if len(self.metrics_list) == 0:
             self.warn_about_result_data_problem("The list of metrics is empty")
         for metric in self.metrics_list:
-            if isinstance(metric, type) and not issubclass(metric, AbstractBaseMetric) or not callable(metric):
+            if not callable(metric) or (isinstance(metric, type) and not issubclass(metric, AbstractBaseMetric)):
                 self.warn_about_result_data_problem(f"{metric} is not derived from AbstractBaseMetric")
 
 
 class BinaryClassificationResultPackage(AbstractResultPackage):
     """Accuracy, ROC AUC, precision-recall AUC and F1 of probabilities."""
 
-    def __init__(
-        self, positive_class_thresh: float = 0.5, strict_content_check: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, positive_class_thresh: float = 0.5, strict_content_check: bool = False, **kwargs: Any) -> None:
         super().__init__("BinaryClassificationResult", strict_content_check, **kwargs)
         self.positive_class_thresh = positive_class_thresh
 

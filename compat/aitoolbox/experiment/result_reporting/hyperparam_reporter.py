@@ -58,9 +58,7 @@ class HyperParamSourceReporter:
             print(f"The main script is not copied: experiment_file_path is {source!r}, which is not a file")
             return None
         source = os.path.expanduser(source)
-        return str(
-            Folder(self.experiment_dir_path).write(os.path.basename(source), lambda draft: _copy(source, draft))
-        )
+        return str(Folder(self.experiment_dir_path).write(os.path.basename(source), lambda draft: _copy(source, draft)))
 
     def save_experiment_source_files(self, hyperparams: dict[str, Any]) -> str | None:
         """Packs the folders of `source_dirs_paths` (a list or tuple) into `source_code.zip`, without caches and
@@ -88,7 +86,9 @@ def _pack(folders: list[Path], draft: Path) -> None:
     taken: set[str] = set()
     with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for folder in folders:
-            top = next(name for n in range(len(folders)) if (name := f"{folder.name}_{n}" if n else folder.name) not in taken)
+            top = next(
+                name for n in range(len(folders)) if (name := f"{folder.name}_{n}" if n else folder.name) not in taken
+            )
             taken.add(top)
             for path, below, files in os.walk(folder):
                 below[:] = sorted(set(below) - _NOT_SOURCE)

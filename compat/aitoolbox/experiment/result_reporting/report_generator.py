@@ -4,6 +4,7 @@ import csv
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,7 @@ class TrainingHistoryPlotter:
         """
         return _report(self, training_history, self.experiment_results_local_path, plots_folder_name, file_format)
 
-    def plot_png(
-        self, training_history: Any, plots_local_folder_path: str, plots_folder_name: str
-    ) -> list[list[str]]:
+    def plot_png(self, training_history: Any, plots_local_folder_path: str, plots_folder_name: str) -> list[list[str]]:
         """One file per metric."""
         return _write_pngs(self.generate_plots(training_history), plots_local_folder_path, plots_folder_name, "{}.png")
 
@@ -50,7 +49,7 @@ class TrainingHistoryPlotter:
         for name, values in training_history.get_train_history_dict(flatten_dict=True).items():
             with_values = hasattr(values, "__len__") and not isinstance(values, str)
             if with_values and len(values) > 1:
-                figure = _drawn(str(name), lambda: TrainingHistoryPlotter.plot_performance_curve(name, values))  # noqa: B023
+                figure = _drawn(str(name), partial(TrainingHistoryPlotter.plot_performance_curve, str(name), values))
                 if figure is not None:
                     yield str(name), figure
 
@@ -95,7 +94,7 @@ class GradientPlotter:
             if gradients is None:
                 print(f"Layer {name} has no gradients")
                 continue
-            figure = _drawn(f"layer {name}", lambda: GradientPlotter.plot_gradient_distribution(gradients, name))  # noqa: B023
+            figure = _drawn(f"layer {name}", partial(GradientPlotter.plot_gradient_distribution, gradients, name))
             if figure is not None:
                 yield name, figure
 
@@ -186,10 +185,14 @@ def _write_pngs(plots: Iterator[tuple[Any, Any]], path: str, folder_name: str, p
     written: list[list[str]] = []
     for name, figure in plots:
         file_name = _free(safe_file(pattern.format(name)), [os.path.basename(file) for _, file in written])
-        file = os.path.join(path, file_name)
-        if _drawn(str(name), lambda: replace_file(file, lambda draft: figure.savefig(draft, format="png")) or True):  # noqa: B023
-            written.append([os.path.join(folder_name, file_name), file])
+        if _drawn(str(name), partial(_write_png, figure, os.path.join(path, file_name))):
+            written.append([os.path.join(folder_name, file_name), os.path.join(path, file_name)])
     return written
+
+
+def _write_png(figure: Any, file: str) -> str:
+    replace_file(file, lambda draft: figure.savefig(draft, format="png"))
+    return file
 
 
 def _free(file_name: str, taken: list[str]) -> str:
@@ -206,7 +209,7 @@ def _write_pdf(plots: Iterator[tuple[Any, Any]], path: str, stem: str) -> list[l
 
         with PdfPages(draft) as pages:
             for name, figure in plots:
-                _drawn(str(name), lambda: pages.savefig(figure))  # noqa: B023
+                _drawn(str(name), partial(pages.savefig, figure))
 
     replace_file(file, write)
     return [[f"{stem}.pdf", file]]
