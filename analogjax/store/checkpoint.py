@@ -26,6 +26,7 @@ from analogjax.errors import AnalogError, ConfigError
 from analogjax.store import arrays, json_values, snapshot
 from analogjax.store.background import Background
 from analogjax.store.location import Location, StoreError
+from analogjax.store.provenance import provenance
 from analogjax.store.retention import Retention
 from analogjax.store.snapshots import snapshots_at
 
@@ -118,6 +119,7 @@ class Checkpoints:
         if not isinstance(meta, dict):
             raise CheckpointError(f"`meta` is a {type(meta).__name__}; give a dictionary.")
         content = {"step": int(step), "tree": [list(row) for row in table], "meta": meta}
+        content["origin"] = provenance()
         content["metrics"] = {key: float(value) for key, value in (metrics or {}).items()}
         try:
             json_values.encode(meta, "meta")
@@ -242,10 +244,8 @@ class Checkpoints:
     def _read(self, step: int, like: Any, table: list[arrays.Row]) -> tuple[Any, dict[str, Any]]:
         """Raises `SnapshotError` for a damaged or vanished checkpoint, `CheckpointError` for everything else."""
         name = _name(step)
-        with _as_checkpoint_error():
-            known = self._snapshots.manifest(name) if not isinstance(self.folder, Path) else None
-        if known is not None:  # before anything is downloaded
-            _refuse_other_model(f"{self.folder}/{name}", known.meta, table)
+        if not isinstance(self.folder, Path):  # before anything is downloaded
+            _refuse_other_model(f"{self.folder}/{name}", self._snapshots.manifest(name).meta, table)
         with self._snapshots.open(name) as (folder, manifest):
             stored = _refuse_other_model(f"{self.folder}/{name}", manifest.meta, table)
             try:

@@ -160,16 +160,21 @@ class CloudSnapshots:
     def _commit(self, name: str, text: bytes) -> Manifest | None:
         """Makes the attempt visible; returns the manifest that it replaced."""
         place = self.location / name
-        try:
-            place.create(MANIFEST, text)
-            return None
-        except AlreadyExists:
+        old = self._replaceable(name)
+        if old is None:
             try:
-                old = parse_manifest(place.read(MANIFEST), str(place))
-            except (SnapshotError, NotFound):  # damaged, or deleted just now: its files can't be told from others
-                old = None
-            place.write(MANIFEST, text)
-            return old
+                place.create(MANIFEST, text)
+                return None
+            except AlreadyExists:  # another writer has just been faster; the last one wins
+                old = self._replaceable(name)
+        place.write(MANIFEST, text)
+        return old
+
+    def _replaceable(self, name: str) -> Manifest | None:
+        try:
+            return parse_manifest((self.location / name).read(MANIFEST), f"{self.location}/{name}")
+        except (SnapshotError, NotFound):  # none; or damaged, and then its files can't be told from others
+            return None
 
     def _forget(self, name: str, attempt: str, manifest: Manifest) -> None:
         """Removes what a failed upload left, unless it was committed after all and only the answer was lost."""
