@@ -24,7 +24,7 @@ from analogjax.experiments.loop import Images, Program, RunKeys, TrainState
 from analogjax.experiments.placement import find_device
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
-from analogjax.store import CheckpointError, Checkpoints
+from analogjax.store import CheckpointError, Checkpoints, Location
 
 _STRETCH = 0.5  # seconds of work between two looks at the outside world
 
@@ -56,7 +56,7 @@ class LocalRunner:
         *,
         seed: int = 0,
         variables: Variables | None = None,
-        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | Location | None = None,
         checkpoint_every: int = 1,
         checkpoint_every_steps: int = 0,
         keep_checkpoints: int = 2,

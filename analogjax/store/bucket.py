@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import threading
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
+
+from fsspec.asyn import sync
 
 from analogjax.errors import MissingPackage
 from analogjax.store.failures import clean, explained, secrets
@@ -105,6 +110,17 @@ def _patient(kind: Any) -> Any:
 
             return await Bucket.retry.wait_for(attempt)
 
+        @staticmethod
+        def close_session(loop: Any, session: Any, asynchronous: bool = False) -> None:
+            # gcsfs starts a task from a foreign thread, which asyncio forbids: it would run some day or never
+            if loop is None or not loop.is_running() or session is None or session.closed:
+                kind.close_session(loop, session, asynchronous)
+                return
+            closing = asyncio.run_coroutine_threadsafe(session.close(), loop)
+            if threading.get_ident() != getattr(loop, "_thread_id", None):  # else we would wait for ourselves
+                with suppress(TimeoutError):
+                    closing.result(1)
+
     return Patient
 
 
@@ -143,7 +159,7 @@ class Bucket:
         """Copy a file into the local `file`, in parts where it is large."""
         path = self._path(name)
         given = size is not None
-        size = int(self._call(name, lambda: self.system.info(path))["size"]) if size is None else size
+        size = self._call(name, lambda: self._size(path)) if size is None else size
 
         def fetch_all() -> bytes:
             data = self._get(path)
@@ -193,9 +209,10 @@ class Bucket:
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
         try:
-            return self._call(name, lambda: self.system.info(self._path(name)))["type"] == "file"
+            self._call(name, lambda: self._size(self._path(name)))
         except NotFound:
             return False
+        return True
 
     def delete(self, names: Names) -> None:
         """Remove files."""
@@ -209,6 +226,12 @@ class Bucket:
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
+
+    def _size(self, path: str) -> int:
+        info = self.system.info(path)
+        if info["type"] != "file":
+            raise FileNotFoundError(path)
+        return int(info["size"])
 
     def _get(self, path: str) -> bytes:
         return self.system.cat_file(path)
@@ -238,6 +261,21 @@ class _S3Bucket(Bucket):
             from analogjax.store.multipart import upload
 
             upload(self.system, file, self._path(name), self.retry, progress)
+
+    def _get(self, path: str) -> bytes:
+        bucket, key, _ = self.system.split_path(path)
+        answer, data = sync(self.system.loop, self._fetch, {"Bucket": bucket, "Key": key})
+        check_answer(answer, data, path)
+        return data
+
+    async def _fetch(self, where: dict[str, str]) -> tuple[dict[str, Any], bytes]:
+        answer = await self.system._call_s3("get_object", **where)
+        async with answer["Body"] as body:
+            return answer, await body.read()
+
+    def _size(self, path: str) -> int:
+        bucket, key, _ = self.system.split_path(path)  # `info` would list folders too
+        return int(self.system.call_s3("head_object", Bucket=bucket, Key=key)["ContentLength"])
 
     def _put(self, path: str, data: bytes, **conditions: str) -> None:
         bucket, key, _ = self.system.split_path(path)
@@ -270,14 +308,21 @@ class _GoogleBucket(Bucket):
 
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
         """Make or replace a file by a local one; a large one goes in parts, each tried again on its own."""
-        path = self._path(name)
-        self._call(name, lambda: self.system.put_file(str(file), path, consistency="md5", chunksize=PART))
-        _tell(progress, file.stat().st_size)
+        path, size = self._path(name), file.stat().st_size
+        if size <= PART:
+            self._call(name, lambda: self._put(path, file.read_bytes()))
+        else:
+            self._call(name, lambda: self.system.put_file(str(file), path, consistency="md5", chunksize=PART))
+        _tell(progress, size)
 
     def _call(self, name: str, act: Callable[[], T]) -> T:
         # each request was tried again by the client (`_patient`); what shows only after it is damage
         with explained(f"{self.url}/{name}" if name else self.url, self.hide):
             return replace(self.retry, passes=was_damaged)(act)
+
+    def _size(self, path: str) -> int:
+        bucket, key, _ = self.system.split_path(path)  # `info` would list folders too
+        return int(self.system.call("GET", "b/{}/o/{}", bucket, key, json_out=True)["size"])
 
     def _get(self, path: str) -> bytes:
         headers, data = self.system.call("GET", self.system.url(path))
@@ -285,15 +330,17 @@ class _GoogleBucket(Bucket):
             sums = ",".join(headers.getall("X-Goog-Hash", [])).split(",")
             ours = "md5=" + b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
             if any(one.strip() != ours for one in sums if one.strip().startswith("md5=")):
-                raise Damaged(f"{path} was damaged on its way from the store.")
+                raise Damaged(f"{path} was damaged on its way.")
         return data
 
-    def _put(self, path: str, data: bytes) -> None:
-        self.system.pipe_file(path, data, consistency="md5")
+    def _put(self, path: str, data: bytes, mode: str = "overwrite") -> None:
+        # in one request gcsfs ends the body with a bare newline, which takes a last "\r" of the data with it
+        whole = {"chunksize": len(data)} if data.endswith(b"\r") else {}
+        self.system.pipe_file(path, data, consistency="md5", mode=mode, **whole)
 
     def _put_new(self, path: str, data: bytes) -> None:
         try:
-            self.system.pipe_file(path, data, consistency="md5", mode="create")
+            self._put(path, data, mode="create")
         except Exception as error:
             if not was_damaged(error):
                 raise
@@ -309,7 +356,7 @@ class _GoogleBucket(Bucket):
 
 
 def check_answer(answer: dict[str, Any], data: bytes, path: str) -> None:
-    """Compares what S3 says that it received with what was sent. Raises `Damaged`.
+    """Compares the checksum that S3 gives with the bytes that were sent or received. Raises `Damaged`.
 
     The ETag of a body that went in one request is its MD5, unless the store encrypted it with a key of its own; then
     the CRC that the client sent along was what the store checked.
@@ -321,7 +368,7 @@ def check_answer(answer: dict[str, Any], data: bytes, path: str) -> None:
         and "SSECustomerAlgorithm" not in answer
     ):
         if tag != hashlib.md5(data, usedforsecurity=False).hexdigest():
-            raise Damaged(f"{path} was damaged on its way into the store.")
+            raise Damaged(f"{path} was damaged on its way.")
 
 
 def _whole(data: bytes, size: int, name: str) -> bytes:

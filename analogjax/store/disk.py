@@ -141,9 +141,13 @@ def _touch(draft: Path) -> None:
     """Makes the file and the folders above it, and sees to it that these folders are found after a power cut."""
     for _ in range(20):
         missing = [folder for folder in draft.parents if not folder.exists()]
-        draft.parent.mkdir(parents=True, exist_ok=True)
         try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
             draft.touch()
+        except FileExistsError:
+            if any(folder.is_file() for folder in draft.parents):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+            continue
         except FileNotFoundError:  # another process deleted the last file beside it, and the folder with it
             continue
         for folder in missing:

@@ -89,7 +89,7 @@ class Location:
 
     url: str
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    _connected: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _connected: dict[tuple[int, str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -197,9 +197,10 @@ class Location:
     @property
     def _medium(self) -> Medium:
         # connected by the first use; one connection serves all locations that were made from one another
-        if self.url not in self._connected:
-            self._connected[self.url] = self._connect()
-        return self._connected[self.url]
+        key = (os.getpid(), self.url)  # the clients do not work in a forked process
+        if key not in self._connected:
+            self._connected[key] = self._connect()
+        return self._connected[key]
 
     def _connect(self) -> Medium:
         if self.path is not None:
@@ -208,9 +209,10 @@ class Location:
             return Disk(self.path)
         from analogjax.store.bucket import connect
 
-        system = self._connected.get(self.protocol) or connect(self.protocol, dict(self.storage_options))
-        self._connected[self.protocol] = system
-        return system.at(self.url)
+        key = (os.getpid(), self.protocol)
+        if key not in self._connected:
+            self._connected[key] = connect(self.protocol, dict(self.storage_options))
+        return self._connected[key].at(self.url)
 
 
 def sha256_of(file: Path) -> str:
@@ -240,10 +242,10 @@ def _canonical(text: str) -> str:
         raise StoreError(f"A {protocol}:// location must not hold names, passwords or ports: use storage_options.")
     if protocol == "file":
         return os.path.abspath("/" + match[3])
-    if match[2] != "//":
+    if match[2] == "/":
         raise StoreError(f"{text!r} lost a slash, as a pathlib.Path does to URLs: give the text {protocol}://… itself.")
     rest = match[3].strip("/")
-    if not rest and protocol != "memory":
+    if protocol != "memory" and (not rest or match[2] != "//"):
         raise StoreError(f"{text!r} names no bucket: give {protocol}://bucket/folder.")
     if any(part in ("", ".", "..") for part in rest.split("/")) and rest:
         raise StoreError(f"{text!r} has an empty part, '.' or '..' in it: write the path plainly.")

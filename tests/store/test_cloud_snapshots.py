@@ -62,6 +62,16 @@ def test_publish_list_open_replace_delete(cloud):
         snapshots.publish("a/b", files(), {})
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n", b"", b"--==0==--"], ids=repr)
+def test_files_that_end_like_a_line(cloud, end, tmp_path):
+    """gcsfs alone loses a carriage return at the end of a file."""
+    (tmp_path / "file").write_bytes(b"data" + end)
+    cloud.upload(tmp_path / "file", "a")
+    cloud.write("b", b"data" + end)
+    cloud.create("c", b"data" + end)
+    assert [cloud.read(name) for name in "abc"] == [b"data" + end] * 3
+
+
 def test_a_snapshot_may_be_copied_by_hand_to_the_disk_and_back(cloud, tmp_path):
     """Only the manifest decides, so a copy without any marker of a store stays valid (orbax #394)."""
     snapshots = snapshots_at(cloud)

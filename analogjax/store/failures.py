@@ -1,0 +1,83 @@
+"""What went wrong in a bucket, in words: the clients' errors as `StoreError`s, without credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+from analogjax.store.location import AlreadyExists, NotFound, StoreError
+from analogjax.store.transfer import may_pass, status_of, was_damaged
+
+
+@contextmanager
+def explained(where: str, hide: frozenset[str] = frozenset()) -> Iterator[None]:
+    """Turns what the clients raise into `StoreError`s: where, why, and what to do, with stars for what `hide` holds."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        told = str(error)
+        shown = clean(told, hide)
+        raise _explanation(where, error, shown) from (error if shown == told else None)
+
+
+def _explanation(where: str, error: Exception, told: str) -> StoreError:
+    status = status_of(error)
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"There is no {where}: check the name and that the bucket exists.")
+    # not every store says in its 412 which condition failed, and then the clients can't tell
+    if isinstance(error, FileExistsError) or status == 412:
+        return AlreadyExists(f"{where} is there already: use another name, or delete it first.")
+    if isinstance(error, PermissionError) or status in (401, 403) or told.startswith("Forbidden"):
+        access = "Check that these credentials may read and write there."
+        return StoreError(f"{where}: the store refuses access ({told}). {access}")
+    return StoreError(f"{where}: {_reason(error, told)}")
+
+
+_SECRET = re.compile(r"token|secret|passw|key|credential|auth|signature", re.IGNORECASE)
+
+
+def secrets(options: Any, named: bool = False) -> Iterator[str]:
+    """The texts in storage options that no message may hold, because of their names or of the names above them."""
+    if isinstance(options, dict):
+        for name, value in options.items():
+            yield from secrets(value, named or bool(_SECRET.search(str(name))))
+    elif isinstance(options, str) and named and len(options) > 5:  # "anon" and such are everyday words
+        yield options
+
+
+def clean(told: str, hide: frozenset[str]) -> str:
+    """`told` with stars for what is in `hide`, and for the passwords in URLs."""
+    for secret in sorted(hide, key=len, reverse=True):
+        for form in (secret, quote(secret), quote(secret, safe="")):  # as it is, and as in URLs
+            told = told.replace(form, "***")
+    return re.sub(r"(?<=://)[^/\s@]*:[^\s@]*(?=@)", "***", told)
+
+
+_NO_CREDENTIALS = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "DefaultCredentialsError",
+}
+
+
+def _reason(error: Exception, told: str) -> str:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _NO_CREDENTIALS or "credential" in told.lower():
+        return (
+            f"no usable credentials ({told}). Set them up as for the provider's own tools (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, gcloud auth), or pass storage_options."
+        )
+    kind = type(error).__name__
+    if was_damaged(error):
+        return f"damaged on the way or in the store, however often it was moved ({kind}: {told}). Check the network."
+    if may_pass(error):
+        return f"the store did not answer properly, however often it was asked ({kind}: {told}). Try again later."
+    if isinstance(error, (TypeError, ValueError)) and status_of(error) is None and not told.startswith("Bad Request"):
+        return f"the request could not be made ({kind}: {told}). Check the storage_options and the name."
+    return f"the store refused ({kind}: {told})."
