@@ -1,4 +1,4 @@
-"""The `analogjax` command: `train` runs an experiment, `devices` lists what there is."""
+"""The `analogjax` command: `train` runs an experiment, `runs` shows what was recorded, `devices` what there is."""
 
 import argparse
 import json
@@ -11,13 +11,18 @@ from typing import Any
 
 from analogjax._version import __version__
 from analogjax.errors import AnalogError, ConfigError
+from analogjax.runs_command import add_record_options, add_runs_command, begin_record, recorded, storage_options
 
 _TRAIN = """\
 Train a classifier with analog layers, and print the loss and accuracy of every epoch.
 
   analogjax train --dataset Digits --layers 32 --epochs 5
   analogjax train --device SoftBounds --set dw_min=0.002 --set up_down=0.01 --seed 3
-  analogjax train --config run.toml --checkpoint runs/a       (again after a stop: goes on where it was)
+  analogjax train --config run.toml --run runs/a              (again after a stop: goes on where it was)
+
+Every training is recorded in a folder of its own below `runs`, or where --run or --runs say: config, environment,
+metrics, curves and a report; `analogjax runs` shows them. Checkpoints are written with --run, into the same folder,
+or with --checkpoint, into the one that it names. Folders may be s3://... or gs://... URLs.
 
 A config file (TOML or JSON) holds the same options by their long names, e.g. `epochs = 5`, `layers = [256, 128]`, and
 `[set]` for device parameters; what is given on the command line wins.
@@ -32,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return options.run(options)
+        return options.act(options)
     except AnalogError as error:
         print(f"analogjax: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nanalogjax: interrupted. {_resume_hint(options)}", file=sys.stderr)
+        print(f"\nanalogjax: interrupted. {_resume_hint(options)}".rstrip(), file=sys.stderr)
         return 130
     except BrokenPipeError:
         # the reader of our output is gone (`| head`): nothing to tell, and nobody to tell it to
@@ -46,9 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _resume_hint(options: argparse.Namespace) -> str:
-    folder = getattr(options, "checkpoint", None)
+    if options.command != "train":
+        return ""
+    folder, run = getattr(options, "checkpoint", None), getattr(options, "run_folder", None)
+    if not folder and run:
+        return f"The last checkpoint is kept; the same command with --run {run} goes on from it."
     if not folder:
-        return "Nothing was saved; give --checkpoint FOLDER to be able to go on after a stop."
+        return "No checkpoint was saved; give --run FOLDER to be able to go on after a stop."
     return f"The last checkpoint is kept; the same command with --checkpoint {folder} goes on from it."
 
 
@@ -57,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"analogjax {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_train(commands)
+    add_runs_command(commands)
     devices = commands.add_parser("devices", help="list devices, with their parameters", description=_devices.__doc__)
     devices.add_argument("name", nargs="?", help="show one device with all its parameters and their meaning")
-    devices.set_defaults(run=_devices)
+    devices.set_defaults(act=_devices)
     return parser
 
 
@@ -87,12 +97,13 @@ def _add_train(commands: Any) -> None:
     add("--seed", type=int, help="decides everything that is random (default: 0)")
     add("--max-elements", type=int, help="use the first N items only (default: all)")
     add("--on", metavar="DEVICE", help="where to compute: cpu, cuda, tpu, cuda:1 (default: what JAX prefers)")
+    add_record_options(add)
     add("--checkpoint", metavar="FOLDER", help="save here after every epoch, and go on from what is there")
     add("--checkpoint-every-steps", type=int, help="also save every N steps (default: never)")
     add("--output", choices=("table", "jsonl", "csv"), help="how results are printed (default: table)")
     add("--plot", metavar="FILE", help="write the curves to FILE (.png, .svg or .pdf)")
     add("--compilation-cache", metavar="FOLDER", help="keep compiled programs here: later starts are quicker")
-    train.set_defaults(run=_train)
+    train.set_defaults(act=_train)
 
 
 _DEFAULTS: dict[str, Any] = {
@@ -109,6 +120,10 @@ _DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "max_elements": 0,
     "on": None,
+    "run": None,
+    "runs": None,
+    "no_record": False,
+    "endpoint_url": None,
     "checkpoint": None,
     "checkpoint_every_steps": 0,
     "output": "table",
@@ -120,34 +135,77 @@ _ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
 
 def _train(given: argparse.Namespace) -> int:
     options = _merged(given)
-    given.checkpoint = options["checkpoint"]  # for the hint after Ctrl-C
+    given.checkpoint, given.run_folder = options["checkpoint"], options["run"]  # for the hint after Ctrl-C
     import jax
 
-    from analogjax.experiments import Hooks, LocalRunner
+    from analogjax.experiments import find_device
     from analogjax.report import write_curves, writer_for
 
     if options["compilation_cache"]:
         jax.config.update("jax_compilation_cache_dir", os.path.abspath(options["compilation_cache"]))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    experiment = _experiment(options)
+    _check_plot(options["plot"])
+    experiment, device = _experiment(options), find_device(options["on"])
+    record = begin_record(options, experiment.dataset.name, _recorded_config(options, experiment), _computed_on(device))
     writer = writer_for(options["output"], sys.stdout)
     if options["output"] == "table":
         print(_headline(experiment, options), flush=True)
+    with recorded(record):
+        results = _run(experiment, options, writer, record)
+    writer.close(results)
+    if options["plot"]:
+        write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {options['device']}")
+        print(f"curves: {options['plot']}", file=sys.stderr)
+    return 0
+
+
+def _check_plot(path: str | None) -> None:
+    """Raises `ConfigError` before the training if there is no folder for its plot."""
+    if path and not Path(path).absolute().parent.is_dir():
+        raise ConfigError(f"--plot {path}: can't be written, there is no folder {Path(path).parent}; make it first.")
+
+
+def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> Any:
+    from analogjax.experiments import Hooks, LocalRunner
+
+    def on_epoch(event: Any) -> None:
+        if record is not None:
+            record.epoch(event.metrics)
+        writer.epoch(event.metrics)
+
     results = LocalRunner(device=options["on"]).run(
         experiment,
         options["max_elements"],
         options["root"],
         stdout=False,
         seed=options["seed"],
-        checkpoint_dir=options["checkpoint"],
+        checkpoint_dir=_checkpoint_folder(options, record),
         checkpoint_every_steps=options["checkpoint_every_steps"],
-        hooks=Hooks(on_epoch=lambda event: writer.epoch(event.metrics)),
+        hooks=Hooks(on_epoch=on_epoch),
     )
-    writer.close(results)
-    if options["plot"]:
-        write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {options['device']}")
-        print(f"curves: {options['plot']}", file=sys.stderr)
-    return 0
+    if record is not None:
+        record.go_on_from(results)  # those before this start, if the checkpoint is older than the record
+    return results
+
+
+def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
+    """Where --checkpoint says, else with the record that --run names, else nowhere."""
+    if options["checkpoint"] and options["endpoint_url"]:
+        from analogjax.store import Location
+
+        return Location.of(options["checkpoint"], storage_options=storage_options(options["endpoint_url"]))
+    return options["checkpoint"] or (record.checkpoints if options["run"] else None)
+
+
+def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
+    """What decides the run, by the names of the options."""
+    names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
+    known = {"dataset": experiment.dataset.name, "device": type(_device(options["device"], {})).__name__}
+    return {name: options[name] for name in (*names, "root", "on")} | known
+
+
+def _computed_on(device: Any) -> dict[str, Any]:
+    return {"computed_on": f"{device.platform}:{device.id} ({device.device_kind})"}
 
 
 def _headline(experiment: Any, options: dict[str, Any]) -> str:

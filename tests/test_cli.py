@@ -28,6 +28,12 @@ SMALL = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every training is recorded below the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def test_table(capsys: pytest.CaptureFixture) -> None:
     assert main(SMALL) == 0
     lines = capsys.readouterr().out.splitlines()

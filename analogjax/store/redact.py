@@ -20,7 +20,7 @@ _SECRET_WORDS = re.compile(
     r"(^|_)(token|secret|password|passwd|passphrase|credentials?|(api|access|secret|private|account)_?key)(_|$)"
 )
 _SHAPES = (
-    re.compile(r"(?<=://)[^/\s@:]*:[^/\s]*(?=@)"),  # user:password@host; the password may hold an @
+    re.compile(r"(?<=://)[^/\s@:]*:[^\s'\"]*(?=@)"),  # user:password@host; people put passwords with / and @ there
     re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}\b"),
     re.compile(r"\bAIza[0-9A-Za-z_-]{30,}"),
     re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|xox[abpsr]-|sk-|ya29\.)[0-9A-Za-z_.-]{16,}"),

@@ -19,7 +19,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 KINDS = """status reset cut_up cut_down lost_ack delay stall truncate corrupt_up corrupt_down""".split()
-_REASONS = {403: "AccessDenied", 429: "TooManyRequests", 500: "InternalError", 503: "SlowDown"}
+_REASONS = {
+    403: "AccessDenied",
+    412: "PreconditionFailed",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "SlowDown",
+}
 
 
 @dataclass
@@ -58,8 +64,9 @@ class FaultProxy:
     def rule(self, kind: str, *, method=".*", path="", count: int | None = None, skip: int = 0, **options: Any) -> Rule:
         """Adds a rule. `path` is a regular expression to be found in the path and query.
 
-        status: code. cut_up, cut_down: after (bytes of the body). delay: seconds. corrupt_up, corrupt_down: at (the
-        byte of the body to flip; else the middle one). truncate: by (bytes), with a Content-Length to match.
+        status: code, reason (S3's word for it). cut_up, cut_down: after (bytes of the body). delay: seconds.
+        corrupt_up, corrupt_down: at (the byte of the body to flip; else the middle one). truncate: by (bytes), with
+        a Content-Length to match.
         """
         assert kind in KINDS, kind
         self._rules.append(Rule(kind, method, path, count, skip, options))
@@ -126,7 +133,8 @@ class FaultProxy:
         if kind == "reset":
             raise ConnectionResetError
         if kind == "status":
-            writer.write(_failure(options["code"], method, path))
+            code = options["code"]
+            writer.write(_failure(code, options.get("reason") or _REASONS[code], method, path))
             return
         if kind == "corrupt_up":
             body = _flipped(body, options)
@@ -181,8 +189,7 @@ def _flipped(body: bytes, options: dict[str, Any]) -> bytes:
     return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
 
 
-def _failure(code: int, method: str, path: str) -> bytes:
-    reason = _REASONS[code]
+def _failure(code: int, reason: str, method: str, path: str) -> bytes:
     if re.match("/(upload/|download/)?storage/v1/", path):
         body = json.dumps({"error": {"code": code, "message": reason}})
     else:

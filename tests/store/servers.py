@@ -6,8 +6,10 @@ Fixtures for any test folder, by its conftest.py: `from tests.store.servers impo
 import itertools
 import logging
 import os
+import random
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -41,6 +43,7 @@ class Server:
     url: str
     make: Any = field(repr=False)
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+    connected: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def bucket(self) -> str:
         """The name of a new bucket."""
@@ -49,8 +52,9 @@ class Server:
         return name
 
     def location(self, folder: str = "folder", **options: Any) -> Location:
-        """A folder in a new bucket; `options` go over the storage options."""
-        return Location.of(f"{self.protocol}://{self.bucket()}/{folder}", storage_options={**self.options, **options})
+        """A folder in a new bucket; `options` go over the storage options and make a connection of its own."""
+        place = Location.of(f"{self.protocol}://{self.bucket()}/{folder}", storage_options={**self.options, **options})
+        return place if options else replace(place, _connected=self.connected)  # connecting takes half a second
 
 
 @contextmanager
@@ -63,13 +67,10 @@ def run_s3():
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-
-    def make(name: str) -> None:
-        with closing(s3_client(url)) as client:
-            client.create_bucket(Bucket=name)
-
+    options = {"key": "test", "secret": "test-secret", "endpoint_url": url}
     try:
-        yield Server("s3", url, make, {"key": "test", "secret": "test-secret", "endpoint_url": url})
+        with closing(s3_client(url)) as client:
+            yield Server("s3", url, lambda name: client.create_bucket(Bucket=name), options)
     finally:
         server.stop()
         server._server.server_close()  # `stop` leaves the socket open
@@ -123,6 +124,21 @@ def gcs_server():
     """A Google Storage server."""
     with no_settings(), run_gcs() as server:
         yield server
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Three attempts for each request, without the waiting."""
+    from analogjax.store import bucket
+    from analogjax.store.transfer import Retry
+
+    monkeypatch.setattr(bucket.Bucket, "retry", Retry(attempts=3, first=0.01))
+
+
+@cache
+def content(size: int, seed: int = 0) -> bytes:
+    """That many bytes. They end in no line break, which the emulator would take for a part of the request's frame."""
+    return random.Random(seed).randbytes(size - 1) + b"." if size else b""
 
 
 def make_place(kind: str, request: pytest.FixtureRequest) -> Location:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -38,8 +39,8 @@ class Folder:
             if not (path / CHECKSUMS).exists():
                 with folder._locked():
                     if not (path / CHECKSUMS).exists():
-                        now = version_of(os.devnull).saved
-                        folder._put(Table(project_name, experiment_name, experiment_timestamp, created=now))
+                        place = (project_name, experiment_name, experiment_timestamp)
+                        folder._put(Table(*place, created=time.time()))
         return folder
 
     def table(self) -> Table | None:

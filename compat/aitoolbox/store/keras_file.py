@@ -1,7 +1,9 @@
 """Keras models in `.h5` or `.keras` files that Keras 3 loads again."""
 
+import importlib.util
 import json
 import os
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -24,12 +26,25 @@ _FULL_NAMES = {
 
 def load_keras() -> Any:
     """The module `keras`, on JAX unless another backend is chosen. Raises `MissingPackage`."""
+    _choose_backend()
     try:
-        os.environ.setdefault("KERAS_BACKEND", "jax")
         import keras
     except ImportError as error:
         raise MissingPackage('Keras models need Keras: pip install "analogjax[keras]"') from error
     return keras
+
+
+def _choose_backend() -> None:
+    """JAX, where nobody has chosen and the TensorFlow that Keras would take is missing."""
+    if "keras" in sys.modules or "KERAS_BACKEND" in os.environ or importlib.util.find_spec("tensorflow"):
+        return
+    config = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    try:
+        chosen = json.loads(config.read_text()).get("backend")
+    except (OSError, ValueError):
+        chosen = None
+    if chosen in (None, "tensorflow"):  # Keras writes that itself
+        os.environ["KERAS_BACKEND"] = "jax"
 
 
 def write(file: Path, model: Any) -> None:

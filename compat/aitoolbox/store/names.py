@@ -21,10 +21,16 @@ def check_experiment(project_name: str, experiment_name: str, experiment_timesta
         if not isinstance(name, str):
             raise TypeError(f"{what} is a {type(name).__name__}: give a string.")
         _check_parts(what, name)
-    if project_name in ("", ".", ".."):
-        raise BadName(f"project_name {project_name!r} is not the name of a folder: give a plain name.")
     check_file(f"{experiment_name}_{experiment_timestamp}")
-    check_file(project_name)
+    check_folder("project_name", project_name)
+
+
+def check_folder(what: str, name: str) -> None:
+    """Raises `BadName` unless `name` can be a folder in the folder where it is looked for."""
+    if name in ("", ".", ".."):
+        raise BadName(f"{what} {name!r} is not the name of a folder: give a plain name.")
+    _check_parts(what, name)
+    check_file(name)
 
 
 def check_results(experiment_name: str, experiment_timestamp: str) -> None:

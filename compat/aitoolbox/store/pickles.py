@@ -45,7 +45,7 @@ class _Plain(pickle.Unpickler):
 
 
 def _storage(data: bytes) -> Any:
-    import torch
+    from compat.torch_package import torch
 
     return torch.load(io.BytesIO(data), weights_only=True)
 

@@ -33,7 +33,7 @@ def plain_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 def write(file: Path, checkpoint: dict[str, Any]) -> None:
     """`torch.save`, with a `UserWarning` where the file will need trust to be loaded. Raises `SaveError`."""
-    import torch
+    from compat.torch_package import torch
 
     try:
         torch.save(checkpoint, file)
@@ -60,7 +60,7 @@ def read(file: str | os.PathLike[str], map_location: Any = None, weights_only: b
 
     `weights_only=False` trusts the file. Raises `UnsafeFile`, `DamagedFile` and `FileNotFoundError`.
     """
-    import torch
+    from compat.torch_package import torch
 
     _check_zip(file)
     try:
@@ -109,7 +109,7 @@ def _damaged(file: str | os.PathLike[str], error: object) -> DamagedFile:
 
 def _check_zip(file: str | os.PathLike[str]) -> None:
     """torch itself does not look at the checksums in its files, so a flipped bit would load as a wrong weight."""
-    import torch
+    from compat.torch_package import torch
 
     with open(file, "rb") as stream:
         if stream.read(2) != b"PK" or not torch.serialization.get_crc32_options():

@@ -54,8 +54,8 @@ def _numbers(values: Any) -> np.ndarray:
 def _axes() -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
+    except ImportError as error:
+        raise MissingPackage(f'plots need matplotlib ({error}): pip install "analogjax[plot]"') from error
     figure = Figure(figsize=(10, 8))
     axes = figure.subplots()
     axes.grid(alpha=0.3)

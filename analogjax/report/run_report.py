@@ -1,0 +1,142 @@
+"""The report of a run: what was asked for, what came out, and how to have it again, in Markdown."""
+
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from analogjax.errors import MissingPackage
+from analogjax.report.curves import write_curves
+from analogjax.report.text import duration, flat, markdown_table, percent, shown, size
+from analogjax.store.redact import STARS
+from analogjax.store.runs import Run, RunRecord, read_run
+
+CURVES, REPORT = "curves.png", "report.md"
+_ROWS = 100  # of the table of epochs
+_ESSENTIAL = ("jax", "jaxlib", "numpy", "flax", "optax", "jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu")
+_PLOTTED = {"train_loss", "valid_loss", "accuracy"}
+
+
+def write_report(record: RunRecord) -> None:
+    """Add `curves.png` and `report.md` to a run.
+
+    Without matplotlib, or without epochs that can be plotted, the report says why there are no curves. Raises
+    `RunError`, `StoreError`.
+    """
+    run = read_run(record.location)
+    picture, reason = _curves(run)
+    if picture is not None:
+        record.add(CURVES, picture)
+    curves = f"![curves]({CURVES})" if picture is not None else f"No curves: {reason}."
+    record.add(REPORT, run_report(run, curves).encode())
+
+
+def _curves(run: Run) -> tuple[bytes | None, str]:
+    if not run.epochs:
+        return None, "no epoch has ended"
+    if not all(entry.keys() >= _PLOTTED for entry in run.epochs):
+        return None, f"not every epoch has {', '.join(sorted(_PLOTTED))}"
+    with tempfile.TemporaryDirectory(prefix="analogjax-") as folder:
+        try:
+            write_curves(run.epochs, Path(folder, CURVES), title=run.id)
+        except MissingPackage as error:
+            return None, str(error)
+        return Path(folder, CURVES).read_bytes(), ""
+
+
+def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
+    """The report of `run`, as Markdown that is legible as plain text.
+
+    `curves` is a paragraph about the curves; with `files` the files of the run are listed.
+    """
+    parts = [
+        [f"# {run.id}", "", *_outcome(run)],
+        [curves] if curves else [],
+        ["## Epochs", "", *_epochs(run)] if run.epochs else [],
+        ["## Configuration", "", *_pairs(flat(run.config) | {"seed": run.seed})],
+        ["## How to have it again", "", *_again(run)],
+        ["## Environment", "", *_pairs(_environment(run.environment))],
+        ["## Files", "", *_files(run)] if files else [],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _outcome(run: Run) -> list[str]:
+    status = run.status
+    lines = [f"- status: {run.state}"]
+    lines += [f"- error: {status['error']}"] if status.get("error") else []
+    lines += [f"- begun: {status['begun']}", f"- ended: {status.get('ended') or '-'}"]
+    lines += [f"- went on after a stop: {status['resumed']} times"] if status["resumed"] else []
+    lines += [f"- time in epochs: {duration(run.seconds)}", f"- where: {run.location}"]
+    for name, entry in (("best", run.best), ("last", run.last)):
+        if entry is not None:
+            lines.append(f"- {name}: {_metrics(entry)}")
+    return lines
+
+
+def _metrics(entry: dict[str, Any]) -> str:
+    others = [f"{name} {shown(value)}" for name, value in entry.items() if name not in ("epoch", "accuracy")]
+    accuracy = [f"accuracy {percent(entry['accuracy'])}"] if _number(entry.get("accuracy")) else []
+    return f"epoch {entry['epoch'] + 1}: " + ", ".join(accuracy + others)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _epochs(run: Run) -> list[str]:
+    """A table of all epochs, or of evenly chosen ones where they are very many."""
+    names = list(dict.fromkeys(name for entry in run.epochs for name in entry if name != "epoch"))
+    step = -(-len(run.epochs) // _ROWS)
+    chosen = run.epochs[::-1][::step][::-1]  # counted from the last, which is always shown
+    rows = [[str(entry["epoch"] + 1), *(shown(entry.get(name)) for name in names)] for entry in chosen]
+    note = [] if step == 1 else ["", f"Every {step}th epoch; all are in metrics.jsonl."]
+    return markdown_table(["epoch", *names], rows) + note
+
+
+def _pairs(values: dict[str, Any]) -> list[str]:
+    return markdown_table(["name", "value"], [[name, shown(value)] for name, value in values.items()])
+
+
+def _files(run: Run) -> list[str]:
+    """The files of the run, those in a folder as one line."""
+    groups: dict[str, list[int]] = {}
+    for entry in run.files:
+        folder, slash, _ = entry.name.partition("/")
+        groups.setdefault(folder + slash, []).append(entry.size)
+    rows = [
+        [name, size(sum(sizes)) + (f" in {len(sizes)} files" if name.endswith("/") else "")]
+        for name, sizes in groups.items()
+    ]
+    return markdown_table(["name", "size"], rows)
+
+
+def _again(run: Run) -> list[str]:
+    """The commands of the run's first session, and of later ones where something had changed."""
+    environment = run.environment
+    sessions = list(dict.fromkeys("\n".join(_session(each)) for each in (environment, *environment.get("resumed", []))))
+    text = "\n# it went on with\n".join(sessions)
+    stars = ["", "`***` stands for a secret, which is not recorded."] if STARS in text else []
+    return ["```", text, "```", *stars]
+
+
+def _session(environment: dict[str, Any]) -> list[str]:
+    git, packages = environment.get("git"), environment.get("packages", {})
+    versions = [f"{name}=={packages[name]}" for name in _ESSENTIAL if name in packages]
+    return [
+        *([f"git checkout {git['commit']}{_dirt(git)}"] if git else []),
+        f"# Python {environment.get('python')}, analogjax {environment.get('analogjax')}",
+        "pip install " + shlex.join(versions),
+        shlex.join(environment.get("command", [])),
+    ]
+
+
+def _dirt(git: dict[str, Any]) -> str:
+    return {True: "  # and changes that were not committed", None: "  # perhaps changed: git did not say"}.get(
+        git.get("dirty"), ""
+    )
+
+
+def _environment(environment: dict[str, Any]) -> dict[str, Any]:
+    left_out = ("format", "command", "resumed")
+    return flat({name: value for name, value in environment.items() if name not in left_out and value != {}})

@@ -1,0 +1,265 @@
+"""The record that `analogjax train` keeps of a run, and `analogjax runs`, which lists, shows, compares and removes."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from analogjax.errors import AnalogError, ConfigError
+from analogjax.report.comparison import compare
+from analogjax.report.export import TEXT_FORMATS, export_file, export_folder, export_text
+from analogjax.report.run_list import write_run_list
+from analogjax.report.run_report import run_report, write_report
+from analogjax.report.text import strict
+from analogjax.store.location import Location, NotFound, StoreError
+from analogjax.store.run_folder import NotARun, Run, RunError, is_run, list_runs, read_run
+from analogjax.store.runs import RunRecord, new_run_id, remove_run
+
+_RUNS = """\
+List, show, compare, export and remove recorded runs. ROOT and RUN may be folders or s3://... and gs://... URLs; a RUN
+without a slash is looked for here, then in ROOT.
+
+  analogjax runs list
+  analogjax runs show 2026-11-22_20-15-30_fashionmnist_7f3a09
+  analogjax runs compare runs/a runs/b
+  analogjax runs export runs/a --format tensorboard -o logs
+  analogjax runs list s3://bucket/runs --endpoint-url http://localhost:9000
+"""
+ROOT = "runs"
+
+
+def add_runs_command(commands: Any) -> None:
+    """Register `runs` and its sub-commands with the parser of `analogjax`."""
+    runs = commands.add_parser(
+        "runs", help="list, show, compare, export, remove recorded runs", description=_RUNS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    runs.set_defaults(act=_help(runs))
+    actions = runs.add_subparsers(dest="action", metavar="ACTION")
+    listing = _action(actions, "list", _list, "list the runs in a folder, newest first")
+    listing.add_argument("root", nargs="?", metavar="ROOT", help=f"folder or URL (default: {ROOT})")
+    listing.add_argument("--output", choices=("table", "json", "csv"), default="table", help="default: table")
+    show = _one(_action(actions, "show", _show, "show one run: its report, as Markdown"))
+    show.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
+    comparing = _action(actions, "compare", _compare, "show in what runs differ, and their results side by side")
+    comparing.add_argument("runs", nargs="+", metavar="RUN")
+    comparing.add_argument("--output", choices=("table", "json"), default="table", help="default: table")
+    _root(comparing)
+    export = _one(_action(actions, "export", _export, "write a run in the format of another tool"))
+    kinds = ("csv", "json", "tensorboard", "mlflow")
+    export.add_argument("--format", choices=kinds, required=True, help="tensorboard, mlflow: if that package is there")
+    export.add_argument("-o", "--out", metavar="PATH", help="file (csv, json; default: print) or folder to add to")
+    remove = _one(
+        _action(actions, "rm", _remove, "remove a run, with its checkpoints and everything else in its folder")
+    )
+    remove.add_argument("--yes", action="store_true", help="don't ask")
+    remove.add_argument("--force", action="store_true", help="even if it seems to be running")
+
+
+def add_record_options(add: Any) -> None:
+    """Add to `train` the options that say where it is recorded."""
+    add(
+        "--run", metavar="FOLDER", help="record in this folder or URL, with checkpoints; the same command goes on there"
+    )
+    add("--runs", metavar="ROOT", help=f"record in a new folder in this folder or URL (default: {ROOT})")
+    add("--no-record", action="store_true", help="record nothing")
+    add("--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at the provider's own address")
+
+
+def storage_options(endpoint: str | None) -> dict[str, Any] | None:
+    """What the clients of buckets are given."""
+    return {"endpoint_url": endpoint} if endpoint else None
+
+
+def begin_record(
+    options: Mapping[str, Any], name: str, config: Mapping[str, Any], facts: Mapping[str, Any]
+) -> RunRecord | None:
+    """The `RunRecord` that the options of `train` ask for, begun or gone on with; `None` for `--no-record`.
+
+    Raises `ConfigError` for options that exclude each other, `RunError`, `StoreError`.
+    """
+    if options["no_record"]:
+        if options["run"]:
+            raise ConfigError(f"--run {options['run']} and --no-record exclude each other: give one of them.")
+        return None
+    if options["run"] and options["runs"]:
+        raise ConfigError("--run names the folder of this run, --runs the one for a new folder: give one of them.")
+
+    where = _location(options["run"] or options["runs"] or ROOT, options["endpoint_url"])
+    try:
+        record = RunRecord.begin(
+            where if options["run"] else where / new_run_id(name),
+            config=config, seed=options["seed"], facts=facts, may_differ=("epochs", "root", "on"),
+        )  # fmt: skip
+    except StoreError as error:
+        raise StoreError(f"{error} The run is to be recorded there: see --run, --runs and --no-record.") from error
+    print(f"run: {_near(record.location)}", file=sys.stderr, flush=True)
+    return record
+
+
+@contextmanager
+def recorded(record: RunRecord | None) -> Iterator[None]:
+    """Says in the record how the block ends, and adds the report. Does nothing for `None`."""
+    if record is None:
+        yield
+        return
+    try:
+        yield
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        try:
+            _close(record, status, None if status == "interrupted" else f"{type(error).__name__}: {error}")
+        except AnalogError as second:  # the first error is what must be told
+            print(f"analogjax: and the record could not be finished: {second}", file=sys.stderr)
+        raise
+    _close(record, "completed", None)
+
+
+def _close(record: RunRecord, status: Any, error: str | None) -> None:
+
+    record.finish(status, error)
+    write_report(record)
+
+
+def _help(parser: argparse.ArgumentParser) -> Any:
+    def run(options: argparse.Namespace) -> int:
+        parser.print_help()
+        return 2
+
+    return run
+
+
+def _action(actions: Any, name: str, act: Any, text: str) -> Any:
+    parser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at its own address"
+    )
+    parser.set_defaults(act=_told(act))
+    return parser
+
+
+def _one(parser: Any) -> Any:
+    parser.add_argument("name", metavar="RUN", help="folder or URL of the run, or its name in ROOT")
+    _root(parser)
+    return parser
+
+
+def _root(parser: Any) -> None:
+    parser.add_argument("--root", default=ROOT, metavar="ROOT", help=f"where runs are looked for (default: {ROOT})")
+
+
+def _told(act: Any) -> Any:
+    """`act`, with an error in what was asked for told in one line, and the exit code 2."""
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return act(options)
+        except (RunError, ConfigError, NotFound) as error:
+            print(f"analogjax: {error}", file=sys.stderr)
+            return 2
+
+    return run
+
+
+def _location(text: str, endpoint: str | None) -> Location:
+    try:
+        return Location.of(text, storage_options=storage_options(endpoint))
+    except StoreError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _near(location: Location) -> str:
+    """A local folder as a person would type it from here."""
+    path = location.path
+    return str(path.relative_to(Path.cwd()) if path is not None and path.is_relative_to(Path.cwd()) else location)
+
+
+def _named(name: str, options: argparse.Namespace) -> Location:
+    """The place of the run `name`."""
+    if not name:
+        raise ConfigError("RUN is empty: give the folder, the URL or the name of a run.")
+    plain = "/" not in name and os.sep not in name and name not in (".", "..", "~")
+    if plain and not Path(name).is_dir():
+        return _location(options.root, options.endpoint_url) / name
+    return _location(name, options.endpoint_url)
+
+
+def _read(name: str, options: argparse.Namespace) -> Run:
+
+    return read_run(_named(name, options))
+
+
+def _list(options: argparse.Namespace) -> int:
+
+    root = _location(options.root or ROOT, options.endpoint_url)
+    if options.root and root.path is not None and not root.path.is_dir():
+        raise ConfigError(f"There is no folder {root}: check the path.")
+    runs = list_runs(root)
+    write_run_list(runs, options.output, sys.stdout)
+    for run in runs:
+        if run.status == "damaged":
+            print(f"analogjax: {run.error}", file=sys.stderr)
+    if not runs:
+        print(f"No runs in {_near(root)}. {_advice(root)}", file=sys.stderr)
+    return 0
+
+
+def _advice(root: Location) -> str:
+
+    if is_run(root):
+        return f"It is a run itself: analogjax runs show {_near(root)}"
+    return "`analogjax train` records one."
+
+
+def _show(options: argparse.Namespace) -> int:
+
+    run = _read(options.name, options)
+    print(export_text(run, "json") if options.output == "json" else run_report(run, files=True), end="")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+
+    found = compare([_read(name, options) for name in options.runs])
+    print(json.dumps(strict(found.plain()), indent=2) if options.output == "json" else "\n".join(found.lines()))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+
+    if options.format not in TEXT_FORMATS and options.out is None:
+        raise ConfigError(f"--format {options.format} writes a folder: say where with -o PATH.")
+    run = _read(options.name, options)
+    if options.format not in TEXT_FORMATS:
+        print(f"shown by: {export_folder(run, options.format, options.out)}", file=sys.stderr)
+    elif options.out in (None, "-"):
+        print(export_text(run, options.format), end="")
+    else:
+        export_file(run, options.format, options.out)
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+
+    location = _named(options.name, options)
+    if not options.yes and not _agreed(location):
+        print("Nothing was removed.", file=sys.stderr)
+        return 1
+    remove_run(location, force=options.force)
+    print(f"removed: {_near(location)}", file=sys.stderr)
+    return 0
+
+
+def _agreed(location: Location) -> bool:
+    """Whether a person at the terminal agrees. Raises `ConfigError` if there is none, `NotARun`."""
+    if not is_run(location):
+        raise NotARun(f"There is no run in {location}: nothing was removed.")
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{location} is not removed without being sure: add --yes.")
+    files = location.list()
+    print(f"Remove {location}, {len(files)} files? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

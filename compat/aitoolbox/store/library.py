@@ -1,0 +1,188 @@
+"""Listing, loading and retention for the experiment savers."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analogjax.store.transfer import each
+from compat.aitoolbox.store import catalog, names
+from compat.aitoolbox.store.bucket_folder import CHECKSUMS, BucketFolder
+from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
+from compat.aitoolbox.store.errors import DamagedFile, NoSuchExperiment
+from compat.aitoolbox.store.folder import Folder
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which parts of an experiment to load: the model `model_name`(s) of a folder, results, and how."""
+
+    model_names: list[str]
+    read_model: Callable[[str], Any] | None
+    with_results: bool
+    allow_pickle: bool
+    verify: bool
+
+
+class Library:
+    """What all experiment savers can do with the experiments that are there."""
+
+    project_name: str
+    experiment_name: str
+    model_saver: Any
+    results_saver: Any
+
+    def list_experiments(self, project_name: str | None = None) -> list[SavedExperiment]:
+        """The experiments of a project, or of all projects, oldest first.
+
+        Raises `NoSuchExperiment` if there is no such project, and `StoreError`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say where its experiments are.")
+
+    def load_experiment(
+        self,
+        project_name: str | None = None,
+        experiment_name: str | None = None,
+        experiment_timestamp: str | None = None,
+        *,
+        model_save_dir: str = "model",
+        epoch_num: int | None = None,
+        iteration_idx: int | None = None,
+        with_model: bool = True,
+        with_results: bool = True,
+        like: Any = None,
+        map_location: Any = None,
+        allow_pickle: bool = False,
+        verify: bool = True,
+    ) -> LoadedExperiment:
+        """Reads an experiment back: this saver's own project and experiment, and the latest complete save, by default.
+
+        `model_save_dir` with `epoch_num` and `iteration_idx` choose a checkpoint instead of the final model. `like`: a
+        pytree that gives the structure (Flax), or the module that takes the weights (PyTorch). `map_location` as for
+        `torch.load`. `allow_pickle` trusts the files, so that those that hold more than data are loaded too.
+
+        All files are first compared with their checksums (`verify`). Raises `NoSuchExperiment`, `DamagedFile`,
+        `UnsafeFile`, `WrongModel`, and `StoreError`.
+        """
+        names.check_folder("model_save_dir", model_save_dir)
+        project, name = project_name or self.project_name, experiment_name or self.experiment_name
+        found = catalog.find(self.list_experiments(project), project, name, experiment_timestamp)
+        local = self._local_model_saver()
+
+        def read_model(file: str) -> Any:
+            return local.read_model(file, like=like, map_location=map_location, allow_pickle=allow_pickle)
+
+        wanted = Wanted(
+            [
+                f"{model_save_dir}/{file}"
+                for file in local.model_files(
+                    found.experiment_name, found.experiment_timestamp, epoch_num, iteration_idx
+                )
+            ],
+            read_model if with_model else None,
+            with_results,
+            allow_pickle,
+            verify,
+        )
+        return self._load(found, wanted)
+
+    def _local_model_saver(self) -> Any:
+        return self.model_saver
+
+    def _load(self, found: SavedExperiment, wanted: Wanted) -> LoadedExperiment:
+        raise NotImplementedError
+
+    def _old(self, stamp: str, keep_last: int | None) -> list[SavedExperiment]:
+        """The saves of this experiment beyond the last `keep_last`, but never the one of `stamp`, nor foreign ones."""
+        if keep_last is None:
+            return []
+        mine = [
+            one
+            for one in self.list_experiments(self.project_name)
+            if one.experiment_name == self.experiment_name and one.experiment_timestamp != stamp and one.verifiable
+        ]
+        return mine[: max(0, len(mine) - keep_last + 1)]
+
+
+def natural(keep_last: int | None, name: str = "keep_last") -> int | None:
+    """`keep_last` if it is `None` or 1 or more. Raises `ValueError`."""
+    if keep_last is not None and (isinstance(keep_last, bool) or not isinstance(keep_last, int) or keep_last < 1):
+        raise ValueError(f"{name} is {keep_last!r}: give the number of saves to keep, 1 or more, or None for all.")
+    return keep_last
+
+
+def load_local(found: SavedExperiment, wanted: Wanted) -> LoadedExperiment:
+    """Reads an experiment from its folder on the local disk."""
+    if wanted.verify:
+        catalog.verify(Folder(found.path))
+    return catalog.read(
+        found, wanted.read_model, wanted.model_names, with_results=wanted.with_results, allow_pickle=wanted.allow_pickle
+    )
+
+
+def delete_local(experiments: list[SavedExperiment]) -> None:
+    """Deletes experiments from the local disk."""
+    for one in experiments:
+        Folder(one.path).delete()
+
+
+def list_bucket(bucket: Any, prefix: str, project_name: str | None) -> list[SavedExperiment]:
+    """The experiments below the key `prefix`, oldest first. Raises `StoreError`, `NoSuchExperiment`."""
+    if project_name is not None:
+        names.check_folder("project_name", project_name)
+    top = bucket.location / prefix if prefix else bucket.location
+    found: dict[tuple[str, str], list[str]] = {}
+    for entry in (top / project_name if project_name is not None else top).list():
+        parts = ([project_name] if project_name is not None else []) + entry.name.split("/", 1 if project_name else 2)
+        if len(parts) == 3:
+            found.setdefault((parts[0], parts[1]), []).append(parts[2])
+    if project_name is not None and not found:
+        raise NoSuchExperiment(f"There is no project {project_name!r} in {top.url}: check the names.")
+    listed = each(lambda item: _described(top, item[0], item[1]), list(found.items()))
+    return catalog.in_order(one for one in listed if one is not None)
+
+
+def _described(top: Any, place: tuple[str, str], files: list[str]) -> SavedExperiment | None:
+    project, folder = place
+    table = None
+    if CHECKSUMS in files:
+        try:
+            table = BucketFolder(top / project / folder).table()
+        except DamagedFile:
+            table = None
+    return catalog.entry(project, folder, f"{project}/{folder}", table, files)
+
+
+def load_bucket(bucket: Any, prefix: str, found: SavedExperiment, wanted: Wanted, root: str) -> LoadedExperiment:
+    """Downloads an experiment to a folder of its own below `root`, verified, and reads it; the folder is removed."""
+    location = (bucket.location / prefix if prefix else bucket.location) / found.path
+    there = {entry.name for entry in location.list()}
+    files = [name for name in wanted.model_names if wanted.read_model is not None and name in there]
+    files += [name for name in there if wanted.with_results and name.startswith("results/") and name.count("/") == 1]
+    os.makedirs(root, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as place:
+        copy = Path(place)
+        BucketFolder(location).download(files, copy)
+        if wanted.verify:
+            catalog.verify(Folder(copy), files)
+        local = SavedExperiment(**{**vars(found), "path": str(copy)})
+        loaded = catalog.read(
+            local,
+            wanted.read_model,
+            wanted.model_names,
+            with_results=wanted.with_results,
+            allow_pickle=wanted.allow_pickle,
+        )
+        loaded.paths = [
+            f"{location.url.partition('://')[2]}/{Path(p).relative_to(copy).as_posix()}" for p in loaded.paths
+        ]
+    return loaded
+
+
+def delete_bucket(bucket: Any, prefix: str, experiments: list[SavedExperiment]) -> None:
+    """Deletes experiments from a bucket. Raises `StoreError`."""
+    top = bucket.location / prefix if prefix else bucket.location
+    for one in experiments:
+        BucketFolder(top / one.path, one.project_name, one.experiment_name, one.experiment_timestamp).delete()

@@ -1,0 +1,104 @@
+"""Runs in the formats of other tools. Those of TensorBoard and MLflow are tried where these packages are installed."""
+
+import csv
+import io
+import json
+import os
+import sys
+
+import pytest
+
+from analogjax.errors import ConfigError, MissingPackage
+from analogjax.report.export import export_file, export_folder, export_text
+from analogjax.report.run_report import write_report
+from analogjax.store.runs import read_run
+from tests.report.run_samples import entry, recorded
+
+
+@pytest.fixture
+def run(tmp_path):
+    record, _ = recorded(tmp_path / "runs" / "a")
+    record.epoch(entry(3, note="late", valid_loss=float("nan")))
+    write_report(record)
+    return read_run(record.location)
+
+
+def test_csv_has_a_column_for_every_metric(run):
+    rows = list(csv.DictReader(io.StringIO(export_text(run, "csv"))))
+    assert [float(row["accuracy"]) for row in rows] == [0.25, 0.75, 0.5, 0.5]
+    assert [row["note"] for row in rows] == ["", "", "", "late"] and rows[3]["valid_loss"] == "nan"
+
+
+def test_json_is_strict_and_whole(run):
+    value = json.loads(export_text(run, "json"), parse_constant=pytest.fail)
+    assert value["config"] == run.config and value["epochs"][0] == run.epochs[0] and value["seed"] == 1
+    assert value["epochs"][3]["valid_loss"] is None and "report.md" in value["files"]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(run, tmp_path):
+    export_file(run, "csv", tmp_path / "a.csv")
+    export_file(run, "json", tmp_path / "a.csv")
+    assert json.loads((tmp_path / "a.csv").read_text())["id"] == "a"
+    with pytest.raises(ConfigError, match="can't be written"):
+        export_file(run, "csv", tmp_path / "not" / "there.csv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match="can't be written"):
+        export_file(run, "csv", tmp_path / "folder")
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "folder", "runs"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "packages"), [("tensorboard", ["tensorboard", "tensorboardX"]), ("mlflow", ["mlflow"])]
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(run, kind, packages, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in packages:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingPackage, match=f"pip install {packages[0]}"):
+        export_folder(run, kind, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not [name for name in os.environ if name.startswith("MLFLOW_")]
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "tensorboardX"])
+def test_tensorboard_reads_what_was_exported(run, tmp_path, monkeypatch, package):
+    pytest.importorskip(package)
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    if package == "tensorboardX":
+        monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
+    assert export_folder(run, "tensorboard", tmp_path / "logs") == f"tensorboard --logdir {tmp_path / 'logs'}"
+    found = accumulator.EventAccumulator(str(tmp_path / "logs" / "a")).Reload()
+    points = found.Scalars("accuracy")
+    assert [(point.step, point.value) for point in points] == [(0, 0.25), (1, 0.75), (2, 0.5), (3, 0.5)]
+    assert points[1].wall_time - points[0].wall_time == pytest.approx(1.5, abs=1e-3)
+    (text,) = found.Tensors("report/text_summary")
+    assert text.tensor_proto.string_val[0].decode().startswith("# a\n")
+    with pytest.raises(ConfigError, match="files already"):
+        export_folder(run, "tensorboard", tmp_path / "logs")
+
+
+@pytest.mark.filterwarnings("default")  # MLflow's own
+def test_mlflow_reads_what_was_exported(run, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    assert export_folder(run, "mlflow", tmp_path / "ml").endswith(f"mlflow ui --backend-store-uri {tmp_path / 'ml'}")
+    assert "MLFLOW_ALLOW_FILE_STORE" not in os.environ
+    with pytest.raises(ConfigError, match="already"):
+        export_folder(run, "mlflow", tmp_path / "ml")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    client = mlflow.MlflowClient(tracking_uri=(tmp_path / "ml").as_uri())
+    (found,) = client.search_runs([client.get_experiment_by_name("analogjax").experiment_id])
+    assert (found.info.run_name, found.info.status) == ("a", "FINISHED")
+    assert found.data.params["set.dw_min"] == "0.002" and found.data.params["seed"] == "1"
+    points = client.get_metric_history(found.info.run_id, "accuracy")
+    assert [(point.step, point.value) for point in points] == [(0, 0.25), (1, 0.75), (2, 0.5), (3, 0.5)]
+    assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"report.md", "curves.png"}
+
+
+@pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
+@pytest.mark.filterwarnings("default")
+def test_a_folder_that_cannot_be_written(run, kind, tmp_path):
+    pytest.importorskip(kind)
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ConfigError, match="export to"):
+        export_folder(run, kind, tmp_path / "out")
