@@ -15,7 +15,7 @@ demo: $(VENV)/.core
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
-slow: $(VENV)/.test
+slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow
 
 check: $(VENV)/.test
@@ -28,6 +28,7 @@ venv: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/facade.py
+	$(BIN)/python benchmarks/store.py
 
 # The core alone: what `pip install analogjax[plot]` brings.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -37,6 +38,11 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.core
 	$(PIP) -e '.[all]' -r requirements-test.txt
+	touch $@
+
+# The slow suite alone runs Keras on TensorFlow, which is larger than everything else together.
+$(VENV)/.slow: $(VENV)/.test
+	$(PIP) -e '.[all,tf]' -r requirements-test.txt
 	touch $@
 
 clean:

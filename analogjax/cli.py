@@ -168,12 +168,7 @@ def _check_plot(path: str | None) -> None:
 def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> Any:
     from analogjax.experiments import Hooks, LocalRunner
 
-    def on_epoch(event: Any) -> None:
-        if record is not None:
-            record.epoch(event.metrics)
-        writer.epoch(event.metrics)
-
-    results = LocalRunner(device=options["on"]).run(
+    return LocalRunner(device=options["on"]).run(
         experiment,
         options["max_elements"],
         options["root"],
@@ -181,11 +176,9 @@ def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> 
         seed=options["seed"],
         checkpoint_dir=_checkpoint_folder(options, record),
         checkpoint_every_steps=options["checkpoint_every_steps"],
-        hooks=Hooks(on_epoch=on_epoch),
+        hooks=Hooks(on_epoch=lambda event: writer.epoch(event.metrics)),
+        record=record,
     )
-    if record is not None:
-        record.go_on_from(results)  # those before this start, if the checkpoint is older than the record
-    return results
 
 
 def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:

@@ -135,7 +135,11 @@ def run(size: int, rounds: int, url: str) -> list[dict]:
                 empty(url)
                 with tempfile.TemporaryDirectory() as folder:
                     for job in ("save", "load"):
-                        found.setdefault((place, case, job), []).append(measure(case, job, size, folder, url))
+                        result = measure(case, job, size, folder, url)
+                        print(
+                            f"{size / 1e6:.0f} MB {case} {job} {result['seconds']:.2f} s", file=sys.stderr, flush=True
+                        )
+                        found.setdefault((place, case, job), []).append(result)
     return [row(size, *key, results) for key, results in found.items()]
 
 
@@ -172,7 +176,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="append the rows to this file as JSON lines")
     options = parser.parse_args()
-    server = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert server.stdin is not None and server.stdout is not None
     try:
         url = server.stdout.readline().strip()

@@ -17,14 +17,16 @@ class InstallError(AnalogError, ImportError):
     """The names cannot be taken over in this process."""
 
 
-def install(torchvision: bool | None = None) -> None:
+def install(torchvision: bool | None = None, aitoolbox: bool | None = None) -> None:
     """Make `aihwkit` and `aitoolbox` mean ours in this process; calling it again changes nothing.
 
     `torchvision` says whether to offer our minimal one under that name: `None` does where the real one cannot be
-    imported, `True` always, `False` never. Raises `InstallError` where the real package is already imported.
+    imported, `True` always, `False` never. `aitoolbox` likewise: `None` does unless the real one is already in use.
+    Raises `InstallError` where a name can't be taken over because the real package is already imported.
     """
     _take_over("aihwkit")
-    _take_over("aitoolbox")
+    if aitoolbox or (aitoolbox is None and "aitoolbox" not in sys.modules):
+        _take_over("aitoolbox")
     if torchvision or (torchvision is None and not _is_importable("torchvision")):
         _take_over("torchvision")
 

@@ -1,4 +1,4 @@
-"""`python -m compat script.py args...` or `python -m compat -m module args...`: run it with our aihwkit in place."""
+"""`python -m compat script.py args...` or `python -m compat -m module args...`: run it with our packages in place."""
 
 import os
 import runpy
@@ -8,7 +8,7 @@ from compat import install
 
 _USAGE = """usage: python -m compat script.py [arguments]
        python -m compat -m module [arguments]
-Runs a program written for aihwkit on analogjax, unchanged."""
+Runs a program written for aihwkit or aitoolbox's savers on analogjax, unchanged."""
 
 
 def main(arguments: list[str]) -> int:

@@ -18,13 +18,14 @@ from tqdm import tqdm
 from analogjax import random
 from analogjax._typing import Array
 from analogjax.data import Split
-from analogjax.errors import ConfigError, NonFiniteError
+from analogjax.errors import AnalogError, ConfigError, NonFiniteError
 from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
 from analogjax.experiments.loop import Images, Program, RunKeys, TrainState
 from analogjax.experiments.placement import find_device
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
 from analogjax.store import CheckpointError, Checkpoints, Location
+from analogjax.store.runs import RunRecord
 
 _STRETCH = 0.5  # seconds of work between two looks at the outside world
 
@@ -61,6 +62,7 @@ class LocalRunner:
         checkpoint_every_steps: int = 0,
         keep_checkpoints: int = 2,
         keep_best: int = 1,
+        record: RunRecord | str | os.PathLike[str] | Location | None = None,
         storage_options: Mapping[str, Any] | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen and empty
         progress: bool | None = None,
@@ -72,15 +74,19 @@ class LocalRunner:
         (`s3://bucket/run`, `gs://…`; `storage_options` go to its client), a checkpoint is written every
         `checkpoint_every` epochs and, if given, every `checkpoint_every_steps` steps, while training goes on; the same
         call made again, anywhere, goes on from the newest one and ends bit for bit where an uninterrupted run would
-        have. The newest `keep_checkpoints` (0: all) and the `keep_best` most accurate are kept. `stdout` prints each
-        epoch, `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an
-        earlier run, say) are trained on instead of fresh chips.
-        Raises `ConfigError`, `DatasetError`, `CheckpointError`, `NonFiniteError`.
+        have. The newest `keep_checkpoints` (0: all) and the `keep_best` most accurate are kept. `record` is a folder or
+        URL, or a record that was begun (the caller then finishes it): it gets configuration, environment, the metrics
+        as they come, and the trained model under `model` (`restore` it from `Checkpoints`). `stdout` prints each epoch,
+        `progress` shows a bar (default: on a terminal, when an epoch takes long). `variables` (of an earlier run, say)
+        are trained on instead of fresh chips.
+        Raises `ConfigError`, `DatasetError`, `CheckpointError`, `RunError`, `StoreError`, `NonFiniteError`.
         """
         device, shows_progress = find_device(self.device), _shows_progress(progress)
         with jax.default_device(device):
             run = _Run.prepare(experiment, max_elements_train, dataset_root, seed, device, variables)
             with ExitStack() as stack:
+                # first in, last out: it says "completed" when the last checkpoint is safe
+                run.record = stack.enter_context(_recording(record, run.identity, seed, storage_options))
                 if checkpoint_dir is not None:
                     _check_intervals(checkpoint_every, checkpoint_every_steps)
                     checkpoints = Checkpoints(
@@ -109,6 +115,33 @@ def _check_intervals(every: int, every_steps: int) -> None:
             raise ConfigError(f"{name}={value!r}: needs a whole number, 0 for never.")
 
 
+@contextmanager
+def _recording(
+    record: Any, config: dict[str, Any], seed: int, storage_options: Mapping[str, Any] | None
+) -> Iterator[RunRecord | None]:
+    """The record of the run; one that is begun here is finished here."""
+    if record is None or isinstance(record, RunRecord):
+        yield record
+        return
+    begun = RunRecord.begin(record, config=config, seed=seed, storage_options=storage_options, may_differ=("epochs",))
+    try:
+        yield begun
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        try:
+            begun.finish(
+                "interrupted" if stopped else "failed", None if stopped else f"{type(error).__name__}: {error}"
+            )
+        except AnalogError as second:  # the first error is what must be told
+            error.add_note(f"And the record could not be finished: {second}")
+        raise
+    begun.finish("completed")
+
+
+def _metrics(entry: dict[str, Any]) -> dict[str, float]:
+    return {name: entry[name] for name in ("accuracy", "train_loss", "valid_loss")}
+
+
 def _shows_progress(wanted: bool | None) -> bool:
     return sys.stderr.isatty() if wanted is None else wanted
 
@@ -124,6 +157,7 @@ class _Run:
     state: TrainState
     identity: dict[str, Any]
     saving: _Saving | None = None
+    record: RunRecord | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     epoch: int = 0
     step: int = 0  # steps of this epoch that are done
@@ -160,31 +194,43 @@ class _Run:
         self.state, meta = self.saving.checkpoints.restore(self.state)
         self.epochs, self.epoch, self.step, self.spent = meta["epochs"], meta["epoch"], meta["step"], meta["spent"]
 
+    def keep_model(self) -> None:
+        """Put the trained model into the record."""
+        if self.record is None or not self.epochs:
+            return
+        with Checkpoints(self.record.location / "model", keep_last=1) as models:
+            meta = {"identity": self.identity, "epochs": self.epochs}
+            models.save(int(self.state.pulsed.step), self.state.variables, meta, _metrics(self.epochs[-1]))
+
     def save(self, spent: float) -> None:
         """Write a checkpoint of this very moment."""
         assert self.saving is not None
         number = self.epoch * self.state.losses.shape[0] + self.step
         meta = {"identity": self.identity, "epochs": self.epochs, "epoch": self.epoch, "step": self.step}
-        metrics = {}
-        if self.step == 0 and self.epochs:  # the end of an epoch: this very state was validated
-            metrics = {name: self.epochs[-1][name] for name in ("accuracy", "train_loss", "valid_loss")}
+        validated = self.step == 0 and bool(self.epochs)  # this very state, at the end of an epoch
+        metrics = _metrics(self.epochs[-1]) if validated else {}
         self.saving.checkpoints.save(number, self.state, meta | {"spent": spent}, metrics)
 
     def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
         advance = jax.jit(self.program.advance, donate_argnums=0)
         evaluate = jax.jit(self.program.evaluate)
         order = jax.jit(self.program.order)
+        if self.record is not None:
+            self.record.go_on_from(self.epochs)
         while self.epoch < self.program.experiment.epochs:
             begun = time.perf_counter() - self.spent
             rows = order(self.train_data, self.epoch, self.keys.order)
             self._run_epoch(advance, rows, hooks, progress, begun)
             entry = self._validate(evaluate, begun)
             self.epochs.append(entry)
+            if self.record is not None:
+                self.record.epoch(entry)
             if stdout:
                 print(_report(entry, self.test_data.labels.shape[0]), flush=True)
             if hooks.on_epoch is not None:
                 hooks.on_epoch(EpochEvent(entry["epoch"], dict(entry), self.state.variables))
             self._next_epoch()
+        self.keep_model()
         return Results(self.epochs, self.state.variables)
 
     def _run_epoch(self, advance: Any, rows: tuple[Array, Array], hooks: Hooks, progress: bool, begun: float) -> None:

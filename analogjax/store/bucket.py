@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PART = 16 << 20  # bytes of one part of a large file; a few of them are in memory at a time
 _PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}
-_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 30}
+_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60}
 
 
 def connect(protocol: str, options: dict[str, Any]) -> Connection:

@@ -6,7 +6,9 @@ shows no object, and a failed upload is aborted so that its parts cost nothing.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from analogjax.store.location import Progress, StoreError
 from analogjax.store.transfer import Retry, each
 
 _THREADS = 4
+_MD5 = re.compile("[0-9a-f]{32}")
 _MOST_PARTS = 10_000  # S3's limit
 
 
@@ -56,14 +59,28 @@ def upload(system: Any, file: Path, path: str, retry: Retry, progress: Progress 
 
 
 def _complete(system: Any, ours: dict[str, str], parts: list[dict[str, Any]], total: int, retry: Retry) -> None:
-    where = {name: ours[name] for name in ("Bucket", "Key")}
-
     def attempt() -> None:
         try:
             system.call_s3("complete_multipart_upload", MultipartUpload={"Parts": parts}, **ours)
-        except FileNotFoundError:
-            # "no such upload": the answer to an earlier attempt was lost, if the object is there in its size
-            if int(system.call_s3("head_object", **where)["ContentLength"]) != total:
+        except Exception:
+            # putting the parts together can take minutes: the answer to an earlier attempt may have been lost, or that
+            # attempt may still be going on, and then this one fails in any way
+            if not _is_there(system, ours, parts, total):
                 raise
 
     retry(attempt)
+
+
+def _is_there(system: Any, ours: dict[str, str], parts: list[dict[str, Any]], total: int) -> bool:
+    """Whether the object is the one that these parts make."""
+    try:
+        found = system.call_s3("head_object", **{name: ours[name] for name in ("Bucket", "Key")})
+    except Exception:  # the failure that led here matters more
+        return False
+    if int(found["ContentLength"]) != total:
+        return False
+    tags = [part["ETag"].strip('"') for part in parts]
+    if found.get("ServerSideEncryption") not in (None, "AES256") or not all(map(_MD5.fullmatch, tags)):
+        return True  # tags that may be anything
+    whole = hashlib.md5(bytes.fromhex("".join(tags)), usedforsecurity=False).hexdigest()
+    return found["ETag"].strip('"') == f"{whole}-{len(tags)}"

@@ -12,8 +12,8 @@ if __name__ == "__main__":  # imported by tests, it must leave their cache as it
     jax.config.update("jax_compilation_cache_dir", os.environ.get("TEST_JAX_CACHE"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential  # noqa: E402
-from analogjax.nn import flatten  # noqa: E402
+from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential
+from analogjax.nn import flatten
 
 
 def experiment(epochs: int = 4, **changes: object) -> BasicTraining:

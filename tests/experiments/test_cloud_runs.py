@@ -11,8 +11,8 @@ import pytest
 from small_run import bits, experiment
 
 from analogjax import LocalRunner
-from analogjax.experiments import Hooks
-from analogjax.store import CheckpointError, Checkpoints, Location
+from analogjax.experiments import Hooks, Results
+from analogjax.store import CheckpointError, Checkpoints, Location, read_run
 from analogjax.store.transfer import Retry
 from tests.store.fault_proxy import FaultProxy
 from tests.store.servers import gcs_server, make_place, s3_server  # noqa: F401
@@ -102,3 +102,26 @@ def test_killed_and_gone_on_with_in_another_process(kind, request, tmp_path):
     assert not (tmp_path / "killed.json").exists()
     assert start(place.url, "resumed.json").wait(300) == 0
     assert (tmp_path / "resumed.json").read_text() == (tmp_path / "whole.json").read_text()
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_a_record_holds_the_metrics_and_the_trained_model(kind, request):
+    place = make_place(kind, request)
+    results = run(record=place)
+    record = read_run(place)
+    assert record.status["status"] == "completed" and record.epochs == list(results) and record.seed == 5
+    assert record.config["learning_rate"] == "0.05" and record.environment["analogjax"]
+    models = Checkpoints(place / "model", read_only=True)
+    restored, meta = models.restore(results.variables)
+    assert bits(Results(meta["epochs"], restored)) == bits(results)
+
+
+def test_a_record_of_a_run_that_failed_says_so(tmp_path):
+    def vanish(event):
+        raise Lost("the machine is gone")
+
+    with pytest.raises(Lost):
+        run(record=tmp_path / "run", on_epoch=vanish)
+    record = read_run(tmp_path / "run")
+    assert record.status["status"] == "failed" and "the machine is gone" in record.status["error"]
+    assert [entry["epoch"] for entry in record.epochs] == [0]

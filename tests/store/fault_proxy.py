@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-KINDS = """status reset cut_up cut_down lost_ack delay stall truncate corrupt_up corrupt_down""".split()
+KINDS = "status reset cut_up cut_down lost_ack delay stall truncate corrupt_up corrupt_down".split()
 _REASONS = {
     403: "AccessDenied",
     412: "PreconditionFailed",

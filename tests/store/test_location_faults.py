@@ -3,19 +3,16 @@
 Every fault happens on the wire, in a proxy before a real server.
 """
 
-import asyncio
 import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from analogjax.store import AlreadyExists, Location, StoreError, bucket
 from analogjax.store.location import sha256_of
-from analogjax.store.transfer import Damaged, Retry, each
 from tests.store.fault_proxy import FaultProxy
 from tests.store.servers import Server, content, s3_client
 
@@ -174,7 +171,7 @@ def test_a_slow_answer_is_waited_for(wire):
 
 
 def impatient(wire):
-    short = {"s3": {"config_kwargs": {"read_timeout": 0.5}}, "gs": {"requests_timeout": 0.5}}[wire.server.protocol]
+    short = {"s3": {"config_kwargs": {"read_timeout": 1}}, "gs": {"requests_timeout": 1}}[wire.server.protocol]
     options = {**wire.place.storage_options, **short}
     return Location.of(wire.place, storage_options=options)
 
@@ -186,7 +183,7 @@ def test_a_stall_ends_and_is_tried_again(wire, file, call):
     wire.proxy.rule("stall", count=1)
     begun = time.monotonic()
     CALLS[call](place, file)
-    assert time.monotonic() - begun < 5 and len(wire.proxy.log) == 2
+    assert time.monotonic() - begun < 20 and len(wire.proxy.log) in (2, 3)  # 60 s are the default
 
 
 def test_a_store_that_only_stalls(wire):
@@ -195,7 +192,7 @@ def test_a_store_that_only_stalls(wire):
     begun = time.monotonic()
     with pytest.raises(StoreError, match="did not answer properly"):
         place.read("file")
-    assert time.monotonic() - begun < 8 and len(wire.proxy.log) == ATTEMPTS
+    assert time.monotonic() - begun < 20 and len(wire.proxy.log) == ATTEMPTS
 
 
 # -------------------------------------------------------------------------------------------- cut and damaged transfers
@@ -347,17 +344,26 @@ def dangling(wire):
 def test_the_last_request_of_an_upload_fails_once(s3, large, tmp_path, fault):
     s3.proxy.rule(**fault, **COMPLETE, count=1)
     sent = s3.place.upload(large, "file")
-    assert s3.count(COMPLETE) == 2 and dangling(s3) == []
+    assert s3.count(COMPLETE) == (1 if fault["kind"] == "lost_ack" else 2) and dangling(s3) == []
     s3.direct.download("file", tmp_path / "back", size=sent.size, sha256=sent.sha256)
 
 
-def test_a_lost_answer_does_not_turn_a_foreign_file_into_ours(s3, large):
-    """The upload vanishes, and an older file of another size is there: that is not success."""
-    s3.direct.write("file", b"older")
+@pytest.mark.parametrize(("code", "reason"), [(404, "NoSuchUpload"), (500, "InternalError"), (400, "InvalidRequest")])
+def test_the_last_request_was_heard_and_its_repetitions_fail(s3, large, tmp_path, code, reason):
+    s3.proxy.rule("lost_ack", **COMPLETE, count=1)
+    s3.proxy.rule("status", **COMPLETE, code=code, reason=reason)
+    sent = s3.place.upload(large, "file")
+    s3.direct.download("file", tmp_path / "back", size=sent.size, sha256=sent.sha256)
+
+
+@pytest.mark.parametrize("size", [100, 12 << 20])
+def test_a_lost_answer_does_not_turn_a_foreign_file_into_ours(s3, large, size):
+    """The upload vanishes, and an older file is there, even one of the same size: that is not success."""
+    s3.direct.write("file", b"x" * size)
     s3.proxy.rule("status", **COMPLETE, code=404, reason="NoSuchUpload")
     with pytest.raises(StoreError):
         s3.place.upload(large, "file")
-    assert s3.direct.read("file") == b"older"
+    assert s3.direct.read("file") == b"x" * size
 
 
 @pytest.mark.parametrize("path", ["partNumber=2", r"\?uploadId=", r"\?uploads"])
@@ -379,61 +385,3 @@ def test_an_interrupted_upload_leaves_nothing(s3, large):
     with pytest.raises(KeyboardInterrupt):
         s3.place.upload(large, "file", progress=interrupt)
     assert dangling(s3) == [] and not s3.direct.exists("file")
-
-
-# ---------------------------------------------------------------------------------------------------- the retries alone
-
-
-def test_the_default_is_patient_but_not_for_long():
-    retry = Retry()
-    longest = sum(min(retry.longest, retry.first * 2**attempt) for attempt in range(retry.attempts - 1))
-    assert retry.attempts == 7 and longest < 15
-
-
-def failing(log, error):
-    def act():
-        log.append(time.monotonic())
-        raise error
-
-    async def act_later():
-        act()
-
-    return act, act_later
-
-
-@pytest.mark.parametrize(("error", "attempts"), [
-    (Damaged("x"), 4), (TimeoutError(), 4), (ConnectionResetError(), 4), (OSError(28, "full"), 1), (ValueError(), 1),
-    (FileExistsError(), 1), (PermissionError(), 1),
-])  # fmt: skip
-def test_attempts(error, attempts):
-    retry, log = Retry(attempts=4, first=0.001), []
-    act, act_later = failing(log, error)
-    with pytest.raises(type(error)):
-        retry(act)
-    with pytest.raises(type(error)):
-        asyncio.run(retry.wait_for(act_later))
-    assert len(log) == 2 * attempts
-
-
-def test_waits_grow_and_end_at_the_deadline():
-    log = []
-    with pytest.raises(TimeoutError):
-        Retry(attempts=100, first=0.02, longest=0.1, deadline=0.5)(failing(log, TimeoutError())[0])
-    waits = [after - before for before, after in pairwise(log)]
-    assert log[-1] - log[0] < 0.6 and len(log) < 15 and waits[0] < 0.05 < max(waits)
-
-
-def test_the_first_error_ends_what_has_not_begun():
-    begun = []
-
-    def act(number):
-        begun.append(number)
-        time.sleep(0.02)
-        if number == 1:
-            raise ZeroDivisionError
-        return number
-
-    assert each(lambda number: -number, list(range(20))) == [-number for number in range(20)]
-    with pytest.raises(ZeroDivisionError):
-        each(act, list(range(100)), threads=4)
-    assert len(begun) < 20
