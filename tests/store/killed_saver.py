@@ -199,18 +199,19 @@ class Reader:
 
 
 def main(place, runs, seed):
-    chance, before, normal, look = random.Random(seed), {}, 0.0, Reader(place)
+    chance, before, times, look = random.Random(seed), {}, [], Reader(place)
     for number in range(1, 1 + runs + place.keep + runs // AFRESH):
         measured = number <= place.keep or (number - place.keep) % (AFRESH + 1) == 0
         again = number > place.keep and number % 4 == 0
         # a step whose save was killed is saved again, as by a run that resumes
         step = chance.choice(sorted(before)) if again else max(before, default=0) + 1
-        moment = None if measured else chance.uniform(chance.choice([0, 0.6]), 1.2) * normal  # the commit comes late
+        # the commit comes late in a save; of three times the least is that of a machine with nothing else to do
+        moment = None if measured else chance.uniform(chance.choice([0, 0.6]), 1.2) * min(times[-3:])
         status, lived = save(place, step, number, moment)
         after, torn = look()
-        normal = lived if measured else normal
+        times += [lived] if measured else []
         report = {"killed": status == -signal.SIGKILL, "status": status, "again": again, "moment": moment}
-        report |= {"new": after.get(step) == number, "absent": step not in after, "normal": round(normal, 3)}
+        report |= {"new": after.get(step) == number, "absent": step not in after, "lived": lived}
         report |= {"torn": torn, "harm": harm(before, after, step, number, status == 0, place.keep)}
         if not measured or torn or report["harm"] or status:
             print(json.dumps(report), flush=True)

@@ -111,7 +111,7 @@ def test_forty_kills(kind, request, tmp_path):
 def test_ten_kills_of_an_experiment(saver, request, tmp_path):
     with experiments_at(saver, request, tmp_path) as place:
         killed, *_ = judge(f"kills of {saver}", kill(place, 10, 10, tmp_path))
-    assert killed >= 4
+    assert killed >= 3
 
 
 # -------------------------------------------------------------------------------------------------------------- faults
@@ -132,9 +132,9 @@ def a_fault(chance, protocol, saving):
     )  # fmt: skip
     if not saving:
         method = "GET|HEAD" if method == ANY else "GET"
-    path = "MANIFEST" if chance.random() < 0.3 else ""
-    count = chance.choice([1, 2, 3, None])
-    return {"kind": kind, "method": method, "path": path, "count": count, "skip": chance.randrange(11), **options}
+    path, skips = ("MANIFEST", 3) if chance.random() < 0.3 else ("", 11)
+    count = chance.choice([1, 2, 3, None] if saving else [1, 3, None, None])
+    return {"kind": kind, "method": method, "path": path, "count": count, "skip": chance.randrange(skips), **options}
 
 
 @dataclass

@@ -6,6 +6,8 @@ import os
 import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,22 @@ def write(file: Path, model: Any) -> None:
             "Use file_format='keras'.",
             stacklevel=2,
         )
-    model.save(str(file))
+    with _compiled_as_before(model):
+        model.save(str(file))
     if file.suffix == ".h5":
         _spell_out(file)
+
+
+@contextmanager
+def _compiled_as_before(model: Any) -> Iterator[None]:
+    """Keras takes the optimizer out of a model's own settings when it writes .h5: a later .keras would lack it."""
+    settings = getattr(getattr(model, "_compile_config", None), "config", None)
+    before = dict(settings) if isinstance(settings, dict) else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            settings.update(before)
 
 
 def check(model: Any) -> None:
@@ -82,7 +97,10 @@ def read(file: str | os.PathLike[str], *, trusted: bool = False) -> Any:
         raise FileNotFoundError(f"There is no model file {os.fspath(file)}.")
     _check_whole(file)
     try:
-        return keras.models.load_model(str(file), safe_mode=not trusted)
+        model = keras.models.load_model(str(file), safe_mode=not trusted)
+        if os.fspath(file).endswith(".h5"):
+            _restore_optimizer(file, model)
+        return model
     except ValueError as error:
         if "safe_mode" in str(error) or "unsafe" in str(error).lower() or "lambda" in str(error).lower():
             raise UnsafeFile(
@@ -129,6 +147,28 @@ def _spell_out(file: Path) -> None:
             config = json.loads(text)
             config |= {key: _full(config.get(key)) for key in ("loss", "metrics", "weighted_metrics") if key in config}
             stored.attrs["training_config"] = json.dumps(config).encode()
+
+
+def _restore_optimizer(file: str | os.PathLike[str], model: Any) -> None:
+    """Gives a compiled model its optimizer back, with its state.
+
+    Keras 3 builds the one of an `.h5` file for no variables at all: the state is lost, and training goes on never.
+    """
+    import h5py
+
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return
+    fresh = type(optimizer).from_config(optimizer.get_config())
+    fresh.build(model.trainable_variables)
+    with h5py.File(file) as stored:
+        group = stored.get("optimizer_weights", {})
+        values = [group[name][()] for name in getattr(group, "attrs", {}).get("weight_names", [])]
+    # one that had never been used was saved without the state that building makes
+    if [value.shape for value in values] == [tuple(variable.shape) for variable in fresh.variables]:
+        for variable, value in zip(fresh.variables, values, strict=True):
+            variable.assign(value)
+    model.optimizer = fresh
 
 
 def _full(names: Any) -> Any:

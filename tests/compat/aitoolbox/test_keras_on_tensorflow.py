@@ -30,7 +30,9 @@ for kind in ("h5", "keras"):
     saver.save_experiment(model, package, fitted)
     loaded = saver.load_experiment()
     np.testing.assert_allclose(loaded.model.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)
+    assert int(loaded.model.optimizer.iterations) == 2
     loaded.model.fit(x, y, epochs=1, verbose=0)
+    assert int(loaded.model.optimizer.iterations) == 3
     assert loaded.results.keys() == package.get_results().keys()
 print("loaded and trained on")
 """

@@ -21,6 +21,7 @@ from aitoolbox.experiment.local_save.local_model_save import (
 )
 from aitoolbox.torchtrain.schedulers.basic import AbstractScheduler
 
+from compat.aitoolbox.store import keras_file
 from compat.aitoolbox.store.errors import DamagedFile, NoSuchExperiment, UnsafeFile, WrongModel
 
 keras_noise = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
@@ -281,6 +282,24 @@ def test_a_compiled_keras_model_loads_again(tmp_path, file_format, loss):
     assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
     assert again.optimizer.iterations == model.optimizer.iterations
     assert again.evaluate(x, x[:, :1], verbose=0) == pytest.approx(model.evaluate(x, x[:, :1], verbose=0))
+
+
+@keras_noise
+def test_a_keras_model_that_was_trained_goes_on_training(tmp_path):
+    """Keras alone loses the optimizer's state in .h5 and cannot train on, and drops the optimizer of a later .keras."""
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.01), loss="mse")
+    x, y = np.ones((4, 3)), np.ones((4, 1))
+    model.fit(x, y, epochs=2, verbose=0)
+    for file_format in ("h5", "keras"):
+        _, path = KerasLocalModelSaver(str(tmp_path), file_format=file_format).save_model(model, "p", "e", "1")
+        again = keras_file.read(path)
+        assert isinstance(again.optimizer, keras.optimizers.Adam)
+        for one, other in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+        again.fit(x, y, verbose=0)
+        assert int(again.optimizer.iterations) == 3
 
 
 @keras_noise
