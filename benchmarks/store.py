@@ -6,7 +6,7 @@ the peer is plain Orbax; in the bucket it is what training toolboxes do: `np.sav
 don't. Every save and every load has a process of its own, which has made one small checkpoint before, so that no import
 or connection is timed; files just written are read from the system's cache. Nothing here fails on a slow machine.
 
-    python benchmarks/store.py [--sizes 100 1000] [--rounds 3] [--json FILE]
+    python benchmarks/store.py [--sizes 100 1000] [--rounds 3] [--epochs 8] [--json FILE]
 """
 
 import argparse
@@ -143,6 +143,35 @@ def run(size: int, rounds: int, url: str) -> list[dict]:
     return [row(size, *key, results) for key, results in found.items()]
 
 
+TRAINING = """
+import statistics, sys
+import jax
+from analogjax import AnalogLinear, BasicTraining, FashionMNIST, LocalRunner, Sequential
+from analogjax.nn import flatten
+folder, url, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])
+layers = [flatten, AnalogLinear(256), jax.nn.sigmoid, AnalogLinear(128), jax.nn.sigmoid, AnalogLinear(10)]
+experiment = BasicTraining(FashionMNIST, Sequential(*layers, jax.nn.log_softmax), epochs=epochs)
+keys = {"key": "test", "secret": "test", "endpoint_url": url}
+for turn in range(2):  # in turns, because the machine's speed drifts
+    for name, options in {
+        "without": {},
+        "local disk": {"checkpoint_dir": f"{folder}/{turn}"},
+        "S3": {"checkpoint_dir": f"s3://bucket/{turn}", "storage_options": keys},
+    }.items():
+        found = LocalRunner().run(experiment, stdout=False, **options)
+        times = [entry["time_epoch"] for entry in found[1:]]  # the first one compiles
+        print(f"{name:11} {statistics.median(times):7.3f}  ({' '.join(f'{t:.3f}' for t in times)})", flush=True)
+"""
+
+
+def overhead(url: str, epochs: int) -> None:
+    """Seconds of an epoch of the main job with a checkpoint after each epoch, saved while the next one runs."""
+    print(f"\n{'saved to':11} s/epoch (median, all after the first)", flush=True)
+    empty(url)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", TRAINING, folder, url, str(epochs)], cwd=ROOT, check=True)
+
+
 def row(size: int, place: str, case: str, job: str, results: list[dict]) -> dict:
     seconds = [result["seconds"] for result in results]
     timed = {"seconds": statistics.median(seconds), "seconds_min": min(seconds), "seconds_all": seconds}
@@ -174,6 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=float, nargs="+", default=[100, 1000], help="MB of the tree")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=8, help="of the training whose epochs are timed")
     parser.add_argument("--json", help="append the rows to this file as JSON lines")
     options = parser.parse_args()
     server = subprocess.Popen(
@@ -189,6 +219,7 @@ def main() -> None:
         print(f"{'':43} s (median, all)                    MB/s    GiB  x peer")
         for size in options.sizes:
             report(run(int(size * 1e6), options.rounds, url), options.json)
+        overhead(url, options.epochs)
     finally:
         server.stdin.close()
         server.wait()

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from analogjax.store import json_values
 from analogjax.store.location import AlreadyExists, Location, NotFound, Progress, StoreError
-from analogjax.store.snapshot import MANIFEST, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
+from analogjax.store.snapshot import MANIFEST, File, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
 from analogjax.store.transfer import each
 
 _STAMP = "%Y%m%dT%H%M%S"
@@ -146,12 +146,15 @@ class CloudSnapshots:
 
     def _upload(self, content: Path, manifest: Manifest, progress: Progress | None) -> None:
         folder = self.location / _folder(manifest.name, manifest)
+
+        def send(file: File) -> None:
+            folder.upload(content / file.name, file.name, sha256=file.sha256, progress=progress)
+
         # large ones one after another, each in parallel parts: memory stays bounded
-        small = [file for file in manifest.files if file.size <= _LARGE]
         for file in manifest.files:
             if file.size > _LARGE:
-                folder.upload(content / file.name, file.name, progress=progress)
-        each(lambda file: folder.upload(content / file.name, file.name, progress=progress), small)
+                send(file)
+        each(send, [file for file in manifest.files if file.size <= _LARGE])
         arrived = {entry.name: entry.size for entry in folder.list()}
         for file in manifest.files:
             if arrived.get(file.name) != file.size:

@@ -133,8 +133,11 @@ class Location:
         """
         self._medium.create(_safe(name), data)
 
-    def upload(self, file: Path, name: str, *, progress: Progress | None = None) -> Entry:
-        """Makes or replaces the file `name` by the local `file`, in parts where it is large, and verifies it."""
+    def upload(self, file: Path, name: str, *, sha256: str | None = None, progress: Progress | None = None) -> Entry:
+        """Makes or replaces the file `name` by the local `file`, in parts where it is large, and verifies it.
+
+        `sha256` is that of the file, where the caller knows it already.
+        """
         from analogjax.store.disk import local
 
         file = Path(file)
@@ -142,7 +145,7 @@ class Location:
             open(file, "rb").close()  # else the store would be blamed
         self._medium.upload(file, _safe(name), progress)
         with local(file, "read"):
-            return Entry(name, file.stat().st_size, sha256_of(file))
+            return Entry(name, file.stat().st_size, sha256 or sha256_of(file))
 
     def download(
         self, name: str, file: Path, *, size: int | None = None, sha256: str | None = None,

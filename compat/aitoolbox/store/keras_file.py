@@ -70,12 +70,12 @@ def write(file: Path, model: Any) -> None:
 def _compiled_as_before(model: Any) -> Iterator[None]:
     """Keras takes the optimizer out of a model's own settings when it writes .h5: a later .keras would lack it."""
     settings = getattr(getattr(model, "_compile_config", None), "config", None)
-    before = dict(settings) if isinstance(settings, dict) else None
+    settings = settings if isinstance(settings, dict) else {}
+    before = dict(settings)
     try:
         yield
     finally:
-        if before is not None:
-            settings.update(before)
+        settings.update(before)
 
 
 def check(model: Any) -> None:
