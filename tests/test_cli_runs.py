@@ -46,7 +46,8 @@ def test_training_is_recorded_with_curves_and_report(capsys: pytest.CaptureFixtu
     assert run.config["device"] == "ConstantStep" and run.config["layers"] == [8] and run.seed == 0
     assert run.environment["computed_on"].startswith("cpu:0")
     names = ["config.json", "curves.png", "environment.json", "metrics.jsonl", "report.md", "status.json"]
-    assert [file.name for file in run.files] == names
+    assert [file.name for file in run.files if not file.name.startswith("model/")] == names
+    assert Checkpoints("runs/" + run.id + "/model", read_only=True).best() is not None
 
 
 def test_no_record(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from analogjax.store import json_values
-from analogjax.store.location import AlreadyExists, Location, NotFound, Progress, StoreError
+from analogjax.store.location import AlreadyExists, Location, NoAnswer, NotFound, Progress, StoreError
 from analogjax.store.snapshot import MANIFEST, File, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
 from analogjax.store.transfer import each
 
@@ -50,7 +50,8 @@ class CloudSnapshots:
         """Publishes as `name` the files that `write(folder)` puts into an empty local folder. Returns its URL.
 
         On return the store has confirmed every byte. If it raises, nothing of it is visible and a snapshot that had
-        this name is untouched. Raises `SnapshotError`, and passes on what else `write` raises.
+        this name is untouched; only where the store did not answer to the very last request may the new one appear,
+        whole. Raises `SnapshotError`, and passes on what else `write` raises.
         """
         check_name(name)
         text_of_meta = json_values.encode(meta, "meta")
@@ -61,9 +62,15 @@ class CloudSnapshots:
             manifest = parse_manifest(text.encode(), f"{self.location}/{name}")
             try:
                 self._upload(content, manifest, progress)
-                replaced = self._commit(name, text.encode())
             except BaseException:
-                self._forget(name, attempt, manifest)
+                self._delete_files(name, manifest)
+                raise
+            try:
+                replaced = self._commit(name, text.encode())
+            except StoreError as error:
+                # a request without an answer may be carried out later, and must then find its files
+                if not isinstance(error, NoAnswer):
+                    self._delete_files(name, manifest)
                 raise
             if replaced is not None:
                 self._delete_files(name, replaced)
@@ -178,13 +185,6 @@ class CloudSnapshots:
             return parse_manifest((self.location / name).read(MANIFEST), f"{self.location}/{name}")
         except (SnapshotError, NotFound):  # none; or damaged, and then its files can't be told from others
             return None
-
-    def _forget(self, name: str, attempt: str, manifest: Manifest) -> None:
-        """Removes what a failed upload left, unless it was committed after all and only the answer was lost."""
-        with suppress(SnapshotError, StoreError):
-            if self.exists(name) and self.manifest(name).attempt == attempt:
-                return
-            self._delete_files(name, manifest)
 
     def _delete_files(self, name: str, manifest: Manifest) -> None:
         # best effort: the snapshot is gone already, and what stays is found by sweep

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from analogjax.store.location import AlreadyExists, NotFound, StoreError
+from analogjax.store.location import AlreadyExists, NoAnswer, NotFound, StoreError
 from analogjax.store.transfer import may_pass, status_of, was_damaged
 
 
@@ -35,7 +35,7 @@ def _explanation(where: str, error: Exception, told: str) -> StoreError:
     if isinstance(error, PermissionError) or status in (401, 403) or told.startswith("Forbidden"):
         access = "Check that these credentials may read and write there."
         return StoreError(f"{where}: the store refuses access ({told}). {access}")
-    return StoreError(f"{where}: {_reason(error, told)}")
+    return (NoAnswer if may_pass(error) else StoreError)(f"{where}: {_reason(error, told)}")
 
 
 _SECRET = re.compile(r"token|secret|passw|key|credential|auth|signature", re.IGNORECASE)

@@ -35,6 +35,10 @@ class NotFound(StoreError, FileNotFoundError):
     """There is no such file, or no such bucket."""
 
 
+class NoAnswer(StoreError):
+    """The store did not answer properly to the last request; it may carry it out all the same, even later."""
+
+
 class AlreadyExists(StoreError, FileExistsError):
     """The file is there already, with other content."""
 

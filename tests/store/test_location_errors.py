@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import resource
 import socket
 import subprocess
 import sys
@@ -62,9 +61,8 @@ def test_a_full_disk_leaves_the_old_content(tmp_path):
     (tmp_path / "down").write_bytes(b"old")
     place.upload(tmp_path / "up", "large")
     done = subprocess.run(
-        [sys.executable, "-c", _FULL, str(tmp_path)], capture_output=True, text=True, timeout=60, cwd=ROOT,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
-    )  # fmt: skip
+        [sys.executable, "-c", _FULL, str(tmp_path)], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert len(said) == 5 and all("The file exceeds the size limit" in line for line in said), said
@@ -74,9 +72,10 @@ def test_a_full_disk_leaves_the_old_content(tmp_path):
 
 
 _FULL = """
-import signal, sys
+import resource, signal, sys
 from pathlib import Path
 from analogjax.store import Location, StoreError
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then the write itself fails, as on a full disk
 folder = Path(sys.argv[1]); place = Location.of(folder / "place"); memory = Location.of("memory://m")
 memory.write("large", bytes(100_000))

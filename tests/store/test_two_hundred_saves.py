@@ -207,9 +207,6 @@ def test_forty_faults_while_saving(wire):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a failed save deletes files of a commit that may yet be carried out"
-)
 def test_a_commit_that_is_carried_out_when_the_client_has_given_up(wire, monkeypatch):
     """The manifest that arrives late must not name files that the failed save has deleted."""
     late, commit = {"method": UP[wire.protocol], "seconds": 6 * TIMEOUT}, CloudSnapshots._commit

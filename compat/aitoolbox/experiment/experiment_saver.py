@@ -109,9 +109,7 @@ class BaseFullExperimentSaver(Library, AbstractExperimentSaver):
         library.delete_bucket(self.model_saver, self._prefix(), self._old(stamp, self.keep_last))
         if self.keep_last_local is not None:
             there = catalog.list_local(self._root(), self.project_name)
-            mine = [one for one in there if one.experiment_name == self.experiment_name and one.verifiable]
-            old = [one for one in mine if one.experiment_timestamp != stamp]
-            library.delete_local(old[: max(0, len(old) - self.keep_last_local + 1)])
+            library.delete_local(library.superseded(there, self.experiment_name, stamp, self.keep_last_local))
 
     def _local_model_saver(self) -> Any:
         return self.model_saver.local_saver

@@ -98,12 +98,25 @@ class Library:
         """The saves of this experiment beyond the last `keep_last`, but never the one of `stamp`, nor foreign ones."""
         if keep_last is None:
             return []
-        mine = [
-            one
-            for one in self.list_experiments(self.project_name)
-            if one.experiment_name == self.experiment_name and one.experiment_timestamp != stamp and one.verifiable
-        ]
-        return mine[: max(0, len(mine) - keep_last + 1)]
+        return superseded(self.list_experiments(self.project_name), self.experiment_name, stamp, keep_last)
+
+
+def superseded(
+    listed: list[SavedExperiment], experiment_name: str, stamp: str, keep_last: int
+) -> list[SavedExperiment]:
+    """Of the experiments of a project, oldest first, those saves of one that the save `stamp` has made superfluous.
+
+    Only complete saves count, and only they are given up: one without results may be a training that still goes on.
+    """
+    mine = [
+        one
+        for one in listed
+        if one.experiment_name == experiment_name
+        and one.experiment_timestamp != stamp
+        and one.verifiable
+        and one.complete
+    ]
+    return mine[: max(0, len(mine) - keep_last + 1)]
 
 
 def natural(keep_last: int | None, name: str = "keep_last") -> int | None:

@@ -171,6 +171,17 @@ def test_retention_keeps_the_last_and_what_is_not_ours(tmp_path, package, checkp
         FullPyTorchExperimentLocalSaver("p", "e", str(tmp_path), keep_last=0)
 
 
+def test_a_save_that_was_cut_off_does_not_count_as_one_to_keep(tmp_path, package, checkpoint):
+    saver = FullPyTorchExperimentLocalSaver("p", "e", str(tmp_path), keep_last=2)
+    for stamp in ("1", "2"):
+        saver.save_experiment(checkpoint(), package(), None, stamp)
+    for stamp in ("3", "4"):  # what a kill between the model and the results leaves
+        saver.model_saver.save_model(checkpoint(), "p", "e", stamp)
+    saver.save_experiment(checkpoint(), package(), None, "5")
+    there = [(one.experiment_timestamp, one.complete) for one in saver.list_experiments("p")]
+    assert there == [("2", True), ("3", False), ("4", False), ("5", True)]
+
+
 def test_every_file_is_verified(tmp_path, package, history, checkpoint):
     saver = FullPyTorchExperimentLocalSaver("p", "e", str(tmp_path))
     saver.save_experiment(checkpoint(), package(), history, "1")
