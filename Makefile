@@ -13,10 +13,10 @@ demo: $(VENV)/.core
 	@echo "The curves are in runs/demo.png."
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 slow: $(VENV)/.slow
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
 check: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

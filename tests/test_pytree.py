@@ -93,7 +93,7 @@ def test_vmap_over_an_array_field_is_a_loop(key):
         pytest.param(ConstantStep, "dw_min_std", marks=pytest.mark.slow),
         pytest.param(ConstantStep, "up_down", marks=pytest.mark.slow),
         pytest.param(SoftBounds, "dw_min", marks=pytest.mark.slow),
-        (SoftBounds, "w_max"),
+        pytest.param(SoftBounds, "w_max", marks=pytest.mark.slow),
         pytest.param(LinearStep, "gamma_up", marks=pytest.mark.slow),
     ],
 )

@@ -316,6 +316,7 @@ def _with_grid(monkeypatch, draw):
     return np.asarray(inspect.unwrap(draw)(random.key(0), (2**24,)))  # the function itself: no trace keeps the grid
 
 
+@pytest.mark.slow
 def test_every_possible_normal_is_the_right_quantile(monkeypatch):
     z = _with_grid(monkeypatch, random.normal)
     np.testing.assert_array_equal(z, -z[::-1])

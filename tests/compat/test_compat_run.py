@@ -18,7 +18,9 @@ def run(*arguments, cwd=ROOT):
                           text=True, cwd=cwd, timeout=300, env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["one_layer", "three_layers", "unit_cell"])
+@pytest.mark.parametrize(
+    "name", ["one_layer", *(pytest.param(n, marks=pytest.mark.slow) for n in ("three_layers", "unit_cell"))]
+)
 def test_scripts_learn(name):
     done = run(SCRIPTS / f"{name}.py")
     assert done.returncode == 0, done.stderr

@@ -87,7 +87,13 @@ def test_signals_of_other_layers_are_refused(key):
 # ---- a step that learns ----
 
 
-@pytest.mark.parametrize("device", [ConstantStep(), SoftBounds(dw_min=0.002)], ids=["constant", "soft"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param(ConstantStep(), id="constant"),
+        pytest.param(SoftBounds(dw_min=0.002), id="soft", marks=pytest.mark.slow),
+    ],
+)
 def test_one_jitted_step_learns_a_regression_over_three_seeds(device):
     config = TileConfig(device=device)
     model = nn.Sequential(AnalogLinear(8, config), jnp.tanh, AnalogLinear(2, config))

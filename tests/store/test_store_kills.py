@@ -68,6 +68,7 @@ def test_a_replacement_killed_at_every_step_leaves_the_old_or_the_new(tmp_path):
     assert set(texts) == {"old", "new"}
 
 
+@pytest.mark.slow
 def test_a_deletion_killed_at_every_step_leaves_the_whole_or_nothing(tmp_path):
     snapshot.prepare(tmp_path / "start")
     put(tmp_path / "start", "old")
@@ -121,6 +122,7 @@ def check_checkpoints(root, allowed):
     return latest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("job", "allowed"), [("save_next", {2, 3}), ("save_again", {2})])
 def test_a_save_killed_at_more_than_20_steps(tmp_path, job, allowed):
     checkpoints = Checkpoints(tmp_path / "start")
