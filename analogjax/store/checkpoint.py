@@ -138,15 +138,15 @@ class Checkpoints:
 
         Whole: the manifest is valid and every file is there in its size. Contents are checked by `restore`.
         """
-        return [step for step in self._published() if self._is_whole(step)]
+        return sorted(step for step, _ in self._whole())
 
     def latest(self) -> int | None:
         """Returns the last of `steps`, `None` if there is none. To resume, use `restore`: it reports damaged ones."""
-        return next((step for step in reversed(self._published()) if self._is_whole(step)), None)
+        return next((step for step, _ in self._whole()), None)
 
     def best(self) -> int | None:
         """Returns the step with the best metric, `None` if no whole checkpoint has it. NaN is never best."""
-        return next(iter(self.retention.ranked({step: self._metric(step) for step in self.steps()})), None)
+        return next(iter(self.retention.ranked(dict(self._whole()))), None)
 
     def meta(self, step: int) -> dict[str, Any]:
         """Returns the `meta` of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
@@ -210,30 +210,25 @@ class Checkpoints:
         with _as_checkpoint_error():
             return self._snapshots.check(_name(step)).meta
 
-    def _metric(self, step: int) -> float | None:
-        try:
-            return self._snapshots.manifest(_name(step)).meta.get("metrics", {}).get(self.retention.metric)
-        except snapshot.SnapshotError:
-            return None
-
-    def _is_whole(self, step: int) -> bool:
-        try:
-            self._snapshots.check(_name(step))
-        except snapshot.NewerFormatError:
-            return True  # or a run would silently go on from an older one
-        except snapshot.SnapshotError:
-            return False
-        return True
+    def _whole(self) -> Iterator[tuple[int, float | None]]:
+        """The whole checkpoints, newest first, each with the metric that ranks it; its manifest is read once."""
+        for step in reversed(self._published()):
+            try:
+                yield step, self._snapshots.check(_name(step)).meta.get("metrics", {}).get(self.retention.metric)
+            except snapshot.NewerFormatError:
+                yield step, None  # left out, a run would silently go on from an older one
+            except snapshot.SnapshotError:
+                continue
 
     def _delete_old(self, saved: int) -> None:
         """Removes what is superseded, but not `saved`: the run may be rewound."""
-        whole, keep = self.steps(), self.retention
+        whole, keep = dict(self._whole()), self.retention
         if keep.last == 0 or len(whole) < keep.last:
             return
-        superseded = set(keep.superseded({step: self._metric(step) for step in whole}))
+        superseded = set(keep.superseded(whole))
         if not keep.best and not keep.every:
             # a damaged one might have been the best; where only age counts, it is superseded for certain
-            superseded |= {step for step in self._published() if step < whole[-keep.last]}
+            superseded |= {step for step in self._published() if step < sorted(whole)[-keep.last]}
         for step in sorted(superseded - {saved}):
             try:
                 self._snapshots.delete(_name(step))

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
-from analogjax.store.snapshot import REMEDIES, fsync_folder
+from analogjax.store.snapshot import REMEDIES, fsync
 
 _DRAFT = ".part-"
 _BLOCK = 1 << 22
@@ -104,7 +104,7 @@ class Disk:
                 fill(draft)
                 _fsync(draft)
                 put(draft, path)
-                fsync_folder(path.parent)
+                fsync(path.parent)
             finally:
                 with suppress(OSError):  # the reason of the failure matters more than the failure to tidy up
                     draft.unlink(missing_ok=True)
@@ -151,7 +151,7 @@ def _touch(draft: Path) -> None:
         except FileNotFoundError:  # another process deleted the last file beside it, and the folder with it
             continue
         for folder in missing:
-            fsync_folder(folder.parent)
+            fsync(folder.parent)
         return
     draft.touch()
 

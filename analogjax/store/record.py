@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from analogjax.errors import AnalogError
 from analogjax.store import json_values
-from analogjax.store.snapshot import fsync_folder
+from analogjax.store.snapshot import fsync
 
 
 class RecordError(AnalogError):
@@ -36,7 +36,7 @@ def write_json_atomic(path: str | os.PathLike[str], obj: Any) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+    fsync(path.parent)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -90,7 +90,7 @@ def prepare(root: Path) -> None:
     with _explained(f"The folder {root} cannot be used for snapshots"):
         if not root.is_dir():
             root.mkdir(parents=True, exist_ok=True)
-            fsync_folder(root.parent)
+            fsync(root.parent)
         if not os.access(root, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied", str(root))
         recover(root)
@@ -223,14 +223,14 @@ def delete(path: Path) -> None:
         with file_lock.held(root / _LOCK):
             _restore_replaced(root)
             trash = _to_trash(root / name)
-            fsync_folder(root)
+            fsync(root)
         if trash is None:
             raise SnapshotError(f"There is no snapshot {path} to delete.")
         _remove(trash)
 
 
-def fsync_folder(path: Path) -> None:
-    """Returns once the names in the folder `path` have reached the disk."""
+def fsync(path: Path) -> None:
+    """Returns once the content of the file, or the names in the folder, `path` have reached the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -287,7 +287,7 @@ def _swap_in(root: Path, content: Path, name: str) -> None:
         if target.exists():
             os.rename(target, replaced)
         os.rename(content, target)
-        fsync_folder(root)
+        fsync(root)
     except BaseException:
         if not content.exists():
             os.rename(target, content)
@@ -349,9 +349,5 @@ def _digest(content: dict[str, Any]) -> str:
 def _fsync_tree(folder: Path) -> None:
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
-            handle = os.open(os.path.join(path, name), os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        fsync_folder(Path(path))
+            fsync(Path(path, name))
+        fsync(Path(path))

@@ -121,13 +121,15 @@ class BaseFullExperimentSaver(Library, AbstractExperimentSaver):
         return self.results_saver.local_results_saver.local_model_result_folder_path
 
 
-class BaseFullExperimentS3Saver(BaseFullExperimentSaver):
+class _BucketExperimentSaver(BaseFullExperimentSaver):
     """Saves to the bucket `bucket_name`, below the key `cloud_dir_prefix`; the local copy stays.
 
     `file_format` is that of the results, `"pickle"` or `"json"`; `storage_options` and `endpoint_url` as of `Bucket`.
     With `keep_last` and `keep_last_local`, each save deletes the older ones of this experiment beyond that number, in
     the bucket and on the local disk.
     """
+
+    results_saver_class: type
 
     def __init__(
         self,
@@ -144,7 +146,7 @@ class BaseFullExperimentS3Saver(BaseFullExperimentSaver):
         keep_last: int | None = None,
         keep_last_local: int | None = None,
     ) -> None:
-        results_saver = S3ResultsSaver(
+        results_saver = self.results_saver_class(
             bucket_name,
             cloud_dir_prefix,
             local_model_result_folder_path,
@@ -157,8 +159,23 @@ class BaseFullExperimentS3Saver(BaseFullExperimentSaver):
         self.keep_last_local = library.natural(keep_last_local, "keep_last_local")
 
 
-class FullPyTorchExperimentS3Saver(BaseFullExperimentS3Saver):
-    """Saves experiments with PyTorch checkpoints; see the base class for the options."""
+class BaseFullExperimentS3Saver(_BucketExperimentSaver):
+    """Saves to S3."""
+
+    results_saver_class = S3ResultsSaver
+
+
+class BaseFullExperimentGoogleStorageSaver(_BucketExperimentSaver):
+    """Saves to Google Storage."""
+
+    results_saver_class = GoogleStorageResultsSaver
+
+
+class _OneFramework:
+    """The constructor of the savers that make their own model saver; the other options are those of the bucket."""
+
+    model_saver_class: type
+    model_options: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -173,20 +190,14 @@ class FullPyTorchExperimentS3Saver(BaseFullExperimentS3Saver):
         **options: Any,
     ) -> None:
         place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        model_saver = PyTorchS3ModelSaver(*place, storage_options=storage_options, endpoint_url=endpoint_url)
-        super().__init__(
-            model_saver,
-            project_name,
-            experiment_name,
-            *place,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-            **options,
-        )
+        access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url}
+        model_saver = self.model_saver_class(*place, **access, **self.model_options)
+        # the next class of a saver is that of its bucket, which takes the model saver first
+        super().__init__(model_saver, project_name, experiment_name, *place, **access, **options)  # type: ignore[call-arg]
 
 
-class FullKerasExperimentS3Saver(BaseFullExperimentS3Saver):
-    """Saves experiments with Keras models; `model_format` is `"h5"` or `"keras"`; see the base class."""
+class _Keras(_OneFramework):
+    """The same for Keras: `model_format` is `"h5"` or `"keras"`."""
 
     def __init__(
         self,
@@ -201,167 +212,43 @@ class FullKerasExperimentS3Saver(BaseFullExperimentS3Saver):
         endpoint_url: str | None = None,
         **options: Any,
     ) -> None:
+        self.model_options = {"file_format": model_format}
         place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        model_saver = KerasS3ModelSaver(
-            *place, file_format=model_format, storage_options=storage_options, endpoint_url=endpoint_url
-        )
-        super().__init__(
-            model_saver,
-            project_name,
-            experiment_name,
-            *place,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-            **options,
-        )
+        access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url, **options}
+        super().__init__(project_name, experiment_name, *place, **access)
 
 
-class FullFlaxExperimentS3Saver(BaseFullExperimentS3Saver):
-    """Saves experiments with JAX models, any pytree; see the base class for the options."""
+class FullPyTorchExperimentS3Saver(_OneFramework, BaseFullExperimentS3Saver):
+    """Saves experiments with PyTorch checkpoints; see the base classes for the options."""
 
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-        **options: Any,
-    ) -> None:
-        place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        model_saver = FlaxS3ModelSaver(*place, storage_options=storage_options, endpoint_url=endpoint_url)
-        super().__init__(
-            model_saver,
-            project_name,
-            experiment_name,
-            *place,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-            **options,
-        )
+    model_saver_class = PyTorchS3ModelSaver
 
 
-class BaseFullExperimentGoogleStorageSaver(BaseFullExperimentSaver):
-    """Saves to the bucket `bucket_name`, below the key `cloud_dir_prefix`; the local copy stays.
+class FullKerasExperimentS3Saver(_Keras, BaseFullExperimentS3Saver):
+    """Saves experiments with Keras models; see the base classes for the options."""
 
-    `file_format` is that of the results, `"pickle"` or `"json"`; `storage_options` and `endpoint_url` as of `Bucket`.
-    With `keep_last` and `keep_last_local`, each save deletes the older ones of this experiment beyond that number, in
-    the bucket and on the local disk.
-    """
-
-    def __init__(
-        self,
-        model_saver: Any,
-        project_name: str,
-        experiment_name: str,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        file_format: str = "pickle",
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-        keep_last: int | None = None,
-        keep_last_local: int | None = None,
-    ) -> None:
-        results_saver = GoogleStorageResultsSaver(
-            bucket_name,
-            cloud_dir_prefix,
-            local_model_result_folder_path,
-            file_format=file_format,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-        )
-        super().__init__(model_saver, results_saver, project_name, experiment_name)
-        self.keep_last = library.natural(keep_last)
-        self.keep_last_local = library.natural(keep_last_local, "keep_last_local")
+    model_saver_class = KerasS3ModelSaver
 
 
-class FullPyTorchExperimentGoogleStorageSaver(BaseFullExperimentGoogleStorageSaver):
-    """Saves experiments with PyTorch checkpoints; see the base class for the options."""
+class FullFlaxExperimentS3Saver(_OneFramework, BaseFullExperimentS3Saver):
+    """Saves experiments with JAX models, any pytree; see the base classes for the options."""
 
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-        **options: Any,
-    ) -> None:
-        place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        model_saver = PyTorchGoogleStorageModelSaver(*place, storage_options=storage_options, endpoint_url=endpoint_url)
-        super().__init__(
-            model_saver,
-            project_name,
-            experiment_name,
-            *place,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-            **options,
-        )
+    model_saver_class = FlaxS3ModelSaver
 
 
-class FullKerasExperimentGoogleStorageSaver(BaseFullExperimentGoogleStorageSaver):
-    """Saves experiments with Keras models; `model_format` is `"h5"` or `"keras"`; see the base class."""
+class FullPyTorchExperimentGoogleStorageSaver(_OneFramework, BaseFullExperimentGoogleStorageSaver):
+    """Saves experiments with PyTorch checkpoints; see the base classes for the options."""
 
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        model_format: str = "h5",
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-        **options: Any,
-    ) -> None:
-        place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        model_saver = KerasGoogleStorageModelSaver(
-            *place, file_format=model_format, storage_options=storage_options, endpoint_url=endpoint_url
-        )
-        super().__init__(
-            model_saver,
-            project_name,
-            experiment_name,
-            *place,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-            **options,
-        )
+    model_saver_class = PyTorchGoogleStorageModelSaver
 
 
-class FullFlaxExperimentGoogleStorageSaver(BaseFullExperimentGoogleStorageSaver):
-    """Saves experiments with JAX models, any pytree; see the base class for the options."""
+class FullKerasExperimentGoogleStorageSaver(_Keras, BaseFullExperimentGoogleStorageSaver):
+    """Saves experiments with Keras models; see the base classes for the options."""
 
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-        **options: Any,
-    ) -> None:
-        place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        model_saver = FlaxGoogleStorageModelSaver(*place, storage_options=storage_options, endpoint_url=endpoint_url)
-        super().__init__(
-            model_saver,
-            project_name,
-            experiment_name,
-            *place,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-            **options,
-        )
+    model_saver_class = KerasGoogleStorageModelSaver
+
+
+class FullFlaxExperimentGoogleStorageSaver(_OneFramework, BaseFullExperimentGoogleStorageSaver):
+    """Saves experiments with JAX models, any pytree; see the base classes for the options."""
+
+    model_saver_class = FlaxGoogleStorageModelSaver

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from analogjax.store import file_lock
-from analogjax.store.snapshot import fsync_folder
+from analogjax.store.snapshot import fsync
 from compat.aitoolbox.store import names
 from compat.aitoolbox.store.checksums import Table, Version, version_of
 from compat.aitoolbox.store.errors import DamagedFile, explained
@@ -61,7 +61,7 @@ class Folder:
         names.check_file(target.name)
         with explained(target), self._draft(target.name) as draft:
             write(draft)
-            _fsync(draft)
+            fsync(draft)
             version = version_of(draft)
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._locked():
@@ -119,7 +119,7 @@ class Folder:
         except OSError:
             self._put(table)
             raise
-        fsync_folder((self.path / name).parent)
+        fsync((self.path / name).parent)
         self._put(table.settled(name, version))
 
     def _writable_table(self) -> Table:
@@ -141,7 +141,7 @@ class Folder:
             os.replace(draft, self.path / CHECKSUMS)
         finally:
             draft.unlink(missing_ok=True)
-        fsync_folder(self.path)
+        fsync(self.path)
 
     def mark_deleted(self) -> None:
         """Says in the table that this experiment is being deleted."""
@@ -217,16 +217,8 @@ def replace_file(target: str | os.PathLike[str], write: Callable[[Path], None]) 
     with explained(path):
         try:
             write(draft)
-            _fsync(draft)
+            fsync(draft)
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-        fsync_folder(path.parent)
-
-
-def _fsync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        fsync(path.parent)
