@@ -1,4 +1,4 @@
-"""The `analogjax` command: `train` runs an experiment, `runs` shows what was recorded, `devices` what there is."""
+"""The `analogjax` command: `train`, `runs` and `devices` on this machine, `serve` and `cloud` for many."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analogjax._version import __version__
+from analogjax.cloud.command import add_cloud_command, add_serve_command
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.runs_command import add_record_options, add_runs_command, begin_record, recorded, storage_options
 
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_train(commands)
     add_runs_command(commands)
+    add_serve_command(commands)
+    add_cloud_command(commands)
     devices = commands.add_parser("devices", help="list devices, with their parameters", description=_devices.__doc__)
     devices.add_argument("name", nargs="?", help="show one device with all its parameters and their meaning")
     devices.set_defaults(act=_devices)

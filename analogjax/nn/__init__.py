@@ -1,5 +1,6 @@
 """Flax modules with analog layers."""
 
+from analogjax.nn.conv import AnalogConv2d as AnalogConv2d
 from analogjax.nn.linear import AnalogLinear as AnalogLinear
 from analogjax.nn.model import Sequential as Sequential
 from analogjax.nn.model import Variables as Variables
@@ -7,3 +8,4 @@ from analogjax.nn.model import apply as apply
 from analogjax.nn.model import flatten as flatten
 from analogjax.nn.model import init as init
 from analogjax.nn.model import slots as slots
+from analogjax.nn.pool import max_pool as max_pool

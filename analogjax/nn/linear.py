@@ -34,6 +34,10 @@ class AnalogLinear(linen.Module):
     @linen.compact
     def __call__(self, x: Array) -> Array:
         self._check(x)
+        return self.dense(x)
+
+    def dense(self, x: Array) -> Array:
+        """The layer itself, for vectors `[..., I]`."""
         mapping, inputs = self.config.mapping, x.shape[-1]
         if self.use_bias and not mapping.digital_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)

@@ -1,0 +1,109 @@
+"""Where the files of an experiment lie in the store, shared by the service and its workers.
+
+    experiments/<id>/input.pb               as it came, where it came as protobuf
+    experiments/<id>/checkpoints/           of the run, whichever attempt goes on with it
+    experiments/<id>/attempts/<n>/ticket.json   what the worker of attempt n is to do
+    experiments/<id>/attempts/<n>/run/          the record of the run (`analogjax runs show`)
+    experiments/<id>/attempts/<n>/...           results, written by that worker alone
+    experiments/<id>/attempts/<n>/outcome.json  the last file: how the attempt ended, and the checksums of the others
+
+An attempt that was given up can still write, but only into its own folder, which nobody looks at any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analogjax.cloud.errors import CloudError
+from analogjax.store import Location, NotFound
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{7,63}")
+RESULTS = {  # what the worker of a training leaves, and its media type
+    "output.pb": "application/x-protobuf",
+    "weights.npz": "application/octet-stream",
+    "results.json": "application/json",
+    "results.csv": "text/csv; charset=utf-8",
+    "tiles.json": "application/json",
+}
+_INPUT, _TICKET, _OUTCOME = "input.pb", "ticket.json", "outcome.json"
+_FORMAT = "analogjax-outcome-1"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    status: str  # completed, failed, cancelled; or lost: another attempt may do better
+    reason: str | None
+    epochs: list[dict[str, Any]]
+    files: dict[str, str]  # name -> SHA-256
+
+
+class Artefacts:
+    """The files of one experiment."""
+
+    def __init__(self, store: Location, experiment: str) -> None:
+        if not ID.fullmatch(experiment):
+            raise CloudError(f"{experiment[:80]!r} is no id of an experiment.")
+        self.location = store / "experiments" / experiment
+
+    @property
+    def checkpoints(self) -> Location:
+        """Where checkpoints of the run are."""
+        return self.location / "checkpoints"
+
+    def attempt(self, number: int) -> Location:
+        """The folder of an attempt."""
+        return self.location / "attempts" / str(number)
+
+    def write_input(self, payload: bytes) -> None:
+        """Keep the input as it came."""
+        self.location.write(_INPUT, payload)
+
+    def read_input(self) -> bytes:
+        """The input as it came. Raises `NotFound`, `StoreError`."""
+        return self.location.read(_INPUT)
+
+    def write_ticket(self, attempt: int, ticket: Mapping[str, Any]) -> None:
+        """Say what the worker of an attempt is to do."""
+        self.attempt(attempt).write(_TICKET, json.dumps(dict(ticket)).encode())
+
+    def read_ticket(self, attempt: int) -> dict[str, Any]:
+        """What the worker of an attempt is to do. Raises `NotFound`, `StoreError`."""
+        return json.loads(self.attempt(attempt).read(_TICKET))
+
+    def write_outcome(self, attempt: int, outcome: Outcome, files: Mapping[str, bytes]) -> None:
+        """Write the results of an attempt, then, as one last file, that it ended so."""
+        folder = self.attempt(attempt)
+        for name, content in files.items():
+            folder.write(name, content)
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        told = {"status": outcome.status, "reason": outcome.reason, "epochs": outcome.epochs, "files": sums}
+        folder.write(_OUTCOME, json.dumps({"format": _FORMAT, **told}).encode())
+
+    def outcome(self, attempt: int) -> Outcome | None:
+        """How an attempt ended; `None` if it has not said so. Raises `StoreError`, `CloudError` for a damaged file."""
+        try:
+            told = json.loads(self.attempt(attempt).read(_OUTCOME))
+            if told["format"] != _FORMAT:
+                raise ValueError(told["format"])
+            return Outcome(told["status"], told["reason"], list(told["epochs"]), dict(told["files"]))
+        except NotFound:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise CloudError(f"The outcome of attempt {attempt} in {self.location} is damaged ({error}).") from error
+
+    def read_result(self, attempt: int, name: str) -> bytes:
+        """A file of a finished attempt, verified. Raises `NotFound`, `StoreError`, `CloudError` if it is damaged."""
+        outcome = self.outcome(attempt)
+        if outcome is None or name not in outcome.files:
+            raise NotFound(f"The experiment has no file {name!r}.")
+        content = self.attempt(attempt).read(name)
+        if hashlib.sha256(content).hexdigest() != outcome.files[name]:
+            raise CloudError(f"{self.attempt(attempt)}/{name} is damaged: its checksum is another.")
+        return content

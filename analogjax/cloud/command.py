@@ -1,0 +1,236 @@
+"""`analogjax serve`, and `analogjax cloud`, which makes tokens and looks after experiments that a service runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from analogjax.errors import ConfigError, MissingPackage
+
+_SERVE = """\
+Run the service that CloudRunner speaks to: a queue of experiments, their results, and a page to watch them.
+
+  analogjax serve                          on http://127.0.0.1:8642, experiments run on this machine
+  analogjax cloud token create ada         a token for the user ada, shown once
+  analogjax serve --executor ray --ray-address http://127.0.0.1:8265
+  analogjax serve --executor slurm --home /shared/analogjax --host 0.0.0.0 --worker-url http://head:8642
+
+Records are in SQLite, or where --database says; files in the folder or bucket that --store names. Workers on other
+machines need both the store and the service's address. Put a proxy with TLS before an address that others can reach.
+"""
+_NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "jwt", "prometheus_client", "google.protobuf", "requests")
+
+
+def add_serve_command(commands: Any) -> None:
+    """Add `serve`."""
+    serve = commands.add_parser(
+        "serve",
+        help="run experiments for others: the service behind CloudRunner",
+        description=_SERVE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = serve.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    add("--port", type=int, default=8642, help="port to listen on (default: 8642)")
+    _add_place(serve)
+    add("--store", metavar="URL", help="folder, s3:// or gs:// for files (default: in --home)")
+    add("--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at its own address")
+    add("--executor", choices=("local", "ray", "slurm"), default="local", help="what runs the workers (default: local)")
+    add("--workers", type=int, default=1, help="local: experiments at a time (default: 1)")
+    add("--ray-address", metavar="URL", default="http://127.0.0.1:8265", help="ray: address of its dashboard")
+    add("--slurm-partition", metavar="NAME", help="slurm: partition to submit to")
+    add(
+        "--gpus", type=int, default=0, help="GPUs that an experiment with device=gpu asks ray or slurm for (default: 0)"
+    )
+    add("--public-url", metavar="URL", help="where clients reach the service, behind a proxy")
+    add("--worker-url", metavar="URL", help="where workers reach the service (default: --host and --port)")
+    add("--worker-python", default=sys.executable, metavar="PATH", help="interpreter with analogjax where workers run")
+    add("--data-root", metavar="FOLDER", help="where workers look for datasets, and put them")
+    add("--max-seconds", type=float, default=86_400.0, help="time that one experiment may run (default: a day)")
+    add("--max-queued", type=int, default=10_000, help="experiments waiting or running at a time (default: 10000)")
+    add("--max-attempts", type=int, default=4, help="attempts without progress before an experiment fails (default: 4)")
+    add("--max-megabytes", type=float, default=8.0, help="size of one request (default: 8)")
+    add("--checkpoint-every-steps", type=int, default=0, help="checkpoints besides those after every epoch")
+    add("--lease", type=float, default=30.0, help="seconds of silence after which a worker is given up (default: 30)")
+    serve.set_defaults(act=_serve)
+
+
+def add_cloud_command(commands: Any) -> None:
+    """Add `cloud`."""
+    cloud = commands.add_parser("cloud", help="tokens of the service, and experiments that it runs")
+    actions = cloud.add_subparsers(dest="action", metavar="ACTION", required=True)
+    token = actions.add_parser("token", help="make, list and revoke tokens (where the service runs)")
+    verbs = token.add_subparsers(dest="verb", metavar="ACTION", required=True)
+    create = verbs.add_parser("create", help="a new token of a user, shown once")
+    create.add_argument("user", help="whose it is; the user is made if need be")
+    create.add_argument("--label", default="", help="what it is for")
+    create.add_argument("--days", type=float, help="days until it expires (default: never)")
+    listing = verbs.add_parser("list", help="all tokens, without what is secret in them")
+    revoke = verbs.add_parser("revoke", help="make a token worthless, at once")
+    revoke.add_argument("id", help="its id, as `list` shows it")
+    for parser, act in ((create, _create), (listing, _list_tokens), (revoke, _revoke)):
+        _add_place(parser)
+        parser.set_defaults(act=act)
+    _add_client_commands(actions)
+
+
+def _add_client_commands(actions: Any) -> None:
+    listing = actions.add_parser("list", help="your experiments on the service that the config file names")
+    listing.set_defaults(act=_list_experiments)
+    for name, act, text in (
+        ("status", _status, "status and epochs of an experiment"),
+        ("logs", _logs, "what its worker printed"),
+        ("cancel", _cancel, "end an experiment"),
+        ("wait", _wait, "wait until an experiment has ended"),
+    ):
+        parser = actions.add_parser(name, help=text)
+        parser.add_argument("id", help="id of the experiment, as `list` shows it")
+        parser.set_defaults(act=act)
+
+
+def _add_place(parser: Any) -> None:
+    from analogjax.cloud.places import default_home
+
+    parser.add_argument(
+        "--home", type=Path, default=default_home(), metavar="FOLDER",
+        help=f"the service's own folder (default: {default_home()})",
+    )  # fmt: skip
+    parser.add_argument("--database", metavar="URL", help="sqlite:/// or postgresql:// (default: SQLite in --home)")
+
+
+def _settings(options: argparse.Namespace) -> Any:
+    _need_packages()
+    from analogjax.cloud.service.ledger import Limits
+    from analogjax.cloud.service.settings import Settings
+
+    if not hasattr(options, "host"):
+        return Settings(home=options.home.expanduser().absolute(), database=options.database)
+    for name, low in (
+        ("workers", 1),
+        ("gpus", 0),
+        ("max_queued", 1),
+        ("max_attempts", 1),
+        ("checkpoint_every_steps", 0),
+    ):
+        if getattr(options, name) < low:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(options, name)}: needs {low} or more.")
+    for name in ("lease", "max_seconds", "max_megabytes"):
+        if not getattr(options, name) > 0:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0.")
+    limits = Limits(
+        queued=options.max_queued, queued_each=options.max_queued, attempts=options.max_attempts, lease=options.lease,
+        seconds=options.max_seconds,
+    )  # fmt: skip
+    chosen = {
+        "workers": options.workers, "ray_address": options.ray_address, "slurm_partition": options.slurm_partition,
+        "gpus": options.gpus,
+    }  # fmt: skip
+    return Settings(
+        home=options.home.expanduser().absolute(), host=options.host, port=options.port, database=options.database,
+        store=options.store, endpoint_url=options.endpoint_url, public_url=options.public_url,
+        worker_url=options.worker_url, executor=options.executor, executor_options=chosen, limits=limits,
+        worker_python=options.worker_python, data_root=options.data_root, max_body=int(options.max_megabytes * 2**20),
+        checkpoint_every_steps=options.checkpoint_every_steps,
+    )  # fmt: skip
+
+
+def _need_packages() -> None:
+    for name in _NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            raise MissingPackage(f'The service needs {name}: pip install "analogjax[cloud]".') from None
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    from analogjax.cloud.service.server import serve
+
+    serve(settings)
+    return 0
+
+
+def _create(options: argparse.Namespace) -> int:
+    from analogjax.cloud.service.server import open_database
+    from analogjax.cloud.service.tokens import create_token
+
+    text, made = create_token(open_database(_settings(options)), options.user, options.label, options.days)
+    print(f"token {made.id} of {options.user}; it is not shown again:\n", file=sys.stderr)
+    print(text)
+    lines = "[cloud]\napi_token = <the token>\napi_url = http://127.0.0.1:8642"
+    print(f"\nin ~/.config/aihwkit.conf, readable by you alone (chmod 600):\n\n{lines}", file=sys.stderr)
+    return 0
+
+
+def _list_tokens(options: argparse.Namespace) -> int:
+    from analogjax.cloud.service.server import open_database
+    from analogjax.cloud.service.tokens import list_tokens
+
+    rows = list_tokens(open_database(_settings(options)))
+    print(f"{'ID':8}  {'USER':16}  {'CREATED':16}  {'LAST USED':16}  {'STATE':24}  LABEL")
+    for user, token in rows:
+        state = f"revoked {_day(token.revoked)}" if token.revoked else "valid"
+        if token.revoked is None and token.expires is not None:
+            state = f"{'expired' if token.expires < time.time() else 'expires'} {_day(token.expires)}"
+        print(f"{token.id:8}  {user:16}  {_day(token.created)}  {_day(token.used):16}  {state:24}  {token.label}")
+    return 0
+
+
+def _revoke(options: argparse.Namespace) -> int:
+    from analogjax.cloud.service.server import open_database
+    from analogjax.cloud.service.tokens import revoke_token
+
+    revoke_token(open_database(_settings(options)), options.id)
+    print(f"token {options.id} is revoked; sessions that were begun with it have ended.", file=sys.stderr)
+    return 0
+
+
+def _day(moment: float | None) -> str:
+    return "never" if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _list_experiments(options: argparse.Namespace) -> int:
+    from analogjax.cloud import CloudRunner
+
+    for one in CloudRunner().list_experiments():
+        print(f"{one.id}  {one.status().name:10}  {one.created_at:%Y-%m-%d %H:%M}  {one.name}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    one = _remote(options)
+    reason = one.reason()
+    print(one.status().name + (f": {reason}" if reason else ""))
+    for entry in one.epochs():
+        print(
+            f"epoch {entry['epoch']}: accuracy {entry['accuracy']:.4f}, train loss {entry['train_loss']:.4f}, "
+            f"validation loss {entry['valid_loss']:.4f}"
+        )
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    print(_remote(options).logs(), end="")
+    return 0
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    one = _remote(options)
+    one.cancel()
+    print(one.status().name)
+    return 0
+
+
+def _wait(options: argparse.Namespace) -> int:
+    return 0 if _remote(options).wait().name == "COMPLETED" else 1
+
+
+def _remote(options: argparse.Namespace) -> Any:
+    from analogjax.cloud import CloudRunner
+
+    return CloudRunner().get_experiment(options.id)

@@ -1,0 +1,139 @@
+"""A tile's configuration as plain JSON values, and back; nothing but the classes named here is ever made.
+
+{"class": "TileConfig", "device": {"class": "SoftBounds", "dw_min": 0.002}}      fields that differ from defaults
+{"preset": "CapacitorPreset"}                                                    a preset, by aihwkit's name
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from analogjax import physics, tile
+from analogjax.cloud.errors import DescriptionError
+from analogjax.errors import ConfigError
+from analogjax.physics import devices
+from analogjax.tile import TileConfig
+from analogjax.tile.presets import PRESETS, preset
+
+_MAX_DEPTH = 6
+_KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.Pulses, physics.Drift, physics.Vector)
+CLASSES: dict[str, type] = {kind.__name__: kind for kind in _KINDS} | {
+    name: kind for name, kind in vars(devices).items() if isinstance(kind, type)
+}
+
+
+def config_to_json(config: TileConfig) -> dict[str, Any]:
+    """Plain values of a configuration. Raises `DescriptionError` for arrays and classes of one's own."""
+    for name in PRESETS:
+        if config == preset(name):
+            return {"preset": name}
+    return _encoded(config, "config")
+
+
+def config_from_json(value: Any, where: str = "config") -> TileConfig:
+    """The configuration that `value` describes. Raises `DescriptionError` naming the place and what is known."""
+    if isinstance(value, Mapping) and set(value) == {"preset"}:
+        if value["preset"] not in PRESETS:
+            raise DescriptionError(f"{where}: preset {value['preset']!r} is unknown; known are {', '.join(PRESETS)}.")
+        return preset(value["preset"])
+    config = _decoded(value, where, 0)
+    if not isinstance(config, TileConfig):
+        raise DescriptionError(f"{where}: is a {type(config).__name__}; give a TileConfig or a preset.")
+    return config
+
+
+def _encoded(value: Any, where: str) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or (isinstance(value, (bool, int, float, str)) and not hasattr(value, "dtype")):
+        return value
+    if isinstance(value, tuple):
+        return [_encoded(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    if CLASSES.get(type(value).__name__) is type(value):
+        changed = {
+            field.name: getattr(value, field.name)
+            for field in dataclasses.fields(value)
+            if not _equal(getattr(value, field.name), field.default)
+        }
+        return {"class": type(value).__name__} | {
+            name: _encoded(item, f"{where}.{name}") for name, item in changed.items()
+        }
+    raise DescriptionError(
+        f"{where} is a {type(value).__name__}: an experiment travels as plain numbers and the classes "
+        f"{', '.join(sorted(CLASSES))}. Run it with LocalRunner, or use one of these."
+    )
+
+
+def _equal(value: Any, default: Any) -> bool:
+    if hasattr(value, "dtype"):
+        return False  # `_encoded` says what is wrong with it
+    return type(value) is type(default) and value == default
+
+
+def _decoded(value: Any, where: str, depth: int) -> Any:
+    if not isinstance(value, Mapping) or not isinstance(value.get("class"), str):
+        raise DescriptionError(f'{where}: give {{"class": NAME, ...}} or {{"preset": NAME}}, not {_short(value)}.')
+    kind = CLASSES.get(value["class"])
+    if kind is None or depth > _MAX_DEPTH:
+        known = ", ".join(sorted(CLASSES))
+        raise DescriptionError(f"{where}: class {_short(value['class'])} is unknown; known are {known}.")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    given = {}
+    for name, item in value.items():
+        if name == "class":
+            continue
+        if name not in fields:
+            raise DescriptionError(f"{where}: {kind.__name__} has no field {_short(name)}; it has {', '.join(fields)}.")
+        given[name] = _field(item, fields[name].default, f"{where}.{name}", depth)
+    try:
+        return kind(**given)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise DescriptionError(f"{where}: {error}") from None
+
+
+def _field(value: Any, default: Any, where: str, depth: int) -> Any:
+    """One value, of the kind that the default shows."""
+    if isinstance(value, Mapping):
+        return _decoded(value, where, depth + 1)
+    if isinstance(value, list):
+        return tuple(_item(item, f"{where}[{n}]", depth) for n, item in enumerate(value))
+    if isinstance(default, Enum):
+        return _choice(type(default), value, where)
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise DescriptionError(f"{where}: needs true or false, not {_short(value)}.")
+    number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if number and (not _is_number(value) or (isinstance(default, int) and not isinstance(value, int))):
+        kind = "a whole number" if isinstance(default, int) else "a finite number"
+        raise DescriptionError(f"{where}: needs {kind}, not {_short(value)}.")
+    if not number and not isinstance(default, bool) and value is not None:
+        raise DescriptionError(f"{where}: {_short(value)} does not fit there.")
+    return value
+
+
+def _item(value: Any, where: str, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        return _decoded(value, where, depth + 1)
+    if not _is_number(value):
+        raise DescriptionError(f"{where}: needs a number or a class, not {_short(value)}.")
+    return value
+
+
+def _choice(kind: type[Enum], value: Any, where: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(repr(choice.value) for choice in kind)
+        raise DescriptionError(f"{where}: {_short(value)} is unknown; choose one of {known}.") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,240 @@
+"""An experiment as data: what travels to a service instead of code.
+
+    {"format": "analogjax-experiment-1", "kind": "training", "dataset": "FashionMNIST", "channels_first": false,
+     "layers": [{"type": "Flatten"}, {"type": "AnalogLinear", "in_features": 784, "out_features": 10,
+     "config": {"preset": "CapacitorPreset"}}, {"type": "LogSoftmax"}], "loss_function": "NLLLoss",
+     "batch_size": 64, "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0}
+
+Everything is checked when a `Description` is made, shapes from layer to layer included, so that what a service accepts
+can be run. Layers and losses have torch's names. With `channels_first` images are `(C, H, W)`, as in torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from analogjax import data, nn
+from analogjax.cloud.configuration import config_to_json
+from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.layers import LAYERS, check_layer, shape_after
+from analogjax.data import Split
+from analogjax.experiments import Arrays, BasicTraining, cross_entropy_loss, nll_loss
+
+FORMAT = "analogjax-experiment-1"
+LOSSES = {"NLLLoss": nll_loss, "CrossEntropyLoss": cross_entropy_loss}
+MAX_LAYERS, MAX_WEIGHTS, MAX_EPOCHS, MAX_BATCH = 200, 50_000_000, 100_000, 65_536
+_FIELDS = {
+    "kind": "training", "dataset": None, "layers": None, "channels_first": False, "batch_size": 64,
+    "loss_function": "NLLLoss", "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Description:
+    """A training that was checked; `layers` hold complete arguments. Make one by `of` or `from_json`."""
+
+    dataset: str
+    layers: tuple[tuple[str, dict[str, Any]], ...]
+    channels_first: bool = False
+    batch_size: int = 64
+    loss_function: str = "NLLLoss"
+    epochs: int = 30
+    learning_rate: float = 0.05
+    seed: int = 0
+    max_elements: int = 0
+    kind: str = field(default="training", init=False)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Description:
+        """The description that parsed JSON holds. Raises `DescriptionError` for the first thing that is wrong."""
+        if not isinstance(value, Mapping) or value.get("format") != FORMAT:
+            raise DescriptionError(f'This is no description of an experiment: it needs "format": "{FORMAT}".')
+        for name in value:
+            if name != "format" and name not in _FIELDS:
+                raise DescriptionError(f"{str(name)[:60]!r} is no part of a description; it has {', '.join(_FIELDS)}.")
+        given = _FIELDS | {name: item for name, item in value.items() if name != "format"}
+        if given.pop("kind") != "training":
+            raise DescriptionError(f"kind: {str(value['kind'])[:60]!r} is unknown; known is training.")
+        layers = given.pop("layers")
+        if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
+            raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers.")
+        _check_fields(given)
+        checked = [check_layer(layer, f"layers[{n}]") for n, layer in enumerate(layers)]
+        return cls(**given, layers=tuple(_fitted(checked, given["dataset"])))
+
+    @classmethod
+    def of(cls, experiment: BasicTraining, *, seed: int = 0, max_elements: int = 0) -> Description:
+        """The description of a native experiment. Raises `DescriptionError` naming what can't be described."""
+        if experiment.dataset.name not in data.DATASETS or isinstance(experiment.dataset, Arrays):
+            raise DescriptionError(
+                f"dataset {experiment.dataset.name}: the service has only {', '.join(data.DATASETS)}; data of one's "
+                "own can't travel. Run it with LocalRunner, or use one of these."
+            )
+        if experiment.optimizer is not None or callable(experiment.learning_rate):
+            raise DescriptionError(
+                "An optimizer or a schedule of the learning rate is code and can't travel: give learning_rate as a "
+                "number and no optimizer, or run it with LocalRunner."
+            )
+        if not isinstance(experiment.model, linen.Sequential):
+            raise DescriptionError("The model must be analogjax.Sequential(...): other modules are code.")
+        value = {
+            "format": FORMAT, "dataset": experiment.dataset.name, "batch_size": experiment.batch_size,
+            "layers": [_described(layer, n) for n, layer in enumerate(experiment.model.layers)],
+            "loss_function": _loss_name(experiment.loss_function), "epochs": experiment.epochs,
+            "learning_rate": float(experiment.learning_rate), "seed": seed, "max_elements": max_elements,
+        }  # fmt: skip
+        return cls.from_json(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` takes."""
+        layers = [{"type": kind} | _plain(arguments) for kind, arguments in self.layers]
+        rest = {name: getattr(self, name) for name in _FIELDS if name != "layers"}
+        return {"format": FORMAT} | rest | {"layers": layers}
+
+    def text(self) -> str:
+        """`to_json` as canonical text: equal descriptions have equal texts."""
+        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def model(self) -> linen.Module:
+        """The flax model, without weights."""
+        return nn.Sequential(*(LAYERS[kind].build(arguments, self.channels_first) for kind, arguments in self.layers))
+
+    def experiment(self, dataset_root: Any = None) -> BasicTraining:
+        """The native experiment. With `channels_first` the data is read here. Raises `DatasetError`."""
+        dataset: Any = data.named(self.dataset)
+        if self.channels_first:
+            dataset = _channels_first(dataset, dataset_root)
+        return BasicTraining(
+            dataset=dataset, model=self.model(), batch_size=self.batch_size, epochs=self.epochs,
+            loss_function=LOSSES[self.loss_function], learning_rate=self.learning_rate,
+        )  # fmt: skip
+
+    def sample(self) -> jax.Array:
+        """A batch of one item of zeros, of the shape that the model takes."""
+        shape = item_shape(self.dataset)
+        return jnp.zeros((1, *(shape if self.channels_first else (*shape[1:], shape[0]))))
+
+
+def item_shape(dataset: str) -> tuple[int, ...]:
+    """`(C, H, W)` of a dataset's images."""
+    shape = data.named(dataset).shape
+    return (1, *shape) if len(shape) == 2 else (shape[2], *shape[:2])
+
+
+def _check_fields(given: dict[str, Any]) -> None:
+    if given["dataset"] not in data.DATASETS:
+        raise DescriptionError(f"dataset {str(given['dataset'])[:60]!r} is unknown; known are {_names(data.DATASETS)}.")
+    if given["loss_function"] not in LOSSES:
+        shown = str(given["loss_function"])[:60]
+        raise DescriptionError(f"loss_function {shown!r} is unknown; known are {', '.join(LOSSES)}.")
+    for name, low, high in (
+        ("batch_size", 1, MAX_BATCH), ("epochs", 0, MAX_EPOCHS), ("seed", 0, 2**63 - 1), ("max_elements", 0, 2**31),
+    ):  # fmt: skip
+        value = given[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise DescriptionError(f"{name}: needs a whole number from {low} to {high}, not {str(value)[:60]!r}.")
+    rate = given["learning_rate"]
+    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not (math.isfinite(rate) and rate >= 0):
+        raise DescriptionError(f"learning_rate: needs a finite number of 0 or more, not {str(rate)[:60]!r}.")
+    given["learning_rate"] = float(rate)
+    if not isinstance(given["channels_first"], bool):
+        raise DescriptionError("channels_first: needs true or false.")
+
+
+def _names(known: Any) -> str:
+    return ", ".join(known)
+
+
+def _fitted(layers: list[tuple[str, dict[str, Any]]], dataset: str) -> list[tuple[str, dict[str, Any]]]:
+    """The layers, with the number of inputs of each filled in. Raises `DescriptionError` where two do not fit."""
+    shape, fitted, weights = item_shape(dataset), [], 0
+    for n, (kind, arguments) in enumerate(layers):
+        for name in ("in_features", "in_channels"):
+            if name in arguments and arguments[name] is None:
+                arguments = arguments | {name: shape[0]}
+        shape = shape_after(kind, arguments, shape, f"layers[{n}]")
+        weights += LAYERS[kind].weights(arguments)
+        if max(weights, math.prod(shape)) > MAX_WEIGHTS:
+            raise DescriptionError(f"layers[{n}]: the model is larger than {MAX_WEIGHTS} weights; make it smaller.")
+        fitted.append((kind, arguments))
+    classes = data.named(dataset).classes
+    if len(shape) != 1 or shape[0] < classes:
+        raise DescriptionError(f"The last layer leaves items of shape {shape}; {dataset} needs {classes} numbers.")
+    return fitted
+
+
+def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+
+
+def _loss_name(function: Any) -> str:
+    for name, known in LOSSES.items():
+        if function is known:
+            return name
+    shown = getattr(function, "__name__", repr(function))
+    raise DescriptionError(f"loss_function {shown}: functions of one's own can't travel; known are {_names(LOSSES)}.")
+
+
+_FUNCTIONS = {
+    nn.flatten: "Flatten", jax.nn.sigmoid: "Sigmoid", jnp.tanh: "Tanh", jax.nn.tanh: "Tanh", jax.nn.relu: "ReLU",
+    jax.nn.log_sigmoid: "LogSigmoid", jax.nn.gelu: "GELU", jax.nn.silu: "SiLU", jax.nn.elu: "ELU",
+    jax.nn.softmax: "Softmax", jax.nn.log_softmax: "LogSoftmax", jax.nn.leaky_relu: "LeakyReLU",
+}  # fmt: skip
+_ALONG = ("Softmax", "LogSoftmax")
+
+
+def _described(layer: Any, n: int) -> dict[str, Any]:
+    """A layer of a native model. Raises `DescriptionError` with the list of what is known."""
+    where = f"layer {n} of the model"
+    if type(layer) is nn.AnalogLinear:
+        found = {"type": "AnalogLinear", "in_features": layer.in_features, "out_features": layer.features}
+        return found | {"bias": layer.use_bias, "config": config_to_json(layer.config)}
+    if type(layer) is nn.AnalogConv2d and not layer.channels_first:
+        return {
+            "type": "AnalogConv2d", "in_channels": layer.in_channels, "out_channels": layer.features,
+            "kernel_size": list(layer.kernel_size), "stride": list(layer.strides), "padding": list(layer.padding),
+            "dilation": list(layer.dilation), "bias": layer.use_bias, "config": config_to_json(layer.config),
+        }  # fmt: skip
+    function, given = (layer.func, dict(layer.keywords)) if isinstance(layer, partial) else (layer, {})
+    if function is nn.max_pool and not given.get("channels_first"):
+        return _described_pool(given)
+    kind = _FUNCTIONS.get(function) if callable(function) and getattr(function, "__hash__", None) else None
+    if kind in _ALONG and given.get("axis", -1) in (1, -1) and set(given) <= {"axis"}:
+        return {"type": kind}
+    if kind == "LeakyReLU" and set(given) <= {"negative_slope"}:
+        return {"type": kind} | given
+    if kind is not None and not given:
+        return {"type": kind}
+    shown = getattr(function, "__name__", type(function).__name__)
+    raise DescriptionError(
+        f"{where}, {shown}, can't be described as data; known are AnalogLinear, AnalogConv2d, "
+        f"{', '.join(sorted({getattr(one, '__name__', '?') for one in _FUNCTIONS}))}. Run it with LocalRunner, or use "
+        "one of these."
+    )
+
+
+def _described_pool(given: dict[str, Any]) -> dict[str, Any]:
+    names = {"window": "kernel_size", "strides": "stride", "padding": "padding", "dilation": "dilation"}
+    found = {names[name]: value for name, value in given.items() if name in names and value is not None}
+    return {"type": "MaxPool2d", "ceil_mode": bool(given.get("ceil_mode", False))} | found
+
+
+def _channels_first(dataset: data.Dataset, root: Any) -> Arrays:
+    train, test = (_moved(dataset.load(root, train=train)) for train in (True, False))
+    mean, std = (np.asarray(value, np.float32).reshape(-1, 1, 1) for value in (dataset.mean, dataset.std))
+    return Arrays(train, test, dataset.name, mean, std)
+
+
+def _moved(split: Split) -> Split:
+    images = split.images[:, None] if split.images.ndim == 3 else split.images.transpose(0, 3, 1, 2)
+    return Split(np.ascontiguousarray(images), split.labels)

@@ -1,0 +1,66 @@
+"""What the service asks of an engine that runs workers: start this command once, say how it is, end it.
+
+The service owns the truth about experiments. An engine only runs processes: it may lose jobs, forget them or restart,
+and everything is keyed on the name that the service gave, never on an id of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+
+class Phase(Enum):
+    """How a job is, as its engine knows it."""
+
+    QUEUED = "queued"  # accepted, not started
+    RUNNING = "running"
+    ENDED = "ended"  # for whatever reason; what came of it is in the store
+    UNKNOWN = "unknown"  # the engine has never heard of it, or has forgotten it
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One process to be run."""
+
+    name: str  # unique among all tickets; letters, digits and hyphens, at most 60
+    command: tuple[str, ...]  # the program and its arguments; nothing secret in them
+    environment: Mapping[str, str] = field(default_factory=dict)  # added to the engine's own; nothing secret
+    device: str = "cpu"  # "gpu" asks for one accelerator where the engine has been told that it has some
+    seconds: float | None = None  # the engine may end it after this time [s]
+
+
+class Executor(Protocol):
+    """An engine. Every method may raise `ExecutorError`; all may be called again, and from several threads."""
+
+    @property
+    def kind(self) -> str:
+        """`local`, `ray` or `slurm`."""
+        ...
+
+    @property
+    def capacity(self) -> int | None:
+        """How many jobs may be given to it at a time; `None`: it has a queue of its own."""
+        ...
+
+    def submit(self, ticket: Ticket) -> None:
+        """Start the job, unless one of that name is known to the engine: then nothing happens."""
+        ...
+
+    def phases(self, names: Collection[str]) -> dict[str, Phase]:
+        """How these jobs are, in as few calls to the engine as possible."""
+        ...
+
+    def cancel(self, name: str) -> None:
+        """End the job and all its processes; one that is unknown or has ended counts as ended."""
+        ...
+
+    def logs(self, name: str, limit: int = 65536) -> str:
+        """The last `limit` bytes of what the job printed, as text; empty where there is nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine. Jobs that run go on."""
+        ...

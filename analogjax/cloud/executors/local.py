@@ -1,0 +1,104 @@
+"""Worker processes on this machine, with no further set-up; they outlive the service that started them.
+
+A job is a process in a session of its own, known by `NAME.json` in the folder: which process it is, since when, on
+which boot of which machine. So a service that starts again finds the jobs that still run, a name is never run twice,
+and a number that was given to another process since is not taken for the job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from analogjax.cloud.errors import ExecutorError
+from analogjax.cloud.executors.executor import Phase, Ticket
+from analogjax.store.process import alive
+
+_LAUNCH = Path(__file__).parent / "launch.py"
+_STARTING = 60.0  # [s] that a launch may take on a machine out of breath
+_GRACE = 5.0  # [s] between asking a job to end and ending it
+
+
+class LocalExecutor:
+    """Runs at most `workers` jobs at a time, as the service counts them, with notes and logs in `folder`."""
+
+    kind = "local"
+
+    def __init__(self, folder: Path, workers: int = 1) -> None:
+        if workers < 1:
+            raise ExecutorError(f"workers={workers}: at least one is needed.")
+        self.folder, self.capacity = folder, workers
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Start the job, unless one of that name was started before. Raises `ExecutorError` where it can't run."""
+        if self._record(ticket.name) is not None:
+            return
+        command = [sys.executable, "-I", "-S", str(_LAUNCH), str(self.folder), ticket.name, "--", *ticket.command]
+        try:
+            done = subprocess.run(
+                command, env=os.environ | dict(ticket.environment), stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, timeout=_STARTING, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ExecutorError(f"No process could be started on this machine ({error}).") from None
+        if done.returncode not in (0, 3):
+            raise ExecutorError(f"The job {ticket.name} could not be started: {done.stderr.strip()[-500:]}")
+
+    def phases(self, names: Collection[str]) -> dict[str, Phase]:
+        """How these jobs are."""
+        return {name: self._phase(name) for name in names}
+
+    def cancel(self, name: str) -> None:
+        """Ask the job and its children to end, and end them a few seconds later if they have not."""
+        (self.folder / f"{name}.cancelled").touch()  # for one that is just being started
+        if not self._signal(name, signal.SIGTERM):
+            return
+        timer = threading.Timer(_GRACE, self._signal, (name, signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
+
+    def logs(self, name: str, limit: int = 65536) -> str:
+        """The end of what the job printed."""
+        try:
+            with open(self.folder / f"{name}.log", "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+                return file.read(limit).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise ExecutorError(f"{self.folder}/{name}.log can't be read ({error.strerror}).") from None
+
+    def close(self) -> None:
+        """Nothing is held; jobs that run go on."""
+
+    def _phase(self, name: str) -> Phase:
+        record = self._record(name)
+        if record is None:
+            return Phase.UNKNOWN
+        return Phase.RUNNING if alive(record) else Phase.ENDED
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        try:
+            return json.loads((self.folder / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ExecutorError(f"{self.folder}/{name}.json can't be read ({error}): check the disk.") from None
+
+    def _signal(self, name: str, number: int) -> bool:
+        """Send a signal to the job's process group; whether there was one to send to."""
+        record = self._record(name)
+        if record is None or not alive(record):
+            return False
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(record["pid"], number)
+        return True

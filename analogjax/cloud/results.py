@@ -1,0 +1,47 @@
+"""The files that a finished training leaves: protobuf, JSON and CSV results, weights, and what the page draws."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from analogjax.cloud.description import Description
+from analogjax.cloud.portrait import portraits
+from analogjax.cloud.wire import training
+from analogjax.cloud.wire.tensors import weights_of
+from analogjax.experiments import Results
+
+
+def result_files(description: Description, results: Results) -> dict[str, bytes]:
+    """The files by name. `weights.npz` holds `layers_<n>.weight` `[O, I]` and `layers_<n>.bias` `[O]`."""
+    weights = weights_of(description, results.variables)
+    return {
+        "output.pb": training.output(description, results, weights),
+        "weights.npz": _npz(weights),
+        "results.json": json.dumps(list(results)).encode(),
+        "results.csv": _csv(results),
+        "tiles.json": json.dumps(portraits(description, weights)).encode(),
+    }
+
+
+def _npz(weights: list[dict[str, np.ndarray]]) -> bytes:
+    plain: dict[str, Any] = {}
+    for n, layer in enumerate(weights):
+        plain |= {f"layers_{n}.{name}": array for name, array in layer.items() if "." not in name}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **plain)
+    return stream.getvalue()
+
+
+def _csv(epochs: list[Mapping[str, Any]] | Results) -> bytes:
+    stream = io.StringIO()
+    names = ["epoch", "time_epoch", "accuracy", "train_loss", "valid_loss"]
+    writer = csv.DictWriter(stream, names, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(epochs)
+    return stream.getvalue().encode()

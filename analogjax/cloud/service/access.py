@@ -1,0 +1,131 @@
+"""Who asks, and what is written about it: callers, security headers, structured logs, metrics of requests."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, HTTPBearer
+
+from analogjax.cloud.errors import Refused
+from analogjax.cloud.service.sessions import Signer
+from analogjax.cloud.service.tokens import Caller
+
+COOKIE = "analogjax_session"
+log = logging.getLogger("analogjax.cloud.access")
+_bearer = HTTPBearer(auto_error=False, description="A session (from /token/login), or a token itself.")
+_cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="The page's session.")
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cache-control", b"no-store"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+]
+
+
+def caller(
+    request: Request,
+    bearer: Annotated[Any, Depends(_bearer)] = None,
+    cookie: Annotated[str | None, Depends(_cookie)] = None,
+) -> Caller:
+    """Who makes the request. Raises `Refused` (401, 403)."""
+    signer: Signer = request.app.state.signer
+    if bearer is not None:
+        found = signer.caller(bearer.credentials)
+    elif cookie is not None:
+        # the page's own requests carry this header, which no form or link of another site can
+        if request.method not in ("GET", "HEAD") and request.headers.get("x-requested-with") != "analogjax":
+            raise Refused("A request with the page's session needs the header X-Requested-With: analogjax.", 403)
+        found = signer.caller(cookie)
+    else:
+        raise Refused("Not logged in: send Authorization: Bearer <token>.", 401)
+    if found is None:
+        raise Refused("The token or session is not valid, or no longer: log in again.", 401)
+    request.state.user = found.name
+    return found
+
+
+CallerIs = Annotated[Caller, Depends(caller)]
+
+
+class Watch:
+    """ASGI middleware: adds security headers, writes one log line for each request, counts and times them."""
+
+    def __init__(self, app: Any, metrics: Any) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), [500]
+
+        async def watched(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+                known = {name for name, _ in message["headers"]}
+                page = scope["path"] == "/docs"  # FastAPI's own page has its script inside
+                extra = [
+                    (n, v) for n, v in _HEADERS if n not in known and not (page and n == b"content-security-policy")
+                ]
+                message = message | {"headers": [*message["headers"], *extra]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            self._tell(scope, status[0], time.perf_counter() - begun)
+
+    def _tell(self, scope: Any, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        self.metrics.request(scope["method"], route, status, seconds)
+        log.info("request", extra={
+            "method": scope["method"], "path": shown_path(scope["path"]), "status": status,
+            "ms": round(1000 * seconds, 2), "user": scope.get("state", {}).get("user"),
+            "client": (scope.get("client") or ("?",))[0],
+        })  # fmt: skip
+
+
+def shown_path(path: str) -> str:
+    """A path as it may be logged: what opens a file is not shown."""
+    return re.sub(r"^/files/.*", "/files/***", path)[:300]
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object for each line of the log."""
+
+    _usual = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName", "color_message"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        told = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        told |= {"level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        told |= {name: value for name, value in vars(record).items() if name not in self._usual and value is not None}
+        if record.exc_info:
+            told["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(told, default=str)
+
+
+def log_as_json() -> None:
+    """Write the logs of the service, and of uvicorn, to stderr as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in ("analogjax.cloud", "uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").handlers = []
+    logging.getLogger("uvicorn.error").propagate = True

@@ -1,0 +1,118 @@
+"""The service as one ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from analogjax._version import __version__
+from analogjax.cloud.errors import Refused
+from analogjax.cloud.executors import Executor, executor_for
+from analogjax.cloud.service import api, composer, workers
+from analogjax.cloud.service.access import Watch
+from analogjax.cloud.service.dispatcher import Dispatcher
+from analogjax.cloud.service.experiments import Experiments
+from analogjax.cloud.service.ledger import Ledger
+from analogjax.cloud.service.limits import BodyLimit
+from analogjax.cloud.service.metrics import Metrics
+from analogjax.cloud.service.sessions import Signer
+from analogjax.cloud.service.settings import Settings
+from analogjax.cloud.service.tables import Database
+
+log = logging.getLogger("analogjax.cloud")
+_PAGE = Path(__file__).parent / "page"
+
+
+def create_app(settings: Settings, database: Database, executor: Executor | None = None) -> FastAPI:
+    """The application, over a database that is up to date. Raises `CloudError` where the engine can't be used."""
+    executor = executor or executor_for(settings.executor, folder=settings.home / "jobs", **settings.executor_options)
+    ledger = Ledger(database, settings.limits)
+    dispatcher = Dispatcher(settings, ledger, executor)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        dispatcher.start()
+        yield
+        dispatcher.stop()
+        executor.close()
+
+    app = FastAPI(
+        title="analogjax", version=__version__, lifespan=lifespan, redoc_url=None, docs_url=None,
+        description="Runs experiments with analog in-memory-computing chips. Speaks the composer protocol of aihwkit's "
+        "CloudRunner, and a JSON API.",
+    )  # fmt: skip
+    app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, Signer(database)
+    app.state.experiments = Experiments(ledger, dispatcher, settings.location())
+    metrics = Metrics(ledger.counts, lambda: dispatcher.engine_error is None)
+    _add_routes(app, database, metrics)
+    _add_handlers(app)
+    app.add_middleware(BodyLimit, size=settings.max_body, seconds=settings.body_seconds)
+    app.add_middleware(Watch, metrics=metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
+    @app.get("/healthz", tags=["operation"], responses={503: composer.REFUSALS[503]})
+    def healthz(request: Request) -> dict[str, str]:
+        """Whether the service works: its database answers, and its dispatcher lives."""
+        with database.reading() as session:
+            session.execute(sa.text("SELECT 1"))
+        dispatcher: Dispatcher = request.app.state.dispatcher
+        if not dispatcher.alive:
+            raise Refused("The dispatcher has stopped: start the service anew.", 503)
+        return {"status": "ok", "engine": "ok" if dispatcher.engine_error is None else "does not answer"}
+
+    @app.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def numbers() -> Response:
+        """Numbers for Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    app.include_router(composer.router)
+    app.include_router(api.router)
+    app.include_router(workers.router)
+    app.mount("/", StaticFiles(directory=_PAGE, html=True, check_dir=False), name="page")
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Every refusal is `{"message": …}`, and nothing of what a client sent comes back in it."""
+
+    @app.exception_handler(Refused)
+    def refused(request: Request, error: Refused) -> JSONResponse:
+        headers = {"Retry-After": "5"} if error.status in (429, 503) else {}
+        headers |= {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+        return _message(error.status, _encodable(str(error)), headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        status = 404 if first["loc"][:1] == ("path",) else 422
+        return _message(status, _encodable(f"{where}: {first['msg']}")[:500])
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> JSONResponse:
+        return _message(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(sa.exc.OperationalError)
+    @app.exception_handler(sa.exc.TimeoutError)
+    def busy(request: Request, error: Exception) -> JSONResponse:
+        log.error("database: %s", error)
+        return _message(503, "The database does not answer now: try again later.", {"Retry-After": "5"})
+
+
+def _message(status: int, text: str, headers: dict[str, Any] | None = None) -> JSONResponse:
+    return JSONResponse({"message": text}, status_code=status, headers=headers)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

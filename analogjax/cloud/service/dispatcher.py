@@ -1,0 +1,218 @@
+"""The thread that gives waiting experiments to the engine, and finds out what became of those it has.
+
+Whatever it does it may do again: it can be killed between any two lines, and starts over from the ledger. The outcome
+of an attempt is what its worker left in the store, whether or not anybody heard of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+
+from analogjax.cloud.artefacts import Artefacts
+from analogjax.cloud.errors import CloudError
+from analogjax.cloud.executors import Executor, Phase, Ticket
+from analogjax.cloud.service.ledger import Claim, Ledger
+from analogjax.cloud.service.settings import Settings
+from analogjax.cloud.service.tables import Experiment
+from analogjax.errors import AnalogError
+from analogjax.store import StoreError
+
+log = logging.getLogger("analogjax.cloud")
+_TICK = 0.25  # [s] between two looks for waiting experiments
+_LOOK = 2.0  # [s] between two questions to the engine
+_STOPPING = 20.0  # [s] that a worker has to stop of itself before the engine ends it
+_UNREACHABLE = (
+    300.0  # [s] after which an attempt is given up whose engine does not answer and that gives no sign of life
+)
+_STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
+_AGAIN = 5.0  # [s] until an engine that refused is tried again
+
+
+def job_name(experiment: str, attempt: int) -> str:
+    """What the engine knows an attempt by."""
+    return f"ajx-{experiment[:48]}-{attempt}"
+
+
+class Dispatcher:
+    """Start it, and stop it at the end; `wake` makes it look at once."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, executor: Executor) -> None:
+        self.settings, self.ledger, self.executor = settings, ledger, executor
+        self.store = settings.location()
+        self.engine_error: str | None = None
+        self._closed, self._awake = threading.Event(), threading.Event()
+        self._ended: set[tuple[str, int]] = set()  # workers that said so
+        self._cancelled: dict[tuple[str, int], float] = {}  # when an attempt was first seen to be cancelled
+        self._running: dict[tuple[str, int], float] = {}  # when the engine was first seen to run an attempt
+        self._blocked_until = 0.0
+        self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin; attempts that ran while the service was away get time to be heard."""
+        self.ledger.grace()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking; workers go on."""
+        self._closed.set()
+        self._awake.set()
+        self._thread.join(timeout=60)
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._awake.set()
+
+    def ended(self, experiment: str, attempt: int) -> None:
+        """A worker says that its outcome is in the store."""
+        self._ended.add((experiment, attempt))
+        self._awake.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
+
+    def _live(self) -> None:
+        looked = drafts = 0.0
+        while not self._closed.is_set():
+            try:
+                if time.monotonic() - looked > _LOOK or self._ended:
+                    self._look()
+                    looked = time.monotonic()
+                if time.monotonic() - drafts > 3600:
+                    drafts = time.monotonic()
+                    self.ledger.forget_drafts()
+                while not self._closed.is_set() and self._dispatch():
+                    continue
+            except Exception:  # the thread must live: a full disk or a locked database passes
+                log.exception("dispatcher: it goes on in %s s", _AGAIN)
+                self._closed.wait(_AGAIN)
+            self._awake.wait(_TICK)
+            self._awake.clear()
+
+    # Giving to the engine
+
+    def _dispatch(self) -> bool:
+        """Give one waiting experiment to the engine; whether there may be another one."""
+        if time.monotonic() < self._blocked_until:
+            return False
+        capacity = self.executor.capacity
+        if capacity is not None and len(self.ledger.dispatched()) >= capacity:
+            return False
+        claim = self.ledger.claim()
+        if claim is None:
+            return False
+        try:
+            self._submit(claim)
+        except (CloudError, StoreError, OSError) as error:
+            log.warning("dispatcher: %s could not be given to the engine: %s", claim.experiment, error)
+            self.engine_error, self._blocked_until = str(error), time.monotonic() + _AGAIN
+            self.ledger.unclaim(claim, _AGAIN)
+            return False
+        self.engine_error = None
+        log.info("dispatched", extra={"experiment": claim.experiment, "attempt": claim.attempt})
+        return True
+
+    def _submit(self, claim: Claim) -> None:
+        settings = self.settings
+        artefacts = Artefacts(self.store, claim.experiment)
+        artefacts.write_ticket(claim.attempt, {
+            "description": json.loads(claim.description), "device": claim.device, "secret": claim.secret,
+            "service": settings.url_for_workers, "lease": settings.limits.lease, "data_root": settings.data_root,
+            "checkpoint_every_steps": settings.checkpoint_every_steps,
+        })  # fmt: skip
+        command = [settings.worker_python, "-m", "analogjax.cloud.worker", "--store", self.store.url]
+        command += ["--endpoint-url", settings.endpoint_url] if settings.endpoint_url else []
+        command += ["--experiment", claim.experiment, "--attempt", str(claim.attempt)]
+        self.executor.submit(Ticket(
+            job_name(claim.experiment, claim.attempt), tuple(command), settings.worker_environment, claim.device,
+            settings.limits.seconds,
+        ))  # fmt: skip
+
+    # Finding out
+
+    def _look(self) -> None:
+        said, self._ended = self._ended, set()
+        active = {(one.id, one.attempt): one for one in self.ledger.dispatched()}
+        for seen in (self._cancelled, self._running):
+            for key in seen.keys() - active.keys():
+                del seen[key]
+        for key in said & active.keys():
+            if self._settle(active[key]):
+                del active[key]
+        if not active:
+            return
+        phases = self._phases([job_name(*key) for key in active])
+        for key, one in active.items():
+            self._judge(one, phases.get(job_name(*key)))
+
+    def _phases(self, names: list[str]) -> dict[str, Phase]:
+        """How the jobs are; nothing where the engine does not answer."""
+        try:
+            phases = self.executor.phases(names)
+        except CloudError as error:
+            self.engine_error = str(error)
+            log.warning("dispatcher: the engine does not answer: %s", error)
+            return {}
+        self.engine_error = None
+        return phases
+
+    def _judge(self, one: Experiment, phase: Phase | None) -> None:
+        """Decide about an attempt, from what the engine says (`None`: nothing) and its last sign of life."""
+        silent = self._silent(one, phase)
+        self.ledger.stop_late(one)
+        if one.cancelling:
+            self._end_by_force(one)
+        if phase is Phase.ENDED:
+            if not self._settle(one):
+                self.ledger.lost(one.id, one.attempt, f"its worker ended without a result{self._last_line(one)}")
+        elif phase is Phase.UNKNOWN and silent > 0:
+            if not self._settle(one):
+                self.ledger.lost(one.id, one.attempt, "the engine has lost its worker")
+        elif phase is Phase.RUNNING and silent > 0:
+            if not self._settle(one):
+                log.warning("no sign of life", extra={"experiment": one.id, "attempt": one.attempt})
+                self.executor.cancel(job_name(one.id, one.attempt))
+                self.ledger.lost(one.id, one.attempt, "its worker gave no sign of life")
+        elif phase is None and silent > _UNREACHABLE and not self._settle(one):
+            self.ledger.lost(one.id, one.attempt, "neither its worker nor the engine can be reached")
+
+    def _silent(self, one: Experiment, phase: Phase | None) -> float:
+        """Seconds beyond the lease; below 0 where it was heard, or has only just begun."""
+        silent = time.time() - (one.lease or 0.0)
+        if one.alive is None and phase is Phase.RUNNING:  # the lease began when the engine's queue took it
+            begun = self._running.setdefault((one.id, one.attempt), time.monotonic())
+            return min(silent, time.monotonic() - begun - _STARTING)
+        return silent
+
+    def _end_by_force(self, one: Experiment) -> None:
+        first = self._cancelled.setdefault((one.id, one.attempt), time.monotonic())
+        if one.alive is None or time.monotonic() - first > _STOPPING:  # it never began, or does not stop
+            self.executor.cancel(job_name(one.id, one.attempt))
+
+    def _settle(self, one: Experiment) -> bool:
+        """Take over the outcome that the attempt left in the store, if it left one."""
+        try:
+            outcome = Artefacts(self.store, one.id).outcome(one.attempt)
+        except AnalogError as error:
+            log.warning("dispatcher: %s", error)
+            return False
+        if outcome is None:
+            return False
+        if outcome.status == "lost":
+            self.ledger.lost(one.id, one.attempt, outcome.reason or "its worker stopped")
+        else:
+            self.ledger.finish(one.id, one.attempt, outcome.status, outcome.reason, outcome.epochs)
+        log.info("ended", extra={"experiment": one.id, "attempt": one.attempt, "status": outcome.status})
+        return True
+
+    def _last_line(self, one: Experiment) -> str:
+        """The last thing that a worker printed, for the reason."""
+        try:
+            lines = self.executor.logs(job_name(one.id, one.attempt), 4096).strip().splitlines()
+        except CloudError:
+            return ""
+        return f" (it last printed: {lines[-1][:300]})" if lines else ""

@@ -1,0 +1,46 @@
+"""What workers tell: signs of life with the epochs that are done, and that they have ended."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from analogjax.cloud.errors import Refused
+from analogjax.cloud.service.composer import REFUSALS, ExperimentsAre, PathId
+
+router = APIRouter(prefix="/workers/v1/experiments/{id}/attempts/{attempt}", tags=["workers"], include_in_schema=False)
+Attempt = Annotated[int, Path(ge=0, le=2**31)]
+
+
+class Beat(BaseModel):
+    """A sign of life."""
+
+    model_config = ConfigDict(extra="ignore")
+    epochs: Annotated[list[dict[str, Any]], Field(max_length=100_000)] = []
+
+
+@router.post("/beat", responses=REFUSALS)
+def beat(
+    id: PathId, attempt: Attempt, told: Beat, experiments: ExperimentsAre, authorization: Annotated[str, Header()] = ""
+) -> dict[str, bool]:
+    """A sign of life; the answer says whether to stop."""
+    if not all(isinstance(entry.get("epoch"), int) and 0 <= entry["epoch"] < 2**31 for entry in told.epochs):
+        raise Refused("An epoch needs its number.", 422)
+    return {"stop": experiments.ledger.beat(id, attempt, _secret(authorization), told.epochs)}
+
+
+@router.post("/end", responses=REFUSALS)
+def end(
+    id: PathId, attempt: Attempt, experiments: ExperimentsAre, request: Request,
+    authorization: Annotated[str, Header()] = "",
+) -> dict[str, bool]:  # fmt: skip
+    """The outcome of the attempt is in the store."""
+    experiments.ledger.beat(id, attempt, _secret(authorization), [])
+    request.app.state.dispatcher.ended(id, attempt)
+    return {"heard": True}
+
+
+def _secret(authorization: str) -> str:
+    return authorization.removeprefix("Bearer ")

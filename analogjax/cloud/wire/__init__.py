@@ -1,0 +1,1 @@
+"""The composer protocol, version 1: protobuf messages, and experiments, results and weights as such messages."""

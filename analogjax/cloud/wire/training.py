@@ -1,0 +1,131 @@
+"""Trainings as protobuf: `TrainingInput` to a description, results and trained weights to `TrainingOutput` and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from analogjax.cloud.configuration import config_to_json
+from analogjax.cloud.description import FORMAT, Description
+from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.layers import LAYERS
+from analogjax.cloud.wire import schema
+from analogjax.cloud.wire.tensors import array, tensor
+from analogjax.tile.presets import PRESETS, preset
+
+DATASETS = {"fashion_mnist": "FashionMNIST", "svhn": "SVHN"}
+_LISTS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+
+
+def description_of(payload: bytes, seed: int = 0) -> Description:
+    """The description in a serialised `TrainingInput`. Raises `DescriptionError`, naming what is wrong or unknown."""
+    message = parsed(schema.training().TrainingInput, payload)
+    dataset, training = message.dataset, message.training
+    if dataset.dataset_id not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise DescriptionError(f"dataset_id {dataset.dataset_id[:60]!r} is unknown; known are {known}.")
+    if dataset.transforms or training.HasField("scheduler"):
+        raise DescriptionError("Transforms and schedulers are not supported: leave them out.")
+    return Description.from_json({
+        "format": FORMAT, "dataset": DATASETS[dataset.dataset_id], "channels_first": True, "seed": seed,
+        "batch_size": dataset.batch_size, "epochs": training.epochs, "loss_function": training.loss_function.id,
+        "learning_rate": _learning_rate(training.optimizer),
+        "layers": [_layer(item, f"layers[{n}]") for n, item in enumerate(message.network.layers)],
+    })  # fmt: skip
+
+
+def parsed(kind: Any, payload: bytes) -> Any:
+    """The message of a class in serialised bytes. Raises `DescriptionError` for anything else."""
+    from google.protobuf.message import DecodeError
+
+    message = kind()
+    try:
+        message.ParseFromString(payload)
+    except (DecodeError, ValueError) as error:  # ValueError: text that is not UTF-8
+        raise DescriptionError(f"This is no {kind.DESCRIPTOR.name} in protobuf ({error}).") from None
+    if missing := message.FindInitializationErrors():
+        raise DescriptionError(f"This is no {kind.DESCRIPTOR.name} in protobuf: {missing[0]} is missing.")
+    return message
+
+
+def output(
+    description: Description, epochs: Sequence[Mapping[str, Any]], weights: Sequence[Mapping[str, Any]]
+) -> bytes:
+    """A serialised `TrainingOutput`: metrics of each epoch, and the network with what `weights` has for each layer."""
+    messages = schema.training()
+    made = messages.TrainingOutput(version=messages.Version(schema=1, opset=1))
+    for (kind, _), arrays in zip(description.layers, weights, strict=True):
+        item = made.network.layers.add()
+        if "in_features" not in LAYERS[kind].arguments and "in_channels" not in LAYERS[kind].arguments:
+            item.activation_function.id = kind
+            continue
+        item.layer.id = kind
+        for name, values in arrays.items():
+            item.layer.state_dict.append(tensor(messages, name, values))
+    for entry in epochs:
+        told = made.epochs.add(epoch=entry["epoch"])
+        for name, value in entry.items():
+            if name != "epoch":
+                told.metrics.add(name=name, type=messages.AttributeProto.FLOAT, f=value)
+    return made.SerializeToString()
+
+
+def _learning_rate(optimizer: Any) -> float:
+    if optimizer.id != "AnalogSGD":
+        raise DescriptionError(f"optimizer {optimizer.id[:60]!r} is unknown; known is AnalogSGD.")
+    rates = [argument.f for argument in optimizer.arguments if argument.name == "lr"]
+    if len(rates) != 1:
+        raise DescriptionError("The optimizer AnalogSGD needs one argument, lr.")
+    return float(format(rates[0], ".7g"))  # what was meant: 0.01 became 0.009999999776 as a float32
+
+
+def _layer(item: Any, where: str) -> dict[str, Any]:
+    if item.WhichOneof("item") is None:
+        raise DescriptionError(f"{where} is empty.")
+    source = getattr(item, item.WhichOneof("item"))
+    layer: dict[str, Any] = {"type": source.id}
+    kind, omega = LAYERS.get(source.id), 0.0
+    for argument in source.arguments:
+        if argument.name == "rpu_config":
+            layer["config"] = argument.s.decode("utf-8", "replace")
+        elif argument.name == "weight_scaling_omega":
+            omega = argument.f
+        elif kind is not None:
+            layer[argument.name] = _value(argument, kind.arguments.get(argument.name, ("", None))[0])
+    if "config" in layer:
+        layer["config"] = _config(layer["config"], omega, where)
+    return layer
+
+
+def _value(argument: Any, kind: str) -> Any:
+    if argument.name in _LISTS and argument.ints:
+        return list(argument.ints)
+    field = {"flag": "b", "number": "f"}.get(kind, "i")
+    return getattr(argument, field)
+
+
+def _config(name: str, omega: float, where: str) -> dict[str, Any]:
+    if name not in PRESETS:
+        raise DescriptionError(
+            f"{where}: preset {name[:60]!r} is unknown to this version; known: {', '.join(PRESETS)}."
+        )
+    if omega == 0.0:
+        return {"preset": name}
+    config = preset(name)
+    return config_to_json(replace(config, mapping=replace(config.mapping, weight_scaling_omega=omega)))
+
+
+def epochs_of(payload: bytes) -> list[dict[str, Any]]:
+    """Metrics in a `TrainingOutput`: `{"epoch": n, "metrics": {name: value}}` each. Raises `DescriptionError`."""
+    message = parsed(schema.training().TrainingOutput, payload)
+    return [{"epoch": one.epoch, "metrics": {entry.name: entry.f for entry in one.metrics}} for one in message.epochs]
+
+
+def weights_in(payload: bytes) -> list[dict[str, Any]]:
+    """What `output` wrote of each layer's weights. Raises `DescriptionError`."""
+    message = parsed(schema.training().TrainingOutput, payload)
+    return [
+        {one.name: array(one) for one in item.layer.state_dict} if item.HasField("layer") else {}
+        for item in message.network.layers
+    ]

@@ -1,0 +1,119 @@
+"""The process that runs one attempt of an experiment: `python -m analogjax.cloud.worker --store … --experiment …`.
+
+It needs the store, and the service only to be heard: it tells of its epochs and learns whether it is to stop. While the
+service is away it goes on; what it leaves in the store is found later. It goes on from the experiment's checkpoints,
+and writes results only into the folder of its own attempt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from analogjax.cloud.artefacts import Artefacts, Outcome
+from analogjax.cloud.heart import Heart
+from analogjax.errors import AnalogError
+from analogjax.store import CheckpointError, Location, StoreError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the attempt; returns 0 when its outcome is in the store, 1 when it left none."""
+    parser = argparse.ArgumentParser(prog="python -m analogjax.cloud.worker", description=__doc__)
+    parser.add_argument("--store", required=True, help="folder or URL of the service's store")
+    parser.add_argument("--endpoint-url", help="where S3 or Google Storage is, if not at its own address")
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--attempt", required=True, type=int)
+    options = parser.parse_args(arguments)
+    storage = {"endpoint_url": options.endpoint_url} if options.endpoint_url else None
+    artefacts = Artefacts(Location.of(options.store, storage_options=storage), options.experiment)
+    if artefacts.outcome(options.attempt) is not None:
+        print("worker: this attempt has ended before; nothing is left to do.", flush=True)
+        return 0
+    ticket = artefacts.read_ticket(options.attempt)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    stop = threading.Event()
+    heart = Heart(ticket, options.experiment, options.attempt, on_stop=lambda: _interrupt(stop))
+    with heart:
+        outcome, files = _outcome(artefacts, ticket, options.attempt, heart)
+        stop.set()  # from here on nothing may be interrupted any more
+        if outcome is None:
+            return 1
+        artefacts.write_outcome(options.attempt, outcome, files)
+        heart.tell_end()
+    print(f"worker: {outcome.status}{f': {outcome.reason}' if outcome.reason else ''}", flush=True)
+    return 0
+
+
+def _interrupt(stop: threading.Event) -> None:
+    if not stop.is_set():
+        os.kill(os.getpid(), signal.SIGINT)  # the run ends between two stretches, its last checkpoint safe
+
+
+def _outcome(
+    artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart
+) -> tuple[Outcome | None, dict[str, bytes]]:
+    """What the attempt ends with; no outcome where it is no longer the current one."""
+    epochs = heart.epochs
+    try:
+        files = _run(artefacts, ticket, attempt, heart)
+        return Outcome("completed", None, epochs, {}), files
+    except KeyboardInterrupt:
+        if heart.superseded:
+            print("worker: another attempt has taken over; stopping.", flush=True)
+            return None, {}
+        if heart.cancelled:
+            return Outcome("cancelled", "cancelled by its owner", epochs, {}), {}
+        return Outcome("lost", "its worker was told to stop", epochs, {}), {}
+    except (CheckpointError, StoreError, OSError, MemoryError) as error:  # another attempt may do better
+        traceback.print_exc()
+        return Outcome("lost", _told(error), epochs, {}), {}
+    except Exception as error:  # whatever it is, it would happen again
+        traceback.print_exc()
+        return Outcome("failed", _told(error), epochs, {}), {}
+
+
+def _told(error: BaseException) -> str:
+    kind = "" if isinstance(error, AnalogError) else f"{type(error).__name__}: "
+    return f"{kind}{error}"[:2000]
+
+
+def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart) -> dict[str, bytes]:
+    """Train, telling `heart` of every epoch; returns the files of the result."""
+    import jax
+
+    from analogjax.cloud.description import Description
+    from analogjax.cloud.results import result_files
+    from analogjax.experiments import EpochEvent, Hooks, LocalRunner
+
+    description = Description.from_json(ticket["description"])
+    experiment = description.experiment(ticket["data_root"])
+    device = _device(ticket["device"])
+    print(f"worker: attempt {attempt}, on {device}, jax {jax.__version__}", flush=True)
+
+    def on_epoch(event: EpochEvent) -> None:
+        heart.epoch(event.metrics)
+
+    results = LocalRunner(device).run(
+        experiment, description.max_elements, ticket["data_root"], seed=description.seed, progress=False,
+        checkpoint_dir=artefacts.checkpoints, checkpoint_every_steps=ticket["checkpoint_every_steps"],
+        record=artefacts.attempt(attempt) / "run", hooks=Hooks(on_epoch=on_epoch),
+    )  # fmt: skip
+    heart.epochs[:] = list(results)  # those of earlier attempts too
+    return result_files(description, results)
+
+
+def _device(wanted: str) -> Any:
+    """The accelerator where one is wanted and there is one, else the CPU."""
+    import jax
+
+    return jax.devices("cpu")[0] if wanted == "cpu" else jax.devices()[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

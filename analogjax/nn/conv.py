@@ -1,0 +1,57 @@
+r"""A convolution whose kernels live on analog chips: each patch of the image is one vector on the crossbar.
+
+    y[b, i, j, :] = mvm(W, patch(x, b, i, j)) + bias,   W `[O, C kh kw]`
+
+The columns of `W` are in the order of torch's `unfold`: channel slowest, then kernel row, then kernel column. One image
+gives `H' W'` vectors, which reach the devices in row-major order, image by image.
+"""
+
+import flax.linen as linen
+import jax.numpy as jnp
+from jax import lax
+
+from analogjax._typing import Array
+from analogjax.errors import ShapeError
+from analogjax.nn.linear import AnalogLinear
+
+
+class AnalogConv2d(AnalogLinear):
+    """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
+
+    `features` is `O`; `padding` is the number of zeros on each side. Weights, bias, chips and slots are those of an
+    `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is no batch of images, or has other channels than
+    `in_channels`.
+    """
+
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    in_channels: int | None = None  # checked against x where given
+    channels_first: bool = False
+
+    @linen.compact
+    def __call__(self, x: Array) -> Array:
+        self._check_image(x)
+        patches = lax.conv_general_dilated_patches(
+            x,
+            filter_shape=self.kernel_size,
+            window_strides=self.strides,
+            padding=[(n, n) for n in self.padding],
+            rhs_dilation=self.dilation,
+            dimension_numbers=("NCHW", "OIHW", "NHWC") if self.channels_first else ("NHWC", "HWIO", "NHWC"),
+        )
+        y = self.dense(patches)
+        return jnp.moveaxis(y, -1, 1) if self.channels_first else y
+
+    def _check_image(self, x: Array) -> None:
+        where = "/".join(self.path) or "the top"
+        if x.ndim != 4:
+            form = "[B, C, H, W]" if self.channels_first else "[B, H, W, C]"
+            raise ShapeError(f"AnalogConv2d at {where}: got x of shape {x.shape}; give a batch of images {form}.")
+        channels = x.shape[1 if self.channels_first else 3]
+        if self.in_channels not in (None, channels):
+            raise ShapeError(
+                f"AnalogConv2d at {where}: got x of shape {x.shape} with {channels} channels; in_channels is "
+                f"{self.in_channels}. Give channels_first=True for [B, C, H, W], or mend the sizes."
+            )
