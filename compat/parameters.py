@@ -49,7 +49,7 @@ def parameters(native: type | None = None, harmless: Iterable[str] = ()) -> Call
         known = {field.name: field.default for field in dataclasses.fields(native)} if native is not None else {}
         for name, kind in vars(cls).get("__annotations__", {}).items():
             if vars(cls).get(name) is NATIVE:
-                setattr(cls, name, _as_written(known[name], kind))
+                setattr(cls, name, as_written(known[name], kind))
         cls._native, cls._harmless = native, frozenset(harmless)  # type: ignore[attr-defined]
         dataclasses.dataclass(cls)  # in place
         return cls
@@ -57,7 +57,7 @@ def parameters(native: type | None = None, harmless: Iterable[str] = ()) -> Call
     return decorate
 
 
-def _as_written(default: Any, kind: Any) -> Any:
+def as_written(default: Any, kind: Any) -> Any:
     """A native default in the type that aihwkit's users see."""
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(getattr(default, "value", default))

@@ -21,17 +21,18 @@ from analogjax.tile.presets import PRESETS, preset
 
 _MAX_DEPTH = 6
 _KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.Pulses, physics.Drift, physics.Vector)
-CLASSES: dict[str, type] = {kind.__name__: kind for kind in _KINDS} | {
+CLASSES: dict[str, Any] = {kind.__name__: kind for kind in _KINDS} | {
     name: kind for name, kind in vars(devices).items() if isinstance(kind, type)
 }
 
 
 def config_to_json(config: TileConfig) -> dict[str, Any]:
     """Plain values of a configuration. Raises `DescriptionError` for arrays and classes of one's own."""
+    encoded = _encoded(config, "config")
     for name in PRESETS:
-        if config == preset(name):
+        if encoded == _encoded(preset(name), "config"):
             return {"preset": name}
-    return _encoded(config, "config")
+    return encoded
 
 
 def config_from_json(value: Any, where: str = "config") -> TileConfig:
@@ -98,8 +99,10 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
 def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     """One value, of the kind that the default shows."""
     if isinstance(value, Mapping):
-        return _decoded(value, where, depth + 1)
+        return _fitting(_decoded(value, where, depth + 1), default, where)
     if isinstance(value, list):
+        if not isinstance(default, tuple):
+            raise DescriptionError(f"{where}: a list does not fit there.")
         return tuple(_item(item, f"{where}[{n}]", depth) for n, item in enumerate(value))
     if isinstance(default, Enum):
         return _choice(type(default), value, where)
@@ -114,9 +117,19 @@ def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     return value
 
 
+def _fitting(made: Any, default: Any, where: str) -> Any:
+    """`made`, where it is what belongs there: a device for a device, else an object of the default's class."""
+    wanted = (
+        physics.Device if isinstance(default, physics.Device) else physics.Drift if default is None else type(default)
+    )
+    if not isinstance(made, wanted):
+        raise DescriptionError(f"{where}: a {type(made).__name__} does not fit there; give a {wanted.__name__}.")
+    return made
+
+
 def _item(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, Mapping):
-        return _decoded(value, where, depth + 1)
+        return _fitting(_decoded(value, where, depth + 1), physics.ConstantStep(), where)
     if not _is_number(value):
         raise DescriptionError(f"{where}: needs a number or a class, not {_short(value)}.")
     return value

@@ -132,9 +132,9 @@ def item_shape(dataset: str) -> tuple[int, ...]:
 
 
 def _check_fields(given: dict[str, Any]) -> None:
-    if given["dataset"] not in data.DATASETS:
+    if not isinstance(given["dataset"], str) or given["dataset"] not in data.DATASETS:
         raise DescriptionError(f"dataset {str(given['dataset'])[:60]!r} is unknown; known are {_names(data.DATASETS)}.")
-    if given["loss_function"] not in LOSSES:
+    if not isinstance(given["loss_function"], str) or given["loss_function"] not in LOSSES:
         shown = str(given["loss_function"])[:60]
         raise DescriptionError(f"loss_function {shown!r} is unknown; known are {', '.join(LOSSES)}.")
     for name, low, high in (

@@ -173,6 +173,7 @@ class _Run:
         train, test = (experiment.dataset.load(root, train=train).head(limit) for train in (True, False))
         train_data, test_data = (_on_device(split, experiment, device) for split in (train, test))
         keys, program = RunKeys.of(random.key(seed)), Program(experiment)
+        given = experiment.variables if given is None else given
         state = program.start(train_data, keys.init, jax.device_put(given, device))
         sizes = {"seed": seed, "train_items": len(train.labels), "test_items": len(test.labels)}
         return cls(program, train_data, test_data, keys, state, experiment.describe() | sizes)

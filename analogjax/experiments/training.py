@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import flax.linen as linen
@@ -69,6 +69,8 @@ class BasicTraining:
     epochs: int = 30
     learning_rate: float | optax.Schedule = 0.05
     optimizer: optax.GradientTransformation | None = None
+    # trained variables to go on from; None: fresh chips
+    variables: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):

@@ -1,5 +1,6 @@
 """aihwkit's exceptions; all of them are `analogjax.AnalogError` too."""
 
+from analogjax.cloud.errors import CloudError as NativeCloudError
 from analogjax.errors import AnalogError
 from analogjax.errors import ConfigError as NativeConfigError
 
@@ -44,8 +45,8 @@ class TorchTileConfigError(ConfigError):
     """A torch tile does not support this setting."""
 
 
-class CloudError(AihwkitException):
-    """Root of the cloud client's errors."""
+class CloudError(AihwkitException, NativeCloudError):
+    """Root of the cloud client's errors; `analogjax.cloud.CloudError` too."""
 
 
 class FusionExportError(CloudError):

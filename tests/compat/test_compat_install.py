@@ -59,8 +59,8 @@ def test_what_we_lack_is_said():
 
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.inference is not part of analogjax's compat yet"):
         import aihwkit.inference  # noqa: F401
-    with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv2d is not part of analogjax's compat yet"):
-        from aihwkit.nn import AnalogConv2d  # noqa: F401
+    with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv1d is not part of analogjax's compat yet"):
+        from aihwkit.nn import AnalogConv1d  # noqa: F401
     with pytest.raises(ImportError, match=r"PiecewiseStepDevice is not part"):
         from aihwkit.simulator.configs.devices import PiecewiseStepDevice  # noqa: F401
     with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):

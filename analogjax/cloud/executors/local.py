@@ -68,14 +68,7 @@ class LocalExecutor:
 
     def logs(self, name: str, limit: int = 65536) -> str:
         """The end of what the job printed."""
-        try:
-            with open(self.folder / f"{name}.log", "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
-                return file.read(limit).decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise ExecutorError(f"{self.folder}/{name}.log can't be read ({error.strerror}).") from None
+        return tail(self.folder / f"{name}.log", limit)
 
     def close(self) -> None:
         """Nothing is held; jobs that run go on."""
@@ -102,3 +95,15 @@ class LocalExecutor:
         with suppress(ProcessLookupError):  # it has just ended
             os.killpg(record["pid"], number)
         return True
+
+
+def tail(path: Path, limit: int) -> str:
+    """The last `limit` bytes of a file, as text; empty where there is none. Raises `ExecutorError`."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+            return file.read(limit).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise ExecutorError(f"{path} can't be read ({error.strerror}).") from None

@@ -54,7 +54,7 @@ class Session(BaseModel):
     jwt: str
 
 
-class NewExperiment(_Asked):
+class Draft(_Asked):
     """What is created first."""
 
     name: Name = ""
@@ -105,7 +105,7 @@ def get_experiment(id: PathId, caller: CallerIs, experiments: ExperimentsAre) ->
 
 
 @router.post("/experiments", responses=REFUSALS)
-def create_experiment(asked: NewExperiment, caller: CallerIs, experiments: ExperimentsAre) -> dict[str, Any]:
+def create_experiment(asked: Draft, caller: CallerIs, experiments: ExperimentsAre) -> dict[str, Any]:
     """Create an experiment; its input and its job follow."""
     category = asked.category.removesuffix("web")
     return shown(experiments.ledger.create(caller.user, asked.name or "experiment", category))

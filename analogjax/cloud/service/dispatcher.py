@@ -166,6 +166,10 @@ class Dispatcher:
         self.ledger.stop_late(one)
         if one.cancelling:
             self._end_by_force(one)
+            if one.alive is None and phase in (Phase.QUEUED, Phase.UNKNOWN):
+                # an engine may keep what it has not begun; if it ever begins, it finds itself fenced off
+                self.ledger.lost(one.id, one.attempt, "it never began")
+                return
         if phase is Phase.ENDED:
             if not self._settle(one):
                 self.ledger.lost(one.id, one.attempt, f"its worker ended without a result{self._last_line(one)}")

@@ -29,7 +29,8 @@ def tensor(messages: Any, name: str, array: Any) -> Any:
     made = messages.AttributeProto(name=name, type=messages.AttributeProto.TENSOR)
     made.t.dims.extend(values.shape)
     made.t.data_type = number
-    getattr(made.t, field).extend(values.ravel().tolist())
+    numbers = values.astype(np.int32) if values.dtype == bool else values
+    getattr(made.t, field).extend(numbers.ravel().tolist())
     return made
 
 

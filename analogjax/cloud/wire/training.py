@@ -107,9 +107,7 @@ def _value(argument: Any, kind: str) -> Any:
 
 def _config(name: str, omega: float, where: str) -> dict[str, Any]:
     if name not in PRESETS:
-        raise DescriptionError(
-            f"{where}: preset {name[:60]!r} is unknown to this version; known: {', '.join(PRESETS)}."
-        )
+        raise DescriptionError(f"{where}: preset {name[:60]!r} is unknown; known are {', '.join(PRESETS)}.")
     if omega == 0.0:
         return {"preset": name}
     config = preset(name)

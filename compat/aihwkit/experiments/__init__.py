@@ -2,4 +2,5 @@
 
 from compat.aihwkit.experiments.experiments.base import Experiment as Experiment
 from compat.aihwkit.experiments.experiments.base import Signals as Signals
+from compat.aihwkit.experiments.experiments.inferencing import BasicInferencing as BasicInferencing
 from compat.aihwkit.experiments.experiments.training import BasicTraining as BasicTraining

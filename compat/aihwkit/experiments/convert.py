@@ -19,6 +19,7 @@ from analogjax import experiments as native
 from analogjax import nn
 from analogjax.data import Split, named
 from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
+from compat.aihwkit.nn.modules.conv import AnalogConv2d
 from compat.aihwkit.nn.modules.linear import AnalogLinear
 from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
 from compat.torch_package import torch
@@ -59,6 +60,11 @@ def train(experiment: Any, limit: int, root: Any, device: Any, stdout: bool) -> 
         # counted in float32 there: the exact fraction of a whole number of items
         entry["accuracy"] = round(entry["accuracy"] * len(data.test)) / len(data.test)
     return list(results)
+
+
+def adopt(model: Any, variables: nn.Variables) -> None:
+    """Put native variables, of a native model of the same layers, into a torch model. Raises `Obstacle`."""
+    _given_back(list(_layers(model)), variables)
 
 
 def _loss(experiment: Any) -> Callable:
@@ -109,7 +115,7 @@ def _hookless(module: Any) -> None:
 
 
 def _layer(module: Any, name: str) -> _Layer:
-    if type(module) is AnalogLinear:
+    if type(module) in (AnalogLinear, AnalogConv2d):
         return _analog(module, name)
     if type(module) is torch.nn.Linear:
         params = {"kernel": module.weight} | ({} if module.bias is None else {"bias": module.bias})
@@ -131,14 +137,36 @@ def _analog(module: Any, name: str) -> _Layer:
         raise Obstacle("an analog bias of a matrix cut over several chips is digital here")
     params = {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
     params = {key: value for key, value in params.items() if value is not None}
-    call = nn.AnalogLinear(features=module.out_features, config=config, use_bias=tile.use_bias)
-    return _Layer(module, call, name, tile=tile, params=params)
+    return _Layer(module, _analog_call(module, config), name, tile=tile, params=params)
+
+
+def _analog_call(module: Any, config: Any) -> Callable:
+    bias = module.analog_module.use_bias
+    if type(module) is AnalogLinear:
+        return nn.AnalogLinear(features=module.out_features, config=config, use_bias=bias)
+    return nn.AnalogConv2d(
+        features=module.out_channels, config=config, use_bias=bias, kernel_size=module.kernel_size,
+        strides=module.stride, padding=module.padding, dilation=module.dilation, channels_first=True,
+    )  # fmt: skip
 
 
 def _flatten(module: Any) -> Callable:
     if (module.start_dim, module.end_dim) != (1, -1):
         raise Obstacle("Flatten with axes of its own has no native form")
     return nn.flatten
+
+
+def _max_pool(module: Any) -> Callable:
+    if module.return_indices:
+        raise Obstacle("MaxPool2d with return_indices has no native form")
+    return partial(
+        nn.max_pool, window=_pair(module.kernel_size), strides=_pair(module.stride), padding=_pair(module.padding),
+        dilation=_pair(module.dilation), ceil_mode=module.ceil_mode, channels_first=True,
+    )  # fmt: skip
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _dropout(module: Any) -> Callable:
@@ -162,6 +190,7 @@ def _along(function: Callable) -> Callable:
 
 _FUNCTIONS: dict[type, Callable[[Any], Callable]] = {
     torch.nn.Flatten: _flatten,
+    torch.nn.MaxPool2d: _max_pool,
     torch.nn.Identity: lambda module: _same,
     torch.nn.Dropout: _dropout,
     torch.nn.Sigmoid: lambda module: jax.nn.sigmoid,

@@ -7,11 +7,14 @@ from typing import Any
 from compat.aihwkit.exceptions import ArgumentError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
 from compat.aihwkit.nn.modules.container import AnalogSequential, AnalogWrapper
+from compat.aihwkit.nn.modules.conv import AnalogConv2d
 from compat.aihwkit.nn.modules.linear import AnalogLinear
 from compat.torch_package import torch
 
-_CONVERSIONS: dict[type, Any] = {torch.nn.Linear: AnalogLinear, torch.nn.Sequential: AnalogSequential}
-_UNSUPPORTED = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+_CONVERSIONS: dict[type, Any] = {
+    torch.nn.Linear: AnalogLinear, torch.nn.Conv2d: AnalogConv2d, torch.nn.Sequential: AnalogSequential,
+}  # fmt: skip
+_UNSUPPORTED = (torch.nn.Conv1d, torch.nn.Conv3d)
 
 
 def specific_rpu_config_id(module_name: str, module: Any, rpu_config: Any) -> Any:
@@ -33,8 +36,9 @@ def convert_to_analog(
 ) -> Any:
     """An analog model with the weights of a digital one (a copy, unless `inplace`).
 
-    `torch.nn.Linear` and `Sequential` are converted, by exact type. Raises `ArgumentError` for a convolution, which
-    would become analog in aihwkit and is not supported yet; list it in `exclude_modules` to leave it digital.
+    `torch.nn.Linear`, `Conv2d` and `Sequential` are converted, by exact type. Raises `ArgumentError` for `Conv1d` and
+    `Conv3d`, which would become analog in aihwkit and are not supported yet; list them in `exclude_modules` to leave
+    them digital.
     """
     module = module if inplace else copy.deepcopy(module)
     choose = specific_rpu_config_fun or specific_rpu_config_id

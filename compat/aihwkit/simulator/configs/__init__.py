@@ -1,5 +1,8 @@
 """Configurations, devices and parameters."""
 
+from compat.aihwkit.simulator.configs.absent import DigitalRankUpdateRPUConfig as DigitalRankUpdateRPUConfig
+from compat.aihwkit.simulator.configs.absent import InferenceRPUConfig as InferenceRPUConfig
+from compat.aihwkit.simulator.configs.absent import TorchInferenceRPUConfig as TorchInferenceRPUConfig
 from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as ReferenceUnitCell
 from compat.aihwkit.simulator.configs.compounds import UnitCell as UnitCell
 from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorUnitCell

@@ -1,0 +1,102 @@
+"""Workers as Ray jobs, through the REST interface of the cluster's dashboard, so that Ray need not be installed here.
+
+A job's submission id is its name. A head that restarts forgets all jobs; then they are unknown, and the service decides
+by what they left in the store. Reference: https://docs.ray.io/en/latest/cluster/running-applications/job-submission/
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Collection
+from typing import Any
+
+from analogjax.cloud.errors import ExecutorError
+from analogjax.cloud.executors.executor import Phase, Ticket
+from analogjax.errors import MissingPackage
+
+_TIMEOUT = (5.0, 60.0)  # [s] to connect, to answer: the first job of a cluster starts its agents
+_PHASES = {"PENDING": Phase.QUEUED, "RUNNING": Phase.RUNNING}  # SUCCEEDED, FAILED, STOPPED: ended
+
+
+class RayExecutor:
+    """Submits to the cluster whose dashboard is at `address`, for instance `http://127.0.0.1:8265`.
+
+    Each job takes one CPU, on any node, and `gpus_per_job` GPUs where it asks for one. A cluster that wants a token
+    gets the one in `RAY_AUTH_TOKEN`.
+    """
+
+    kind = "ray"
+    capacity = None
+
+    def __init__(self, address: str, gpus_per_job: int = 0) -> None:
+        try:
+            import requests
+        except ImportError:
+            raise MissingPackage('Ray jobs need requests: pip install "analogjax[cloud]".') from None
+        if not address.startswith(("http://", "https://")):
+            raise ExecutorError(f"The address {address!r} is no URL: give the dashboard's, http://HOST:8265.")
+        self.address, self.gpus_per_job, self._errors = address.rstrip("/"), gpus_per_job, requests.RequestException
+        self._session = requests.Session()
+        self._session.trust_env = False
+        if token := os.environ.get("RAY_AUTH_TOKEN"):
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def submit(self, ticket: Ticket) -> None:
+        """Submit the job, unless the cluster knows one of that name. Raises `ExecutorError`."""
+        if self._job(ticket.name) is not None:
+            return
+        asked: dict[str, Any] = {
+            "entrypoint": shlex.join(ticket.command), "submission_id": ticket.name, "entrypoint_num_cpus": 1,
+            "metadata": {"name": ticket.name}, "runtime_env": {"env_vars": dict(ticket.environment)},
+        }  # fmt: skip
+        if ticket.device == "gpu" and self.gpus_per_job:
+            asked["entrypoint_num_gpus"] = self.gpus_per_job
+        answer = self._ask("POST", "", asked)
+        # a duplicate is answered as an internal error: whether it is one shows when it is looked up
+        if answer.status_code != 200 and self._job(ticket.name) is None:
+            raise ExecutorError(f"Ray refused the job {ticket.name}: {_last_line(answer.text)}")
+
+    def phases(self, names: Collection[str]) -> dict[str, Phase]:
+        """How these jobs are."""
+        jobs = {name: self._job(name) for name in names}
+        return {
+            name: Phase.UNKNOWN if job is None else _PHASES.get(job.get("status", ""), Phase.ENDED)
+            for name, job in jobs.items()
+        }
+
+    def cancel(self, name: str) -> None:
+        """Stop the job: Ray asks it to end, then ends it."""
+        answer = self._ask("POST", f"{name}/stop")
+        if answer.status_code not in (200, 404):
+            raise ExecutorError(f"Ray could not stop {name}: {_last_line(answer.text)}")
+
+    def logs(self, name: str, limit: int = 65536) -> str:
+        """The end of what the job printed."""
+        answer = self._ask("GET", f"{name}/logs")
+        return str(answer.json().get("logs") or "")[-limit:] if answer.status_code == 200 else ""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def _job(self, name: str) -> dict[str, Any] | None:
+        answer = self._ask("GET", name)
+        if answer.status_code == 404:
+            return None
+        if answer.status_code != 200:
+            raise ExecutorError(f"Ray does not tell of {name}: {_last_line(answer.text)}")
+        return answer.json()
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            return self._session.request(
+                method, f"{self.address}/api/jobs/{path}", json=body, timeout=_TIMEOUT, allow_redirects=False
+            )
+        except self._errors as error:
+            raise ExecutorError(f"Ray at {self.address} does not answer ({type(error).__name__}).") from None
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1][:500] if lines else "no reason given"

@@ -1,0 +1,99 @@
+"""Workers as Slurm batch jobs, through `sbatch`, `squeue` and `scancel`.
+
+Jobs are known by name only: a controller that crashes may lose a job that it has acknowledged, and give its number to
+another one. Logs are written to `folder`, which the nodes must share with the service, as they must the store.
+Reference: https://slurm.schedmd.com/sbatch.html
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+
+from analogjax.cloud.errors import ExecutorError
+from analogjax.cloud.executors.executor import Phase, Ticket
+from analogjax.cloud.executors.local import tail
+
+_TIMEOUT = 30.0  # [s] for one command: a controller that is away makes them wait
+_AT_ONCE = 200  # names that one command is asked for
+_QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+_RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
+
+
+class SlurmExecutor:
+    """Submits to the cluster of this machine's Slurm configuration, optionally to one `partition`."""
+
+    kind = "slurm"
+    capacity = None
+
+    def __init__(self, folder: Path, partition: str | None = None, gpus_per_job: int = 0) -> None:
+        self.folder, self.partition, self.gpus_per_job = folder, partition, gpus_per_job
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Submit the job, unless Slurm knows one of that name. Raises `ExecutorError`."""
+        if self.phases([ticket.name])[ticket.name] is not Phase.UNKNOWN:
+            return
+        options = [
+            f"--job-name={ticket.name}", f"--comment={ticket.name}", "--ntasks=1", "--no-requeue", "--parsable",
+            f"--output={self.folder / (ticket.name + '.log')}", "--open-mode=append",
+        ]  # fmt: skip
+        options += [f"--partition={self.partition}"] if self.partition else []
+        options += [f"--gres=gpu:{self.gpus_per_job}"] if ticket.device == "gpu" and self.gpus_per_job else []
+        # the service keeps the time itself; this is for a service that is away
+        options += [f"--time={math.ceil(ticket.seconds / 60) + 5}"] if ticket.seconds else []
+        self._run(["sbatch", *options], script(ticket))
+
+    def phases(self, names: Collection[str]) -> dict[str, Phase]:
+        """How these jobs are; one that ended a while ago is unknown to Slurm."""
+        found = dict.fromkeys(names, Phase.UNKNOWN)
+        wanted = list(names)
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = ",".join(wanted[start : start + _AT_ONCE])
+            told = self._run(["squeue", "--noheader", "--states=all", "--format=%j %T", f"--name={some}"])
+            for line in told.splitlines():
+                name, _, state = line.strip().partition(" ")
+                if name in found and found[name] is not Phase.RUNNING:
+                    found[name] = _phase(state.strip())
+        return found
+
+    def cancel(self, name: str) -> None:
+        """End the job; one that Slurm does not know has ended."""
+        self._run(["scancel", f"--name={name}", "--quiet"])
+
+    def logs(self, name: str, limit: int = 65536) -> str:
+        """The end of what the job printed."""
+        return tail(self.folder / f"{name}.log", limit)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _run(self, command: list[str], stdin: str | None = None) -> str:
+        """What a command prints. Raises `ExecutorError` where it fails, or does not end in time."""
+        try:
+            done = subprocess.run(
+                command, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,
+                text=True, timeout=_TIMEOUT, check=False, env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise ExecutorError(f"{command[0]} is not installed here: install Slurm's client commands.") from None
+        except subprocess.TimeoutExpired:
+            raise ExecutorError(f"Slurm does not answer: {command[0]} took over {_TIMEOUT:g} s.") from None
+        if done.returncode != 0:
+            raise ExecutorError(f"{command[0]}: {(done.stderr or done.stdout).strip()[-500:]}")
+        return done.stdout
+
+
+def script(ticket: Ticket) -> str:
+    """The batch script: the program takes the shell's place, so that signals reach it."""
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in ticket.environment.items()]
+    return "\n".join(["#!/bin/sh", *exports, f"exec {shlex.join(ticket.command)}", ""])
+
+
+def _phase(state: str) -> Phase:
+    word = state.split()[0].rstrip("+") if state else ""
+    return Phase.QUEUED if word in _QUEUED else Phase.RUNNING if word in _RUNNING else Phase.ENDED

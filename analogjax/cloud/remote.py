@@ -1,0 +1,246 @@
+"""`RemoteExperiment`: an experiment that a service has: how it is, what came of it, the trained model."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from analogjax.cloud.connection import Connection, away
+from analogjax.cloud.errors import CloudError, ConnectionFailed, ExperimentStatusError
+from analogjax.experiments import BasicTraining
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # [s] between two looks while waiting
+_PATIENCE = 600.0  # [s] that `wait` bears a service that is away
+
+
+class Status(Enum):
+    """How an experiment is; with aihwkit's numbers."""
+
+    UNKNOWN = 0  # not submitted yet
+    WAITING = 1
+    RUNNING = 2
+    COMPLETED = 3
+    FAILED = 4  # or cancelled: `reason()` says which
+
+    @property
+    def ended(self) -> bool:
+        """Whether it stays so."""
+        return self in (Status.COMPLETED, Status.FAILED)
+
+
+_STATUSES = {
+    "draft": Status.UNKNOWN, "waiting": Status.WAITING, "running": Status.RUNNING, "completed": Status.COMPLETED,
+    "failed": Status.FAILED, "cancelled": Status.FAILED,
+}  # fmt: skip
+
+
+class RemoteExperiment:
+    """An experiment on a service. Everything that asks the service raises `Refused`, `ConnectionFailed`, or
+    `CredentialsError` where it can't have an answer.
+    """
+
+    def __init__(self, connection: Connection, shown: dict[str, Any]) -> None:
+        self._connection = connection
+        self._epochs: list[dict[str, Any]] = []
+        self._complete = False  # what is known is all that there will be
+        with _understood():
+            self.id, self.name = str(shown["id"]), str(shown["name"])
+            self.created_at = datetime.fromtimestamp(shown["created"], UTC)
+            self._planned = int(shown.get("epochs_planned") or 0)
+            self._note(shown)
+
+    @classmethod
+    def find(cls, connection: Connection, id: str) -> RemoteExperiment:
+        """The experiment of that id."""
+        return cls(connection, connection.json("GET", f"/api/v1/experiments/{quote(str(id), safe='')}"))
+
+    def __repr__(self) -> str:
+        return f"RemoteExperiment({self.id!r}, {self.name!r}, {self._status.name})"
+
+    def status(self) -> Status:
+        """How it is now; no request is made once it has ended."""
+        if not self._status.ended:
+            self._refresh()
+        return self._status
+
+    def reason(self) -> str | None:
+        """Why it failed, was cancelled, or waits; `None` where there is nothing to say."""
+        self.status()
+        return self._reason
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The epochs that are done, each a dict as in `get_result`."""
+        if not self._complete:
+            self._refresh()
+        return [dict(entry) for entry in self._epochs]
+
+    def get_result(self) -> list[dict[str, Any]]:
+        """What `LocalRunner` returns: of each epoch a dict of `epoch`, `time_epoch`, `accuracy`, `train_loss`,
+        `valid_loss`. Raises `ExperimentStatusError` unless it is completed.
+        """
+        self._need_completed("There is no result")
+        return self.epochs()
+
+    def get_experiment(self, dataset_root: Any = None) -> BasicTraining:
+        """The experiment, its `variables` the trained ones, exact to the bit: `LocalRunner` can go on with it.
+
+        One that came over aihwkit's protocol has images `(C, H, W)` and needs its data here, found or downloaded in
+        `dataset_root` (then also raises `DatasetError`). Raises `ExperimentStatusError` unless it is completed.
+        """
+        from analogjax.cloud.description import Description
+        from analogjax.cloud.wire.tensors import variables_of
+        from analogjax.cloud.wire.training import weights_in
+
+        self._need_completed("There is no trained experiment")
+        description = Description.from_json(json.loads(self._file("description.json")))
+        variables = variables_of(description, weights_in(self._file("output.pb")))
+        return replace(description.experiment(dataset_root), variables=variables)
+
+    def logs(self) -> str:
+        """The end of what its worker printed."""
+        return self._connection.content(f"{self._path}/logs").decode("utf-8", "replace")
+
+    def cancel(self) -> None:
+        """End it; one that has ended stays as it is."""
+        self._note(self._connection.json("POST", f"{self._path}/cancel"))
+
+    def download(self, name: str, path: str | os.PathLike[str]) -> Path:
+        """Write one of its files (`output.pb`, `weights.npz`, `results.json`, `results.csv`, `description.json`) to
+        `path`, or into it where that is a folder; returns the file. Appears complete, or not at all.
+        """
+        target = Path(path) / name if os.path.isdir(path) else Path(path)
+        content = self._file(name)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(content)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    def wait(self, timeout: float | None = None, progress: bool = True) -> Status:
+        """Wait until it has ended, telling of each epoch (`progress`); returns how it ended.
+
+        A service that is away for some minutes is borne with; Ctrl-C ends the waiting, not the experiment. Raises
+        `TimeoutError` when `timeout` [s] are over (looked at between requests), `ConnectionFailed`.
+        """
+        teller = _Teller(self, progress)
+        try:
+            with teller:
+                return self._wait(None if timeout is None else time.monotonic() + timeout, teller)
+        except KeyboardInterrupt:
+            print(f"Experiment {self.id} goes on without being watched; .cancel() would end it.", file=sys.stderr)
+            raise
+
+    def _wait(self, until: float | None, teller: _Teller) -> Status:
+        pause, heard = _FIRST_PAUSE, time.monotonic()
+        while True:
+            try:
+                self._refresh()
+                heard = time.monotonic()
+            except CloudError as error:
+                if not away(error) or time.monotonic() > heard + _PATIENCE:
+                    raise
+            teller.tell(self._epochs)
+            if self._status.ended:
+                return self._status
+            left = _LONGEST_PAUSE if until is None else until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"Experiment {self.id} is still {self._status.name}; call .wait() again.")
+            time.sleep(min(pause, left))
+            pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+    @property
+    def _path(self) -> str:
+        return f"/api/v1/experiments/{quote(self.id, safe='')}"
+
+    def _file(self, name: str) -> bytes:
+        return self._connection.content(f"{self._path}/files/{quote(name, safe='')}")
+
+    def _refresh(self) -> None:
+        """Ask for what is new, if there can be anything new."""
+        if self._complete:
+            return
+        last = self._epochs[-1]["epoch"] if self._epochs else -1
+        told = self._connection.json("GET", f"{self._path}/epochs", after=last)
+        with _understood():
+            self._note(told)
+            self._epochs += [dict(entry) for entry in told["epochs"]]
+        self._complete = self._status.ended
+
+    def _note(self, told: dict[str, Any]) -> None:
+        if told["status"] not in _STATUSES:
+            raise ConnectionFailed(
+                f"The service says {str(told['status'])[:40]!r} of experiment {self.id}, which this version does not "
+                "know: update analogjax."
+            )
+        self._status, self._reason = _STATUSES[told["status"]], told.get("reason")
+
+    def _need_completed(self, what: str) -> None:
+        status = self.status()
+        if status is Status.FAILED:
+            raise ExperimentStatusError(f"{what}: experiment {self.id} failed: {self._reason or 'no reason is known'}.")
+        if status is not Status.COMPLETED:
+            raise ExperimentStatusError(
+                f"{what} yet: experiment {self.id} is {status.name}. Wait for its end with .wait()."
+            )
+
+
+class _Teller:
+    """Tells of epochs: a bar on a terminal, else a line for each."""
+
+    def __init__(self, experiment: RemoteExperiment, wanted: bool) -> None:
+        self._told, self._bar = len(experiment._epochs), None
+        self._write: Callable[[dict[str, Any]], None] = _print if wanted else lambda entry: None
+        if wanted and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=experiment._planned, initial=self._told, unit="epoch", desc=experiment.name[:40])
+            self._write = self._advance
+
+    def __enter__(self) -> _Teller:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def tell(self, epochs: list[dict[str, Any]]) -> None:
+        """Tell of those that are new."""
+        for entry in epochs[self._told :]:
+            self._write(entry)
+        self._told = len(epochs)
+
+    def _advance(self, entry: dict[str, Any]) -> None:
+        assert self._bar is not None
+        self._bar.set_postfix(accuracy=f"{entry['accuracy']:.4f}", refresh=False)
+        self._bar.update()
+
+
+def _print(entry: dict[str, Any]) -> None:
+    print(
+        f"Epoch: {entry['epoch']}, loss: {entry['train_loss']:.8f}, accuracy: {entry['accuracy']:.6%}, validation "
+        f"loss: {entry['valid_loss']:.8f}",
+        flush=True,
+    )
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Answers of another form than is expected become an error that says so."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ConnectionFailed(
+            "The service's answer is not of the form that is expected: is api_url an analogjax service of this version?"
+        ) from None

@@ -1,0 +1,80 @@
+"""`CloudRunner`: hands experiments to a service, and finds those that it has."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from analogjax.cloud.connection import Connection
+from analogjax.cloud.credentials import find_credentials
+from analogjax.cloud.description import Description
+from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.remote import RemoteExperiment
+from analogjax.experiments import BasicTraining
+
+
+class CloudRunner:
+    """Runs experiments on a service that `analogjax serve` started, here or elsewhere.
+
+    `api_url` and `api_token` are found in the environment or in a file where they are not given (see
+    `analogjax.cloud.credentials`). `verify` is `True`, a file of certificates to trust, or `False` for no check.
+    Raises `CredentialsError` without a token; whether the service accepts it shows at the first call.
+    """
+
+    def __init__(self, api_url: str | None = None, api_token: str | None = None, verify: bool | str = True) -> None:
+        self._connection = Connection(find_credentials(api_url, api_token), verify)
+
+    def __repr__(self) -> str:
+        return f"CloudRunner({self._connection.url!r})"
+
+    @property
+    def api_url(self) -> str:
+        """Where the service is."""
+        return self._connection.url
+
+    def run(
+        self,
+        experiment: BasicTraining,
+        *,
+        name: str = "",
+        device: str = "gpu",
+        seed: int = 0,
+        max_elements_train: int = 0,
+    ) -> RemoteExperiment:
+        """Submit an experiment, and return at once; `wait()` on what is returned waits for its end.
+
+        One `seed` decides everything random, as with `LocalRunner`. With `device="gpu"` an accelerator is used where
+        the service has one. `max_elements_train > 0` uses the first items only, of both splits. Raises
+        `DescriptionError` for what can't travel as data, `Refused` with the service's reason, `CredentialsError`,
+        `ConnectionFailed` (then it may be submitted or not: `list_experiments` tells).
+        """
+        if experiment.variables is not None:
+            raise DescriptionError(
+                "The experiment carries trained variables, and they don't travel: chips are made anew in the cloud. "
+                "Use dataclasses.replace(experiment, variables=None), or go on with LocalRunner."
+            )
+        description = Description.of(experiment, seed=seed, max_elements=max_elements_train)
+        name = name or f"{description.dataset}, {len(description.layers)} layers"
+        body = {"name": name, "device": device, "description": description.to_json()}
+        # the id is made here, so that asking again after a broken connection makes no second experiment
+        shown = self._connection.json("PUT", f"/api/v1/experiments/{uuid.uuid4().hex}", body)
+        return RemoteExperiment(self._connection, shown)
+
+    def list_experiments(self, limit: int = 1000) -> list[RemoteExperiment]:
+        """The latest experiments of the token's owner, newest first. Raises what `get_experiment` does."""
+        found: list[dict[str, Any]] = []
+        while len(found) < limit:
+            before = {"before": found[-1]["created"]} if found else {}
+            asked = min(limit - len(found), 1000)
+            page = self._connection.json("GET", "/api/v1/experiments", limit=asked, **before)
+            found += page
+            if len(page) < asked:
+                break
+        return [RemoteExperiment(self._connection, shown) for shown in found]
+
+    def get_experiment(self, id: str) -> RemoteExperiment:
+        """One experiment by its id. Raises `Refused`, `CredentialsError`, `ConnectionFailed`."""
+        return RemoteExperiment.find(self._connection, id)
+
+    list_cloud_experiments = list_experiments  # as aihwkit calls them
+    get_cloud_experiment = get_experiment

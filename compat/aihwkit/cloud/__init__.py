@@ -1,0 +1,1 @@
+"""Experiments in the cloud: the client of the composer protocol."""

@@ -1,0 +1,15 @@
+"""Messages of inference."""
+
+from analogjax.cloud.wire import schema
+
+_messages = schema.inferencing()
+ActivationFunctionProto = _messages.ActivationFunctionProto
+LayerOrActivationFunction = _messages.LayerOrActivationFunction
+LayerProto = _messages.LayerProto
+LossFunctionProto = _messages.LossFunctionProto
+Network = _messages.Network
+OptimizerProto = _messages.OptimizerProto
+PrimitiveProto = _messages.PrimitiveProto
+SchedulerProto = _messages.SchedulerProto
+TransformProto = _messages.TransformProto
+Version = _messages.Version

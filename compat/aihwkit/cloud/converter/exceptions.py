@@ -1,0 +1,8 @@
+"""Errors of the conversion."""
+
+from analogjax.cloud.errors import DescriptionError
+from compat.aihwkit.exceptions import AihwkitException
+
+
+class ConversionError(AihwkitException, DescriptionError):
+    """An experiment can't be told in the protocol's words."""

@@ -1,0 +1,58 @@
+"""Configurations that programs name, import and make, and whose physics this version does not have."""
+
+from typing import Any, NoReturn
+
+from analogjax.tile.presets import PRESETS
+from compat.aihwkit.exceptions import ConfigError
+from compat.aihwkit.simulator.configs.configs import IOManagedRPUConfig, UnitCellRPUConfig
+from compat.parameters import View, parameters
+
+
+def refuse(view: Any) -> NoReturn:
+    """Raise the `ConfigError` of a configuration or device that is not simulated."""
+    raise ConfigError(
+        f"{type(view).__name__} is not simulated by this version of analogjax. Presets that are: {', '.join(PRESETS)}."
+    )
+
+
+@parameters()
+class AbsentDevice(View):
+    """A device that is not simulated."""
+
+    construction_seed: int = 0
+
+    def to_native(self) -> Any:
+        """Raises `ConfigError`."""
+        refuse(self)
+
+
+@parameters()
+class AbsentUnitCellRPUConfig(UnitCellRPUConfig):
+    """A configuration of unit cells that are not simulated."""
+
+    def to_native(self) -> Any:
+        """Raises `ConfigError`."""
+        refuse(self)
+
+
+@parameters()
+class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
+    """Updates computed digitally; not simulated."""
+
+    def to_native(self) -> Any:
+        """Raises `ConfigError`."""
+        refuse(self)
+
+
+@parameters()
+class InferenceRPUConfig(IOManagedRPUConfig):
+    """Chips that are programmed once; not simulated for torch layers."""
+
+    def to_native(self) -> Any:
+        """Raises `ConfigError`."""
+        refuse(self)
+
+
+@parameters()
+class TorchInferenceRPUConfig(InferenceRPUConfig):
+    """The same on a tile made of torch operations; not simulated."""

@@ -1,0 +1,64 @@
+"""What every engine must do, whichever it is. A test module gives the fixture `executor` and collects these."""
+
+import shlex
+import time
+
+from analogjax.cloud.executors import Executor, Phase, Ticket
+from tests.cloud.executors.clusters import until
+
+
+def shell(name: str, text: str, **environment: str) -> Ticket:
+    return Ticket(name, ("/bin/sh", "-c", text), environment)
+
+
+def phase(executor: Executor, name: str) -> Phase:
+    return executor.phases([name])[name]
+
+
+class Contract:
+    """The suite; `patience` is how long the engine may take for one thing [s]."""
+
+    patience = 30.0
+
+    def test_a_job_runs_once_and_ends(self, executor, tmp_path):
+        mark = shlex.quote(str(tmp_path / "runs"))
+        ticket = shell("ajx-once-1", f"echo run >> {mark}; sleep 1")
+        for _ in range(3):
+            executor.submit(ticket)
+        until(lambda: phase(executor, ticket.name) is Phase.ENDED, self.patience, "the end")
+        executor.submit(ticket)
+        time.sleep(1)
+        assert (tmp_path / "runs").read_text() == "run\n"
+
+    def test_arguments_environment_and_output_arrive_as_they_are(self, executor):
+        words = ("it's", 'a "b"', "$HOME", "a\\b", "; exit 3", "ü")
+        executor.submit(Ticket("ajx-words-1", ("printf", "[%s]\\n", *words), {}))
+        executor.submit(shell("ajx-words-2", 'echo "<$AJX_WORD>"; echo wrong >&2', AJX_WORD="it's $HOME"))
+        until(lambda: phase(executor, "ajx-words-2") is Phase.ENDED, self.patience)
+        until(lambda: phase(executor, "ajx-words-1") is Phase.ENDED, self.patience)
+        assert "".join(f"[{word}]\n" for word in words) in executor.logs("ajx-words-1")
+        assert "<it's $HOME>" in executor.logs("ajx-words-2") and "wrong" in executor.logs("ajx-words-2")
+        assert executor.logs("ajx-words-1", limit=3).endswith("]\n") and executor.logs("ajx-nothing-1") == ""
+
+    def test_jobs_that_nobody_knows(self, executor):
+        assert executor.phases(["ajx-nothing-1", "ajx-nothing-2"]) == dict.fromkeys(
+            ["ajx-nothing-1", "ajx-nothing-2"], Phase.UNKNOWN
+        )
+        executor.cancel("ajx-nothing-1")
+        assert executor.phases([]) == {}
+
+    def test_a_cancelled_job_and_its_children_end(self, executor, tmp_path):
+        beat = tmp_path / "beat"
+        executor.submit(shell("ajx-stop-1", f"while true; do date +%N > {beat}; sleep 0.2; done & wait"))
+        until(beat.exists, self.patience, "the first beat")
+        assert phase(executor, "ajx-stop-1") is Phase.RUNNING
+        for _ in range(2):
+            executor.cancel("ajx-stop-1")
+        until(lambda: phase(executor, "ajx-stop-1") is Phase.ENDED, self.patience, "the end")
+        last = beat.read_text()
+        time.sleep(1)
+        assert beat.read_text() == last
+
+    def test_a_job_that_fails_has_ended(self, executor):
+        executor.submit(shell("ajx-fail-1", "exit 3"))
+        until(lambda: phase(executor, "ajx-fail-1") is Phase.ENDED, self.patience)

@@ -1,0 +1,123 @@
+"""Jobs on this machine: the contract, and what happens when the service or the machine goes away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from analogjax.cloud.errors import ExecutorError
+from analogjax.cloud.executors import Phase, Ticket, executor_for, launch
+from analogjax.cloud.executors.local import LocalExecutor
+from tests.cloud.executors.clusters import until
+from tests.cloud.executors.contract import Contract, phase, shell
+
+
+@pytest.fixture
+def executor(tmp_path):
+    made = LocalExecutor(tmp_path / "jobs", workers=2)
+    yield made
+    for record in made.folder.glob("*.json"):
+        made.cancel(record.stem)
+        made._signal(record.stem, signal.SIGKILL)
+
+
+class TestContract(Contract):
+    """The suite of all engines."""
+
+
+def pid(executor, name):
+    return json.loads((executor.folder / f"{name}.json").read_text())["pid"]
+
+
+def test_one_name_from_many_processes_is_one_job(executor, tmp_path):
+    job = ["ajx-race-1", "--", "/bin/sh", "-c", f"echo run >> {tmp_path}/runs; sleep 60"]
+    command = [sys.executable, "-I", "-S", str(launch.__file__), str(executor.folder), *job]
+    starters = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(12)]
+    codes = sorted(starter.wait(60) for starter in starters)
+    assert codes == [0] + [launch.TAKEN] * 11
+    assert phase(executor, "ajx-race-1") is Phase.RUNNING
+    until((tmp_path / "runs").exists, 10)
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_jobs_outlive_a_service_that_is_killed_and_are_found_again(executor):
+    program = textwrap.dedent(f"""
+        import os, signal
+        from pathlib import Path
+        from analogjax.cloud.executors import Ticket
+        from analogjax.cloud.executors.local import LocalExecutor
+        LocalExecutor(Path({str(executor.folder)!r})).submit(Ticket("ajx-live-1", ("sleep", "60")))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    assert phase(executor, "ajx-live-1") is Phase.RUNNING
+    executor.submit(Ticket("ajx-live-1", ("false",)))
+    assert phase(executor, "ajx-live-1") is Phase.RUNNING
+    executor.cancel("ajx-live-1")
+    until(lambda: phase(executor, "ajx-live-1") is Phase.ENDED, 10)
+
+
+def test_a_job_that_ignores_the_request_is_ended(executor):
+    executor.submit(shell("ajx-deaf-1", "trap '' TERM; echo ready; while true; do sleep 1; done"))
+    until(lambda: "ready" in executor.logs("ajx-deaf-1"), 10)
+    begun = time.monotonic()
+    executor.cancel("ajx-deaf-1")
+    assert time.monotonic() - begun < 1
+    until(lambda: phase(executor, "ajx-deaf-1") is Phase.ENDED, 15)
+
+
+def test_a_killed_job_has_ended_and_leaves_no_zombie_of_ours(executor):
+    executor.submit(Ticket("ajx-kill-1", ("sleep", "60")))
+    number = pid(executor, "ajx-kill-1")
+    os.kill(number, signal.SIGKILL)
+    until(lambda: phase(executor, "ajx-kill-1") is Phase.ENDED, 5)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)
+
+
+def test_another_process_with_the_same_number_is_not_the_job(executor):
+    executor.submit(Ticket("ajx-reuse-1", ("sleep", "60")))
+    path = executor.folder / "ajx-reuse-1.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"started": record["started"] - 1}))
+    assert phase(executor, "ajx-reuse-1") is Phase.ENDED
+    executor.cancel("ajx-reuse-1")
+    time.sleep(0.3)
+    os.kill(record["pid"], 0)  # it lives: it was not taken for the job
+    path.write_text(json.dumps(record))
+
+
+def test_a_job_of_an_earlier_boot_has_ended(executor):
+    executor.submit(Ticket("ajx-boot-1", ("sleep", "60")))
+    path = executor.folder / "ajx-boot-1.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"machine": "another boot"}))
+    assert phase(executor, "ajx-boot-1") is Phase.ENDED
+    path.write_text(json.dumps(record))
+
+
+def test_a_job_that_is_cancelled_while_it_starts_does_not_run(executor, tmp_path):
+    executor.cancel("ajx-early-1")
+    executor.submit(shell("ajx-early-1", f"touch {tmp_path}/ran"))
+    until(lambda: phase(executor, "ajx-early-1") is Phase.ENDED, 5)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_program_that_is_not_there(executor):
+    with pytest.raises(ExecutorError, match=r"/nowhere/python: No such file"):
+        executor.submit(Ticket("ajx-gone-1", ("/nowhere/python",)))
+    assert phase(executor, "ajx-gone-1") is Phase.ENDED
+
+
+def test_engines_that_are_not_known(tmp_path):
+    with pytest.raises(ExecutorError, match="local, ray, slurm"):
+        executor_for("cloud9", folder=tmp_path)
+    with pytest.raises(ExecutorError, match="at least one"):
+        executor_for("local", folder=tmp_path, workers=0)
+    with pytest.raises(ExecutorError, match="no URL"):
+        executor_for("ray", folder=tmp_path, ray_address="nowhere")

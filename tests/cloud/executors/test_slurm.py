@@ -1,0 +1,54 @@
+"""Jobs on a real Slurm: the contract, and a controller that crashes."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from analogjax.cloud.errors import ExecutorError
+from analogjax.cloud.executors import Phase, Ticket
+from analogjax.cloud.executors.slurm import SlurmExecutor
+from tests.cloud.executors.clusters import slurm_cluster, until
+from tests.cloud.executors.contract import Contract, phase
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    folder = Path(tempfile.mkdtemp(prefix="ajx-slurm-"))  # sockets need short paths
+    with slurm_cluster(folder / "c") as made:
+        yield made
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def executor(cluster, tmp_path, monkeypatch):
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    return SlurmExecutor(tmp_path / "jobs")
+
+
+class TestContract(Contract):
+    """The suite of all engines."""
+
+
+@pytest.mark.slow
+def test_a_controller_that_crashes(cluster, executor):
+    executor.submit(Ticket("ajx-crash-1", ("sleep", "30")))
+    until(lambda: phase(executor, "ajx-crash-1") is Phase.RUNNING, 20)
+    cluster.kill_controller()
+    with pytest.raises(ExecutorError, match="squeue"):
+        executor.phases(["ajx-crash-1"])
+    with pytest.raises(ExecutorError):
+        executor.submit(Ticket("ajx-crash-2", ("true",)))
+    cluster.start_controller()
+    # a job that it has lost may be submitted again; one that it knows still runs
+    executor.submit(Ticket("ajx-crash-1", ("sleep", "30")))
+    until(lambda: phase(executor, "ajx-crash-1") is Phase.RUNNING, 40)
+    executor.cancel("ajx-crash-1")
+
+
+def test_without_slurm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ExecutorError, match="not installed"):
+        SlurmExecutor(tmp_path / "jobs").phases(["ajx-x-1"])

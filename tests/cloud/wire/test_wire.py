@@ -1,0 +1,109 @@
+"""Protobuf: inputs as aihwkit writes them, outputs that hold the trained chips to the bit, and garbage."""
+
+import random
+
+import jax
+import numpy as np
+import pytest
+
+from analogjax import nn
+from analogjax.cloud.description import Description
+from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.wire import schema, tensors, training
+from tests.cloud.experiments import described, protobuf
+
+
+def test_the_schema_has_the_tags_of_the_protocol():
+    m = schema.training()
+    assert m.Version(schema=1, opset=1).SerializeToString() == b"\x08\x01\x10\x01"
+    attribute = m.AttributeProto(name="lr", type=m.AttributeProto.FLOAT, f=1.0)
+    assert attribute.SerializeToString() == b"\x0a\x02lr" + b"\x15\x00\x00\x80?" + b"\xa0\x01\x01"
+    assert m.AttributeProto(name="", b=True).SerializeToString() == b"\x0a\x00" + b"\xa8\x06\x01"
+    assert schema.inferencing().PCMProto().device_id == "pcm"
+    assert m.TrainingInput.DESCRIPTOR.full_name == "aihwx.TrainingInput"
+    assert schema.inferencing().InferenceInput.DESCRIPTOR.full_name == "aihwx.inferencing.InferenceInput"
+
+
+def test_an_input_becomes_a_description():
+    made = training.description_of(protobuf().SerializeToString(), seed=5)
+    assert (made.dataset, made.batch_size, made.epochs, made.learning_rate) == ("FashionMNIST", 10, 1, 0.01)
+    assert [kind for kind, _ in made.layers] == ["Flatten", "AnalogLinear", "Sigmoid", "AnalogLinear", "LogSoftmax"]
+    assert made.layers[1][1]["config"] == {"preset": "CapacitorPreset"} and made.channels_first and made.seed == 5
+
+
+def test_an_output_holds_the_chips_to_the_bit():
+    description = Description.from_json(described())
+    variables = nn.init(description.model(), description.sample(), jax.random.key(0))
+    epochs = [{"epoch": 0, "accuracy": 0.5, "train_loss": 2.25}]
+    payload = training.output(description, epochs, tensors.weights_of(description, variables))
+    again = tensors.variables_of(description, training.weights_in(payload))
+    assert jax.tree.structure(again) == jax.tree.structure(variables)
+    for mine, theirs in zip(jax.tree.leaves(variables), jax.tree.leaves(again), strict=True):
+        assert mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
+    assert training.epochs_of(payload) == [{"epoch": 0, "metrics": {"accuracy": 0.5, "train_loss": 2.25}}]
+    other = Description.from_json(described(hidden=9))
+    with pytest.raises(DescriptionError, match="another model"):
+        tensors.variables_of(other, training.weights_in(payload))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "uint8", "int8", "bool"])
+def test_arrays_travel_as_they_are(dtype):
+    given = np.arange(6).reshape(1, 3, 2).astype(dtype)
+    again = tensors.array(tensors.tensor(schema.training(), "a", given))
+    assert again.dtype == given.dtype and np.array_equal(again, given)
+
+
+def test_a_dtype_that_is_not_known():
+    with pytest.raises(DescriptionError, match="complex64"):
+        tensors.tensor(schema.training(), "a", np.zeros(1, np.complex64))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda m: setattr(m.dataset, "dataset_id", "cifar"), "known are fashion_mnist, svhn"),
+        (
+            lambda m: m.network.layers[1].layer.arguments[3].__setattr__("s", b"TikiTakaEcRamPreset"),
+            "known are ReRamSB",
+        ),
+        (lambda m: setattr(m.network.layers[0].layer, "id", "BatchNorm2d"), "not simulated"),
+        (lambda m: setattr(m.network.layers[2].activation_function, "id", "Swish"), "known are AnalogConv2d"),
+        (lambda m: setattr(m.training.optimizer, "id", "Adam"), "known is AnalogSGD"),
+        (lambda m: setattr(m.training.loss_function, "id", "BCELoss"), "known are NLLLoss"),
+        (lambda m: m.dataset.transforms.add(id="Crop"), "Transforms"),
+        (lambda m: setattr(m.training.scheduler, "id", "Step"), "schedulers"),
+        (lambda m: setattr(m.network.layers[1].layer.arguments[0], "i", 7), "in_features=7"),
+        (lambda m: m.network.layers.add(), "is empty"),
+        (lambda m: setattr(m.training, "epochs", -3), "epochs"),
+    ],
+)
+def test_inputs_that_are_refused(change, told):
+    message = protobuf()
+    change(message)
+    with pytest.raises(DescriptionError, match=told):
+        training.description_of(message.SerializeToString())
+
+
+def test_mutated_inputs_are_refused_or_described_but_nothing_else():
+    """10,000 mutations of a good input, with a fixed seed."""
+    source, good = random.Random(0), protobuf().SerializeToString()
+    outcomes = {"refused": 0, "described": 0}
+    for _ in range(10_000):
+        data = bytearray(good)
+        for _ in range(source.randint(1, 8)):
+            where = source.randrange(max(1, len(data)))
+            act = source.randrange(4)
+            if act == 0 and data:
+                data[where] = source.randrange(256)
+            elif act == 1:
+                del data[where : where + source.randint(1, 16)]
+            elif act == 2:
+                data[where:where] = source.randbytes(source.randint(1, 16))
+            else:
+                data = data[: max(1, where)]
+        try:
+            training.description_of(bytes(data))
+            outcomes["described"] += 1
+        except DescriptionError:
+            outcomes["refused"] += 1
+    assert sum(outcomes.values()) == 10_000 and min(outcomes.values()) > 100

@@ -1,0 +1,115 @@
+"""The analog convolution in torch: torch's own with exact chips, and one compiled loop in experiments."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from aihwkit.exceptions import ConfigError
+from aihwkit.experiments import BasicTraining
+from aihwkit.experiments.runners import LocalRunner
+from aihwkit.nn import AnalogConv2d, AnalogConv2dMapped, AnalogLinear, AnalogLinearMapped, AnalogSequential
+from aihwkit.nn.conversion import convert_to_analog
+from aihwkit.optim import AnalogSGD
+from aihwkit.simulator import configs as c
+from aihwkit.simulator.presets import CapacitorPreset
+from torch.nn import Conv2d, Flatten, LogSoftmax, MaxPool2d, Sequential, Tanh
+
+from compat.aihwkit.experiments import convert
+from tests.compat.test_compat_experiments import Digits, OwnLoop
+
+SHAPES = [
+    {"kernel_size": 3},
+    {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)},
+    {"kernel_size": 2, "dilation": (2, 3), "padding": 2, "bias": False},
+]
+
+
+def exact():
+    return c.FloatingPointRPUConfig()
+
+
+@pytest.mark.parametrize("given", SHAPES)
+def test_an_exact_convolution_is_torchs(given):
+    digital = Sequential(Conv2d(2, 3, **given), Tanh())
+    analog = convert_to_analog(digital, exact())
+    layer = analog[0]
+    assert type(layer) is AnalogConv2d
+    plain, pulsed = torch.optim.SGD(digital.parameters(), 0.1), AnalogSGD(analog.parameters(), 0.1)
+    pulsed.regroup_param_groups(analog)
+    x, outputs, slopes = torch.randn(4, 2, 7, 6), [], []
+    for model, optimizer in ((digital, plain), (analog, pulsed)):
+        own = x.clone().requires_grad_()
+        for _ in range(2):
+            optimizer.zero_grad()
+            outputs.append(model(own))
+            outputs[-1].square().sum().backward()
+            optimizer.step()
+        slopes.append(own.grad)
+    assert torch.allclose(outputs[1], outputs[3], atol=1e-4) and torch.allclose(*slopes, atol=1e-4)
+    weight, bias = layer.get_weights()
+    assert torch.allclose(weight, digital[0].weight.reshape(3, -1), atol=1e-4)
+    assert bias is None if digital[0].bias is None else torch.allclose(bias, digital[0].bias, atol=1e-4)
+    back = AnalogConv2d.to_digital(layer)
+    assert torch.allclose(back(x), layer(x), atol=1e-5)
+    assert torch.equal(layer(x)[2], layer(x[2]))  # one image without a batch
+
+
+def test_it_starts_as_torchs_layer_does_and_is_saved_and_loaded(tmp_path):
+    torch.manual_seed(3)
+    digital = Conv2d(2, 3, 3)
+    torch.manual_seed(3)
+    layer = AnalogConv2d(2, 3, 3, rpu_config=exact())
+    assert torch.equal(layer.get_weights()[0], digital.weight.reshape(3, -1))
+    assert torch.equal(layer.get_weights()[1], digital.bias)
+    torch.save(layer.state_dict(), tmp_path / "layer.pt")
+    other = AnalogConv2d(2, 3, 3, rpu_config=exact())
+    other.load_state_dict(torch.load(tmp_path / "layer.pt"))
+    assert torch.equal(other.get_weights()[0], layer.get_weights()[0])
+    assert "kernel_size=(3, 3)" in repr(layer) and "FloatingPointRPUConfig" in repr(layer)
+
+
+@pytest.mark.parametrize("given", [{"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"rpu_config": 1}])
+def test_what_it_can_not_do_is_refused(given):
+    with pytest.raises(ConfigError, match="AnalogConv2d"):
+        AnalogConv2d(2, 2, 3, **given)
+
+
+@pytest.mark.parametrize("kind", [AnalogConv2dMapped, AnalogLinearMapped])
+def test_mapped_layers_say_what_does_the_same(kind):
+    with pytest.raises(ConfigError, match=f"{kind.__name__.removesuffix('Mapped')} does the same"):
+        kind(4, 4, rpu_config=CapacitorPreset())
+
+
+def network(config=exact):
+    return AnalogSequential(
+        AnalogConv2d(1, 4, 3, padding=1, rpu_config=config()), Tanh(), MaxPool2d(3, 2, 1, ceil_mode=True),
+        AnalogConv2d(4, 6, (2, 3), stride=(1, 2), rpu_config=config()), Tanh(), MaxPool2d(2), Flatten(),
+        AnalogLinear(12, 10, rpu_config=config()), LogSoftmax(dim=1),
+    )  # fmt: skip
+
+
+def test_the_compiled_loop_does_what_torch_does():
+    losses, weights = [], []
+    for kind in (BasicTraining, OwnLoop):
+        torch.manual_seed(1)
+        model = network()
+        experiment = kind(Digits, model, batch_size=2000, epochs=2, learning_rate=0.1)
+        results = LocalRunner().run(experiment)
+        losses.append([entry["train_loss"] for entry in results])
+        weights.append([layer.get_weights()[0].numpy() for layer in model.analog_layers()])
+    assert np.allclose(*losses, atol=1e-4)
+    for one, other in zip(*weights, strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+
+
+def test_it_learns_compiled_with_a_preset(caplog):
+    model = network(CapacitorPreset)
+    with caplog.at_level(logging.WARNING, "compat"):
+        results = LocalRunner().run(BasicTraining(Digits, model, batch_size=8, epochs=3, learning_rate=0.1))
+    assert not caplog.records and results[-1]["accuracy"] > 0.5
+
+
+def test_indices_of_a_pool_have_no_native_form():
+    with pytest.raises(convert.Obstacle, match="return_indices"):
+        list(convert._layers(AnalogSequential(MaxPool2d(2, return_indices=True))))
