@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+import jax
+
 from analogjax import physics, tile
+from analogjax._pytree import is_static
 from analogjax.cloud.errors import DescriptionError
 from analogjax.errors import ConfigError
 from analogjax.physics import devices
@@ -29,10 +32,12 @@ CLASSES: dict[str, Any] = {kind.__name__: kind for kind in _KINDS} | {
 def config_to_json(config: TileConfig) -> dict[str, Any]:
     """Plain values of a configuration. Raises `DescriptionError` for arrays and classes of one's own."""
     encoded = _encoded(config, "config")
-    for name in PRESETS:
-        if encoded == _encoded(preset(name), "config"):
-            return {"preset": name}
-    return encoded
+    return next(({"preset": name} for name in PRESETS if encoded == expanded(name)), encoded)
+
+
+def expanded(name: str) -> dict[str, Any]:
+    """A preset in plain values."""
+    return _encoded(preset(name), "config")
 
 
 def config_from_json(value: Any, where: str = "config") -> TileConfig:
@@ -70,8 +75,8 @@ def _encoded(value: Any, where: str) -> Any:
 
 
 def _equal(value: Any, default: Any) -> bool:
-    if hasattr(value, "dtype"):
-        return False  # `_encoded` says what is wrong with it
+    if jax.tree.leaves(value) and not is_static(value):
+        return False  # it holds arrays: `_encoded` says what is wrong with them
     return type(value) is type(default) and value == default
 
 
@@ -89,7 +94,8 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
             continue
         if name not in fields:
             raise DescriptionError(f"{where}: {kind.__name__} has no field {_short(name)}; it has {', '.join(fields)}.")
-        given[name] = _field(item, fields[name].default, f"{where}.{name}", depth)
+        default = () if fields[name].default is dataclasses.MISSING else fields[name].default  # Vector's devices
+        given[name] = _field(item, default, f"{where}.{name}", depth)
     try:
         return kind(**given)
     except (ConfigError, TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ would get the token.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -63,17 +64,15 @@ class Connection:
         """The answer, or why there is none."""
         import requests
 
-        for left in reversed(range(1 + _TRIES if method in _IDEMPOTENT else 1)):
-            try:
-                return self._session.request(
-                    method, self.url + path, json=body, params=query, timeout=self._timeout, allow_redirects=False
-                ), ""
-            except requests.exceptions.ChunkedEncodingError as error:  # broke off in the body, where Retry is done
-                why = _why(error)
-                time.sleep(_BACKOFF if left else 0)
-            except (requests.RequestException, OSError) as error:  # OSError: the file of certificates
-                return None, _why(error)
-        return None, why
+        def ask() -> Any:
+            return self._session.request(
+                method, self.url + path, json=body, params=query, timeout=self._timeout, allow_redirects=False
+            )
+
+        try:
+            return repeated(method, ask), ""
+        except (requests.RequestException, OSError) as error:  # OSError: the file of certificates
+            return None, _why(error)
 
     def _check(self, answer: Any, path: str) -> None:
         """Raise what a status that is no success means."""
@@ -109,7 +108,6 @@ def away(error: CloudError) -> bool:
 def _session(credentials: Credentials, verify: bool | str) -> Any:
     try:
         import requests
-        from requests.adapters import HTTPAdapter
     except ImportError:
         raise MissingPackage('CloudRunner needs requests: pip install "analogjax[cloud]".') from None
     session = requests.Session()
@@ -118,8 +116,6 @@ def _session(credentials: Credentials, verify: bool | str) -> Any:
     session.verify = verify
     # a proxy that serves the outside world knows nothing of this machine
     session.trust_env = not is_loopback(urlsplit(credentials.url).hostname or "")
-    session.mount("http://", HTTPAdapter(max_retries=retries()))
-    session.mount("https://", HTTPAdapter(max_retries=retries()))
     return session
 
 
@@ -133,31 +129,35 @@ def _bearer(credentials: Credentials) -> Any:
     return sign
 
 
-def retries() -> Any:
-    """How often, and how long, an idempotent request is repeated."""
-    from urllib3.util.retry import Retry
+def repeated(method: str, ask: Callable[[], Any]) -> Any:
+    """What `ask` answers, asked again where that changes nothing and may help. Raises what the last try raised.
 
-    class Patient(Retry):
-        """Ends after some time, and does not sleep for as long as a server may ask."""
+    Not left to urllib3, which logs addresses that may be signed, and does not repeat what breaks off in its body.
+    """
+    import requests
 
-        until: float | None = None
+    end, tried = time.monotonic() + _PATIENCE, 0
+    while True:
+        again = method in _IDEMPOTENT and tried < _TRIES and time.monotonic() < end
+        pause = _BACKOFF * 2**tried if tried else 0.0
+        try:
+            answer = ask()
+            if answer.status_code not in AWAY or not again:
+                return answer
+            pause = _asked_for(answer, pause)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            if not again or isinstance(error, requests.exceptions.SSLError):
+                raise
+        time.sleep(min(pause, _LONGEST_PAUSE))
+        tried += 1
 
-        def new(self, **changed: Any) -> Any:
-            made = super().new(**changed)
-            made.until = self.until or time.monotonic() + _PATIENCE
-            return made
 
-        def is_exhausted(self) -> bool:
-            return super().is_exhausted() or (self.until is not None and time.monotonic() > self.until)
-
-        def get_retry_after(self, response: Any) -> float | None:
-            asked = super().get_retry_after(response)
-            return None if asked is None else min(asked, _LONGEST_PAUSE)
-
-    return Patient(
-        total=_TRIES, backoff_factor=_BACKOFF, backoff_max=_LONGEST_PAUSE, backoff_jitter=0.2, status_forcelist=AWAY,
-        allowed_methods=_IDEMPOTENT, raise_on_status=False, redirect=0,
-    )  # fmt: skip
+def _asked_for(answer: Any, pause: float) -> float:
+    """The pause that a server asks for, where it does."""
+    try:
+        return max(0.0, float(answer.headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return pause
 
 
 def _why(error: Exception) -> str:

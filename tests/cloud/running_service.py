@@ -81,7 +81,7 @@ def service_in_thread(home: Path, executor=None, **settings) -> Iterator[Service
     app = create_app(chosen, database, executor or PlainExecutor(home / "jobs"))
     config = uvicorn.Config(
         app, http=patient_protocol(chosen.header_seconds), ws="none", log_config=None, access_log=False,
-        limit_concurrency=chosen.connections, timeout_graceful_shutdown=2,
+        limit_concurrency=chosen.connections, timeout_graceful_shutdown=2, server_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True)

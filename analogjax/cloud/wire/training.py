@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from analogjax.cloud.configuration import config_to_json
+from analogjax.cloud.configuration import expanded
 from analogjax.cloud.description import FORMAT, Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS
 from analogjax.cloud.wire import schema
 from analogjax.cloud.wire.tensors import array, tensor
-from analogjax.tile.presets import PRESETS, preset
+from analogjax.tile.presets import PRESETS
 
 DATASETS = {"fashion_mnist": "FashionMNIST", "svhn": "SVHN"}
 _LISTS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
@@ -110,8 +109,7 @@ def _config(name: str, omega: float, where: str) -> dict[str, Any]:
         raise DescriptionError(f"{where}: preset {name[:60]!r} is unknown; known are {', '.join(PRESETS)}.")
     if omega == 0.0:
         return {"preset": name}
-    config = preset(name)
-    return config_to_json(replace(config, mapping=replace(config.mapping, weight_scaling_omega=omega)))
+    return expanded(name) | {"mapping": {"class": "Mapping", "weight_scaling_omega": omega}}
 
 
 def epochs_of(payload: bytes) -> list[dict[str, Any]]:

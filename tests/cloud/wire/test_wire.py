@@ -90,9 +90,9 @@ def test_mutated_inputs_are_refused_or_described_but_nothing_else():
     outcomes = {"refused": 0, "described": 0}
     for _ in range(10_000):
         data = bytearray(good)
-        for _ in range(source.randint(1, 8)):
+        for _ in range(source.choice((1, 1, 1, 2, 8))):
             where = source.randrange(max(1, len(data)))
-            act = source.randrange(4)
+            act = source.choice((0, 0, 0, 1, 2, 3))
             if act == 0 and data:
                 data[where] = source.randrange(256)
             elif act == 1:

@@ -4,11 +4,12 @@ Other than aihwkit's they have time-outs, repeat what changes nothing when it is
 certificates of files too, and don't carry a token to where a redirect leads.
 """
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from analogjax._version import __version__ as analogjax_version
-from analogjax.cloud.connection import retries
+from analogjax.cloud.connection import repeated
 from analogjax.cloud.credentials import is_loopback, plain_url
 from analogjax.errors import MissingPackage
 from compat.aihwkit.cloud.client.exceptions import ApiResponseError, ResponseError, Unreachable
@@ -16,7 +17,6 @@ from compat.aihwkit.version import __version__
 
 try:
     import requests
-    from requests.adapters import HTTPAdapter
 except ImportError:
     raise MissingPackage('The cloud client needs requests: pip install "analogjax[cloud]".') from None
 
@@ -28,15 +28,14 @@ class _PatientSession(requests.Session):
         super().__init__()
         self.verify = verify
         self.headers["User-Agent"] = f"aihwkit/{__version__} analogjax/{analogjax_version}"
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, HTTPAdapter(max_retries=retries()))
 
     def _ask(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         kwargs.setdefault("timeout", _TIMEOUT)
         # a proxy that serves the outside world knows nothing of this machine
         self.trust_env = not is_loopback(urlsplit(url).hostname or "")
+        ask = partial(super().request, method, url, *args, **kwargs)
         try:
-            return super().request(method, url, *args, **kwargs)
+            return repeated(method.upper(), ask)
         except (requests.RequestException, OSError) as error:
             kind = type(error).__name__
         # outside of `except`: what requests says may hold a signed address
