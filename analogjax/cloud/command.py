@@ -135,8 +135,16 @@ def _settings(options: argparse.Namespace) -> Any:
         store=options.store, endpoint_url=options.endpoint_url, public_url=options.public_url,
         worker_url=options.worker_url, executor=options.executor, executor_options=chosen, limits=limits,
         worker_python=options.worker_python, data_root=options.data_root, max_body=int(options.max_megabytes * 2**20),
-        checkpoint_every_steps=options.checkpoint_every_steps,
+        checkpoint_every_steps=options.checkpoint_every_steps, worker_environment=_worker_environment(options),
     )  # fmt: skip
+
+
+def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
+    """Workers that share this machine's disk share compiled programs too: a second run of a model starts at once."""
+    if options.executor == "ray":
+        return {}
+    folder = options.home.expanduser().absolute() / "compiled"
+    return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
 
 
 def _need_packages() -> None:

@@ -48,6 +48,10 @@ class CloudRunner:
         `DescriptionError` for what can't travel as data, `Refused` with the service's reason, `CredentialsError`,
         `ConnectionFailed` (then it may be submitted or not: `list_experiments` tells).
         """
+        if not isinstance(experiment, BasicTraining):
+            raise DescriptionError(
+                f"run({type(experiment).__name__}): give an analogjax.BasicTraining; the cloud runs trainings only."
+            )
         if experiment.variables is not None:
             raise DescriptionError(
                 "The experiment carries trained variables, and they don't travel: chips are made anew in the cloud. "

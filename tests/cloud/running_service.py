@@ -65,16 +65,17 @@ class Service:
         return {"Authorization": f"Bearer {create_token(self.app.state.signer.database, name)[0]}"}
 
 
-def free_socket() -> socket.socket:
+def free_socket(port: int = 0) -> socket.socket:
     made = socket.socket()
-    made.bind(("127.0.0.1", 0))
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
     return made
 
 
 @contextmanager
-def service_in_thread(home: Path, executor=None, **settings) -> Iterator[Service]:
+def service_in_thread(home: Path, executor=None, port: int = 0, **settings) -> Iterator[Service]:
     """A service in this process; its workers are children of it unless `executor` says otherwise."""
-    listener = free_socket()
+    listener = free_socket(port)
     chosen = Settings(home=home, port=listener.getsockname()[1], **settings)
     database = open_database(chosen)
     token, _ = create_token(database, "ada")

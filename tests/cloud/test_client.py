@@ -1,10 +1,13 @@
 """`CloudRunner` against a real service whose workers really train, and against servers that misbehave."""
 
 import dataclasses
+import datetime
 import http.server
+import ipaddress
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -42,10 +45,19 @@ def small(**given):
     return BasicTraining(**({"dataset": Digits, "model": Sequential(*layers), "batch_size": 50, "epochs": 2} | given))
 
 
+def compile_once(patched):
+    """Workers use the compilations of earlier ones."""
+    patched.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+    patched.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    patched.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    with service_in_thread(tmp_path_factory.mktemp("service") / "home") as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patched:
+        compile_once(patched)
+        with service_in_thread(tmp_path_factory.mktemp("service") / "home") as running:
+            yield running
 
 
 @pytest.fixture
@@ -172,6 +184,11 @@ def test_what_can_not_travel_is_refused_here(runner, experiment, message):
         runner.run(experiment())
 
 
+def test_what_is_no_training_is_refused_here(runner):
+    with pytest.raises(DescriptionError, match=r"run\(str\): give an analogjax\.BasicTraining"):
+        runner.run("experiment")
+
+
 def test_what_the_service_refuses_is_told_in_its_words(runner):
     with pytest.raises(Refused, match="device") as caught:
         runner.run(small(), device="tpu")
@@ -205,15 +222,18 @@ def test_the_package_needs_nothing_until_it_is_used():
 class Crooked(http.server.ThreadingHTTPServer):
     """Answers with what `answers` holds, `(status, headers, body)`; the last one again and again."""
 
-    def __init__(self):
+    def __init__(self, context=None):
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "https" if context else "http"
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.answers, self.seen = [(200, {}, b"[]")], []
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
         self.thread.start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
         """A client that has gone is no news."""
@@ -354,6 +374,41 @@ def test_a_file_of_certificates_that_is_not_there(crooked):
     runner = CloudRunner(crooked.url.replace("http:", "https:"), TOKEN, verify="nowhere.pem")
     with pytest.raises(ConnectionFailed, match="verify names a file"):
         runner.list_experiments()
+
+
+def certificate(folder):
+    """A key and a certificate of 127.0.0.1, signed by itself."""
+    pytest.importorskip("cryptography")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now, address = datetime.datetime.now(datetime.UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([address]), False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+    pem, text = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, text, serialization.NoEncryption()))
+    (folder / "cert.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_a_certificate_must_be_trusted(tmp_path):
+    chain, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    server = Crooked(context)
+    try:
+        with pytest.raises(ConnectionFailed, match=r"TLS certificate is not valid here.*verify"):
+            to(server).json("GET", "/x")
+        assert server.seen == []
+        assert to(server, verify=str(chain)).json("GET", "/x") == []
+        with pytest.warns(match="Unverified HTTPS request"):
+            assert to(server, verify=False).json("GET", "/x") == []
+    finally:
+        server.close()
 
 
 def test_the_token_is_in_no_error(crooked, monkeypatch):

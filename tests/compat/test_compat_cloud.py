@@ -3,6 +3,8 @@
 import dataclasses
 import inspect
 import struct
+import subprocess
+import sys
 import traceback
 
 import jax
@@ -39,8 +41,8 @@ import analogjax.cloud as native
 from analogjax.cloud import connection
 from analogjax.cloud.wire.training import description_of
 from compat.torchvision.datasets import SVHN, FashionMNIST
-from tests.cloud.running_service import service_in_thread
-from tests.cloud.test_client import Crooked, text
+from tests.cloud.running_service import ROOT, service_in_thread
+from tests.cloud.test_client import Crooked, compile_once, text
 from tests.compat.test_compat_experiments import Digits
 
 TOKEN = "s3cret-token"
@@ -83,6 +85,7 @@ def service(tmp_path_factory, root):
 
     with pytest.MonkeyPatch.context() as patched:  # the protocol has no word for it, and an epoch takes a minute
         patched.setattr("analogjax.cloud.service.experiments.description_of", first_items)
+        compile_once(patched)
         with service_in_thread(tmp_path_factory.mktemp("service") / "home", data_root=str(root)) as running:
             yield running
 
@@ -462,6 +465,22 @@ def test_answers_that_are_not_the_protocols(crooked, told):
     crooked.answers = [(200, {}, b"<html>")]
     with pytest.raises(InvalidResponseFieldError, match="not JSON"):
         client.experiment_get("e1")
+
+
+def test_programs_that_use_no_cloud_need_nothing_for_it():
+    program = (
+        "import sys, compat; compat.install()\n"
+        "for name in ('requests', 'google.protobuf', 'fastapi', 'sqlalchemy'):\n"
+        "    sys.modules[name] = None\n"
+        "from aihwkit.experiments import BasicTraining\n"
+        "from aihwkit.experiments.runners import CloudRunner, LocalRunner\n"
+        "try:\n"
+        "    CloudRunner('http://127.0.0.1:1', 't')\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert 'pip install "analogjax[cloud]"' in done.stdout
 
 
 # Configuration

@@ -28,6 +28,7 @@ _UNREACHABLE = (
     300.0  # [s] after which an attempt is given up whose engine does not answer and that gives no sign of life
 )
 _STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # XLA writes pages about each program that it takes from a cache
 _AGAIN = 5.0  # [s] until an engine that refused is tried again
 
 
@@ -128,7 +129,7 @@ class Dispatcher:
         command += ["--endpoint-url", settings.endpoint_url] if settings.endpoint_url else []
         command += ["--experiment", claim.experiment, "--attempt", str(claim.attempt)]
         self.executor.submit(Ticket(
-            job_name(claim.experiment, claim.attempt), tuple(command), settings.worker_environment, claim.device,
+            job_name(claim.experiment, claim.attempt), tuple(command), _QUIET | dict(settings.worker_environment), claim.device,
             settings.limits.seconds,
         ))  # fmt: skip
 

@@ -1,0 +1,189 @@
+"""The page in a real browser (headless Chromium): logging in, watching, comparing, cancelling; by mouse and keyboard.
+
+With ANALOGJAX_SCREENSHOTS=FOLDER it also writes the pictures of the documentation.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analogjax.cloud.executors.local import LocalExecutor
+from analogjax.physics import SoftBounds
+from analogjax.tile import TileConfig
+from tests.cloud.experiments import submission
+from tests.cloud.running_service import service_in_thread
+from tests.cloud.test_runs import LONG, environment
+
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--window-size=1280,1500",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # whatever the page asks elsewhere fails
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    home = tmp_path_factory.mktemp("page")
+    executor = LocalExecutor(home / "jobs", workers=2)
+    with service_in_thread(home, executor, worker_environment=environment()) as running:
+        soft = TileConfig(device=SoftBounds(dw_min=0.005))
+        for id, name, given in (
+            ("a" * 8, "Digits, constant step", {"hidden": 32}),
+            ("b" * 8, "Digits, soft bounds", {"hidden": 32, "config": soft}),
+        ):
+            body = submission(epochs=12, name=name, batch_size=8, **given)
+            assert running.put(f"/api/v1/experiments/{id}", json=body).status_code == 201
+        for id in ("a" * 8, "b" * 8):
+            running.until(id, "completed", seconds=180)
+        body = submission(epochs=LONG, name="<b>A long one</b>")
+        assert running.put(f"/api/v1/experiments/{'c' * 8}", json=body).status_code == 201
+        yield running
+        running.post(f"/api/v1/experiments/{'c' * 8}/cancel")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium is not installed (Debian: chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in _FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield made
+    made.quit()
+
+
+def waited(browser, condition, seconds=30):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, seconds, 0.1).until(condition)
+
+
+def text(browser):
+    from selenium.common.exceptions import StaleElementReferenceException
+
+    try:
+        return browser.find_element("tag name", "body").text
+    except StaleElementReferenceException:
+        return ""
+
+
+def shows(browser, *words, seconds=30):
+    from selenium.common.exceptions import TimeoutException
+
+    try:
+        waited(browser, lambda b: all(word in text(b) for word in words), seconds)
+    except TimeoutException:
+        raise AssertionError(
+            f"the page does not show {[w for w in words if w not in text(browser)]}: {text(browser)}"
+        ) from None
+
+
+def picture(browser, name):
+    folder = os.environ.get("ANALOGJAX_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+
+@pytest.fixture
+def page(service, browser):
+    """The list of experiments, logged in."""
+    browser.get(service.url)
+    waited(browser, lambda b: "Log in" in text(b) or "Compare" in text(b))
+    if "Log out" not in text(browser):
+        browser.find_element("id", "token").send_keys(service.token + "\n")
+    shows(browser, "Log out", "Digits, constant step")
+    return browser
+
+
+def test_a_wrong_token_is_told_and_the_page_stays(service, browser):
+    browser.get(service.url)
+    shows(browser, "Log in", "analogjax cloud token create")
+    picture(browser, "login")
+    browser.find_element("id", "token").send_keys("wrong\n")
+    shows(browser, "This token is not valid")
+
+
+def test_the_list(page):
+    shows(page, "completed", "running", "12 of 12", "ada")
+    assert "<b>A long one</b>" in text(page)  # a name is text, never markup
+    picture(page, "experiments")
+
+
+def test_an_experiment_with_its_curves_tiles_and_files(page):
+    page.find_element("link text", "Digits, constant step").click()
+    shows(page, "Loss", "Accuracy", "Layer 1: AnalogLinear", "Device ConstantStep", "weights.npz", "learning_rate")
+    paths = page.find_elements("css selector", "svg path.line")
+    assert len(paths) >= 6 and all(path.get_attribute("d").count("L") >= 11 for path in paths)
+    label = page.find_element("css selector", "svg[role=img]").get_attribute("aria-label")
+    assert label.startswith("Loss. train loss: from")
+    picture(page, "experiment")
+    log = page.find_element("xpath", "//summary[.='Log of the worker']")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", log)
+    log.click()
+    shows(page, "worker: attempt 1, on cpu")
+
+
+def test_comparing_two_by_keyboard_alone(page):
+    from selenium.webdriver.common.keys import Keys
+
+    for name in ("Digits, constant step", "Digits, soft bounds"):
+        box = page.find_element("css selector", f"input[aria-label='Choose {name} to compare']")
+        page.execute_script("arguments[0].focus()", box)
+        page.switch_to.active_element.send_keys(Keys.SPACE)
+    button = page.find_element("xpath", "//button[contains(., 'Compare the two')]")
+    page.execute_script("arguments[0].focus()", button)
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    shows(page, "What they are, differences first", "layers.1.config.device.class", "SoftBounds")
+    first = page.find_elements("css selector", "tbody tr")[0]
+    assert "differs" in first.get_attribute("class")
+    picture(page, "compare")
+
+
+def test_everything_can_be_reached_with_the_tab_key(page):
+    from selenium.webdriver.common.keys import Keys
+
+    page.find_element("tag name", "body").click()
+    seen = set()
+    for _ in range(20):
+        page.switch_to.active_element.send_keys(Keys.TAB)
+        seen.add(
+            page.execute_script("const e = document.activeElement; return e.textContent || e.ariaLabel || e.tagName")
+        )
+    assert {"Skip to the content", "API", "Log out", "Digits, constant step"} <= seen
+
+
+def test_a_running_one_is_watched_and_cancelled(page):
+    page.find_element("link text", "<b>A long one</b>").click()
+    shows(page, "running", f"of {LONG} epochs", seconds=90)
+    before = text(page).split(f" of {LONG} epochs")[0].rpartition("\n")[2]
+    waited(page, lambda b: text(b).split(f" of {LONG} epochs")[0].rpartition("\n")[2] != before, 60)  # live
+    page.find_element("xpath", "//button[.='Cancel']").click()
+    page.switch_to.alert.accept()
+    shows(page, "cancelled by its owner", seconds=60)
+    assert not page.find_elements("xpath", "//button[.='Cancel']")
+
+
+def test_the_api_page_works_without_any_other_host(page, service):
+    page.get(f"{service.url}/api.html")
+    shows(page, "PUT /api/v1/experiments/{id}", "POST /token/login")
+    picture(page, "api")
+
+
+def test_logging_out(page):
+    page.find_element("id", "logout").click()
+    shows(page, "Log in")
+    page.refresh()
+    shows(page, "Log in")
+
+
+def test_the_browser_had_nothing_to_complain_about(browser):
+    lines = [line for line in browser.get_log("browser") if line["level"] == "SEVERE" and "401" not in line["message"]]
+    assert not lines
