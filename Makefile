@@ -29,6 +29,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/facade.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/cloud.py
 
 # The core alone: what `pip install analogjax[plot]` brings.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -40,9 +41,9 @@ $(VENV)/.test: $(VENV)/.core
 	$(PIP) -e '.[all]' -r requirements-test.txt
 	touch $@
 
-# The slow suite alone runs Keras on TensorFlow, which is larger than everything else together.
+# The slow suite alone runs Keras on TensorFlow and jobs on Ray, which are larger than everything else together.
 $(VENV)/.slow: $(VENV)/.test
-	$(PIP) -e '.[all,tf]' -r requirements-test.txt
+	$(PIP) -e '.[all,tf]' -r requirements-test.txt 'ray[default]'
 	touch $@
 
 clean:

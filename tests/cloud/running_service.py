@@ -158,3 +158,9 @@ class ServiceProcess:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(30)
+
+
+def end_all(executor) -> None:
+    """End every job of a `LocalExecutor`: its jobs outlive their service."""
+    for record in executor.folder.glob("*.json"):
+        executor._signal(record.stem, signal.SIGKILL)

@@ -13,9 +13,10 @@ from analogjax.cloud.executors.local import LocalExecutor
 from analogjax.physics import SoftBounds
 from analogjax.tile import TileConfig
 from tests.cloud.experiments import submission
-from tests.cloud.running_service import service_in_thread
+from tests.cloud.running_service import end_all, service_in_thread
 from tests.cloud.test_runs import LONG, environment
 
+pytestmark = pytest.mark.slow
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--window-size=1280,1500",
@@ -41,6 +42,7 @@ def service(tmp_path_factory):
         assert running.put(f"/api/v1/experiments/{'c' * 8}", json=body).status_code == 201
         yield running
         running.post(f"/api/v1/experiments/{'c' * 8}/cancel")
+    end_all(executor)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from analogjax.cloud.wire import tensors, training
 from tests.cloud.executors.clusters import until
 from tests.cloud.experiments import described, submission
 from tests.cloud.experiments import training as experiment
-from tests.cloud.running_service import ROOT, service_in_thread
+from tests.cloud.running_service import ROOT, end_all, service_in_thread
 
 LONG = 4000  # epochs: more than any test waits for
 
@@ -36,8 +36,7 @@ def service(tmp_path_factory):
         home, executor, limits=Limits(lease=4.0, backoff=0.1, attempts=3), worker_environment=environment()
     ) as running:
         yield running
-    for record in executor.folder.glob("*.json"):
-        executor._signal(record.stem, signal.SIGKILL)
+    end_all(executor)
 
 
 def put(service, id, **given):
@@ -84,6 +83,7 @@ def test_a_run_gives_what_a_local_run_gives(service):
     assert "attempt 1, on cpu" in service.get(f"/api/v1/experiments/{'a' * 8}/logs").text
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_result_is_the_same(service):
     epochs = 120
     put(service, "b" * 8, epochs=epochs)
@@ -103,6 +103,7 @@ def test_cancelling_a_run(service):
     assert ended["reason"] == "cancelled by its owner" and 0 < len(ended["epochs"]) < LONG
 
 
+@pytest.mark.slow
 def test_a_run_that_can_not_be_done_fails_at_once_with_its_reason(service):
     put(service, "d" * 8, epochs=3, learning_rate=1e38)
     ended = service.until("d" * 8, "completed", "failed")
@@ -116,6 +117,7 @@ def test_a_run_that_can_not_be_done_fails_at_once_with_its_reason(service):
     assert "CIFAR10" in ended["reason"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_always_dies_fails_with_the_reason(service, monkeypatch):
     put(service, "f" * 8, epochs=LONG)
     for _ in range(3):
@@ -130,6 +132,7 @@ def test_a_worker_that_always_dies_fails_with_the_reason(service, monkeypatch):
     assert "ended without a result" in ended["reason"] and "3 attempts in a row" in ended["reason"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced(service):
     put(service, "1" * 8, epochs=LONG)
     running(service, "1" * 8)
@@ -141,6 +144,7 @@ def test_a_worker_that_hangs_is_replaced(service):
     service.until("1" * 8, "cancelled", seconds=30)
 
 
+@pytest.mark.slow
 def test_the_time_limit(service):
     ledger = service.app.state.experiments.ledger
     before = ledger.limits
@@ -153,6 +157,7 @@ def test_the_time_limit(service):
         ledger.limits = before
 
 
+@pytest.mark.slow
 def test_a_service_that_goes_away_and_comes_back(tmp_path):
     """Its worker goes on meanwhile, and the result is found."""
     home, limits = tmp_path / "home", Limits(lease=4.0, backoff=0.1)

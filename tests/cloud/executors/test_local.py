@@ -15,15 +15,14 @@ from analogjax.cloud.executors import Phase, Ticket, executor_for, launch
 from analogjax.cloud.executors.local import LocalExecutor
 from tests.cloud.executors.clusters import until
 from tests.cloud.executors.contract import Contract, phase, shell
+from tests.cloud.running_service import end_all
 
 
 @pytest.fixture
 def executor(tmp_path):
     made = LocalExecutor(tmp_path / "jobs", workers=2)
     yield made
-    for record in made.folder.glob("*.json"):
-        made.cancel(record.stem)
-        made._signal(record.stem, signal.SIGKILL)
+    end_all(made)
 
 
 class TestContract(Contract):
