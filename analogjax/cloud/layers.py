@@ -158,6 +158,8 @@ def _conv(arguments: Arguments, shape: Shape) -> Shape:
 def _pool(arguments: Arguments, shape: Shape) -> Shape:
     if any(2 * pad > kernel for pad, kernel in zip(arguments["padding"], arguments["kernel_size"], strict=True)):
         raise _Misfit("its padding is more than half of its window")
+    if tuple(arguments["dilation"]) != (1, 1):
+        raise _Misfit("a dilation other than 1 can't be trained")
     return _window(arguments, shape, None, shape[0])
 
 

@@ -1,6 +1,7 @@
 """Pooling of images, as a plain function."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from analogjax._typing import Array
@@ -21,7 +22,8 @@ def max_pool(
     """The largest value of each window of `x` `[B, H, W, C]`, or `[B, C, H, W]` with `channels_first`.
 
     `strides` default to the window. Padding is with minus infinity. With `ceil_mode` a last window that begins inside
-    the image (or the padding before it) counts although it reaches beyond its end, as in torch.
+    the image (or the padding before it) counts although it reaches beyond its end, as in torch. With a dilation other
+    than 1 it can't be differentiated: JAX has no such rule.
     """
     strides = strides or window
     first = 2 if channels_first else 1
@@ -36,10 +38,9 @@ def max_pool(
     pads = [(0, 0)] * 4
     for axis in (0, 1):
         pads[first + axis] = (padding[axis], ends[axis])
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return lax.reduce_window(
-        x, jnp.array(lowest, x.dtype), lax.max, along(window), along(strides), pads, window_dilation=along(dilation)
-    )
+    # as a plain number: only so JAX knows that this is a maximum, and how to differentiate it
+    lowest = -np.inf if jnp.issubdtype(x.dtype, jnp.floating) else np.iinfo(x.dtype).min
+    return lax.reduce_window(x, lowest, lax.max, along(window), along(strides), pads, window_dilation=along(dilation))
 
 
 def _after(size: int, window: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:

@@ -127,6 +127,7 @@ def test_configurations_that_are_refused(value, told):
         ({"layers": [{"type": "Flatten"}, {"type": "Linear", "out_features": 10**9}]}, "whole number from 1 to"),
         ({"layers": [{"type": "Flatten"}, *[{"type": "Linear", "out_features": 2**20}] * 2]}, "larger than 50000000"),
         ({"layers": [{"type": "MaxPool2d", "kernel_size": 9}]}, "leaves nothing"),
+        ({"layers": [{"type": "MaxPool2d", "kernel_size": 2, "dilation": 2}]}, "can't be trained"),
         ({"layers": [{"type": "Softmax"}]}, "flat items only"),
         ({"layers": "Flatten"}, "give a list"),
         ({"layers": [None]}, "is no layer"),

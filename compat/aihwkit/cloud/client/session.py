@@ -20,10 +20,11 @@ try:
 except ImportError:
     raise MissingPackage('The cloud client needs requests: pip install "analogjax[cloud]".') from None
 
+_Session: Any = requests.Session  # its type is known only where types-requests is installed
 _TIMEOUT = (5.0, 60.0)  # [s] to connect, to answer
 
 
-class _PatientSession(requests.Session):
+class _PatientSession(_Session):
     def __init__(self, verify: bool | str) -> None:
         super().__init__()
         self.verify = verify
@@ -52,7 +53,7 @@ class ObjectStorageSession(_PatientSession):
     def __init__(self, verify: bool | str = True) -> None:
         super().__init__(verify)
 
-    def request(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def request(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer, where it tells of success."""
         answer = self._ask(method, str(url), *args, **kwargs)
         if not answer.ok:
@@ -76,7 +77,7 @@ class ApiSession(_PatientSession):
         """Use this session from now on."""
         self.jwt_token = jwt_token
 
-    def request(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def request(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer to a request for a path of the service, where it tells of success."""
         # the login's body holds the token: not for whoever a redirect names
         kwargs["allow_redirects"] = False

@@ -19,7 +19,7 @@ class ApiClient:
 
     def __init__(self, session: ApiSession) -> None:
         self.session = session
-        self.object_storage_session = ObjectStorageSession(session.verify)  # type: ignore[arg-type]
+        self.object_storage_session = ObjectStorageSession(session.verify)
         self.converter: Any = BasicTrainingConverter()
         self.experiments, self.inputs = ExperimentStub(session), InputStub(session)
         self.outputs, self.jobs, self.login_ = OutputStub(session), JobStub(session), LoginStub(session)
