@@ -128,10 +128,9 @@ class Dispatcher:
         command = [settings.worker_python, "-m", "analogjax.cloud.worker", "--store", self.store.url]
         command += ["--endpoint-url", settings.endpoint_url] if settings.endpoint_url else []
         command += ["--experiment", claim.experiment, "--attempt", str(claim.attempt)]
-        self.executor.submit(Ticket(
-            job_name(claim.experiment, claim.attempt), tuple(command), _QUIET | dict(settings.worker_environment), claim.device,
-            settings.limits.seconds,
-        ))  # fmt: skip
+        environment = _QUIET | dict(settings.worker_environment)
+        name = job_name(claim.experiment, claim.attempt)
+        self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds))
 
     # Finding out
 

@@ -1,4 +1,4 @@
-"""schemathesis over the service's own description: thousands of made-up requests, and no answer that it does not name."""
+"""schemathesis over the service's own description: thousands of made-up requests, no answer that it does not name."""
 
 import subprocess
 import sys
