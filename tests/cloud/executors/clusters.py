@@ -156,9 +156,9 @@ class Ray:
         until(lambda: self.answers() and self.alive() == 1, 120, "Ray's head")
 
     def start_worker(self, cpus: int) -> None:
-        before = self.alive()
         self._start(f"--address=127.0.0.1:{self.gcs}", f"--num-cpus={cpus}")
-        until(lambda: self.alive() > before, 120, "a worker node")
+        wanted = sum(node.poll() is None for node in self.nodes)
+        until(lambda: self.alive() == wanted, 120, "a worker node")  # one that was killed counts for some seconds
 
     def kill_node(self, number: int) -> None:
         """`kill -9` everything of one node, the jobs on it too, which have sessions of their own."""
