@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ class Database:
             {"connect_args": {"timeout": _BUSY / 1000}} if self.sqlite else {"pool_pre_ping": True}
         )
         self.engine = sa.create_engine(parsed, pool_size=20, max_overflow=40, pool_timeout=60, **options)
+        # SQLite's own way to wait for another writer is to sleep and look again: a lock wakes the next one at once
+        self._turn: Any = threading.Lock() if self.sqlite else nullcontext()
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_immediate)
@@ -116,7 +119,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A session whose changes are all made at the end, or none. One writer at a time on SQLite."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._turn, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
