@@ -1,11 +1,13 @@
 """Real Slurm and Ray clusters on loopback, in folders and on ports of their own, ended by process number."""
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -194,15 +196,24 @@ class Ray:
 
 
 @contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """One cluster of a kind at a time on this machine, whichever test process asks."""
+    with open(Path(tempfile.gettempdir()) / f"ajx-tests-{name}.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def ray_cluster(folder: Path, nodes: int = 2, cpus: int = 1) -> Iterator[Ray]:
     """A running Ray cluster of `nodes` nodes (the first is the head); skips where Ray is not installed."""
     pytest.importorskip("ray", reason='Ray is not installed (pip install "ray[default]")')
     cluster = Ray(folder, free_port(), free_port())
-    try:
-        cluster.start_head(cpus)
-        for _ in range(nodes - 1):
-            cluster.start_worker(cpus)
-        yield cluster
-    finally:
-        for number in range(len(cluster.nodes)):
-            cluster.kill_node(number)
+    with _alone("ray"):
+        try:
+            cluster.start_head(cpus)
+            for _ in range(nodes - 1):
+                cluster.start_worker(cpus)
+            yield cluster
+        finally:
+            for number in range(len(cluster.nodes)):
+                cluster.kill_node(number)

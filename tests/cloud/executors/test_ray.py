@@ -29,6 +29,7 @@ def executor(cluster):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # it may have to wait for the other tests that need a cluster
 class TestContract(Contract):
     """The suite of all engines."""
 
@@ -36,6 +37,7 @@ class TestContract(Contract):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_node_that_goes_away(cluster, executor):
     names = ["ajx-node-1", "ajx-node-2"]  # one on each of the two nodes
     for name in names:
