@@ -46,9 +46,12 @@ class RayExecutor:
         """Submit the job, unless the cluster knows one of that name. Raises `ExecutorError`."""
         if self._job(ticket.name) is not None:
             return
+        # not as Ray's env_vars, in whose values it would replace what looks like a variable
+        settings = [f"{name}={value}" for name, value in ticket.environment.items()]
+        command = ["env", *settings, *ticket.command] if settings else ticket.command
         asked: dict[str, Any] = {
-            "entrypoint": shlex.join(ticket.command), "submission_id": ticket.name, "entrypoint_num_cpus": 1,
-            "metadata": {"name": ticket.name}, "runtime_env": {"env_vars": dict(ticket.environment)},
+            "entrypoint": shlex.join(command), "submission_id": ticket.name, "entrypoint_num_cpus": 1,
+            "metadata": {"name": ticket.name},
         }  # fmt: skip
         if ticket.device == "gpu" and self.gpus_per_job:
             asked["entrypoint_num_gpus"] = self.gpus_per_job
