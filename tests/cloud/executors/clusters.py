@@ -187,6 +187,7 @@ class Ray:
     def _start(self, *arguments: str) -> None:
         program = Path(sys.executable).parent / "ray"
         command = [program, "start", *arguments, "--block", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
+        command += [f"--dashboard-agent-listen-port={free_port()}"]  # two nodes on one machine want the same one
         command += [f"--temp-dir={self.folder}"] if "--head" in arguments else []
         quiet = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_health_check_period_ms": "1000"}
         with open(self.folder / f"node{len(self.nodes)}.log", "ab") as log:
