@@ -33,7 +33,7 @@ def service(tmp_path_factory):
     home = tmp_path_factory.mktemp("running")
     executor = LocalExecutor(home / "jobs", workers=2)
     with service_in_thread(
-        home, executor, limits=Limits(lease=4.0, backoff=0.1, attempts=3), worker_environment=environment()
+        home, executor, limits=Limits(lease=8.0, backoff=0.1, attempts=3), worker_environment=environment()
     ) as running:
         yield running
     end_all(executor)
@@ -148,7 +148,7 @@ def test_a_worker_that_hangs_is_replaced(service):
 def test_the_time_limit(service):
     ledger = service.app.state.experiments.ledger
     before = ledger.limits
-    ledger.limits = Limits(lease=4.0, backoff=0.1, attempts=3, seconds=1.0)
+    ledger.limits = Limits(lease=8.0, backoff=0.1, attempts=3, seconds=1.0)
     try:
         put(service, "2" * 8, epochs=LONG)
         ended = service.until("2" * 8, "failed", "completed", "cancelled", seconds=60)
@@ -160,7 +160,7 @@ def test_the_time_limit(service):
 @pytest.mark.slow
 def test_a_service_that_goes_away_and_comes_back(tmp_path):
     """Its worker goes on meanwhile, and the result is found."""
-    home, limits = tmp_path / "home", Limits(lease=4.0, backoff=0.1)
+    home, limits = tmp_path / "home", Limits(lease=8.0, backoff=0.1)
     given = {"limits": limits, "worker_environment": environment()}
     with service_in_thread(home, LocalExecutor(home / "jobs"), **given) as first:
         put(first, "a" * 8, epochs=100)

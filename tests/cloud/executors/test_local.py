@@ -66,7 +66,7 @@ def test_a_job_that_ignores_the_request_is_ended(executor):
     until(lambda: "ready" in executor.logs("ajx-deaf-1"), 10)
     begun = time.monotonic()
     executor.cancel("ajx-deaf-1")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 4  # it does not wait out the grace
     until(lambda: phase(executor, "ajx-deaf-1") is Phase.ENDED, 15)
 
 
