@@ -14,7 +14,7 @@ from analogjax.physics import SoftBounds
 from analogjax.tile import TileConfig
 from tests.cloud.experiments import submission
 from tests.cloud.running_service import end_all, service_in_thread
-from tests.cloud.test_runs import LONG, environment
+from tests.cloud.test_remote_runs import LONG, environment
 
 pytestmark = pytest.mark.slow
 _FLAGS = (

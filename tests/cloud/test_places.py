@@ -10,7 +10,7 @@ from analogjax.store import Location
 from tests.cloud.experiments import submission
 from tests.cloud.running_service import end_all, service_in_thread
 from tests.cloud.service.conftest import postgres  # noqa: F401
-from tests.cloud.test_runs import environment
+from tests.cloud.test_remote_runs import environment
 from tests.store.servers import s3_server  # noqa: F401
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -28,6 +28,7 @@ def executor(cluster, tmp_path, monkeypatch):
     return SlurmExecutor(tmp_path / "jobs")
 
 
+@pytest.mark.slow
 class TestContract(Contract):
     """The suite of all engines."""
 

@@ -120,6 +120,7 @@ def test_a_body_that_does_not_end(service):
         assert raw.recv(4096).split()[1] == b"408"
 
 
+@pytest.mark.slow
 def test_a_thousand_submissions_at_once(service):
     body, session = submission(), threading.local()
 
