@@ -137,6 +137,10 @@ def test_slurm_and_its_controller():
         service = start(folder, "--executor", "slurm", environment=cluster.environment)
 
         class SlurmStorm(Storm):
+            def active(self):
+                cluster.resume()
+                return super().active()
+
             def kill_controller(self):
                 cluster.kill_controller()
                 time.sleep(self.random.uniform(0.0, 2.0))

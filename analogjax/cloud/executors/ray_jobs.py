@@ -77,7 +77,11 @@ class RayExecutor:
     def logs(self, name: str, limit: int = 65536) -> str:
         """The end of what the job printed."""
         answer = self._ask("GET", f"{name}/logs")
-        return str(answer.json().get("logs") or "")[-limit:] if answer.status_code == 200 else ""
+        if answer.status_code == 404:
+            return ""
+        if answer.status_code != 200:  # the node that has it may be busy, or gone
+            raise ExecutorError(f"Ray does not give the log of {name} now: {_last_line(answer.text)}")
+        return str(answer.json().get("logs") or "")[-limit:]
 
     def close(self) -> None:
         """Close the connection."""

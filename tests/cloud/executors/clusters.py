@@ -62,6 +62,11 @@ class Slurm:
     def start_node(self) -> None:
         self.start("slurmd", "slurmd", "-D", "-N", "ajx", "-f", str(self.folder / "slurm.conf"))
 
+    def resume(self) -> None:
+        """What an operator does: a controller that has forgotten that it started a job takes its node out of use."""
+        if "drain" in self.run("sinfo", "--noheader", "--format=%t").stdout:
+            self.run("scontrol", "update", "nodename=ajx", "state=resume")
+
     def kill_controller(self) -> None:
         end(self.processes["slurmctld"])
 
