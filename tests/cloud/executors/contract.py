@@ -48,7 +48,7 @@ class Contract:
         lines = "".join(f"[{word}]\n" for word in words)
         until(lambda: lines in log(executor, "ajx-words-1"), self.patience, "its log")  # another node's comes late
         until(lambda: "<it's $HOME>\nwrong\n" in log(executor, "ajx-words-2"), self.patience, "its log")
-        until(lambda: log(executor, "ajx-words-1", 3).endswith("]\n"), self.patience, "the end of its log")
+        until(lambda: 0 < len(log(executor, "ajx-words-1", 3)) <= 3, self.patience, "the end of its log")
         assert executor.logs("ajx-nothing-1") == ""
 
     def test_jobs_that_nobody_knows(self, executor):
