@@ -3,6 +3,8 @@
 from analogjax.experiments.hooks import BatchEvent as BatchEvent
 from analogjax.experiments.hooks import EpochEvent as EpochEvent
 from analogjax.experiments.hooks import Hooks as Hooks
+from analogjax.experiments.inferencing import BasicInferencing as BasicInferencing
+from analogjax.experiments.inferencing import run_inference as run_inference
 from analogjax.experiments.loop import Images as Images
 from analogjax.experiments.loop import Program as Program
 from analogjax.experiments.loop import RunKeys as RunKeys

@@ -13,6 +13,12 @@ from analogjax.physics.devices import LinearStep as LinearStep
 from analogjax.physics.devices import SoftBounds as SoftBounds
 from analogjax.physics.devices import SoftBoundsReference as SoftBoundsReference
 from analogjax.physics.drift import Drift as Drift
+from analogjax.physics.inference import GlobalCompensation as GlobalCompensation
+from analogjax.physics.inference import NoiseModel as NoiseModel
+from analogjax.physics.inference import PCMLike as PCMLike
+from analogjax.physics.inference import Programmed as Programmed
+from analogjax.physics.inference import SinglePair as SinglePair
+from analogjax.physics.inference import StateIndependent as StateIndependent
 from analogjax.physics.periphery import BoundManagement as BoundManagement
 from analogjax.physics.periphery import NoiseManagement as NoiseManagement
 from analogjax.physics.periphery import Periphery as Periphery

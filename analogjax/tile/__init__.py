@@ -2,6 +2,11 @@
 
 from analogjax.tile.array import TileArray as TileArray
 from analogjax.tile.array import create_array as create_array
+from analogjax.tile.inference import ProgrammedTile as ProgrammedTile
+from analogjax.tile.inference import drift as drift
+from analogjax.tile.inference import drift_all as drift_all
+from analogjax.tile.inference import program as program
+from analogjax.tile.inference import program_all as program_all
 from analogjax.tile.mapping import Mapping as Mapping
 from analogjax.tile.signals import mvm as mvm
 from analogjax.tile.signals import slot_for as slot_for

@@ -1,0 +1,201 @@
+r"""`BasicInferencing`: a trained network on chips that are programmed once and then drift, and how well it still does.
+
+    for each repeat:   program all chips anew
+        for each time: drift them to that time, classify the test split
+
+The times are 0 and nine more, evenly spaced in their logarithm from 1 s to `inference_time`. Every repeat runs the same
+compiled function, which scans over times and batches. Keys: repeat `r` has `fold_in(key, r)`, in it programming
+`fold_in(.., 0)` and time number `n` `fold_in(.., n + 1)`, so that more repeats leave the first ones as they were.
+Letters: `N` items, `B` batch, `T` times.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from analogjax import nn, random
+from analogjax._typing import Array, Key
+from analogjax.data import Split, named, sequential_indices
+from analogjax.errors import ConfigError, NonFiniteError
+from analogjax.experiments.loop import Images
+from analogjax.experiments.losses import cross_entropy_loss
+from analogjax.experiments.placement import find_device
+from analogjax.experiments.training import DatasetLike
+from analogjax.nn import Variables
+from analogjax.physics.inference import GlobalCompensation, NoiseModel, PCMLike
+from analogjax.tile import drift_all, program_all
+
+_TIMES = 10
+
+
+@dataclass(frozen=True)
+class BasicInferencing:
+    """What is read, on what data, and when.
+
+    `variables` are trained ones (`Results.variables`): the weights that their chips hold are programmed, and read
+    through the converters that the chips have. `dataset` is an entry of `analogjax.data` or its name, or anything with
+    its `load`; its test split is read with the normalisation that the training used.
+    Raises `ConfigError` for values that make no sense.
+    """
+
+    dataset: DatasetLike
+    model: linen.Module
+    variables: Variables = field(compare=False, repr=False)
+    batch_size: int = 10  # images that are read at once; larger is faster
+    loss_function: Callable[[Array, Array], Array] = cross_entropy_loss
+    inference_repeats: int = 2  # chips that are programmed
+    inference_time: float = 86400.0  # last time after programming [s]
+    noise_model: NoiseModel = PCMLike()  # noqa: RUF009 - frozen
+    drift_compensation: bool = True  # one digital factor for each chip, read anew at each time
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset, str):
+            object.__setattr__(self, "dataset", named(self.dataset))
+        self._need(hasattr(self.dataset, "load"), "dataset", "give an entry of analogjax.data, or its name")
+        self._need(isinstance(self.model, linen.Module), "model", "give a flax (linen) module")
+        trained = hasattr(self.variables, "params") and hasattr(self.variables, "tiles")
+        self._need(trained, "variables", "give trained nn.Variables, such as those of a run's results")
+        for name in ("batch_size", "inference_repeats"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            self._need(whole and value > 0, name, "needs a whole number > 0")
+        self._need(callable(self.loss_function), "loss_function", "give (outputs, labels) -> losses [B]")
+        last = self.inference_time
+        good = isinstance(last, (int, float)) and math.isfinite(last) and last >= 1
+        self._need(good, "inference_time", "needs a time of 1 second or more")
+        self._need(isinstance(self.noise_model, NoiseModel), "noise_model", "give one of analogjax.physics.inference")
+
+    def _need(self, condition: bool, name: str, remedy: str) -> None:
+        if not condition:
+            raise ConfigError(f"BasicInferencing({name}={getattr(self, name)!r}): {remedy}.")
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The times after programming at which the network is read [s]."""
+        return (0.0, *(float(t) for t in np.logspace(0, math.log10(self.inference_time), _TIMES - 1)))
+
+
+class _Repeat(NamedTuple):
+    """One compiled repeat; static, so that it is compiled once for each experiment."""
+
+    model: linen.Module
+    loss_function: Callable[[Array, Array], Array]
+    noise_model: NoiseModel
+    compensation: GlobalCompensation | None
+    batch_size: int
+
+    def run(self, variables: Variables, data: Images, times: Array, key: Key) -> tuple[Array, Array]:
+        """Right answers `[T]` and summed losses `[T]` of freshly programmed chips. Consumes `key`."""
+        programmed = program_all(variables.tiles, self.noise_model, self.compensation, jax.random.fold_in(key, 0))
+
+        def at(given: tuple[Array, Array]) -> tuple[Array, Array]:
+            n, t = given
+            k_drift, k_read = jax.random.split(jax.random.fold_in(key, n + 1))
+            tiles = drift_all(programmed, t, k_drift)
+            return self._classify(Variables(params=variables.params, tiles=tiles), data, k_read)
+
+        return lax.map(at, (jnp.arange(times.shape[0]), times))
+
+    def _classify(self, variables: Variables, data: Images, key: Key) -> tuple[Array, Array]:
+        """Right answers and summed loss `[]` over all items, in batches. Consumes `key`."""
+        items = data.labels.shape[0]
+        indices, weights = sequential_indices(items, min(self.batch_size, items))
+
+        def body(sums: tuple[Array, Array], batch: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+            n, rows, weight = batch
+            x, y = data.batch(rows)
+            outputs = nn.apply(self.model, variables, x, key=jax.random.fold_in(key, n))
+            right = jnp.sum((jnp.argmax(outputs, -1) == y) * weight)
+            return (sums[0] + right, sums[1] + jnp.sum(self.loss_function(outputs, y) * weight)), None
+
+        batches = (jnp.arange(indices.shape[0]), indices, weights)
+        return lax.scan(body, (jnp.zeros(()), jnp.zeros(())), batches)[0]
+
+
+def run_inference(
+    experiment: BasicInferencing,
+    *,
+    seed: int,
+    max_elements: int = 0,
+    dataset_root: str | os.PathLike[str] | None = None,
+    device: jax.Device | str | None = None,
+    on_repeat: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Program, drift and read; returns the statistics over the repeats at each time.
+
+    `{"inference_runs": {"inference_repeat": repeats done, "is_partial": whether more will follow, "time_elapsed": [s],
+    "inference_results": [{"t_inference" [s], "avg_accuracy", "std_accuracy" and "avg_error" (percent), "avg_loss"}, ...
+    one for each time]}}`. The standard deviation is that of the repeats themselves (0 for one). `on_repeat` gets the
+    same, partial, after each repeat. `max_elements > 0` uses the first items of the test split only. The same `seed`
+    gives the same numbers. Raises `ConfigError`, `DatasetError`, `NonFiniteError`.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigError(f"seed={seed!r}: needs a whole number.")
+    begun, chosen = time.perf_counter(), find_device(device)
+    with jax.default_device(chosen):
+        key = random.key(seed)
+        data = _images(experiment.dataset, dataset_root, max_elements, chosen)
+        variables = jax.device_put(experiment.variables, chosen)
+        compensation = GlobalCompensation() if experiment.drift_compensation else None
+        once = _Repeat(
+            experiment.model, experiment.loss_function, experiment.noise_model, compensation, experiment.batch_size
+        )
+        run, times, found = jax.jit(once.run), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
+        for repeat in range(experiment.inference_repeats):
+            # sums of whole numbers below 2^24 are exact, so the division is made here, in float64
+            sums = np.asarray(run(variables, data, times, jax.random.fold_in(key, repeat)), np.float64)
+            found = np.concatenate([found, sums[None] / data.labels.shape[0]])
+            _check(found[-1, 1], experiment, repeat)
+            result = _result(experiment, found, time.perf_counter() - begun)
+            if on_repeat is not None:
+                on_repeat(result)
+    return result
+
+
+def _result(experiment: BasicInferencing, found: np.ndarray, spent: float) -> dict[str, Any]:
+    """The result of accuracies and losses `[repeats, 2, T]` of the repeats so far."""
+    percent, losses = 100 * found[:, 0], found[:, 1]
+    mean = percent.mean(0)
+    columns = {
+        "t_inference": np.asarray(experiment.times),
+        "avg_accuracy": mean,
+        "std_accuracy": percent.std(0),
+        "avg_error": 100 - mean,
+        "avg_loss": losses.mean(0),
+    }
+    entries = [{name: float(values[n]) for name, values in columns.items()} for n in range(_TIMES)]
+    runs = {"inference_repeat": len(found), "is_partial": len(found) < experiment.inference_repeats}
+    return {"inference_runs": runs | {"time_elapsed": spent, "inference_results": entries}}
+
+
+def _check(loss: np.ndarray, experiment: BasicInferencing, repeat: int) -> None:
+    if not np.all(np.isfinite(loss)):
+        n = int(np.argmin(np.isfinite(loss)))
+        raise NonFiniteError(
+            f"the loss is {loss[n]} in repeat {repeat} at t = {experiment.times[n]:g} s. Are there NaNs in the data, "
+            "the trained variables or the model, or does the loss function not fit the model's last layer?"
+        )
+
+
+def _images(dataset: DatasetLike, root: Any, limit: int, device: jax.Device) -> Images:
+    """The test split on `device`, checked."""
+    split: Split = dataset.load(root, train=False).head(limit)
+    images = np.asarray(split.images)
+    images = images if images.dtype == np.uint8 else images.astype(np.float32)
+    if len(images) == 0:
+        raise ConfigError(f"dataset {dataset.name}: the test split holds no items; there is nothing to read.")
+    if not np.all(np.isfinite(images)):
+        raise NonFiniteError(f"dataset {dataset.name}: the test split holds NaN or infinite values; drop or mend them.")
+    images = images[..., None] if images.ndim == 3 else images
+    mean, std = (np.asarray(v, np.float32) for v in (dataset.mean, dataset.std))
+    values = (images, np.asarray(split.labels, np.int32), mean, std)
+    return Images(*(jax.device_put(value, device) for value in values))

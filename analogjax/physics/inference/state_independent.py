@@ -1,0 +1,66 @@
+r"""A generic material, whose noise does not depend on the conductance, unless the coefficients say so.
+
+With `h = g / g_max`, for each conductance (see `power_law` for how they enter):
+
+    s  = prog_noise_scale (c_0 + c_1 h + c_2 h^2)                                              [uS]
+    nu : mean  drift_nu_mean,  std  drift_nu_std, both times drift_scale                       [1]
+    q  = read_noise_scale |g_d / g_max|                                                        [uS]
+
+The programming noise is in microsiemens, whatever `g_max`. Reference: the law of drift and reads is that of Nandakumar
+et al. 2019, doi:10.1109/ICECS46596.2019.8964852; the numbers are of no material.
+"""
+
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.checks import check, check_number
+from analogjax.physics.inference.conductance import Converter, converter_for
+from analogjax.physics.inference.noise_model import Programmed
+from analogjax.physics.inference.power_law import check_law, drift, flicker, polynomial, program
+
+
+@pytree
+class StateIndependent:
+    """Generic noise (aihwkit's `StateIndependentNoiseModel`). Raises `ConfigError` for values that make no sense."""
+
+    g_converter: Converter | None = None  # None: a `SinglePair` of g_max
+    g_max: Scalar | None = None  # conductance at h = 1; None: that of the converter, else 25 [uS]
+    prog_coeff: tuple[float, ...] | Array = (0.2, 0.0, 0.0)  # of the programming noise in h, ascending [uS]
+    prog_noise_scale: Scalar = 1.0  # of the programming noise [1]
+    drift_nu_mean: Scalar = 0.1  # mean exponent [1]
+    drift_nu_std: Scalar = 0.05  # its spread from device to device [1]
+    drift_scale: Scalar = 1.0  # of the exponents [1]
+    t_0: Scalar = 20.0  # time between programming and t = 0 [s]
+    read_noise_scale: Scalar = 1.0  # of the read noise [1]
+    t_read: Scalar = 250e-9  # duration of one read [s]
+
+    def __post_init__(self) -> None:
+        check_number(self, "drift_nu_std", low=0)
+        check_number(self, "drift_nu_mean")
+        check(self, self.prog_coeff is not None, "prog_coeff", "needs numbers; (0.2, 0.0, 0.0) is the default.")
+        check_law(self)
+        converter_for(self.g_converter, self.g_max)
+
+    @property
+    def converter(self) -> Converter:
+        """From weights to conductances and back."""
+        return converter_for(self.g_converter, self.g_max)
+
+    def program(self, w: Array, key: Key) -> Programmed:
+        """Write `w` `[O, I]`; random are the noise and the exponents of each device. Consumes `key`."""
+        return program(self.converter, w, self._spread, self._exponents, key)
+
+    def drift(self, programmed: Programmed, t: Scalar, key: Key) -> Array:
+        """The weights `[O, I]` at `t` seconds; random is the read noise of each device. Consumes `key`."""
+        return drift(self.converter, programmed, t, self.t_0, lambda g, now: self._read_noise(now, t), key)
+
+    def _spread(self, g: Array) -> Array:
+        return self.prog_noise_scale * polynomial(self.prog_coeff, g / self.converter.g_max)
+
+    def _exponents(self, g: Array) -> tuple[Array, Array]:
+        one = jnp.ones_like(g)
+        return self.drift_scale * self.drift_nu_mean * one, self.drift_scale * self.drift_nu_std * one
+
+    def _read_noise(self, now: Array, t: Scalar) -> Array:
+        return self.read_noise_scale * jnp.abs(now / self.converter.g_max) * flicker(t + self.t_0, self.t_read)

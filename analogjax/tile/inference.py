@@ -1,0 +1,137 @@
+r"""Tiles for inference: programmed once, then drifting.
+
+    programmed = program(tile, noise_model, compensation, key)
+    drifted    = drift(programmed, t, key)                         an ordinary tile, as it is at time t
+
+The trained weights of the tile, as its devices hold them, are the target. Whatever its device, the drifted tile answers
+with the weights of the noise model through its own converters; it is for reading (`mvm`, `nn.apply`), not for training:
+train the tile and program it again. Compensation multiplies the output scale of each chip, so that `read()` of a
+drifted tile has it too. Time is in seconds after programming, [s].
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import is_static, pytree
+from analogjax._typing import Array, Key, PyTree, Scalar
+from analogjax.errors import ConfigError
+from analogjax.physics.inference import GlobalCompensation, NoiseModel, Programmed
+from analogjax.tile.array import TileArray
+from analogjax.tile.tile import Tile
+
+
+@pytree
+class ProgrammedTile:
+    """A tile right after programming, and what its material remembers. Arrays of a `TileArray` lead with its grid."""
+
+    tile: Tile | TileArray  # its weights are the programmed ones, without read noise
+    programmed: Programmed
+    noise_model: NoiseModel
+    compensation: GlobalCompensation | None
+    baseline: Array | None  # readout of each chip when it was programmed
+
+
+def program(
+    tile: Tile | TileArray, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key
+) -> ProgrammedTile:
+    """Write the weights of `tile` with `noise_model`, and take the baseline of `compensation`. Consumes `key`.
+
+    Each chip has noise and drift exponents of its own. Without compensation (`None`) the outputs fade.
+    """
+    if not isinstance(tile, (Tile, TileArray)):
+        raise ConfigError(f"program: got {type(tile).__name__}; give a Tile or a TileArray (program_all takes models).")
+    return _program(tile, noise_model, compensation, key)
+
+
+def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
+    """The tile `t` seconds after programming, always from the state at programming. Consumes `key`.
+
+    Random is the read noise, drawn once for the tile that is returned, and the readout for the compensation.
+    Raises `ConfigError` for a time below 0.
+    """
+    if is_static(t) and not t >= 0:
+        raise ConfigError(f"drift(t={t!r}): needs a time in seconds after programming, 0 or more.")
+    return _drift(programmed, t, key)
+
+
+def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key) -> PyTree:
+    """`program` for every tile of a model (`Variables.tiles`); tile number `n` uses `fold_in(key, n)`."""
+    flat, treedef = jax.tree.flatten(tiles, is_leaf=lambda node: isinstance(node, (Tile, TileArray)))
+    keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
+    return jax.tree.unflatten(
+        treedef, [program(tile, noise_model, compensation, key) for tile, key in zip(flat, keys, strict=True)]
+    )
+
+
+def drift_all(programmed: PyTree, t: Scalar, key: Key) -> PyTree:
+    """`drift` for every programmed tile of a model; tile number `n` uses `fold_in(key, n)`."""
+    flat, treedef = jax.tree.flatten(programmed, is_leaf=lambda node: isinstance(node, ProgrammedTile))
+    keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
+    return jax.tree.unflatten(treedef, [drift(one, t, key) for one, key in zip(flat, keys, strict=True)])
+
+
+@jax.jit
+def _program(
+    tile: Tile | TileArray, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key
+) -> ProgrammedTile:
+    act = partial(_program_chip, noise_model, compensation)
+    tile, programmed, baseline = _each(tile, act, key)
+    return ProgrammedTile(
+        tile=tile, programmed=programmed, noise_model=noise_model, compensation=compensation, baseline=baseline
+    )
+
+
+@jax.jit
+def _drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
+    act = partial(_drift_chip, programmed.noise_model, programmed.compensation, t)
+    return _each(programmed.tile, act, key, programmed.programmed, programmed.baseline)[0]
+
+
+def _each(tile: Tile | TileArray, act: Any, key: Key, *data: Any) -> tuple:
+    """`act(chip, used, *data, key) -> (chip, ...)` for each chip; `used` `[O, I]` is 0 in the padding of an array."""
+    outputs, inputs = tile.shape
+    if isinstance(tile, Tile):
+        return act(tile, jnp.ones((outputs, inputs)), *data, key)
+    rows, columns = tile._along_rows(jnp.ones((1, outputs))), tile._along_columns(jnp.ones((1, inputs)))
+    used = jnp.swapaxes(rows, -1, -2) * columns
+    tiles, *rest = tile._each(act, key, used, *data)
+    return replace(tile, tiles=tiles), *rest
+
+
+def _program_chip(
+    noise_model: NoiseModel, compensation: GlobalCompensation | None, tile: Tile, used: Array, key: Key
+) -> tuple[Tile, Programmed, Array | None]:
+    k_write, k_read = jax.random.split(key)
+    used = used.astype(tile.state.w.dtype)
+    # padding must be and stay empty: converters may add noise to its inputs, its weights would count as the largest
+    programmed = noise_model.program(tile.state.w * used, k_write)
+    programmed = replace(programmed, w=programmed.w * used)
+    tile = _holding(tile, programmed.w)
+    baseline = None if compensation is None else compensation.readout(_answers(tile, k_read), used.T)
+    return tile, programmed, baseline
+
+
+def _drift_chip(
+    noise_model: NoiseModel, compensation: GlobalCompensation | None, t: Scalar, tile: Tile, used: Array,
+    programmed: Programmed, baseline: Array | None, key: Key,
+) -> tuple[Tile]:  # fmt: skip
+    k_drift, k_read = jax.random.split(key)
+    used = used.astype(tile.state.w.dtype)
+    tile = _holding(tile, noise_model.drift(programmed, t, k_drift) * used)
+    if compensation is None or baseline is None:
+        return (tile,)
+    return (replace(tile, scale=tile.scale * compensation.factor(baseline, _answers(tile, k_read), used.T)),)
+
+
+def _holding(tile: Tile, w: Array) -> Tile:
+    return replace(tile, state=replace(tile.state, w=w.astype(tile.state.w.dtype)))
+
+
+def _answers(tile: Tile, key: Key) -> Array:
+    """The chip's noisy answers `[I, O]` to the unit vectors, before the output scale."""
+    bare = replace(tile, scale=jnp.ones((), tile.scale.dtype))
+    return bare.forward(jnp.eye(tile.shape[1], dtype=tile.state.w.dtype), key)[0]

@@ -1,0 +1,140 @@
+"""Tiles that are programmed and drift: one chip or an array of them, compensated or not."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analogjax import AnalogLinear, Sequential, TileConfig, nn
+from analogjax.errors import ConfigError
+from analogjax.physics import GlobalCompensation, Ideal, PCMLike, Periphery, Pulses, StateIndependent, Vector
+from analogjax.physics.devices import ConstantStep, SoftBounds, SoftBoundsReference
+from analogjax.tile import Mapping, ProgrammedTile, TileArray, create_array, drift, drift_all, mvm, program, program_all
+from tests.tolerance import assert_close, assert_same_bits
+
+EXACT = Periphery(is_perfect=True, out_bound=0.0)
+SHAPE, SPLIT = (3, 7), {"max_input_size": 5, "max_output_size": 2}  # 2 x 2 chips, padded in both directions
+PLAIN = TileConfig(device=Ideal(), forward=EXACT, backward=EXACT)
+SCALED = replace(PLAIN, mapping=Mapping(weight_scaling_omega=0.6, weight_scaling_columnwise=True))
+ARRAY = replace(PLAIN, mapping=Mapping(**SPLIT))
+SCALED_ARRAY = replace(PLAIN, mapping=Mapping(weight_scaling_omega=0.6, **SPLIT))
+CONFIGS = [PLAIN, SCALED, ARRAY, SCALED_ARRAY]
+UNIFORM = StateIndependent(prog_noise_scale=0.0, read_noise_scale=0.0, drift_nu_std=0.0)  # nothing random
+LATE = 86400.0
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_weights_fade_by_the_law_and_compensation_brings_them_back(key, config):
+    tile = create_array(config, SHAPE, key)
+    faded = drift(program(tile, UNIFORM, None, jax.random.key(1)), LATE, jax.random.key(2))
+    assert type(faded) is type(tile)
+    lost = ((LATE + 20) / 20) ** -0.1
+    assert_close(faded.read(), lost * tile.read(), factor=10)  # a float32 power
+    kept = drift(program(tile, UNIFORM, GlobalCompensation(), jax.random.key(1)), LATE, jax.random.key(2))
+    assert_close(kept.read(), tile.read(), factor=10)
+    x = jax.random.normal(key, (4, SHAPE[1]))
+    assert_close(mvm(kept, x, key=jax.random.key(3)), x @ tile.read().T, factor=20)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_noise_is_drawn_for_each_chip_and_padding_stays_empty(key, config):
+    noisy = replace(config, forward=Periphery(inp_noise=0.1), device=ConstantStep())
+    tile = create_array(noisy, SHAPE, key)
+    programmed = program(tile, PCMLike(), GlobalCompensation(), jax.random.key(1))
+    drifted = drift(programmed, LATE, jax.random.key(2))
+    assert isinstance(programmed, ProgrammedTile)
+    if not isinstance(tile, TileArray):
+        assert programmed.baseline.shape == () and programmed.programmed.nu.shape == (2, *SHAPE)
+        return
+    assert programmed.baseline.shape == (2, 2) == drifted.tiles.scale.shape
+    assert len(np.unique(drifted.tiles.scale)) == 4  # each chip has read its own factor
+    nu = programmed.programmed.nu
+    assert nu.shape == (2, 2, 2, 2, 4) and len(np.unique(nu)) == nu.size
+    held = drifted.tiles.state.w
+    assert jnp.all(held[1, :, 1, :] == 0) and jnp.all(held[:, 1, :, 3] == 0)
+    assert jnp.sum(held != 0) <= 3 * 7 and jnp.sum(held != 0) > 15
+
+
+def test_written_padding_does_not_count(key):
+    # devices with write noise do not hold exactly nothing in the padding
+    config = replace(ARRAY, device=SoftBoundsReference(write_noise_std=200.0))
+    tile = create_array(config, SHAPE, key, jnp.full(SHAPE, 0.01))
+    assert jnp.any(tile.tiles.state.w[1, :, 1, :] != 0)
+    held = program(tile, UNIFORM, None, jax.random.key(1)).tile.tiles.state.w
+    assert jnp.all(held[1, :, 1, :] == 0) and jnp.all(held[:, 1, :, 3] == 0)
+
+
+def test_the_readout_sees_only_the_part_of_a_chip_that_is_used(key):
+    # half of this chip is padding, read with much noise: it would halve the mean of |y|
+    config = replace(ARRAY, forward=Periphery(out_noise=1.0, out_bound=0.0, out_res=0.0), mapping=Mapping(**SPLIT))
+    tile = create_array(config, SHAPE, key, jnp.full(SHAPE, 0.5))
+    baseline = jax.vmap(lambda key: program(tile, UNIFORM, GlobalCompensation(), key).baseline)(
+        jax.random.split(jax.random.key(1), 400)
+    )
+    expected = np.sqrt(2 / np.pi) * np.exp(-0.125) + 0.5 * (1 - 2 * 0.30854)  # mean of |N(0.5, 1)|
+    se = np.std(baseline, axis=0) / 20
+    assert np.all(np.abs(np.mean(baseline, axis=0) - expected) < 4 * se)
+
+
+@pytest.mark.parametrize("device", [SoftBounds(), Vector(devices=(ConstantStep(), SoftBounds()))])
+def test_any_device_may_have_trained_the_weights(key, device):
+    tile = create_array(TileConfig(device=device, forward=EXACT, backward=EXACT), SHAPE, key)
+    programmed = program(tile, UNIFORM, None, jax.random.key(1))
+    assert_close(programmed.tile.read(), tile.read(), factor=4)
+    assert_close(drift(programmed, 0, jax.random.key(2)).read(), tile.read(), factor=4)
+
+
+@pytest.mark.parametrize("config", [PLAIN, ARRAY])
+def test_one_key_gives_one_chip(key, config):
+    tile = create_array(replace(config, forward=Periphery()), SHAPE, key)
+    with jax.debug_key_reuse(True):
+        programs = [program(tile, PCMLike(), GlobalCompensation(), jax.random.key(n)) for n in (1, 1, 2)]
+        drift(programs[0], LATE, jax.random.key(3))
+    assert_same_bits(programs[0], programs[1])
+    reads = [drift(programs[0], LATE, jax.random.key(n)).read() for n in (3, 3, 4)]
+    assert_same_bits(reads[0], reads[1])
+    assert not jnp.array_equal(reads[0], reads[2])
+    assert not jnp.array_equal(programs[0].tile.read(), programs[2].tile.read())
+
+
+def test_many_chips_and_times_at_once(key):
+    tile = create_array(PLAIN, SHAPE, key)
+    times = jnp.array([0.0, 100.0, 1e6])
+
+    def chip(key):
+        k_program, k_drift = jax.random.split(key)
+        programmed = program(tile, PCMLike(), None, k_program)
+        return jax.vmap(lambda t: drift(programmed, t, k_drift).read())(times)
+
+    read = jax.vmap(chip)(jax.random.split(jax.random.key(1), 50))
+    size = jnp.abs(read).mean((0, 2, 3))
+    assert read.shape == (50, 3, *SHAPE) and size[0] > size[1] > size[2]
+
+
+def test_a_model_runs_on_drifted_tiles(key):
+    model = Sequential(nn.flatten, AnalogLinear(5, ARRAY), jnp.tanh, AnalogLinear(2, SCALED))
+    x = jax.random.normal(key, (6, 7))
+    variables = nn.init(model, x, jax.random.key(1))
+    programmed = program_all(variables.tiles, UNIFORM, GlobalCompensation(), jax.random.key(2))
+    drifted = nn.Variables(variables.params, drift_all(programmed, LATE, jax.random.key(3)))
+    assert jax.tree.structure(drifted) == jax.tree.structure(variables)
+    expected = nn.apply(model, variables, x, key=jax.random.key(4))
+    assert_close(nn.apply(model, drifted, x, key=jax.random.key(4)), expected, factor=20)
+    noisy = program_all(variables.tiles, PCMLike(), None, jax.random.key(2))
+    faded = nn.Variables(variables.params, drift_all(noisy, 1e7, jax.random.key(3)))
+    assert float(jnp.abs(nn.apply(model, faded, x, key=jax.random.key(4)) - expected).max()) > 0.01
+
+
+def test_an_exact_pulse_setting_is_kept(key):
+    tile = create_array(replace(PLAIN, update=Pulses(desired_bl=7)), SHAPE, key)
+    assert drift(program(tile, PCMLike(), None, key), 1.0, jax.random.key(1)).config == tile.config
+
+
+def test_what_makes_no_sense_is_refused(key):
+    tile = create_array(PLAIN, SHAPE, key)
+    with pytest.raises(ConfigError, match=r"drift\(t=-1"):
+        drift(program(tile, PCMLike(), None, key), -1.0, jax.random.key(1))
+    with pytest.raises(ConfigError, match="program_all"):
+        program({"tile": tile}, PCMLike(), None, key)
