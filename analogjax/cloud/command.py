@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analogjax.cloud.places import DEFAULT_PORT, DEFAULT_URL, default_home
+from analogjax.cloud.quota import Limits
 from analogjax.errors import ConfigError, MissingPackage
 
 _SERVE = """\
@@ -23,6 +25,7 @@ Run the service that CloudRunner speaks to: a queue of experiments, their result
 Records are in SQLite, or where --database says; files in the folder or bucket that --store names. Workers on other
 machines need both the store and the service's address. Put a proxy with TLS before an address that others can reach.
 """
+_LIMITS = Limits()
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "jwt", "prometheus_client", "google.protobuf", "requests")
 
 
@@ -36,7 +39,7 @@ def add_serve_command(commands: Any) -> None:
     )
     add = serve.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    add("--port", type=int, default=8642, help="port to listen on (default: 8642)")
+    add("--port", type=int, default=DEFAULT_PORT, help=f"port to listen on (default: {DEFAULT_PORT})")
     _add_place(serve)
     add("--store", metavar="URL", help="folder, s3:// or gs:// for files (default: in --home)")
     add("--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at its own address")
@@ -51,12 +54,27 @@ def add_serve_command(commands: Any) -> None:
     add("--worker-url", metavar="URL", help="where workers reach the service (default: --host and --port)")
     add("--worker-python", default=sys.executable, metavar="PATH", help="interpreter with analogjax where workers run")
     add("--data-root", metavar="FOLDER", help="where workers look for datasets, and put them")
-    add("--max-seconds", type=float, default=86_400.0, help="time that one experiment may run (default: a day)")
-    add("--max-queued", type=int, default=10_000, help="experiments waiting or running at a time (default: 10000)")
-    add("--max-attempts", type=int, default=4, help="attempts without progress before an experiment fails (default: 4)")
+    add("--max-seconds", type=float, default=_LIMITS.seconds, help="time that one experiment may run (default: a day)")
+    add(
+        "--max-queued",
+        type=int,
+        default=_LIMITS.queued,
+        help="experiments waiting or running at a time (default: %(default)s)",
+    )
+    add(
+        "--max-attempts",
+        type=int,
+        default=_LIMITS.attempts,
+        help="attempts without progress before an experiment fails (default: %(default)s)",
+    )
     add("--max-megabytes", type=float, default=8.0, help="size of one request (default: 8)")
     add("--checkpoint-every-steps", type=int, default=0, help="checkpoints besides those after every epoch")
-    add("--lease", type=float, default=30.0, help="seconds of silence after which a worker is given up (default: 30)")
+    add(
+        "--lease",
+        type=float,
+        default=_LIMITS.lease,
+        help="seconds of silence after which a worker is given up (default: %(default)g)",
+    )
     serve.set_defaults(act=_serve)
 
 
@@ -94,8 +112,6 @@ def _add_client_commands(actions: Any) -> None:
 
 
 def _add_place(parser: Any) -> None:
-    from analogjax.cloud.places import default_home
-
     parser.add_argument(
         "--home", type=Path, default=default_home(), metavar="FOLDER",
         help=f"the service's own folder (default: {default_home()})",
@@ -105,7 +121,6 @@ def _add_place(parser: Any) -> None:
 
 def _settings(options: argparse.Namespace) -> Any:
     _need_packages()
-    from analogjax.cloud.service.ledger import Limits
     from analogjax.cloud.service.settings import Settings
 
     if not hasattr(options, "host"):
@@ -170,7 +185,7 @@ def _create(options: argparse.Namespace) -> int:
     text, made = create_token(open_database(_settings(options)), options.user, options.label, options.days)
     print(f"token {made.id} of {options.user}; it is not shown again:\n", file=sys.stderr)
     print(text)
-    lines = "[cloud]\napi_token = <the token>\napi_url = http://127.0.0.1:8642"
+    lines = f"[cloud]\napi_token = <the token>\napi_url = {DEFAULT_URL}"
     print(f"\nin ~/.config/aihwkit.conf, readable by you alone (chmod 600):\n\n{lines}", file=sys.stderr)
     return 0
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from analogjax.cloud.errors import CredentialsError
+from analogjax.cloud.places import DEFAULT_URL
 
-DEFAULT_URL = "http://127.0.0.1:8642"
 _TOKEN_NAMES = ("ANALOGJAX_API_TOKEN", "AIHW_API_TOKEN")
 _URL_NAMES = ("ANALOGJAX_API_URL", "AIHW_API_URL")
 _HERE = Path("aihwkit.conf")

@@ -27,7 +27,6 @@ from analogjax import data, nn
 from analogjax.cloud.configuration import config_to_json
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS, check_layer, shape_after
-from analogjax.data import Split
 from analogjax.experiments import Arrays, BasicTraining, cross_entropy_loss, nll_loss
 
 FORMAT = "analogjax-experiment-1"
@@ -133,7 +132,9 @@ def item_shape(dataset: str) -> tuple[int, ...]:
 
 def _check_fields(given: dict[str, Any]) -> None:
     if not isinstance(given["dataset"], str) or given["dataset"] not in data.DATASETS:
-        raise DescriptionError(f"dataset {str(given['dataset'])[:60]!r} is unknown; known are {_names(data.DATASETS)}.")
+        raise DescriptionError(
+            f"dataset {str(given['dataset'])[:60]!r} is unknown; known are {', '.join(data.DATASETS)}."
+        )
     if not isinstance(given["loss_function"], str) or given["loss_function"] not in LOSSES:
         shown = str(given["loss_function"])[:60]
         raise DescriptionError(f"loss_function {shown!r} is unknown; known are {', '.join(LOSSES)}.")
@@ -149,10 +150,6 @@ def _check_fields(given: dict[str, Any]) -> None:
     given["learning_rate"] = float(rate)
     if not isinstance(given["channels_first"], bool):
         raise DescriptionError("channels_first: needs true or false.")
-
-
-def _names(known: Any) -> str:
-    return ", ".join(known)
 
 
 def _fitted(layers: list[tuple[str, dict[str, Any]]], dataset: str) -> list[tuple[str, dict[str, Any]]]:
@@ -182,7 +179,9 @@ def _loss_name(function: Any) -> str:
         if function is known:
             return name
     shown = getattr(function, "__name__", repr(function))
-    raise DescriptionError(f"loss_function {shown}: functions of one's own can't travel; known are {_names(LOSSES)}.")
+    raise DescriptionError(
+        f"loss_function {shown}: functions of one's own can't travel; known are {', '.join(LOSSES)}."
+    )
 
 
 _FUNCTIONS = {
@@ -230,11 +229,6 @@ def _described_pool(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _channels_first(dataset: data.Dataset, root: Any) -> Arrays:
-    train, test = (_moved(dataset.load(root, train=train)) for train in (True, False))
+    train, test = (dataset.load(root, train=train).channels_first() for train in (True, False))
     mean, std = (np.asarray(value, np.float32).reshape(-1, 1, 1) for value in (dataset.mean, dataset.std))
     return Arrays(train, test, dataset.name, mean, std)
-
-
-def _moved(split: Split) -> Split:
-    images = split.images[:, None] if split.images.ndim == 3 else split.images.transpose(0, 3, 1, 2)
-    return Split(np.ascontiguousarray(images), split.labels)

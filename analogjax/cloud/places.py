@@ -1,7 +1,10 @@
-"""Where a service keeps its files unless told otherwise."""
+"""Where a service is, and where it keeps its files, unless told otherwise."""
 
 import os
 from pathlib import Path
+
+DEFAULT_PORT = 8642
+DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def default_home() -> Path:

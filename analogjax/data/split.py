@@ -28,3 +28,8 @@ class Split:
         if n <= 0 or n >= len(self):
             return self
         return Split(self.images[:n], self.labels[:n])
+
+    def channels_first(self) -> Split:
+        """The split with images `[N, C, H, W]`, as torch has them."""
+        images = self.images[:, None] if self.images.ndim == 3 else self.images.transpose(0, 3, 1, 2)
+        return Split(np.ascontiguousarray(images), self.labels)

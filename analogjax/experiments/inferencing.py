@@ -24,9 +24,9 @@ from jax import lax
 
 from analogjax import nn, random
 from analogjax._typing import Array, Key
-from analogjax.data import Split, named, sequential_indices
+from analogjax.data import named, sequential_indices
 from analogjax.errors import ConfigError, NonFiniteError
-from analogjax.experiments.loop import Images
+from analogjax.experiments.loop import Images, images_of
 from analogjax.experiments.losses import cross_entropy_loss
 from analogjax.experiments.placement import find_device
 from analogjax.experiments.training import DatasetLike
@@ -143,7 +143,8 @@ def run_inference(
     begun, chosen = time.perf_counter(), find_device(device)
     with jax.default_device(chosen):
         key = random.key(seed)
-        data = _images(experiment.dataset, dataset_root, max_elements, chosen)
+        split = experiment.dataset.load(dataset_root, train=False).head(max_elements)
+        data = images_of(split, experiment.dataset, chosen, "the test split")
         variables = jax.device_put(experiment.variables, chosen)
         compensation = GlobalCompensation() if experiment.drift_compensation else None
         once = _Repeat(
@@ -184,18 +185,3 @@ def _check(loss: np.ndarray, experiment: BasicInferencing, repeat: int) -> None:
             f"the loss is {loss[n]} in repeat {repeat} at t = {experiment.times[n]:g} s. Are there NaNs in the data, "
             "the trained variables or the model, or does the loss function not fit the model's last layer?"
         )
-
-
-def _images(dataset: DatasetLike, root: Any, limit: int, device: jax.Device) -> Images:
-    """The test split on `device`, checked."""
-    split: Split = dataset.load(root, train=False).head(limit)
-    images = np.asarray(split.images)
-    images = images if images.dtype == np.uint8 else images.astype(np.float32)
-    if len(images) == 0:
-        raise ConfigError(f"dataset {dataset.name}: the test split holds no items; there is nothing to read.")
-    if not np.all(np.isfinite(images)):
-        raise NonFiniteError(f"dataset {dataset.name}: the test split holds NaN or infinite values; drop or mend them.")
-    images = images[..., None] if images.ndim == 3 else images
-    mean, std = (np.asarray(v, np.float32) for v in (dataset.mean, dataset.std))
-    values = (images, np.asarray(split.labels, np.int32), mean, std)
-    return Images(*(jax.device_put(value, device) for value in values))

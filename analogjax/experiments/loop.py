@@ -16,13 +16,15 @@ from typing import NamedTuple
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
 from analogjax import nn
 from analogjax._typing import Array, Key, PyTree
-from analogjax.data import sequential_indices, shuffled_indices, steps_per_epoch
-from analogjax.experiments.training import BasicTraining
+from analogjax.data import Split, sequential_indices, shuffled_indices, steps_per_epoch
+from analogjax.errors import ConfigError, NonFiniteError
+from analogjax.experiments.training import BasicTraining, DatasetLike
 from analogjax.nn import Variables
 from analogjax.optim import PulsedSGD, PulsedState
 
@@ -41,6 +43,25 @@ class Images(NamedTuple):
         if x.dtype == jnp.uint8:
             x = (x.astype(jnp.float32) * (1 / 255) - self.mean) * (1 / self.std)
         return x.astype(jnp.float32), self.labels[indices]
+
+
+def images_of(split: Split, dataset: DatasetLike, device: jax.Device, which: str = "a split") -> Images:
+    """A split on a device; errors call it `which`. Raises `ConfigError` for an empty one, `NonFiniteError` for NaN and infinite values."""
+    images = np.asarray(split.images)
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+        if not np.all(np.isfinite(images)):
+            item = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(axis=1)))
+            raise NonFiniteError(
+                f"dataset {dataset.name}: item {item} of {which} holds NaN or infinite values; drop or mend it."
+            )
+    if len(images) == 0:
+        raise ConfigError(f"dataset {dataset.name}: {which} holds no items; nothing can be trained on it, or read.")
+    if images.ndim == 3:
+        images = images[..., None]
+    mean, std = (np.asarray(v, np.float32) for v in (dataset.mean, dataset.std))
+    values = (images, np.asarray(split.labels, np.int32), mean, std)
+    return Images(*(jax.device_put(value, device) for value in values))
 
 
 class TrainState(NamedTuple):

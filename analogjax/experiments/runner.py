@@ -17,10 +17,9 @@ from tqdm import tqdm
 
 from analogjax import random
 from analogjax._typing import Array
-from analogjax.data import Split
 from analogjax.errors import AnalogError, ConfigError, NonFiniteError
 from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
-from analogjax.experiments.loop import Images, Program, RunKeys, TrainState
+from analogjax.experiments.loop import Images, Program, RunKeys, TrainState, images_of
 from analogjax.experiments.placement import find_device
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
@@ -171,7 +170,7 @@ class _Run:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise ConfigError(f"seed={seed!r}: needs a whole number.")
         train, test = (experiment.dataset.load(root, train=train).head(limit) for train in (True, False))
-        train_data, test_data = (_on_device(split, experiment, device) for split in (train, test))
+        train_data, test_data = (images_of(split, experiment.dataset, device) for split in (train, test))
         keys, program = RunKeys.of(random.key(seed)), Program(experiment)
         given = experiment.variables if given is None else given
         state = program.start(train_data, keys.init, jax.device_put(given, device))
@@ -322,24 +321,6 @@ def _deferred_interrupt() -> Iterator[Callable[[], None]]:
     finally:
         signal.signal(signal.SIGINT, before)
     check()
-
-
-def _on_device(split: Split, experiment: BasicTraining, device: jax.Device) -> Images:
-    images = np.asarray(split.images)
-    if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-        if not np.all(np.isfinite(images)):
-            item = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(axis=1)))
-            raise NonFiniteError(
-                f"dataset {experiment.dataset.name}: item {item} holds NaN or infinite values; drop or mend it."
-            )
-    if len(images) == 0:
-        raise ConfigError(f"dataset {experiment.dataset.name}: a split holds no items; nothing can be trained on it.")
-    if images.ndim == 3:
-        images = images[..., None]
-    mean, std = (np.asarray(v, np.float32) for v in (experiment.dataset.mean, experiment.dataset.std))
-    values = (images, np.asarray(split.labels, np.int32), mean, std)
-    return Images(*(jax.device_put(value, device) for value in values))
 
 
 def _report(entry: dict[str, Any], items: int) -> str:

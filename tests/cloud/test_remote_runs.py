@@ -13,7 +13,7 @@ import pytest
 from analogjax import LocalRunner
 from analogjax.cloud.description import Description
 from analogjax.cloud.executors.local import LocalExecutor
-from analogjax.cloud.service.ledger import Limits
+from analogjax.cloud.quota import Limits
 from analogjax.cloud.wire import tensors, training
 from tests.cloud.executors.clusters import until
 from tests.cloud.experiments import described, submission
@@ -107,8 +107,7 @@ def test_cancelling_a_run(service):
 def test_a_run_that_can_not_be_done_fails_at_once_with_its_reason(service):
     put(service, "d" * 8, epochs=3, learning_rate=1e38)
     ended = service.until("d" * 8, "completed", "failed")
-    if ended["status"] == "failed":
-        assert "learning rate" in ended["reason"]
+    assert ended["status"] == "failed" and "learning rate" in ended["reason"] and ended["attempt"] == 1
     description = described(1) | {"dataset": "CIFAR10"}
     description["layers"][1]["in_features"] = 3072
     body = {"name": "n", "device": "cpu", "description": description}

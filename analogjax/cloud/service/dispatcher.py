@@ -101,7 +101,7 @@ class Dispatcher:
         if time.monotonic() < self._blocked_until:
             return False
         capacity = self.executor.capacity
-        if capacity is not None and len(self.ledger.dispatched()) >= capacity:
+        if capacity is not None and self.ledger.number_dispatched() >= capacity:
             return False
         claim = self.ledger.claim()
         if claim is None:

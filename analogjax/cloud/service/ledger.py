@@ -21,24 +21,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from analogjax.cloud.errors import Refused
+from analogjax.cloud.quota import Limits
 from analogjax.cloud.service.tables import Database, Epoch, Experiment
 from analogjax.cloud.service.tokens import digest
 
 ENDED = ("completed", "failed", "cancelled")
 ACTIVE = ("waiting", "running")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the ledger refuses, and when it gives up."""
-
-    queued: int = 10_000  # experiments that may wait or run at a time, of all users
-    queued_each: int = 2_000  # of one user
-    drafts_each: int = 2_000  # of one user, without an input
-    attempts: int = 4  # in a row that end without one more epoch
-    lease: float = 30.0  # [s] without a sign of life after which an attempt is given up
-    backoff: float = 1.0  # [s] before the second attempt, doubled for each further one
-    seconds: float = 86_400.0  # [s] that one experiment may run
+_TIME_LIMIT = "the time limit"  # how the reason begins of one that ran too long
 
 
 @dataclass(frozen=True)
@@ -191,6 +180,11 @@ class Ledger:
         with self.database.reading() as session:
             return list(session.scalars(query))
 
+    def number_dispatched(self) -> int:
+        """How many those are."""
+        with self.database.reading() as session:
+            return _count(session, Experiment.status.in_(ACTIVE), Experiment.dispatched)
+
     def grace(self) -> None:
         """Renew all leases: the service itself was away, and could hear nobody."""
         with self.database.transaction() as session:
@@ -206,8 +200,10 @@ class Ledger:
             if found is None:
                 return False
             _write_epochs(session, id, epochs, exactly=True)
-            late = status == "cancelled" and found.reason and found.reason.startswith("the time limit")
-            _end(found, "failed" if late else status, found.reason or reason if status == "cancelled" else reason)
+            if status == "cancelled":
+                _end_stopped(found, reason)
+            else:
+                _end(found, status, reason)
             return True
 
     def lost(self, id: str, attempt: int, why: str) -> None:
@@ -217,8 +213,7 @@ class Ledger:
             if found is None:
                 return
             if found.cancelling:
-                late = (found.reason or "").startswith("the time limit")
-                _end(found, "failed" if late else "cancelled", found.reason)
+                _end_stopped(found, None)
                 return
             went_on = _count(session, Epoch.experiment == id, of=Epoch) > found.reached
             found.stalled = 0 if went_on else found.stalled + 1
@@ -241,7 +236,7 @@ class Ledger:
             found = _current(session, experiment.id, experiment.attempt)
             if found is not None:
                 found.cancelling = True
-                found.reason = f"the time limit of {self.limits.seconds:g} s was reached"
+                found.reason = f"{_TIME_LIMIT} of {self.limits.seconds:g} s was reached"
         return True
 
     def forget_drafts(self, older: float = 86_400.0) -> list[str]:
@@ -336,6 +331,12 @@ def _next(session: Session, now: float) -> Experiment | None:
 def _end(found: Experiment, status: str, reason: str | None) -> None:
     found.status, found.reason, found.ended = status, reason, time.time()
     found.dispatched, found.secret, found.lease, found.cancelling = False, None, None, False
+
+
+def _end_stopped(found: Experiment, reason: str | None) -> None:
+    """End one that was told to stop: by its owner, or by the time limit, which is a failure."""
+    late = (found.reason or "").startswith(_TIME_LIMIT)
+    _end(found, "failed" if late else "cancelled", found.reason or reason)
 
 
 def _write_epochs(session: Session, id: str, epochs: Iterable[Mapping[str, Any]], *, exactly: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from analogjax.cloud.credentials import is_loopback
 from analogjax.cloud.errors import CloudError
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
@@ -54,14 +54,6 @@ def serve(settings: Settings) -> None:
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listener])
     database.close()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _make_private(settings: Settings) -> None:

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analogjax.cloud.places import default_home
-from analogjax.cloud.service.ledger import Limits
+from analogjax.cloud.places import DEFAULT_PORT, default_home
+from analogjax.cloud.quota import Limits
 from analogjax.store import Location
-
-DEFAULT_PORT = 8642
 
 
 @dataclass(frozen=True)

@@ -245,12 +245,7 @@ def _arrays(experiment: Any, limit: int, root: Any) -> native.Arrays:
     normalised = len(experiment.get_dataset_transform(experiment.dataset).transforms) > 1
     mean, std = (known.mean, known.std) if normalised else ((0.0,), (1.0,))
     channels = [np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std)]
-    return native.Arrays(_channels_first(train), _channels_first(test), name, *channels)
-
-
-def _channels_first(split: Split) -> Split:
-    images = split.images[:, None] if split.images.ndim == 3 else split.images.transpose(0, 3, 1, 2)
-    return Split(np.ascontiguousarray(images), split.labels)
+    return native.Arrays(train.channels_first(), test.channels_first(), name, *channels)
 
 
 def _iterated(experiment: Any, train: bool, limit: int, root: Any) -> Split:

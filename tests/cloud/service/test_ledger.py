@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from analogjax.cloud.errors import Refused
-from analogjax.cloud.service.ledger import Ledger, Limits, Superseded
+from analogjax.cloud.quota import Limits
+from analogjax.cloud.service.ledger import Ledger, Superseded
 from analogjax.cloud.service.tables import Experiment
 from analogjax.cloud.service.tokens import create_token
 
