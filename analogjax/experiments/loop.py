@@ -46,7 +46,10 @@ class Images(NamedTuple):
 
 
 def images_of(split: Split, dataset: DatasetLike, device: jax.Device, which: str = "a split") -> Images:
-    """A split on a device; errors call it `which`. Raises `ConfigError` for an empty one, `NonFiniteError` for NaN and infinite values."""
+    """A split on a device; errors call it `which`.
+
+    Raises `ConfigError` for an empty one, `NonFiniteError` for NaN and infinite values.
+    """
     images = np.asarray(split.images)
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
