@@ -159,9 +159,11 @@ def _flatten(module: Any) -> Callable:
 def _max_pool(module: Any) -> Callable:
     if module.return_indices:
         raise Obstacle("MaxPool2d with return_indices has no native form")
+    if _pair(module.dilation) != (1, 1):
+        raise Obstacle("MaxPool2d with a dilation can't be differentiated in JAX")
     return partial(
         nn.max_pool, window=_pair(module.kernel_size), strides=_pair(module.stride), padding=_pair(module.padding),
-        dilation=_pair(module.dilation), ceil_mode=module.ceil_mode, channels_first=True,
+        ceil_mode=module.ceil_mode, channels_first=True,
     )  # fmt: skip
 
 
