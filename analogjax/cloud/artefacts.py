@@ -1,6 +1,7 @@
 """Where the files of an experiment lie in the store, shared by the service and its workers.
 
     experiments/<id>/input.pb               as it came, where it came as protobuf
+    experiments/<id>/weights.<sha256>.pb    of an inference whose chips came along
     experiments/<id>/checkpoints/           of the run, whichever attempt goes on with it
     experiments/<id>/attempts/<n>/ticket.json   what the worker of attempt n is to do
     experiments/<id>/attempts/<n>/run/          the record of the run (`analogjax runs show`)
@@ -23,13 +24,14 @@ from analogjax.cloud.errors import CloudError
 from analogjax.store import Location, NotFound
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{7,63}")
-RESULTS = {  # what the worker of a training leaves, and its media type
+RESULTS = {  # what workers leave, and its media type
     "output.pb": "application/x-protobuf",
     "weights.npz": "application/octet-stream",
     "results.json": "application/json",
     "results.csv": "text/csv; charset=utf-8",
     "tiles.json": "application/json",
 }
+LEFT = {"train": tuple(RESULTS), "inference": ("output.pb", "results.json", "results.csv")}  # by category
 _INPUT, _TICKET, _OUTCOME = "input.pb", "ticket.json", "outcome.json"
 _FORMAT = "analogjax-outcome-1"
 
@@ -50,7 +52,11 @@ class Artefacts:
     def __init__(self, store: Location, experiment: str) -> None:
         if not ID.fullmatch(experiment):
             raise CloudError(f"{experiment[:80]!r} is no id of an experiment.")
-        self.location = store / "experiments" / experiment
+        self.store, self.location = store, store / "experiments" / experiment
+
+    def of(self, experiment: str) -> Artefacts:
+        """The files of another experiment in the same store."""
+        return Artefacts(self.store, experiment)
 
     @property
     def checkpoints(self) -> Location:
@@ -68,6 +74,17 @@ class Artefacts:
     def read_input(self) -> bytes:
         """The input as it came. Raises `NotFound`, `StoreError`."""
         return self.location.read(_INPUT)
+
+    def write_weights(self, payload: bytes) -> None:
+        """Keep chips that came along, by their content: nothing that was there can change."""
+        self.location.write(f"weights.{hashlib.sha256(payload).hexdigest()}.pb", payload)
+
+    def read_weights(self, digest: str) -> bytes:
+        """The chips that came along, verified. Raises `NotFound`, `StoreError`, `CloudError` if they are damaged."""
+        content = self.location.read(f"weights.{digest}.pb")
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise CloudError(f"{self.location}/weights.{digest}.pb is damaged: its checksum is another.")
+        return content
 
     def write_ticket(self, attempt: int, ticket: Mapping[str, Any]) -> None:
         """Say what the worker of an attempt is to do."""

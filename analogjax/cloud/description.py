@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -38,8 +38,40 @@ _FIELDS = {
 }  # fmt: skip
 
 
+class Described:
+    """What descriptions of all kinds have in common. Abstract."""
+
+    dataset: str
+    layers: tuple[tuple[str, dict[str, Any]], ...]
+    channels_first: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` takes."""
+        layers = [{"type": kind} | _plain(arguments) for kind, arguments in self.layers]
+        rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "layers"}  # type: ignore[arg-type]
+        return {"format": FORMAT} | rest | {"layers": layers}
+
+    def text(self) -> str:
+        """`to_json` as canonical text: equal descriptions have equal texts."""
+        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    def model(self) -> linen.Module:
+        """The flax model, without weights."""
+        return nn.Sequential(*(LAYERS[kind].build(arguments, self.channels_first) for kind, arguments in self.layers))
+
+    def sample(self) -> jax.Array:
+        """A batch of one item of zeros, of the shape that the model takes."""
+        shape = item_shape(self.dataset)
+        return jnp.zeros((1, *(shape if self.channels_first else (*shape[1:], shape[0]))))
+
+    def data(self, dataset_root: Any = None) -> Any:
+        """The dataset. With `channels_first` it is read here. Raises `DatasetError`."""
+        dataset = data.named(self.dataset)
+        return _channels_first(dataset, dataset_root) if self.channels_first else dataset
+
+
 @dataclass(frozen=True)
-class Description:
+class Description(Described):
     """A training that was checked; `layers` hold complete arguments. Make one by `of` or `from_json`."""
 
     dataset: str
@@ -56,72 +88,39 @@ class Description:
     @classmethod
     def from_json(cls, value: Any) -> Description:
         """The description that parsed JSON holds. Raises `DescriptionError` for the first thing that is wrong."""
-        if not isinstance(value, Mapping) or value.get("format") != FORMAT:
-            raise DescriptionError(f'This is no description of an experiment: it needs "format": "{FORMAT}".')
-        for name in value:
-            if name != "format" and name not in _FIELDS:
-                raise DescriptionError(f"{str(name)[:60]!r} is no part of a description; it has {', '.join(_FIELDS)}.")
-        given = _FIELDS | {name: item for name, item in value.items() if name != "format"}
-        if given.pop("kind") != "training":
-            raise DescriptionError(f"kind: {str(value['kind'])[:60]!r} is unknown; known is training.")
+        given = _FIELDS | fields_of(value, _FIELDS, "training")
+        given.pop("kind")
         layers = given.pop("layers")
-        if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
-            raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers.")
-        _check_fields(given)
-        checked = [check_layer(layer, f"layers[{n}]") for n, layer in enumerate(layers)]
-        return cls(**given, layers=tuple(_fitted(checked, given["dataset"])))
+        check_choices(given)
+        check_wholes(given, epochs=(0, MAX_EPOCHS))
+        rate = given["learning_rate"]
+        if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not (math.isfinite(rate) and rate >= 0):
+            raise DescriptionError(f"learning_rate: needs a finite number of 0 or more, not {str(rate)[:60]!r}.")
+        given["learning_rate"] = float(rate)
+        return cls(**given, layers=checked_layers(layers, given["dataset"]))
 
     @classmethod
     def of(cls, experiment: BasicTraining, *, seed: int = 0, max_elements: int = 0) -> Description:
         """The description of a native experiment. Raises `DescriptionError` naming what can't be described."""
-        if experiment.dataset.name not in data.DATASETS or isinstance(experiment.dataset, Arrays):
-            raise DescriptionError(
-                f"dataset {experiment.dataset.name}: the service has only {', '.join(data.DATASETS)}; data of one's "
-                "own can't travel. Run it with LocalRunner, or use one of these."
-            )
         if experiment.optimizer is not None or callable(experiment.learning_rate):
             raise DescriptionError(
                 "An optimizer or a schedule of the learning rate is code and can't travel: give learning_rate as a "
                 "number and no optimizer, or run it with LocalRunner."
             )
-        if not isinstance(experiment.model, linen.Sequential):
-            raise DescriptionError("The model must be analogjax.Sequential(...): other modules are code.")
         value = {
-            "format": FORMAT, "dataset": experiment.dataset.name, "batch_size": experiment.batch_size,
-            "layers": [_described(layer, n) for n, layer in enumerate(experiment.model.layers)],
-            "loss_function": _loss_name(experiment.loss_function), "epochs": experiment.epochs,
+            "format": FORMAT, "dataset": dataset_name(experiment.dataset), "batch_size": experiment.batch_size,
+            "layers": [described_layer(layer, n) for n, layer in enumerate(layers_of(experiment.model))],
+            "loss_function": loss_name(experiment.loss_function), "epochs": experiment.epochs,
             "learning_rate": float(experiment.learning_rate), "seed": seed, "max_elements": max_elements,
         }  # fmt: skip
         return cls.from_json(value)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` takes."""
-        layers = [{"type": kind} | _plain(arguments) for kind, arguments in self.layers]
-        rest = {name: getattr(self, name) for name in _FIELDS if name != "layers"}
-        return {"format": FORMAT} | rest | {"layers": layers}
-
-    def text(self) -> str:
-        """`to_json` as canonical text: equal descriptions have equal texts."""
-        return json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-    def model(self) -> linen.Module:
-        """The flax model, without weights."""
-        return nn.Sequential(*(LAYERS[kind].build(arguments, self.channels_first) for kind, arguments in self.layers))
-
     def experiment(self, dataset_root: Any = None) -> BasicTraining:
         """The native experiment. With `channels_first` the data is read here. Raises `DatasetError`."""
-        dataset: Any = data.named(self.dataset)
-        if self.channels_first:
-            dataset = _channels_first(dataset, dataset_root)
         return BasicTraining(
-            dataset=dataset, model=self.model(), batch_size=self.batch_size, epochs=self.epochs,
+            dataset=self.data(dataset_root), model=self.model(), batch_size=self.batch_size, epochs=self.epochs,
             loss_function=LOSSES[self.loss_function], learning_rate=self.learning_rate,
         )  # fmt: skip
-
-    def sample(self) -> jax.Array:
-        """A batch of one item of zeros, of the shape that the model takes."""
-        shape = item_shape(self.dataset)
-        return jnp.zeros((1, *(shape if self.channels_first else (*shape[1:], shape[0]))))
 
 
 def item_shape(dataset: str) -> tuple[int, ...]:
@@ -130,26 +129,60 @@ def item_shape(dataset: str) -> tuple[int, ...]:
     return (1, *shape) if len(shape) == 2 else (shape[2], *shape[:2])
 
 
-def _check_fields(given: dict[str, Any]) -> None:
-    if not isinstance(given["dataset"], str) or given["dataset"] not in data.DATASETS:
-        raise DescriptionError(
-            f"dataset {str(given['dataset'])[:60]!r} is unknown; known are {', '.join(data.DATASETS)}."
-        )
-    if not isinstance(given["loss_function"], str) or given["loss_function"] not in LOSSES:
-        shown = str(given["loss_function"])[:60]
-        raise DescriptionError(f"loss_function {shown!r} is unknown; known are {', '.join(LOSSES)}.")
-    for name, low, high in (
-        ("batch_size", 1, MAX_BATCH), ("epochs", 0, MAX_EPOCHS), ("seed", 0, 2**63 - 1), ("max_elements", 0, 2**31),
-    ):  # fmt: skip
+def fields_of(value: Any, known: Collection[str], kind: str) -> dict[str, Any]:
+    """What a description in JSON gives, without `format` and `kind`. Raises `DescriptionError`."""
+    if not isinstance(value, Mapping) or value.get("format") != FORMAT:
+        raise DescriptionError(f'This is no description of an experiment: it needs "format": "{FORMAT}".')
+    for name in value:
+        if name != "format" and name not in known:
+            raise DescriptionError(
+                f"{str(name)[:60]!r} is no part of a description; it has {', '.join(sorted(known))}."
+            )
+    if value.get("kind", "training") != kind:
+        raise DescriptionError(f"kind: {str(value['kind'])[:60]!r} is unknown; known are training, inference.")
+    return {name: item for name, item in value.items() if name not in ("format", "kind")}
+
+
+def checked_layers(layers: Any, dataset: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Layers that fit each other and the dataset, complete. Raises `DescriptionError`."""
+    if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
+        raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers.")
+    return tuple(_fitted([check_layer(layer, f"layers[{n}]") for n, layer in enumerate(layers)], dataset))
+
+
+def check_choices(given: Mapping[str, Any]) -> None:
+    """Raises `DescriptionError` for an unknown dataset or loss, or a flag that is none."""
+    for name, known in (("dataset", data.DATASETS), ("loss_function", LOSSES)):
+        if not isinstance(given[name], str) or given[name] not in known:
+            raise DescriptionError(f"{name} {str(given[name])[:60]!r} is unknown; known are {', '.join(known)}.")
+    if not isinstance(given["channels_first"], bool):
+        raise DescriptionError("channels_first: needs true or false.")
+
+
+def check_wholes(given: Mapping[str, Any], **more: tuple[int, int]) -> None:
+    """Raises `DescriptionError` for a number that is no whole one, or out of its bounds."""
+    bounds = {"batch_size": (1, MAX_BATCH), "seed": (0, 2**63 - 1), "max_elements": (0, 2**31)} | more
+    for name, (low, high) in bounds.items():
         value = given[name]
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise DescriptionError(f"{name}: needs a whole number from {low} to {high}, not {str(value)[:60]!r}.")
-    rate = given["learning_rate"]
-    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not (math.isfinite(rate) and rate >= 0):
-        raise DescriptionError(f"learning_rate: needs a finite number of 0 or more, not {str(rate)[:60]!r}.")
-    given["learning_rate"] = float(rate)
-    if not isinstance(given["channels_first"], bool):
-        raise DescriptionError("channels_first: needs true or false.")
+
+
+def dataset_name(dataset: Any) -> str:
+    """The name of a catalogued dataset. Raises `DescriptionError` for any other."""
+    if getattr(dataset, "name", None) not in data.DATASETS or isinstance(dataset, Arrays):
+        raise DescriptionError(
+            f"dataset {getattr(dataset, 'name', dataset)}: the service has only {', '.join(data.DATASETS)}; data of "
+            "one's own can't travel. Run it with LocalRunner, or use one of these."
+        )
+    return str(dataset.name)
+
+
+def layers_of(model: linen.Module) -> Sequence[Any]:
+    """The layers of a sequential model. Raises `DescriptionError` for any other."""
+    if not isinstance(model, linen.Sequential):
+        raise DescriptionError("The model must be analogjax.Sequential(...): other modules are code.")
+    return model.layers
 
 
 def _fitted(layers: list[tuple[str, dict[str, Any]]], dataset: str) -> list[tuple[str, dict[str, Any]]]:
@@ -174,7 +207,8 @@ def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
 
 
-def _loss_name(function: Any) -> str:
+def loss_name(function: Any) -> str:
+    """The name of a loss function. Raises `DescriptionError` for one of one's own."""
     for name, known in LOSSES.items():
         if function is known:
             return name
@@ -192,7 +226,7 @@ _FUNCTIONS = {
 _ALONG = ("Softmax", "LogSoftmax")
 
 
-def _described(layer: Any, n: int) -> dict[str, Any]:
+def described_layer(layer: Any, n: int) -> dict[str, Any]:
     """A layer of a native model. Raises `DescriptionError` with the list of what is known."""
     where = f"layer {n} of the model"
     if type(layer) is nn.AnalogLinear:

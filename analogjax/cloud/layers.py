@@ -252,6 +252,4 @@ LAYERS: dict[str, LayerKind] = {
 }  # fmt: skip
 
 _LATER = "is part of the protocol but not simulated by this version"
-NOT_SIMULATED = dict.fromkeys(
-    ("BatchNorm2d", "Conv2d", "ConvTranspose2d", "AnalogLinearMapped", "AnalogConv2dMapped"), _LATER
-)
+NOT_SIMULATED = dict.fromkeys(("BatchNorm2d", "Conv2d", "ConvTranspose2d"), _LATER)

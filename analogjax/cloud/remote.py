@@ -12,12 +12,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from analogjax.cloud.connection import Connection, away
 from analogjax.cloud.errors import CloudError, ConnectionFailed, ExperimentStatusError
-from analogjax.experiments import BasicTraining
+from analogjax.experiments import BasicInferencing, BasicTraining
+
+if TYPE_CHECKING:
+    from analogjax.cloud.inference import InferenceDescription
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # [s] between two looks while waiting
 _PATIENCE = 600.0  # [s] that `wait` bears a service that is away
@@ -55,6 +58,7 @@ class RemoteExperiment:
         self._complete = False  # what is known is all that there will be
         with _understood():
             self.id, self.name = str(shown["id"]), str(shown["name"])
+            self.category = str(shown.get("category", "train"))  # or inference
             self.created_at = datetime.fromtimestamp(shown["created"], UTC)
             self._planned = int(shown.get("epochs_planned") or 0)
             self._note(shown)
@@ -84,27 +88,44 @@ class RemoteExperiment:
             self._refresh()
         return [dict(entry) for entry in self._epochs]
 
-    def get_result(self) -> list[dict[str, Any]]:
+    def get_result(self) -> list[dict[str, Any]] | dict[str, Any]:
         """What `LocalRunner` returns: of each epoch a dict of `epoch`, `time_epoch`, `accuracy`, `train_loss`,
-        `valid_loss`. Raises `ExperimentStatusError` unless it is completed.
+        `valid_loss`; of an inference what `run_inference` returns. Raises `ExperimentStatusError` unless it is
+        completed.
         """
         self._need_completed("There is no result")
-        return self.epochs()
+        return json.loads(self._file("results.json")) if self.category == "inference" else self.epochs()
 
-    def get_experiment(self, dataset_root: Any = None) -> BasicTraining:
+    def get_experiment(self, dataset_root: Any = None) -> BasicTraining | BasicInferencing:
         """The experiment, its `variables` the trained ones, exact to the bit: `LocalRunner` can go on with it.
+
+        Of an inference, the `variables` are the chips that were programmed.
 
         One that came over aihwkit's protocol has images `(C, H, W)` and needs its data here, found or downloaded in
         `dataset_root` (then also raises `DatasetError`). Raises `ExperimentStatusError` unless it is completed.
         """
         from analogjax.cloud.description import Description
+        from analogjax.cloud.inference import InferenceDescription
         from analogjax.cloud.wire.tensors import variables_of
         from analogjax.cloud.wire.training import weights_in
 
         self._need_completed("There is no trained experiment")
-        description = Description.from_json(json.loads(self._file("description.json")))
+        told = json.loads(self._file("description.json"))
+        if self.category == "inference":
+            return self._inference(InferenceDescription.from_json(told), dataset_root)
+        description = Description.from_json(told)
         variables = variables_of(description, weights_in(self._file("output.pb")))
         return replace(description.experiment(dataset_root), variables=variables)
+
+    def _inference(self, description: InferenceDescription, dataset_root: Any) -> BasicInferencing:
+        from analogjax.cloud.description import Description
+        from analogjax.cloud.wire.training import weights_in
+
+        if description.weights:
+            return description.experiment(description.exactly(weights_in(self._file("weights.pb"))), dataset_root)
+        source = RemoteExperiment.find(self._connection, description.trained)
+        trained = Description.from_json(json.loads(source._file("description.json")))
+        return description.experiment(description.written(trained, weights_in(source._file("output.pb"))), dataset_root)
 
     def logs(self) -> str:
         """The end of what its worker printed."""
@@ -115,8 +136,8 @@ class RemoteExperiment:
         self._note(self._connection.json("POST", f"{self._path}/cancel"))
 
     def download(self, name: str, path: str | os.PathLike[str]) -> Path:
-        """Write one of its files (`output.pb`, `weights.npz`, `results.json`, `results.csv`, `description.json`) to
-        `path`, or into it where that is a folder; returns the file. Appears complete, or not at all.
+        """Write one of its files (`output.pb`, `results.json`, `results.csv`, `description.json`, of a training
+        `weights.npz`) to `path`, or into it where that is a folder; returns the file. Appears complete, or not at all.
         """
         target = Path(path) / name if os.path.isdir(path) else Path(path)
         content = self._file(name)
@@ -228,6 +249,14 @@ class _Teller:
 
 
 def _print(entry: dict[str, Any]) -> None:
+    if "inference_results" in entry:
+        last = entry["inference_results"][-1]
+        print(
+            f"Repeat: {entry['epoch']}, accuracy after {last['t_inference']:g} s: {last['avg_accuracy']:.4f}% +- "
+            f"{last['std_accuracy']:.4f}, loss: {last['avg_loss']:.8f}",
+            flush=True,
+        )
+        return
     print(
         f"Epoch: {entry['epoch']}, loss: {entry['train_loss']:.8f}, accuracy: {entry['accuracy']:.6%}, validation "
         f"loss: {entry['valid_loss']:.8f}",

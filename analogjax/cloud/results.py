@@ -1,11 +1,11 @@
-"""The files that a finished training leaves: protobuf, JSON and CSV results, weights, and what the page draws."""
+"""The files that a finished experiment leaves: protobuf, JSON and CSV results, weights, and what the page draws."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from analogjax.cloud.description import Description
 from analogjax.cloud.portrait import portraits
 from analogjax.cloud.wire import training
+from analogjax.cloud.wire.inferencing import inference_output
 from analogjax.cloud.wire.tensors import weights_of
 from analogjax.experiments import Results
 
@@ -24,8 +25,18 @@ def result_files(description: Description, results: Results) -> dict[str, bytes]
         "output.pb": training.output(description, results, weights),
         "weights.npz": _npz(weights),
         "results.json": json.dumps(list(results)).encode(),
-        "results.csv": _csv(results),
+        "results.csv": _csv(results, ["epoch", "time_epoch", "accuracy", "train_loss", "valid_loss"]),
         "tiles.json": json.dumps(portraits(description, weights)).encode(),
+    }
+
+
+def inference_files(result: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files by name, of what `run_inference` returned."""
+    entries = result["inference_runs"]["inference_results"]
+    return {
+        "output.pb": inference_output(result),
+        "results.json": json.dumps(result).encode(),
+        "results.csv": _csv(entries, list(entries[0])),
     }
 
 
@@ -38,10 +49,9 @@ def _npz(weights: list[dict[str, np.ndarray]]) -> bytes:
     return stream.getvalue()
 
 
-def _csv(epochs: list[Mapping[str, Any]] | Results) -> bytes:
+def _csv(rows: Iterable[Mapping[str, Any]], names: list[str]) -> bytes:
     stream = io.StringIO()
-    names = ["epoch", "time_epoch", "accuracy", "train_loss", "valid_loss"]
     writer = csv.DictWriter(stream, names, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(epochs)
+    writer.writerows(rows)
     return stream.getvalue().encode()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b64encode
 from typing import Any
 
 from analogjax.cloud.connection import Connection
 from analogjax.cloud.credentials import find_credentials
 from analogjax.cloud.description import Description
 from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.inference import InferenceDescription
 from analogjax.cloud.remote import RemoteExperiment
-from analogjax.experiments import BasicTraining
+from analogjax.experiments import BasicInferencing, BasicTraining
 
 
 class CloudRunner:
@@ -34,7 +36,7 @@ class CloudRunner:
 
     def run(
         self,
-        experiment: BasicTraining,
+        experiment: BasicTraining | BasicInferencing,
         *,
         name: str = "",
         device: str = "gpu",
@@ -44,22 +46,16 @@ class CloudRunner:
         """Submit an experiment, and return at once; `wait()` on what is returned waits for its end.
 
         One `seed` decides everything random, as with `LocalRunner`. With `device="gpu"` an accelerator is used where
-        the service has one. `max_elements_train > 0` uses the first items only, of both splits. Raises
+        the service has one. `max_elements_train > 0` uses the first items only, of both splits. The chips of a
+        `BasicInferencing` go along, as they are. Raises
         `DescriptionError` for what can't travel as data, `Refused` with the service's reason, `CredentialsError`,
         `ConnectionFailed` (then it may be submitted or not: `list_experiments` tells).
         """
-        if not isinstance(experiment, BasicTraining):
-            raise DescriptionError(
-                f"run({type(experiment).__name__}): give an analogjax.BasicTraining; the cloud runs trainings only."
-            )
-        if experiment.variables is not None:
-            raise DescriptionError(
-                "The experiment carries trained variables, and they don't travel: chips are made anew in the cloud. "
-                "Use dataclasses.replace(experiment, variables=None), or go on with LocalRunner."
-            )
-        description = Description.of(experiment, seed=seed, max_elements=max_elements_train)
-        name = name or f"{description.dataset}, {len(description.layers)} layers"
+        description, weights = _described(experiment, seed, max_elements_train)
+        name = name or f"{description.dataset}, {len(description.layers)} layers{', inference' if weights else ''}"
         body = {"name": name, "device": device, "description": description.to_json()}
+        if weights is not None:
+            body["weights"] = b64encode(weights).decode()
         # the id is made here, so that asking again after a broken connection makes no second experiment
         shown = self._connection.json("PUT", f"/api/v1/experiments/{uuid.uuid4().hex}", body)
         return RemoteExperiment(self._connection, shown)
@@ -82,3 +78,20 @@ class CloudRunner:
 
     list_cloud_experiments = list_experiments  # as aihwkit calls them
     get_cloud_experiment = get_experiment
+
+
+def _described(
+    experiment: BasicTraining | BasicInferencing, seed: int, max_elements: int
+) -> tuple[Description | InferenceDescription, bytes | None]:
+    if isinstance(experiment, BasicInferencing):
+        return InferenceDescription.of(experiment, seed=seed, max_elements=max_elements)
+    if not isinstance(experiment, BasicTraining):
+        raise DescriptionError(
+            f"run({type(experiment).__name__}): give an analogjax.BasicTraining or an experiments.BasicInferencing."
+        )
+    if experiment.variables is not None:
+        raise DescriptionError(
+            "The experiment carries trained variables, and they don't travel: chips are made anew in the cloud. "
+            "Use dataclasses.replace(experiment, variables=None), or go on with LocalRunner."
+        )
+    return Description.of(experiment, seed=seed, max_elements=max_elements), None

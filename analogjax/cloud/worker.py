@@ -14,12 +14,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analogjax.cloud.artefacts import Artefacts, Outcome
 from analogjax.cloud.heart import Heart
 from analogjax.errors import AnalogError
 from analogjax.store import CheckpointError, Location, StoreError
+
+if TYPE_CHECKING:  # the heart beats before JAX is imported
+    from analogjax.cloud.description import Description
+    from analogjax.cloud.inference import InferenceDescription
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,28 +88,76 @@ def _told(error: BaseException) -> str:
 
 
 def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart) -> dict[str, bytes]:
-    """Train, telling `heart` of every epoch; returns the files of the result."""
+    """Do what the description says, telling `heart` of every step; returns the files of the result."""
     import jax
 
-    from analogjax.cloud.description import Description
-    from analogjax.cloud.results import result_files
-    from analogjax.experiments import EpochEvent, Hooks, LocalRunner
+    from analogjax.cloud.inference import InferenceDescription, description_from_json
 
-    description = Description.from_json(ticket["description"])
-    experiment = description.experiment(ticket["data_root"])
+    description = description_from_json(ticket["description"])
     device = _device(ticket["device"])
     print(f"worker: attempt {attempt}, on {device}, jax {jax.__version__}", flush=True)
+    if isinstance(description, InferenceDescription):
+        return _infer(description, artefacts, ticket, device, heart)
+    return _train(description, artefacts, ticket, attempt, device, heart)
+
+
+def _train(
+    description: Description, artefacts: Artefacts, ticket: dict[str, Any], attempt: int, device: Any, heart: Heart
+) -> dict[str, bytes]:
+    from analogjax.cloud.results import result_files
+    from analogjax.experiments import EpochEvent, Hooks, LocalRunner
 
     def on_epoch(event: EpochEvent) -> None:
         heart.epoch(event.metrics)
 
     results = LocalRunner(device).run(
-        experiment, description.max_elements, ticket["data_root"], seed=description.seed, progress=False,
+        description.experiment(ticket["data_root"]), description.max_elements, ticket["data_root"],
+        seed=description.seed, progress=False,
         checkpoint_dir=artefacts.checkpoints, checkpoint_every_steps=ticket["checkpoint_every_steps"],
         record=artefacts.attempt(attempt) / "run", hooks=Hooks(on_epoch=on_epoch),
     )  # fmt: skip
     heart.epochs[:] = list(results)  # those of earlier attempts too
     return result_files(description, results)
+
+
+def _infer(
+    description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any], device: Any, heart: Heart
+) -> dict[str, bytes]:
+    """An attempt begins anew: a repeat is decided by the seed and its number alone, and takes no checkpoint."""
+    from analogjax.cloud.results import inference_files
+    from analogjax.experiments import run_inference
+
+    def on_repeat(result: dict[str, Any]) -> None:
+        heart.epoch(step_of(result))
+
+    result = run_inference(
+        description.experiment(_variables(description, artefacts, ticket), ticket["data_root"]),
+        seed=description.seed, max_elements=description.max_elements, dataset_root=ticket["data_root"], device=device,
+        on_repeat=on_repeat,
+    )  # fmt: skip
+    return inference_files(result)
+
+
+def step_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a repeat: its number, the accuracy (a fraction) and loss at the last time, and all of them."""
+    runs = result["inference_runs"]
+    last = runs["inference_results"][-1]
+    return {
+        "epoch": runs["inference_repeat"] - 1, "accuracy": last["avg_accuracy"] / 100, "valid_loss": last["avg_loss"],
+        "inference_results": runs["inference_results"],
+    }  # fmt: skip
+
+
+def _variables(description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any]) -> Any:
+    """The weights: they came along, or are those of a training."""
+    from analogjax.cloud.description import Description
+    from analogjax.cloud.wire.training import weights_in
+
+    if description.weights:
+        return description.exactly(weights_in(artefacts.read_weights(description.weights)))
+    source = ticket["trained"]
+    held = weights_in(artefacts.of(description.trained).read_result(source["attempt"], "output.pb"))
+    return description.written(Description.from_json(source["description"]), held)
 
 
 def _device(wanted: str) -> Any:

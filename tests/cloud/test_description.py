@@ -138,7 +138,7 @@ def test_configurations_that_are_refused(value, told):
         ({"learning_rate": float("inf")}, "finite number"),
         ({"seed": -1}, "whole number"),
         ({"channels_first": 1}, "true or false"),
-        ({"kind": "inference"}, "known is training"),
+        ({"kind": "magic"}, "known are training, inference"),
         ({"pickle": "gASV"}, "is no part of a description"),
     ],
 )

@@ -38,11 +38,21 @@ def service(tmp_path_factory):
             assert running.put(f"/api/v1/experiments/{id}", json=body).status_code == 201
         for id in ("a" * 8, "b" * 8):
             running.until(id, "completed", seconds=180)
+        body = {"name": "Digits, after a year", "device": "cpu", "description": reading("b" * 8, body["description"])}
+        assert running.put(f"/api/v1/experiments/{'d' * 8}", json=body).status_code == 201
+        running.until("d" * 8, "completed", seconds=180)
         body = submission(epochs=LONG, name="<b>A long one</b>")
         assert running.put(f"/api/v1/experiments/{'c' * 8}", json=body).status_code == 201
         yield running
         running.post(f"/api/v1/experiments/{'c' * 8}/cancel")
     end_all(executor)
+
+
+def reading(trained, description):
+    """An inference that reads the chips of that training for a year."""
+    kept = {name: description[name] for name in ("format", "dataset", "layers", "channels_first")}
+    more = {"inference_repeats": 6, "inference_time": 3.15e7, "drift_compensation": False}
+    return kept | more | {"kind": "inference", "trained": trained, "noise_model": {"class": "PCMLike"}}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +143,15 @@ def test_an_experiment_with_its_curves_tiles_and_files(page):
     shows(page, "worker: attempt 1, on cpu")
 
 
+def test_an_inference_with_its_decay(page):
+    page.find_element("link text", "Digits, after a year").click()
+    shows(page, "6 of 6 chips", "± one standard deviation", "Noise model: PCMLike", "results.csv", "31500000")
+    assert "Tiles and devices" not in text(page) and "undefined" not in text(page) and "NaN" not in text(page)
+    curves = page.find_elements("css selector", "svg path.line")
+    assert len([one for one in curves if one.get_attribute("d").count("L") == 9]) == 4
+    picture(page, "inference")
+
+
 def test_comparing_two_by_keyboard_alone(page):
     from selenium.webdriver.common.keys import Keys
 
@@ -154,7 +173,7 @@ def test_everything_can_be_reached_with_the_tab_key(page):
     from selenium.webdriver.common.keys import Keys
 
     seen = set()
-    for _ in range(20):
+    for _ in range(24):
         ActionChains(page).send_keys(Keys.TAB).perform()  # to whatever has the focus: the list is drawn anew meanwhile
         seen.add(
             page.execute_script("const e = document.activeElement; return e.textContent || e.ariaLabel || e.tagName")

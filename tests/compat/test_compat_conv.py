@@ -75,10 +75,20 @@ def test_what_it_can_not_do_is_refused(given):
         AnalogConv2d(2, 2, 3, **given)
 
 
-@pytest.mark.parametrize("kind", [AnalogConv2dMapped, AnalogLinearMapped])
-def test_mapped_layers_say_what_does_the_same(kind):
-    with pytest.raises(ConfigError, match=f"{kind.__name__.removesuffix('Mapped')} does the same"):
-        kind(4, 4, rpu_config=CapacitorPreset())
+@pytest.mark.parametrize(("kind", "plain"), [(AnalogConv2dMapped, AnalogConv2d), (AnalogLinearMapped, AnalogLinear)])
+def test_mapped_layers_are_the_plain_ones(kind, plain):
+    """Every layer lies on as many chips as its mapping asks for."""
+    given = (2, 6, 3) if plain is AnalogConv2d else (20, 6)
+    config = exact()
+    config.mapping.max_input_size, config.mapping.max_output_size = 8, 4
+    x = torch.rand(3, 2, 5, 5) if plain is AnalogConv2d else torch.rand(3, 20)
+    outputs = []
+    for one in (kind, plain):
+        torch.manual_seed(3)
+        layer = one(*given, rpu_config=config)
+        assert isinstance(layer, plain) and layer.analog_tile_count() == 6
+        outputs.append(layer(x))
+    assert torch.equal(*outputs)
 
 
 def network(config=exact):

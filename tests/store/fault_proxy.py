@@ -51,11 +51,15 @@ class Rule:
 
 
 class FaultProxy:
-    """A proxy to the store at `upstream`; a context manager. `log` holds (method, path with query) of each request."""
+    """A proxy to the store at `upstream`; a context manager.
+
+    `log` holds (method, path with query) of each request, `answers` the same with the first line of what was answered.
+    """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream)
         self.log: list[tuple[str, str]] = []
+        self.answers: list[tuple[str, str, str]] = []
         self._rules: list[Rule] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ready = threading.Event()
@@ -76,6 +80,7 @@ class FaultProxy:
         """Forgets the rules and the log."""
         self._rules.clear()
         self.log.clear()
+        self.answers.clear()
 
     def count(self, method: str = ".*", path: str = "") -> int:
         """How many requests fitted."""
@@ -139,6 +144,7 @@ class FaultProxy:
         if kind == "corrupt_up":
             body = _flipped(body, options)
         head, body = await self._forward(head, body)
+        self.answers.append((method, path, head.split(b"\r\n", 1)[0].decode("latin-1")))
         if kind == "lost_ack":
             raise ConnectionResetError
         await _answer(writer, head, body, kind, options)

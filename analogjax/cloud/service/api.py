@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from analogjax._version import __version__
 from analogjax.cloud.configuration import CLASSES
 from analogjax.cloud.description import FORMAT, LOSSES
 from analogjax.cloud.errors import Refused
+from analogjax.cloud.inference import NOISE_MODELS
 from analogjax.cloud.layers import LAYERS
 from analogjax.cloud.service.access import COOKIE, CallerIs
 from analogjax.cloud.service.composer import REFUSALS, ExperimentsAre, Login, Name, PathId
@@ -40,6 +42,7 @@ class Information(BaseModel):
     losses: list[str]
     presets: list[str]
     classes: list[str]
+    noise_models: list[str]
 
 
 class Me(BaseModel):
@@ -54,7 +57,12 @@ class NewExperiment(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     name: Name = ""
     device: Literal["cpu", "gpu"] = "gpu"
-    description: dict[str, Any] = Field(description="see analogjax.cloud.description")
+    description: dict[str, Any] = Field(
+        description="see analogjax.cloud.description, and analogjax.cloud.inference for inferences"
+    )
+    weights: Annotated[
+        str | None, Field(description="the file of chips that an inference names, protobuf in base64")
+    ] = None
 
 
 class Shown(BaseModel):
@@ -100,6 +108,7 @@ def information(request: Request) -> Any:
         "name": "analogjax", "version": __version__, "format": FORMAT,
         "executor": request.app.state.dispatcher.executor.kind, "layers": sorted(LAYERS), "datasets": sorted(DATASETS),
         "losses": sorted(LOSSES), "presets": list(PRESETS), "classes": sorted(CLASSES),
+        "noise_models": sorted(NOISE_MODELS),
     }  # fmt: skip
 
 
@@ -145,7 +154,11 @@ def put_experiment(
     id: PathId, asked: NewExperiment, caller: CallerIs, experiments: ExperimentsAre, response: Response
 ) -> Any:
     """Submit an experiment under an id that the client has made. The same again (200) changes nothing."""
-    made, new = experiments.put(caller.user, id, asked.name or "experiment", asked.device, asked.description)
+    try:
+        weights = None if asked.weights is None else base64.b64decode(asked.weights, validate=True)
+    except ValueError:
+        raise Refused("weights: this is no base64.", 422) from None
+    made, new = experiments.put(caller.user, id, asked.name or "experiment", asked.device, asked.description, weights)
     response.status_code = 201 if new else 200
     return _shown(experiments, made)
 

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+from typing import Any
 
 from analogjax.cloud.artefacts import Artefacts
 from analogjax.cloud.errors import CloudError
@@ -120,8 +121,10 @@ class Dispatcher:
     def _submit(self, claim: Claim) -> None:
         settings = self.settings
         artefacts = Artefacts(self.store, claim.experiment)
+        description = json.loads(claim.description)
         artefacts.write_ticket(claim.attempt, {
-            "description": json.loads(claim.description), "device": claim.device, "secret": claim.secret,
+            "description": description, "trained": self._source(description.get("trained", "")),
+            "device": claim.device, "secret": claim.secret,
             "service": settings.url_for_workers, "lease": settings.limits.lease, "data_root": settings.data_root,
             "checkpoint_every_steps": settings.checkpoint_every_steps,
         })  # fmt: skip
@@ -131,6 +134,13 @@ class Dispatcher:
         environment = _QUIET | dict(settings.worker_environment)
         name = job_name(claim.experiment, claim.attempt)
         self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds))
+
+    def _source(self, trained: str) -> dict[str, Any] | None:
+        """Where the weights of a completed training are."""
+        if not trained:
+            return None
+        found = self.ledger.find(trained)
+        return {"attempt": found.attempt, "description": json.loads(found.description or "null")}
 
     # Finding out
 

@@ -7,17 +7,25 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from analogjax.cloud.artefacts import RESULTS, Artefacts
+from analogjax.cloud.artefacts import LEFT, RESULTS, Artefacts
 from analogjax.cloud.description import Description
 from analogjax.cloud.errors import CloudError, DescriptionError, Refused
+from analogjax.cloud.inference import InferenceDescription, description_from_json
 from analogjax.cloud.service.dispatcher import Dispatcher, job_name
 from analogjax.cloud.service.ledger import Ledger
 from analogjax.cloud.service.tables import Experiment
-from analogjax.cloud.wire.training import description_of
+from analogjax.cloud.wire.inferencing import inference_of
+from analogjax.cloud.wire.training import description_of, weights_in
 from analogjax.errors import AnalogError
 from analogjax.store import Location, NotFound, StoreError
 
-FILES = {"input.pb": "application/x-protobuf", "description.json": "application/json"} | RESULTS
+_PROTOBUF = "application/x-protobuf"
+FILES = {"input.pb": _PROTOBUF, "weights.pb": _PROTOBUF, "description.json": "application/json"} | RESULTS
+_NO_SUCH = (
+    "trained: {} is no experiment of yours. Give the id of a training that this service has completed; aihwkit's "
+    "protocol calls it weight_template_id."
+)
+_READERS: dict[str, Any] = {"train": description_of, "inference": inference_of}
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,11 @@ class Experiments:
 
     def take_input(self, experiment: Experiment, payload: bytes) -> None:
         """Check and keep the protobuf input of a draft. Raises `Refused` with the list of what is known."""
-        if experiment.category != "train":
-            raise Refused("Only trainings can be run by this version of the service: category train.", 422)
         try:
-            description = description_of(payload, seed_of(experiment.id))
+            description = _READERS[experiment.category](payload, seed_of(experiment.id))
         except DescriptionError as error:
             raise Refused(str(error), 422) from None
+        self._check_source(experiment.user, description)
         self._stored(lambda: Artefacts(self.store, experiment.id).write_input(payload))
         self.ledger.describe(experiment.id, description.text(), description.epochs)
 
@@ -45,15 +52,54 @@ class Experiments:
         self.dispatcher.wake()
         return submitted
 
-    def put(self, user: str, id: str, name: str, device: str, description: Any) -> tuple[Experiment, bool]:
-        """Create and queue an experiment from its JSON description. Raises `Refused`."""
+    def put(
+        self, user: str, id: str, name: str, device: str, description: Any, weights: bytes | None = None
+    ) -> tuple[Experiment, bool]:
+        """Create and queue an experiment from its JSON description, with the chips that it names. Raises `Refused`."""
         try:
-            checked = Description.from_json(description)
+            checked = description_from_json(description)
+            self._check_source(user, checked)
+            self._take_weights(user, id, checked, weights)
         except DescriptionError as error:
             raise Refused(str(error), 422) from None
-        made, new = self.ledger.put(user, id, name, device, checked.text(), checked.epochs)
+        category = "inference" if isinstance(checked, InferenceDescription) else "train"
+        made, new = self.ledger.put(user, id, name, device, checked.text(), checked.epochs, category)
         self.dispatcher.wake()
         return made, new
+
+    def _check_source(self, user: str, description: Description | InferenceDescription) -> None:
+        """Raises `Refused` where an inference names a training that the user has not completed, or that differs."""
+        if not isinstance(description, InferenceDescription) or not description.trained:
+            return
+        try:
+            found = self.ledger.get(user, description.trained)
+            if found.category != "train" or found.status != "completed":
+                raise Refused(
+                    f"trained: experiment {found.id} ({found.category}) is {found.status}; give the id of a training "
+                    "that is completed.", 422,
+                )  # fmt: skip
+            description.check_trained(Description.from_json(json.loads(found.description or "")))
+        except DescriptionError as error:
+            raise Refused(str(error), 422) from None
+        except Refused as error:
+            why = _NO_SUCH.format(description.trained) if error.status == 404 else str(error)
+            raise Refused(why, 422) from None
+
+    def _take_weights(
+        self, user: str, id: str, description: Description | InferenceDescription, weights: bytes | None
+    ) -> None:
+        """Keep the chips that came along. Raises `Refused`, `DescriptionError`."""
+        named = description.weights if isinstance(description, InferenceDescription) else ""
+        if bool(named) != (weights is not None):
+            raise DescriptionError("weights: an inference that names none takes none, and one that does needs them.")
+        if weights is None:
+            return
+        if hashlib.sha256(weights).hexdigest() != named:
+            raise DescriptionError("weights: they are not those that the description names: their SHA-256 differs.")
+        weights_in(weights)
+        if not self.ledger.may_make(user, id):
+            raise Refused("There is another experiment with this id: make a new id.", 409)
+        self._stored(lambda: Artefacts(self.store, id).write_weights(weights))
 
     def file(self, experiment: Experiment, name: str) -> bytes:
         """A file of an experiment. Raises `Refused` (404) where there is none (yet)."""
@@ -62,7 +108,9 @@ class Experiments:
             return json.dumps(json.loads(experiment.description), indent=2).encode()
         if name == "input.pb" and experiment.has_payload:
             return self._stored(artefacts.read_input)
-        if name in RESULTS and experiment.status == "completed":
+        if name == "weights.pb" and (digest := _weights_named(experiment)):
+            return self._stored(lambda: artefacts.read_weights(digest))
+        if name in LEFT[experiment.category] and experiment.status == "completed":
             return self._stored(lambda: artefacts.read_result(experiment.attempt, name))
         raise Refused(f"The experiment is {experiment.status} and has no file {name!r}.", 404)
 
@@ -70,7 +118,8 @@ class Experiments:
         """The names of the files that can be had now."""
         given = ["description.json"] if experiment.description is not None else []
         given += ["input.pb"] if experiment.has_payload else []
-        return given + (list(RESULTS) if experiment.status == "completed" else [])
+        given += ["weights.pb"] if _weights_named(experiment) else []
+        return given + (list(LEFT[experiment.category]) if experiment.status == "completed" else [])
 
     def logs(self, experiment: Experiment) -> str:
         """What the latest attempt printed; empty where it printed nothing, or the engine does not know."""
@@ -88,6 +137,13 @@ class Experiments:
             raise Refused("The file is gone from the store.", 404) from None
         except (StoreError, AnalogError, OSError) as error:
             raise Refused(f"The service's store does not work now ({error}): try again later.", 503) from error
+
+
+def _weights_named(experiment: Experiment) -> str:
+    """The SHA-256 of the chips that came along, if any did."""
+    if experiment.category != "inference" or experiment.description is None:
+        return ""
+    return str(json.loads(experiment.description).get("weights", ""))
 
 
 def seed_of(id: str) -> int:

@@ -82,12 +82,20 @@ class Ledger:
             found.device = device or found.device
             return found
 
-    def put(self, user: str, id: str, name: str, device: str, description: str, epochs: int) -> tuple[Experiment, bool]:
+    def may_make(self, user: str, id: str) -> bool:
+        """Whether this id is free, or the user's own."""
+        with self.database.reading() as session:
+            found = session.get(Experiment, id)
+            return found is None or found.user == user
+
+    def put(
+        self, user: str, id: str, name: str, device: str, description: str, epochs: int, category: str = "train"
+    ) -> tuple[Experiment, bool]:
         """Create and queue in one, by an id that the client made: again with the same content, nothing happens.
 
         Returns the experiment, and whether it is new. Raises `Refused` for an id that is taken.
         """
-        made = _draft(id, user, name, "train", device)
+        made = _draft(id, user, name, category, device)
         made.description, made.epochs_planned = description, epochs
         try:
             return self._put(made)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from analogjax import nn
-from analogjax.cloud.description import Description
+from analogjax.cloud.description import Described
 from analogjax.cloud.errors import DescriptionError
 
 # dtype -> (number of the data type, field that holds the values)
@@ -45,7 +45,7 @@ def array(attribute: Any) -> np.ndarray:
     return np.array(values, dtype).reshape(shape)
 
 
-def weights_of(description: Description, variables: nn.Variables) -> list[dict[str, np.ndarray]]:
+def weights_of(description: Described, variables: nn.Variables) -> list[dict[str, np.ndarray]]:
     """For each layer: the logical `weight` (and `bias`), then every leaf of its parameters and chips by its path."""
     return [_layer_weights(variables, f"layers_{n}") for n, _ in enumerate(description.layers)]
 
@@ -64,7 +64,7 @@ def _layer_weights(variables: nn.Variables, name: str) -> dict[str, np.ndarray]:
     return found
 
 
-def variables_of(description: Description, weights: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
+def variables_of(description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
     """The variables that `weights_of` took apart. Raises `DescriptionError` where they are not of this model."""
     model = description.model()
     shapes = jax.eval_shape(lambda key: nn.init(model, description.sample(), key), jax.random.key(0))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analogjax.cloud.configuration import expanded
-from analogjax.cloud.description import FORMAT, Description
+from analogjax.cloud.description import FORMAT, Described, Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS
 from analogjax.cloud.wire import schema
@@ -14,6 +14,8 @@ from analogjax.cloud.wire.tensors import array, tensor
 from analogjax.tile.presets import PRESETS
 
 DATASETS = {"fashion_mnist": "FashionMNIST", "svhn": "SVHN"}
+# cut over several chips where they are too large, which every analog layer is here
+ALIASES = {"AnalogLinearMapped": "AnalogLinear", "AnalogConv2dMapped": "AnalogConv2d"}
 _LISTS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 
 
@@ -30,7 +32,7 @@ def description_of(payload: bytes, seed: int = 0) -> Description:
         "format": FORMAT, "dataset": DATASETS[dataset.dataset_id], "channels_first": True, "seed": seed,
         "batch_size": dataset.batch_size, "epochs": training.epochs, "loss_function": training.loss_function.id,
         "learning_rate": _learning_rate(training.optimizer),
-        "layers": [_layer(item, f"layers[{n}]") for n, item in enumerate(message.network.layers)],
+        "layers": [layer_of(item, f"layers[{n}]", _config) for n, item in enumerate(message.network.layers)],
     })  # fmt: skip
 
 
@@ -48,9 +50,7 @@ def parsed(kind: Any, payload: bytes) -> Any:
     return message
 
 
-def output(
-    description: Description, epochs: Sequence[Mapping[str, Any]], weights: Sequence[Mapping[str, Any]]
-) -> bytes:
+def output(description: Described, epochs: Sequence[Mapping[str, Any]], weights: Sequence[Mapping[str, Any]]) -> bytes:
     """A serialised `TrainingOutput`: metrics of each epoch, and the network with what `weights` has for each layer."""
     messages = schema.training()
     made = messages.TrainingOutput(version=messages.Version(schema=1, opset=1))
@@ -79,12 +79,13 @@ def _learning_rate(optimizer: Any) -> float:
     return float(format(rates[0], ".7g"))  # what was meant: 0.01 became 0.009999999776 as a float32
 
 
-def _layer(item: Any, where: str) -> dict[str, Any]:
+def layer_of(item: Any, where: str, config: Callable[[str, float, str], dict[str, Any]]) -> dict[str, Any]:
+    """A layer of a network in plain values; `config(name, omega, where)` is what an `rpu_config` means."""
     if item.WhichOneof("item") is None:
         raise DescriptionError(f"{where} is empty.")
     source = getattr(item, item.WhichOneof("item"))
-    layer: dict[str, Any] = {"type": source.id}
-    kind, omega = LAYERS.get(source.id), 0.0
+    layer: dict[str, Any] = {"type": ALIASES.get(source.id, source.id)}
+    kind, omega = LAYERS.get(layer["type"]), 0.0
     for argument in source.arguments:
         if argument.name == "rpu_config":
             layer["config"] = argument.s.decode("utf-8", "replace")
@@ -93,7 +94,7 @@ def _layer(item: Any, where: str) -> dict[str, Any]:
         elif kind is not None:
             layer[argument.name] = _value(argument, kind.arguments.get(argument.name, ("", None))[0])
     if "config" in layer:
-        layer["config"] = _config(layer["config"], omega, where)
+        layer["config"] = config(layer["config"], omega, where)
     return layer
 
 

@@ -21,6 +21,7 @@ from analogjax.data import Split, named
 from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
 from compat.aihwkit.nn.modules.conv import AnalogConv2d
 from compat.aihwkit.nn.modules.linear import AnalogLinear
+from compat.aihwkit.nn.modules.mapped import AnalogConv2dMapped, AnalogLinearMapped
 from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
 from compat.torch_package import torch
 
@@ -115,7 +116,7 @@ def _hookless(module: Any) -> None:
 
 
 def _layer(module: Any, name: str) -> _Layer:
-    if type(module) in (AnalogLinear, AnalogConv2d):
+    if type(module) in (AnalogLinear, AnalogLinearMapped, AnalogConv2d, AnalogConv2dMapped):
         return _analog(module, name)
     if type(module) is torch.nn.Linear:
         params = {"kernel": module.weight} | ({} if module.bias is None else {"bias": module.bias})
@@ -142,7 +143,7 @@ def _analog(module: Any, name: str) -> _Layer:
 
 def _analog_call(module: Any, config: Any) -> Callable:
     bias = module.analog_module.use_bias
-    if type(module) is AnalogLinear:
+    if isinstance(module, AnalogLinear):
         return nn.AnalogLinear(features=module.out_features, config=config, use_bias=bias)
     return nn.AnalogConv2d(
         features=module.out_channels, config=config, use_bias=bias, kernel_size=module.kernel_size,

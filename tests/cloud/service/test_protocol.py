@@ -101,13 +101,6 @@ def test_garbage_is_refused_and_never_queued(service, payload):
     assert id not in [one["id"] for one in service.get("/experiments/me").json()]
 
 
-def test_inference_is_refused_with_the_reason(service):
-    made = service.post("/experiments", json={"name": "n", "category": "inference"}).json()
-    url = service.post("/inputs", json={"experiment": made["id"], "device": "gpu"}).json()["url"]
-    answer = requests.put(url, data=b"x", timeout=30)
-    assert answer.status_code == 422 and "Only trainings" in answer.json()["message"]
-
-
 def test_an_input_can_not_change_after_it_was_submitted(service):
     id, url, _ = created(service)
     service.post("/jobs", json={"experiment": id})

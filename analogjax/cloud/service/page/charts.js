@@ -35,7 +35,7 @@ function padded(low, high) {
 function legend(series) {
   const sample = (one) => svg("svg", { viewBox: "0 0 24 8", "aria-hidden": "true" },
     svg("line", { class: `line s${one.colour}${one.dashed ? " dashed" : ""}`, x1: 0, x2: 24, y1: 4, y2: 4 }));
-  return el("ul", { class: "legend" }, series.map((one) => el("li", {}, sample(one), one.name)));
+  return el("ul", { class: "legend" }, series.filter((one) => one.name).map((one) => el("li", {}, sample(one), one.name)));
 }
 
 // series: [{name, colour: 0..2, dashed, points: [[x, y], ...]}]
@@ -52,7 +52,7 @@ export function lines(title, series, { xlabel = "", whole = true, note = "" } = 
     if (one.points.length < 30) for (const [a, b] of one.points) parts.push(svg("circle", { class: `s${one.colour}`, cx: px(a), cy: py(b), r: 2.5 }));
   }
   parts.push(svg("text", { x: W - RIGHT, y: H - 2, "text-anchor": "end" }, xlabel));
-  const told = clean.filter((one) => one.points.length).map((one) => `${one.name}: from ${short(one.points[0][1])} to ${short(one.points.at(-1)[1])}`);
+  const told = clean.filter((one) => one.name && one.points.length).map((one) => `${one.name}: from ${short(one.points[0][1])} to ${short(one.points.at(-1)[1])}`);
   return el("figure", {}, el("figcaption", {}, title, note ? el("span", { class: "quiet" }, ` ${note}`) : null),
     svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title}. ${told.join("; ")}` }, parts),
     series.length > 1 || series[0].name !== title ? legend(series) : null);

@@ -71,9 +71,21 @@ export function curves(runs) {
   return [lines("Loss", loss, { xlabel: "epoch" }), lines("Accuracy", accuracy, { xlabel: "epoch", note: "[%]" })];
 }
 
+// Of an inference: how well it still does, over the time after programming. Time 0 is drawn one decade before 1 s.
+function decay(results) {
+  const at = (t) => (t > 0 ? Math.log10(t) : -1), points = (name, sign = 0) => results.map((r) => [at(r.t_inference), r[name] + sign * r.std_accuracy]);
+  const accuracy = [
+    { name: "accuracy", colour: 0, points: points("avg_accuracy") },
+    { name: "± one standard deviation", colour: 1, dashed: true, points: points("avg_accuracy", 1) },
+    { name: "", colour: 1, dashed: true, points: points("avg_accuracy", -1) },
+  ];
+  const axis = { xlabel: "log10 of seconds after programming (-1: at once)" };
+  return [lines("Accuracy", accuracy, { ...axis, note: "[%]" }), lines("Loss", [{ name: "Loss", colour: 0, points: results.map((r) => [at(r.t_inference), r.avg_loss]) }], axis)];
+}
+
 export function experimentView(id) {
   let one, head, plots, table, files, log, tiles, drawnTiles = false;
-  const title = () => one?.name ?? "Experiment";
+  const title = () => one?.name ?? "Experiment", inference = () => one.category === "inference";
 
   function drawHead() {
     const stop = el("button", { type: "button", class: "danger", onclick: async () => {
@@ -84,11 +96,18 @@ export function experimentView(id) {
     head.replaceChildren(
       el("h1", {}, one.name),
       el("p", { class: "row" }, status(one.status), one.cancelling ? el("span", {}, "cancelling…") : null,
-        el("span", {}, `${done} of ${one.epochs_planned} epochs`), last ? el("span", {}, `accuracy ${percent(last.accuracy)}`) : null,
+        el("span", {}, `${done} of ${one.epochs_planned} ${inference() ? "chips" : "epochs"}`), last ? el("span", {}, `accuracy ${percent(last.accuracy)}`) : null,
         el("span", { class: "quiet" }, "submitted ", time(one.created)), ENDED.includes(one.status) || one.cancelling ? null : stop),
       ...(one.reason ? [el("p", {}, el("strong", {}, one.reason))] : []));
   }
   function drawEpochs() {
+    if (inference()) {
+      const results = one.epochs.at(-1)?.inference_results ?? [];
+      plots.replaceChildren(...decay(results));
+      table.replaceChildren(...results.map((r) => el("tr", {},
+        [short(r.t_inference), r.avg_accuracy.toFixed(2), r.std_accuracy.toFixed(2), short(r.avg_loss)].map((v) => el("td", { class: "number" }, v)))));
+      return;
+    }
     plots.replaceChildren(...curves([{ epochs: one.epochs }]));
     table.replaceChildren(...one.epochs.toReversed().map((e) => el("tr", {},
       [e.epoch, percent(e.accuracy), short(e.train_loss), short(e.valid_loss), short(e.time_epoch)].map((v) => el("td", { class: "number" }, v)))));
@@ -97,7 +116,7 @@ export function experimentView(id) {
     files.replaceChildren(...one.files.map((name) => el("a", { class: "button", href: fileUrl(id, name), download: "" }, name)));
   }
   async function drawTiles() {
-    if (one.status !== "completed" || drawnTiles) return;
+    if (one.status !== "completed" || drawnTiles || inference()) return;
     drawnTiles = true;
     const found = await json(`/experiments/${id}/files/tiles.json`), devices = new Map();
     const shown = found.map((tile) => histogram(`Layer ${tile.layer}: ${tile.type}`, tile.histogram, tile.shape.join(" × ")));
@@ -117,17 +136,21 @@ export function experimentView(id) {
       head = el("div", {}); plots = el("div", { class: "plots" }); table = el("tbody", {}); files = el("div", { class: "row" });
       tiles = el("div", { class: "plots" }, el("p", { class: "quiet" }, "Shown when the experiment is completed."));
       log = el("pre", { tabindex: "0", "aria-label": "Log" }, "");
-      const d = one.description ?? {}, facts = el("dl", {}, ["dataset", "batch_size", "learning_rate", "loss_function", "epochs", "seed", "max_elements"]
-        .filter((name) => d[name] !== undefined).flatMap((name) => [el("dt", {}, name), el("dd", {}, d[name])]),
+      const d = one.description ?? {}, facts = el("dl", {}, ["dataset", "batch_size", "learning_rate", "loss_function", "epochs", "trained", "inference_repeats", "inference_time", "drift_compensation", "seed", "max_elements"]
+        .filter((name) => d[name] !== undefined).flatMap((name) => [el("dt", {}, name), el("dd", {}, String(d[name]))]),
       el("dt", {}, "id"), el("dd", {}, one.id), el("dt", {}, "device"), el("dd", {}, one.device), el("dt", {}, "attempts"), el("dd", {}, one.attempt));
       const layers = el("ol", { start: 0 }, (d.layers ?? []).map(layerLine));
       drawHead(); drawEpochs(); drawFiles();
-      const columns = ["Epoch", "Accuracy", "Train loss", "Validation loss", "Time [s]"].map((name) => el("th", { scope: "col", class: "number" }, name));
+      const names = inference() ? ["Seconds after programming", "Accuracy [%]", "Standard deviation [%]", "Loss"]
+        : ["Epoch", "Accuracy", "Train loss", "Validation loss", "Time [s]"];
+      const columns = names.map((name) => el("th", { scope: "col", class: "number" }, name));
       const details = el("details", { ontoggle: async (event) => { if (event.target.open) log.textContent = (await text(`/experiments/${id}/logs`)) || "(nothing yet)"; } },
         el("summary", {}, "Log of the worker"), log);
       drawTiles().catch((error) => tiles.replaceChildren(el("p", {}, error.message)));
-      return [head, plots, el("h2", {}, "Results and weights"), files, el("h2", {}, "Configuration"), facts, el("h3", {}, "Layers"), layers,
-        el("h2", {}, "Tiles and devices"), tiles, el("h2", {}, "Epochs"),
+      const drawn = inference() ? [] : [el("h2", {}, "Tiles and devices"), tiles];
+      const noise = d.noise_model ? el("details", {}, el("summary", {}, `Noise model: ${d.noise_model.class}`), el("pre", {}, JSON.stringify(d.noise_model, null, 2))) : null;
+      return [head, plots, el("h2", {}, inference() ? "Results" : "Results and weights"), files, el("h2", {}, "Configuration"), facts, ...(noise ? [noise] : []), el("h3", {}, "Layers"), layers,
+        ...drawn, el("h2", {}, inference() ? "Times" : "Epochs"),
         el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, columns)), table)), el("h2", {}, "Log"), details];
     },
     async refresh() {

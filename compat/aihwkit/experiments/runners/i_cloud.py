@@ -28,7 +28,8 @@ class InferenceCloudRunner(CloudRunner):
     ) -> Any:
         """Submit a `BasicInferencing`, and return its `CloudExperiment` at once.
 
-        `analogjax serve` of this version refuses it; IBM's service takes it. Raises `ConversionError`.
+        On a service of `analogjax serve` the experiment's `weight_template_id` is the id of a training that you have
+        completed there (`CloudExperiment.experiment_id`). Raises `ConversionError`.
         """
         name = name or _name("aihwkit inference cloud experiment", experiment)
         return self.api_client.experiment_create(experiment, analog_info, noise_model_info, name, device)

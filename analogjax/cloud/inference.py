@@ -1,0 +1,304 @@
+"""Reading a trained network on chips that drift, as data: what travels to a service instead of code.
+
+    {"format": "analogjax-experiment-1", "kind": "inference", "dataset": "FashionMNIST", "channels_first": false,
+     "layers": [...], "trained": "<id of a completed training>", "weights": "", "batch_size": 10,
+     "loss_function": "CrossEntropyLoss", "inference_repeats": 2, "inference_time": 86400,
+     "noise_model": {"class": "PCMLike"}, "drift_compensation": true, "seed": 0, "max_elements": 0}
+
+The weights are those of a training that the service has completed (`trained`: they are written on new chips of the
+layers' configurations), or came along (`weights`: the SHA-256 of the file, which holds the chips exactly).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from analogjax import data, nn, random
+from analogjax.cloud import description as described
+from analogjax.cloud.description import Described, Description
+from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.layers import LAYERS
+from analogjax.errors import ConfigError
+from analogjax.experiments.inferencing import BasicInferencing
+from analogjax.physics import devices
+from analogjax.physics.device import State
+from analogjax.physics.inference import PCMLike, SinglePair, StateIndependent
+from analogjax.tile import Tile, TileArray, create_array
+
+MAX_REPEATS, MAX_TIME = 10_000, 1e12
+NOISE_MODELS: dict[str, Any] = {kind.__name__: kind for kind in (PCMLike, StateIndependent)}
+_ID, _SHA = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{7,63}"), re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class InferenceDescription(Described):
+    """An inference that was checked. Make one by `of` or `from_json`."""
+
+    dataset: str
+    layers: tuple[tuple[str, dict[str, Any]], ...]
+    trained: str = ""
+    weights: str = ""
+    channels_first: bool = False
+    batch_size: int = 10
+    loss_function: str = "CrossEntropyLoss"
+    inference_repeats: int = 2
+    inference_time: float = 86_400.0
+    noise_model: dict[str, Any] = field(default_factory=lambda: {"class": "PCMLike"})
+    drift_compensation: bool = True
+    seed: int = 0
+    max_elements: int = 0
+    kind: str = field(default="inference", init=False)
+
+    @classmethod
+    def from_json(cls, value: Any) -> InferenceDescription:
+        """The description that parsed JSON holds. Raises `DescriptionError` for the first thing that is wrong."""
+        known = {one.name for one in fields(cls)}
+        given = described.fields_of(value, known, "inference")
+        if "dataset" not in given:
+            raise DescriptionError(f"dataset is missing; known are {', '.join(data.DATASETS)}.")
+        filled = {"dataset": None, "loss_function": "CrossEntropyLoss", "channels_first": False} | given
+        described.check_choices(filled)
+        described.check_wholes(
+            {"batch_size": 10, "seed": 0, "max_elements": 0, "inference_repeats": 2} | given,
+            inference_repeats=(1, MAX_REPEATS),
+        )
+        _check_source(given.get("trained", ""), given.get("weights", ""))
+        given["inference_time"] = _time(given.get("inference_time", 86_400.0))
+        if not isinstance(given.get("drift_compensation", True), bool):
+            raise DescriptionError("drift_compensation: needs true or false.")
+        given["noise_model"] = noise_model_to_json(noise_model_of(given.get("noise_model", {"class": "PCMLike"})))
+        layers = described.checked_layers(given.pop("layers", None), given["dataset"])
+        return cls(**given, layers=layers)
+
+    @classmethod
+    def of(
+        cls, experiment: BasicInferencing, *, seed: int = 0, max_elements: int = 0
+    ) -> tuple[InferenceDescription, bytes]:
+        """The description of a native experiment, and the file with its chips.
+
+        Raises `DescriptionError` naming what can't be described.
+        """
+        from analogjax.cloud.wire.training import output
+
+        value = {
+            "format": described.FORMAT, "kind": "inference", "dataset": described.dataset_name(experiment.dataset),
+            "layers": [
+                described.described_layer(_reading_layer(layer), n)
+                for n, layer in enumerate(described.layers_of(experiment.model))
+            ],
+            "batch_size": experiment.batch_size, "loss_function": described.loss_name(experiment.loss_function),
+            "inference_repeats": experiment.inference_repeats, "inference_time": float(experiment.inference_time),
+            "noise_model": noise_model_to_json(experiment.noise_model), "weights": "0" * 64,
+            "drift_compensation": experiment.drift_compensation, "seed": seed, "max_elements": max_elements,
+        }  # fmt: skip
+        made = cls.from_json(value)
+        file = output(made, [], _weights_of(made, experiment.variables))
+        return replace(made, weights=hashlib.sha256(file).hexdigest()), file
+
+    @property
+    def epochs(self) -> int:
+        """How many steps it has: chips that are programmed."""
+        return self.inference_repeats
+
+    def experiment(self, variables: nn.Variables, dataset_root: Any = None) -> BasicInferencing:
+        """The native experiment. With `channels_first` the data is read here. Raises `DatasetError`."""
+        return BasicInferencing(
+            dataset=self.data(dataset_root), model=self.model(), variables=variables, batch_size=self.batch_size,
+            loss_function=described.LOSSES[self.loss_function], inference_repeats=self.inference_repeats,
+            inference_time=self.inference_time, noise_model=noise_model_of(self.noise_model),
+            drift_compensation=self.drift_compensation,
+        )  # fmt: skip
+
+    def exactly(self, arrays: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
+        """The variables in the file that came along. Raises `DescriptionError` where they are of another model."""
+        from analogjax.cloud.wire.tensors import variables_of
+
+        return variables_of(self, arrays)
+
+    def written(self, trained: Description, arrays: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
+        """New chips with the weights of a training. Raises `DescriptionError` where they are of another model."""
+        self.check_trained(trained)
+        held = [_logical(trained.layers[n], arrays[n]) for n in _weighted(trained.layers)]
+        params: dict[str, Any] = {}
+        tiles: dict[str, Any] = {}
+        keys = jax.random.split(jax.random.fold_in(random.key(self.seed), 1), max(1, len(held)))
+        for n, (w, bias), key in zip(_weighted(self.layers), held, keys, strict=False):
+            kind, arguments = self.layers[n]
+            name = f"layers_{n}"
+            if not kind.startswith("Analog"):
+                params[name] = {"kernel": w.T} | ({"bias": bias} if arguments["bias"] else {})
+                continue
+            chips, params_here = _chips(LAYERS[kind].build(arguments, self.channels_first), w, bias, key)
+            tiles[name] = {"tile": chips}
+            if params_here:
+                params[name] = params_here
+        return nn.Variables(params=params, tiles=tiles)
+
+    def check_trained(self, trained: Description) -> None:
+        """Raises `DescriptionError` unless the layers with weights are those of the training, in size and order."""
+        if trained.channels_first != self.channels_first:
+            raise DescriptionError(
+                f"trained: that experiment has channels_first={trained.channels_first}, and the order of the weights "
+                "with it; this one must have the same."
+            )
+        ours, theirs = ([_size(*one.layers[n]) for n in _weighted(one.layers)] for one in (self, trained))
+        if ours != theirs:
+            raise DescriptionError(
+                f"trained: the layers with weights are {_told(ours)}; that experiment has {_told(theirs)}. They must "
+                "be the same in order and size (an analog layer may stand for a digital one)."
+            )
+
+
+def description_from_json(value: Any) -> Description | InferenceDescription:
+    """The description of either kind. Raises `DescriptionError`."""
+    if isinstance(value, Mapping) and value.get("kind") == "inference":
+        return InferenceDescription.from_json(value)
+    return Description.from_json(value)
+
+
+def noise_model_of(value: Any) -> Any:
+    """The noise model that plain values describe. Raises `DescriptionError` with what is known."""
+    kind = NOISE_MODELS.get(str(value.get("class"))) if isinstance(value, Mapping) else None
+    if kind is None:
+        raise DescriptionError(f'noise_model: give {{"class": NAME, ...}}; known are {", ".join(NOISE_MODELS)}.')
+    names = [one.name for one in fields(kind)]
+    given = {name: item for name, item in value.items() if name != "class"}
+    for name, item in given.items():
+        if name not in names:
+            raise DescriptionError(f"noise_model: {value['class']} has no field {str(name)[:60]!r}; it has {names}.")
+        given[name] = _noise_field(name, item)
+    try:
+        return kind(**given)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise DescriptionError(f"noise_model: {error}") from None
+
+
+def noise_model_to_json(model: Any) -> dict[str, Any]:
+    """Plain values of a noise model. Raises `DescriptionError` for classes and arrays of one's own."""
+    if NOISE_MODELS.get(type(model).__name__) is not type(model):
+        raise DescriptionError(
+            f"noise_model {type(model).__name__}: is code and can't travel; known are {', '.join(NOISE_MODELS)}."
+        )
+    return {"class": type(model).__name__} | _changed(model)
+
+
+def _changed(model: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in fields(model):
+        value = getattr(model, one.name)
+        if value is None or (isinstance(value, (int, float, tuple)) and value == one.default):
+            continue
+        if isinstance(value, SinglePair):
+            found[one.name] = {"class": "SinglePair"} | _changed(value)
+        elif isinstance(value, (int, float)) or (isinstance(value, tuple) and all(map(_is_number, value))):
+            found[one.name] = list(value) if isinstance(value, tuple) else value
+        else:
+            raise DescriptionError(
+                f"noise_model.{one.name}: a {type(value).__name__} can't travel; give plain numbers."
+            )
+    return found
+
+
+def _noise_field(name: str, item: Any) -> Any:
+    if isinstance(item, Mapping) and name == "g_converter" and item.get("class") == "SinglePair":
+        given = {key: value for key, value in item.items() if key != "class"}
+        if set(given) <= {"g_max", "g_min"} and all(map(_is_number, given.values())):
+            return SinglePair(**given)
+    if isinstance(item, list) and name == "prog_coeff" and 0 < len(item) <= 16 and all(map(_is_number, item)):
+        return tuple(float(one) for one in item)
+    if item is None or (_is_number(item) and name not in ("g_converter", "prog_coeff")):
+        return item
+    raise DescriptionError(f"noise_model.{name}: {str(item)[:60]!r} does not fit there.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_source(trained: Any, weights: Any) -> None:
+    if not isinstance(trained, str) or not isinstance(weights, str) or bool(trained) == bool(weights):
+        raise DescriptionError("Give trained, the id of a completed training of yours, or weights that come along.")
+    if trained and not _ID.fullmatch(trained):
+        raise DescriptionError(
+            f"trained: {trained[:60]!r} is no id of an experiment. Weights come from a training that you have run on "
+            "this service: give its id (over aihwkit's protocol as weight_template_id)."
+        )
+    if weights and not _SHA.fullmatch(weights):
+        raise DescriptionError("weights: needs the SHA-256 of the file, 64 hexadecimal digits.")
+
+
+def _time(value: Any) -> float:
+    if not _is_number(value) or not 1 <= value <= MAX_TIME:
+        raise DescriptionError(f"inference_time: needs a time from 1 to {MAX_TIME:g} seconds, not {str(value)[:60]!r}.")
+    return float(value)
+
+
+def _weighted(layers: Sequence[tuple[str, Any]]) -> list[int]:
+    return [n for n, (kind, _) in enumerate(layers) if kind in ("AnalogLinear", "AnalogConv2d", "Linear")]
+
+
+def _size(kind: str, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+    if kind == "AnalogConv2d":
+        return "convolution", arguments["in_channels"], arguments["out_channels"], *arguments["kernel_size"]
+    return "linear", arguments["in_features"], arguments["out_features"]
+
+
+def _told(sizes: list[tuple[Any, ...]]) -> str:
+    return ", ".join(f"{kind} {'x'.join(map(str, size))}" for kind, *size in sizes) or "none"
+
+
+def _logical(layer: tuple[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Weights `[O, I]` with every digital scale in them, and the bias `[O]`, 0 where there is none."""
+    w = arrays["weight"] * np.reshape(arrays.get("params.out_scale", np.float32(1)), (-1, 1))
+    inputs = math.prod(_size(*layer)[1:]) // _size(*layer)[2]
+    bias = w[:, inputs] if w.shape[1] > inputs else arrays.get("bias", np.zeros(len(w), w.dtype))
+    return w[:, :inputs], bias
+
+
+def _chips(layer: Any, w: np.ndarray, bias: np.ndarray, key: Any) -> tuple[Any, dict[str, Any]]:
+    """Chips that hold the weights, and the digital parameters beside them. Consumes `key`."""
+    mapping = layer.config.mapping
+    params: dict[str, Any] = {}
+    if layer.use_bias and mapping.digital_bias:
+        params["bias"] = bias
+    elif layer.use_bias:
+        w = np.concatenate([w, bias[:, None]], axis=1)
+    if mapping.learn_out_scaling:
+        params["out_scale"] = np.ones((layer.features,) if mapping.out_scaling_columnwise else (), w.dtype)
+    return create_array(layer.config, w.shape, key, weights=jax.numpy.asarray(w)), params
+
+
+def _reading_layer(layer: Any) -> Any:
+    """The described layer with chips for reading only: what their devices would do under pulses does not matter."""
+    if isinstance(layer, nn.AnalogLinear):
+        return layer.clone(config=replace(layer.config, device=devices.Ideal()))
+    return layer
+
+
+def _weights_of(made: InferenceDescription, variables: nn.Variables) -> list[dict[str, np.ndarray]]:
+    from analogjax.cloud.wire.tensors import weights_of
+
+    def is_chips(node: Any) -> bool:
+        return isinstance(node, (Tile, TileArray))
+
+    tiles = jax.tree.map(lambda one: _reading(one) if is_chips(one) else one, variables.tiles, is_leaf=is_chips)
+    found = weights_of(made, nn.Variables(params=variables.params, tiles=tiles))
+    # the logical weights follow from the rest
+    return [{name: array for name, array in layer.items() if "." in name} for layer in found]
+
+
+def _reading(chips: Tile | TileArray) -> Tile | TileArray:
+    return replace(chips, tiles=_bare(chips.tiles)) if isinstance(chips, TileArray) else _bare(chips)
+
+
+def _bare(chips: Tile) -> Tile:
+    config = replace(chips.config, device=devices.Ideal())
+    return replace(chips, config=config, cells={}, state=State(w=chips.state.w))
