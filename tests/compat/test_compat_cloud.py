@@ -35,6 +35,7 @@ from aihwkit.experiments.runners import CloudRunner, InferenceCloudRunner, Local
 from aihwkit.nn import AnalogConv2d, AnalogLinear, AnalogSequential
 from aihwkit.simulator import configs as c
 from aihwkit.simulator.presets import CapacitorPreset, EcRam2Preset, EcRamPreset, IdealizedPreset
+from aihwkit.simulator.presets.web import OldWebComposerInferenceRPUConfig
 from torch import nn
 
 import analogjax.cloud as native
@@ -328,7 +329,8 @@ ANALOG = {"output_noise_strength": 0.5, "adc": 8, "dac": 7}
 
 
 def inference():
-    return BasicInferencing(FashionMNIST, AnalogSequential(nn.Flatten(), nn.Linear(784, 10)), 8, weight_template_id="w")
+    model = AnalogSequential(nn.Flatten(), AnalogLinear(784, 10, rpu_config=OldWebComposerInferenceRPUConfig()))
+    return BasicInferencing(FashionMNIST, model, 8, weight_template_id="w")
 
 
 @pytest.mark.parametrize("more", [{}, {"device_id": "generic", "drift_mean": 0.5, "drift_std": 0.25}])
@@ -338,8 +340,13 @@ def test_an_inference_is_told_and_comes_back(more):
     assert all(getattr(told, name) == value for name, value in (NOISE | more).items())
     back = BasicInferencingConverter().from_proto(message)
     assert (back.batch_size, back.inference_repeats, back.weight_template_id) == (8, 2, "w")
-    with pytest.raises(ConfigError, match="not simulated"):
-        back.run()
+    with pytest.raises(ConfigError, match="fetched by aihwkit from IBM"):
+        back.get_model(back.weight_template_id)
+    config = next(next(back.model.analog_layers()).analog_tiles()).rpu_config
+    assert isinstance(config, OldWebComposerInferenceRPUConfig) and config.forward.out_noise == 0.5
+    assert (config.forward.out_res, config.forward.inp_res) == (1 / 254, 1 / 126)
+    assert config.noise_model.prog_coeff == [0.125, 0.5, 0.25] and config.drift_compensation is not None
+    assert getattr(config.noise_model, "drift_nu_mean", 0.5) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -365,9 +372,9 @@ def test_results_of_an_inference_go_there_and_back():
     assert converter.to_json({"a": 1}) == {"version": {"schema": 1, "opset": 1}, "a": 1}
 
 
-def test_our_service_says_that_it_runs_trainings_only(service):
+def test_our_service_says_what_a_template_is(service):
     runner = InferenceCloudRunner(service.url, service.token)
-    with pytest.raises(ResponseError, match="Only trainings"):
+    with pytest.raises(ResponseError, match="weight_template_id"):
         runner.run(inference(), ANALOG, NOISE)
 
 

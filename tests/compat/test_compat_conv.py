@@ -122,10 +122,10 @@ def test_it_learns_compiled_with_a_preset(caplog):
 
 def test_indices_of_a_pool_have_no_native_form():
     with pytest.raises(convert.Obstacle, match="return_indices"):
-        list(convert._layers(AnalogSequential(MaxPool2d(2, return_indices=True))))
+        list(convert.layers_of(AnalogSequential(MaxPool2d(2, return_indices=True))))
 
 
 def test_a_pool_with_a_dilation_runs_in_torch():
     """JAX has no gradient for it."""
     with pytest.raises(convert.Obstacle, match="dilation"):
-        list(convert._layers(AnalogSequential(MaxPool2d(2, dilation=2))))
+        list(convert.layers_of(AnalogSequential(MaxPool2d(2, dilation=2))))

@@ -57,8 +57,8 @@ def test_what_we_lack_is_said():
     import aihwkit.nn as nn
     from aihwkit.simulator.configs import devices
 
-    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.inference is not part of analogjax's compat yet"):
-        import aihwkit.inference  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.linalg is not part of analogjax's compat yet"):
+        import aihwkit.linalg  # noqa: F401
     with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv1d is not part of analogjax's compat yet"):
         from aihwkit.nn import AnalogConv1d  # noqa: F401
     with pytest.raises(ImportError, match=r"PiecewiseStepDevice is not part"):

@@ -9,7 +9,7 @@ from aihwkit.exceptions import ConfigError
 from aihwkit.nn import AnalogLinear
 from aihwkit.simulator import configs as c
 from aihwkit.simulator import presets
-from aihwkit.simulator.presets import devices, web
+from aihwkit.simulator.presets import devices
 from aihwkit.simulator.presets.configs import NOT_SIMULATED
 from aihwkit.simulator.presets.utils import PresetIOParameters, StandardIOParameters
 
@@ -72,8 +72,7 @@ def test_all_of_aihwkits_presets_can_be_named():
 @pytest.mark.parametrize(
     "kind",
     [presets.PCMPreset, presets.TikiTakaEcRamPreset, presets.MixedPrecisionIdealizedPreset, presets.ReRamES4Preset,
-     presets.StandardHWATrainingPreset, presets.FloatingPointPreset, web.OldWebComposerInferenceRPUConfig,
-     c.InferenceRPUConfig],
+     presets.StandardHWATrainingPreset, presets.FloatingPointPreset],
 )  # fmt: skip
 def test_what_is_not_simulated_can_be_made_and_says_so_when_it_is_used(kind):
     config = kind()

@@ -23,13 +23,15 @@ from compat.aihwkit.nn.modules.conv import AnalogConv2d
 from compat.aihwkit.nn.modules.linear import AnalogLinear
 from compat.aihwkit.nn.modules.mapped import AnalogConv2dMapped, AnalogLinearMapped
 from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
+from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
 from compat.torch_package import torch
 
 _OWN = (
     "get_dataset_arguments", "get_dataset_transform", "get_data_loaders", "get_optimizer", "training_step",
     "validation_step", "train", "run",
 )  # fmt: skip
-_LOSSES = {torch.nn.NLLLoss: native.nll_loss, torch.nn.CrossEntropyLoss: native.cross_entropy_loss}
+_TILES = (AnalogTile, FloatingPointTile, TileModuleArray, InferenceTile, InferenceTileArray)
+LOSSES = {torch.nn.NLLLoss: native.nll_loss, torch.nn.CrossEntropyLoss: native.cross_entropy_loss}
 
 
 DOWNLOADED = ("FashionMNIST", "SVHN")  # as in aihwkit; the files of other datasets must be there
@@ -41,17 +43,19 @@ class Obstacle(Exception):
 
 def train(experiment: Any, limit: int, root: Any, device: Any, stdout: bool) -> list[dict]:
     """Train `experiment.model` in place and return the results of the epochs. Raises `Obstacle`."""
-    layers = list(_layers(experiment.model))
+    layers = list(layers_of(experiment.model))
+    if any(getattr(layer.tile.rpu_config, "trains_aware", False) for layer in layers if layer.tile is not None):
+        raise Obstacle("hardware-aware training is not simulated")
     data: Any = _arrays(experiment, limit, root)
     compiled = native.BasicTraining(
         dataset=data,
         model=nn.Sequential(*(layer.call for layer in layers)),
         batch_size=experiment.batch_size,
-        loss_function=_loss(experiment),
+        loss_function=LOSSES[experiment.loss_function],
         epochs=experiment.epochs,
         learning_rate=experiment.learning_rate,
     )
-    variables = _taken(layers)
+    variables = taken(layers)
     seed = int(torch.randint(0, 2**31 - 1, ()))
     runner = native.LocalRunner(None if device is None else str(device))
     results = runner.run(compiled, limit, stdout=stdout, seed=seed, variables=variables, progress=False)
@@ -65,20 +69,20 @@ def train(experiment: Any, limit: int, root: Any, device: Any, stdout: bool) -> 
 
 def adopt(model: Any, variables: nn.Variables) -> None:
     """Put native variables, of a native model of the same layers, into a torch model. Raises `Obstacle`."""
-    _given_back(list(_layers(model)), variables)
+    _given_back(list(layers_of(model)), variables)
 
 
-def _loss(experiment: Any) -> Callable:
-    for name in _OWN:
-        if getattr(type(experiment), name, None) is not getattr(BasicTraining, name):
+def need_plain(experiment: Any, known: type, own: tuple[str, ...]) -> None:
+    """Raises `Obstacle` where the experiment's class has methods of its own, or a loss without a native form."""
+    for name in own:
+        if getattr(type(experiment), name, None) is not getattr(known, name):
             raise Obstacle(f"{type(experiment).__name__} has its own {name}()")
-    if experiment.loss_function not in _LOSSES:
+    if experiment.loss_function not in LOSSES:
         raise Obstacle(f"the loss function {getattr(experiment.loss_function, '__name__', '?')} has no native form")
-    return _LOSSES[experiment.loss_function]
 
 
 @dataclass
-class _Layer:
+class Layer:
     """A torch module and what does the same in JAX."""
 
     module: Any
@@ -89,7 +93,7 @@ class _Layer:
     params: dict[str, Any] = field(default_factory=dict)
 
 
-def _layers(model: Any) -> Iterator[_Layer]:
+def layers_of(model: Any) -> Iterator[Layer]:
     """The layers of a row of modules, rows inside rows laid flat. Raises `Obstacle`."""
     flat = list(_flat(model))
     if len({id(module) for module in flat}) < len(flat):
@@ -115,21 +119,21 @@ def _hookless(module: Any) -> None:
         raise Obstacle(f"{type(module).__name__} has hooks of its own")
 
 
-def _layer(module: Any, name: str) -> _Layer:
+def _layer(module: Any, name: str) -> Layer:
     if type(module) in (AnalogLinear, AnalogLinearMapped, AnalogConv2d, AnalogConv2dMapped):
         return _analog(module, name)
     if type(module) is torch.nn.Linear:
         params = {"kernel": module.weight} | ({} if module.bias is None else {"bias": module.bias})
-        return _Layer(module, linen.Dense(module.out_features, use_bias=module.bias is not None), name, params=params)
+        return Layer(module, linen.Dense(module.out_features, use_bias=module.bias is not None), name, params=params)
     if type(module) in _FUNCTIONS:
-        return _Layer(module, _FUNCTIONS[type(module)](module), name)
+        return Layer(module, _FUNCTIONS[type(module)](module), name)
     raise Obstacle(f"the module {type(module).__name__} has no native form")
 
 
-def _analog(module: Any, name: str) -> _Layer:
+def _analog(module: Any, name: str) -> Layer:
     tile = module.analog_module
     _hookless(tile)
-    if type(tile) not in (AnalogTile, FloatingPointTile, TileModuleArray):
+    if type(tile) not in _TILES:
         raise Obstacle(f"the tile module {type(tile).__name__} has no native form")
     if tile.analog_ctx.has_gradient():
         raise Obstacle("a tile holds a gradient that has not been stepped with")
@@ -138,7 +142,7 @@ def _analog(module: Any, name: str) -> _Layer:
         raise Obstacle("an analog bias of a matrix cut over several chips is digital here")
     params = {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
     params = {key: value for key, value in params.items() if value is not None}
-    return _Layer(module, _analog_call(module, config), name, tile=tile, params=params)
+    return Layer(module, _analog_call(module, config), name, tile=tile, params=params)
 
 
 def _analog_call(module: Any, config: Any) -> Callable:
@@ -208,14 +212,14 @@ _FUNCTIONS: dict[type, Callable[[Any], Callable]] = {
 }
 
 
-def _taken(layers: list[_Layer]) -> nn.Variables:
+def taken(layers: list[Layer]) -> nn.Variables:
     """The variables of the torch modules, copied; tiles under flax's names."""
     params = {layer.name: _native_params(layer) for layer in layers if layer.params}
     tiles = {layer.name: {"tile": layer.tile.tile} for layer in layers if layer.tile is not None}
     return nn.Variables(params=params, tiles=tiles)
 
 
-def _native_params(layer: _Layer) -> dict[str, jax.Array]:
+def _native_params(layer: Layer) -> dict[str, jax.Array]:
     values = {name: jnp.array(value.detach().numpy()) for name, value in layer.params.items()}
     if "kernel" in values:
         values["kernel"] = values["kernel"].T  # torch keeps [O, I], flax [I, O]
@@ -225,7 +229,7 @@ def _native_params(layer: _Layer) -> dict[str, jax.Array]:
 
 
 @torch.no_grad()
-def _given_back(layers: list[_Layer], variables: nn.Variables) -> None:
+def _given_back(layers: list[Layer], variables: nn.Variables) -> None:
     """Put trained variables into the torch modules."""
     for layer in layers:
         for name, parameter in layer.params.items():
@@ -239,10 +243,10 @@ def _given_back(layers: list[_Layer], variables: nn.Variables) -> None:
 
 def _arrays(experiment: Any, limit: int, root: Any) -> native.Arrays:
     """Both splits in memory, images as torch sees them: `[N, C, H, W]`. Raises `Obstacle`."""
-    _loss(experiment)  # first: an experiment of its own kind may have its own data too
+    need_plain(experiment, BasicTraining, _OWN)  # first: an experiment of its own kind may have its own data too
     name = catalogued(experiment.dataset)
     if not name:
-        return native.Arrays(_iterated(experiment, True, limit, root), _iterated(experiment, False, limit, root))
+        return native.Arrays(iterated(experiment, True, limit, root), iterated(experiment, False, limit, root))
     known = named(name)
     train, test = (known.load(root, train=train, download=name in DOWNLOADED).head(limit) for train in (True, False))
     normalised = len(experiment.get_dataset_transform(experiment.dataset).transforms) > 1
@@ -251,7 +255,7 @@ def _arrays(experiment: Any, limit: int, root: Any) -> native.Arrays:
     return native.Arrays(train.channels_first(), test.channels_first(), name, *channels)
 
 
-def _iterated(experiment: Any, train: bool, limit: int, root: Any) -> Split:
+def iterated(experiment: Any, train: bool, limit: int, root: Any) -> Split:
     """A split of any other dataset, each item fetched once."""
     given = experiment.get_dataset_arguments(experiment.dataset)[0 if train else 1]
     transform = experiment.get_dataset_transform(experiment.dataset)

@@ -53,6 +53,34 @@ class AnalogLayerBase:
             fn(tile)
         return self
 
+    def program_analog_weights(self, noise_model: Any = None) -> None:
+        """Program every tile anew, in evaluation mode; layers whose configuration is not for inference stay exact.
+
+        Raises `ModuleError` in training mode.
+        """
+        self._need_evaluation("program_analog_weights")
+        for tile in self._programmable():
+            tile.program_weights(noise_model=noise_model)
+
+    def drift_analog_weights(self, t_inference: float = 0.0) -> None:
+        """What was programmed, `t_inference` seconds later. Raises `ModuleError` in training mode."""
+        self._need_evaluation("drift_analog_weights")
+        for tile in self._programmable():
+            tile.drift_weights(t_inference)
+
+    def remap_analog_weights(self, weight_scaling_omega: float | None = 1.0) -> None:
+        """Put the weights on the chips anew, the largest as `weight_scaling_omega` (`None`: as configured)."""
+        for tile in self._programmable():
+            configured = tile.rpu_config.mapping.weight_scaling_omega
+            tile.remap_weights(configured if weight_scaling_omega is None else weight_scaling_omega)
+
+    def _programmable(self) -> Iterator[Any]:
+        return (tile for tile in self.analog_tiles() if hasattr(tile, "program_weights"))
+
+    def _need_evaluation(self, what: str) -> None:
+        if self.training:  # type: ignore[attr-defined]
+            raise ModuleError(f"{what} is for evaluation mode only: call model.eval() first.")
+
     def analog_tile_count(self) -> int:
         """The number of chips."""
         return sum(tile.chip_count for tile in self.analog_tiles())

@@ -1,7 +1,6 @@
 """Configurations, devices and parameters."""
 
 from compat.aihwkit.simulator.configs.absent import DigitalRankUpdateRPUConfig as DigitalRankUpdateRPUConfig
-from compat.aihwkit.simulator.configs.absent import InferenceRPUConfig as InferenceRPUConfig
 from compat.aihwkit.simulator.configs.absent import TorchInferenceRPUConfig as TorchInferenceRPUConfig
 from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as ReferenceUnitCell
 from compat.aihwkit.simulator.configs.compounds import UnitCell as UnitCell
@@ -16,6 +15,7 @@ from compat.aihwkit.simulator.configs.devices import LinearStepDevice as LinearS
 from compat.aihwkit.simulator.configs.devices import PulsedDevice as PulsedDevice
 from compat.aihwkit.simulator.configs.devices import SoftBoundsDevice as SoftBoundsDevice
 from compat.aihwkit.simulator.configs.devices import SoftBoundsReferenceDevice as SoftBoundsReferenceDevice
+from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig as InferenceRPUConfig
 from compat.aihwkit.simulator.parameters import AnalogMVType as AnalogMVType
 from compat.aihwkit.simulator.parameters import BoundManagementType as BoundManagementType
 from compat.aihwkit.simulator.parameters import CountLRFeedbackPolicy as CountLRFeedbackPolicy
@@ -30,4 +30,10 @@ from compat.aihwkit.simulator.parameters import RPUDataType as RPUDataType
 from compat.aihwkit.simulator.parameters import SimpleDriftParameter as SimpleDriftParameter
 from compat.aihwkit.simulator.parameters import UpdateParameters as UpdateParameters
 from compat.aihwkit.simulator.parameters import VectorUnitCellUpdatePolicy as VectorUnitCellUpdatePolicy
+from compat.aihwkit.simulator.parameters import WeightClipParameter as WeightClipParameter
+from compat.aihwkit.simulator.parameters import WeightClipType as WeightClipType
+from compat.aihwkit.simulator.parameters import WeightModifierParameter as WeightModifierParameter
+from compat.aihwkit.simulator.parameters import WeightModifierType as WeightModifierType
 from compat.aihwkit.simulator.parameters import WeightNoiseType as WeightNoiseType
+from compat.aihwkit.simulator.parameters import WeightRemapParameter as WeightRemapParameter
+from compat.aihwkit.simulator.parameters import WeightRemapType as WeightRemapType

@@ -45,14 +45,9 @@ class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
 
 
 @parameters()
-class InferenceRPUConfig(IOManagedRPUConfig):
-    """Chips that are programmed once; not simulated for torch layers."""
+class TorchInferenceRPUConfig(IOManagedRPUConfig):
+    """Chips for inference on a tile made of torch operations; not simulated (`InferenceRPUConfig` is)."""
 
     def to_native(self) -> Any:
         """Raises `ConfigError`."""
         refuse(self)
-
-
-@parameters()
-class TorchInferenceRPUConfig(InferenceRPUConfig):
-    """The same on a tile made of torch operations; not simulated."""

@@ -84,3 +84,35 @@ class CountLRFeedbackPolicy(Enum):
     NONE = "None"
     PAST_MOMENTUM = "PastMomentum"
     EXTERN = "Extern"
+
+
+class WeightModifierType(Enum):
+    """How weights are disturbed in hardware-aware training."""
+
+    NONE = "None"
+    DISCRETIZE = "Discretize"
+    MULT_NORMAL = "MultNormal"
+    ADD_NORMAL = "AddNormal"
+    DISCRETIZE_ADD_NORMAL = "DiscretizeAddNormal"
+    DOREFA = "DoReFa"
+    POLY = "Poly"
+    PCM_NOISE = "PCMNoise"
+    PROG_NOISE = "ProgNoise"
+    DROP_CONNECT = "DropConnect"
+
+
+class WeightClipType(Enum):
+    """How weights are clipped in hardware-aware training."""
+
+    NONE = "None"
+    FIXED_VALUE = "FixedValue"
+    LAYER_GAUSSIAN = "LayerGaussian"
+    AVERAGE_CHANNEL_MAX = "AverageChannelMax"
+
+
+class WeightRemapType(Enum):
+    """How weights are rescaled in hardware-aware training."""
+
+    NONE = "None"
+    LAYERWISE_SYMMETRIC = "LayerwiseSymmetric"
+    CHANNELWISE_SYMMETRIC = "ChannelwiseSymmetric"

@@ -1,12 +1,19 @@
 """Presets of chips that are programmed once; not simulated for torch layers."""
 
-from compat.aihwkit.simulator.configs.absent import InferenceRPUConfig, TorchInferenceRPUConfig
+from typing import Any
+
+from compat.aihwkit.simulator.configs.absent import TorchInferenceRPUConfig, refuse
+from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
 from compat.parameters import parameters
 
 
 @parameters()
 class StandardHWATrainingPreset(InferenceRPUConfig):
     """Hardware-aware training; not simulated."""
+
+    def to_native(self) -> Any:
+        """Raises `ConfigError`."""
+        refuse(self)
 
 
 @parameters()

@@ -64,6 +64,11 @@ class TileModule(torch.nn.Module):
         return self.chips.tile
 
     @property
+    def reading(self) -> bridge.Chips:
+        """The chips that answer to an input."""
+        return self.chips
+
+    @property
     def chip_count(self) -> int:
         """Chips that the matrix is cut into."""
         tile = self.tile
@@ -93,7 +98,7 @@ class TileModule(torch.nn.Module):
         flat = x_input.reshape(-1, self.in_size)
         if self.analog_bias:
             flat = torch.cat([flat, flat.new_ones(flat.shape[0], 1)], dim=1)
-        y = bridge.AnalogFunction.apply(self.analog_ctx, self.chips, flat)
+        y = bridge.AnalogFunction.apply(self.analog_ctx, self.reading, flat)
         y = y.reshape(*x_input.shape[:-1], self.out_size)
         if self.out_scaling_alpha is not None:
             y = y * self.out_scaling_alpha
@@ -141,7 +146,7 @@ class TileModule(torch.nn.Module):
         """The logical weights and bias (copies); `realistic` estimates them from noisy products."""
         if realistic:
             return self.read_weights(apply_weight_scaling)
-        weight = bridge.copied(self.chips.program.read(self.chips.leaves))
+        weight = bridge.copied(self.reading.program.read(self.reading.leaves))
         return self._parted(weight, apply_weight_scaling)
 
     def _parted(self, weight: Any, apply_weight_scaling: bool) -> tuple[Any, Any]:
@@ -161,7 +166,7 @@ class TileModule(torch.nn.Module):
         """The weights as least squares finds them from the chips' noisy answers to random (or given) inputs."""
         columns = self.in_size + self.analog_bias
         x = torch.randn(columns * over_sampling, columns) if x_values is None else x_values
-        y = bridge.AnalogFunction.apply(self.analog_ctx, self.chips, x)
+        y = bridge.AnalogFunction.apply(self.analog_ctx, self.reading, x)
         weight = torch.linalg.lstsq(x, y).solution.T.contiguous()
         return self._parted(weight, apply_weight_scaling)
 

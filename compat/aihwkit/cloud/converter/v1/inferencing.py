@@ -1,17 +1,18 @@
-"""Inference to protobuf and back, and its results.
+"""Inference to protobuf and back, and its results."""
 
-Experiments can be told to a service that runs them. Their tiles are not simulated by this version, so what comes back
-as an experiment raises `ConfigError` where it has an analog layer.
-"""
-
+import copy
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from analogjax.cloud.wire import schema
 from analogjax.cloud.wire.training import parsed
 from compat.aihwkit.cloud.converter.exceptions import ConversionError
-from compat.aihwkit.cloud.converter.v1.i_mappings import InverseMappings, Mappings
+from compat.aihwkit.cloud.converter.v1.analog_info import AnalogInfo
+from compat.aihwkit.cloud.converter.v1.i_mappings import InverseMappings, LayerFunction, Mappings
 from compat.aihwkit.cloud.converter.v1.networks import add_layers, dataset_id, known, model_of
-from compat.aihwkit.cloud.converter.v1.noise_model_info import GENERIC, SHARED
+from compat.aihwkit.cloud.converter.v1.noise_model_info import GENERIC, SHARED, NoiseModelInfo
+from compat.aihwkit.cloud.converter.v1.rpu_config_info import RPUconfigInfo
 from compat.aihwkit.experiments.experiments.inferencing import BasicInferencing
 from compat.torch_package import torch
 
@@ -44,13 +45,28 @@ class BasicInferencingConverter:
         """The experiment of a message. Raises `ConversionError`, `ConfigError`."""
         return BasicInferencing(
             dataset=known(InverseMappings.datasets, protobuf.dataset.dataset_id, "dataset"),
-            model=model_of(protobuf.network, Mappings, InverseMappings),
+            model=model_of(protobuf.network, _configured(protobuf), InverseMappings),
             batch_size=protobuf.dataset.batch_size,
             loss_function=torch.nn.NLLLoss,
             weight_template_id=protobuf.network.weight_template_id,
             inference_repeats=protobuf.inferencing.inference_repeats,
             inference_time=protobuf.inferencing.inference_time,
         )
+
+
+def _configured(protobuf: Any) -> Any:
+    """The mappings, with the one configuration that the message means."""
+    asked = protobuf.inferencing
+    info = RPUconfigInfo(
+        NoiseModelInfo(asked.noise_model_info), AnalogInfo(asked.analog_info), list(protobuf.network.layers)
+    )
+    config = info.create_inference_rpu_config()
+    presets: Any = {partial(copy.deepcopy, config): type(config).__name__}
+    layers = {
+        kind: LayerFunction(function.id_, function.args, presets) if "rpu_config" in function.args else function
+        for kind, function in Mappings.layers.items()
+    }
+    return SimpleNamespace(layers=layers, activation_functions=Mappings.activation_functions)
 
 
 class BasicInferencingResultConverter:

@@ -13,6 +13,16 @@ class NoiseModelInfo:
     """The fields of a `NoiseModelProto`; `drift_mean` and `drift_std` are those of a generic one alone."""
 
     PCM, GENERIC = "pcm", "generic"
+    device_id: str
+    programming_noise_scale: float
+    read_noise_scale: float
+    drift_scale: float
+    drift_compensation: bool
+    poly_first_order_coef: float
+    poly_second_order_coef: float
+    poly_constant_coef: float
+    drift_mean: float
+    drift_std: float
 
     def __init__(self, nm_proto: Any) -> None:
         kind = nm_proto.WhichOneof("item")

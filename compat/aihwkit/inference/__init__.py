@@ -1,0 +1,13 @@
+"""Noise of chips that are programmed once and drift, and its compensation."""
+
+from compat.aihwkit.inference.compensation.base import BaseDriftCompensation as BaseDriftCompensation
+from compat.aihwkit.inference.compensation.drift import GlobalDriftCompensation as GlobalDriftCompensation
+from compat.aihwkit.inference.converter.base import BaseConductanceConverter as BaseConductanceConverter
+from compat.aihwkit.inference.converter.conductance import (
+    SinglePairConductanceConverter as SinglePairConductanceConverter,
+)
+from compat.aihwkit.inference.noise.base import BaseNoiseModel as BaseNoiseModel
+from compat.aihwkit.inference.noise.custom import StateIndependentNoiseModel as StateIndependentNoiseModel
+from compat.aihwkit.inference.noise.pcm import PCMLikeNoiseModel as PCMLikeNoiseModel
+from compat.aihwkit.inference.utils import drift_analog_weights as drift_analog_weights
+from compat.aihwkit.inference.utils import program_analog_weights as program_analog_weights

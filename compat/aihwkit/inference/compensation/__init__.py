@@ -1,0 +1,1 @@
+"""Compensation of drift."""

@@ -1,0 +1,58 @@
+"""Configurations of chips that are programmed once."""
+
+import dataclasses
+from typing import Any
+
+from compat.aihwkit.inference.compensation.base import BaseDriftCompensation
+from compat.aihwkit.inference.compensation.drift import GlobalDriftCompensation
+from compat.aihwkit.inference.noise.base import BaseNoiseModel
+from compat.aihwkit.inference.noise.pcm import PCMLikeNoiseModel
+from compat.aihwkit.simulator.configs.configs import IOManagedRPUConfig
+from compat.aihwkit.simulator.configs.devices import IdealDevice
+from compat.aihwkit.simulator.parameters.enums import PulseType
+from compat.aihwkit.simulator.parameters.inference import (
+    WeightClipParameter,
+    WeightModifierParameter,
+    WeightRemapParameter,
+)
+from compat.aihwkit.simulator.parameters.io import IOParameters
+from compat.aihwkit.simulator.parameters.training import UpdateParameters
+from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
+from compat.parameters import parameters
+
+
+def _perfect() -> IOParameters:
+    return IOParameters(is_perfect=True)
+
+
+def _exact() -> UpdateParameters:
+    return UpdateParameters(pulse_type=PulseType.NONE)
+
+
+@parameters()
+class InferenceRPUConfig(IOManagedRPUConfig):
+    """Trained exactly, then programmed, and read with noise and drift.
+
+    `modifier`, `clip` and `remap` (hardware-aware training) are kept, and not simulated: a tile that has any refuses to
+    be trained.
+    """
+
+    tile_class: type = InferenceTile
+    tile_array_class: type = InferenceTileArray
+    noise_model: BaseNoiseModel = dataclasses.field(default_factory=PCMLikeNoiseModel)
+    drift_compensation: BaseDriftCompensation | None = dataclasses.field(default_factory=GlobalDriftCompensation)
+    clip: WeightClipParameter = dataclasses.field(default_factory=WeightClipParameter)
+    remap: WeightRemapParameter = dataclasses.field(default_factory=WeightRemapParameter)
+    modifier: WeightModifierParameter = dataclasses.field(default_factory=WeightModifierParameter)
+    device: IdealDevice = dataclasses.field(default_factory=IdealDevice, init=False)
+    backward: IOParameters = dataclasses.field(default_factory=_perfect, init=False)
+    update: UpdateParameters = dataclasses.field(default_factory=_exact, init=False)
+
+    @property
+    def trains_aware(self) -> bool:
+        """Whether training would do something to the weights beyond the gradient step."""
+        return any(part.type.value != "None" for part in (self.modifier, self.clip, self.remap))
+
+    def _parts(self) -> dict[str, Any]:
+        self.noise_model.to_native()  # what is wrong with it is said when the tile is made
+        return super()._parts()
