@@ -38,4 +38,4 @@ def test_the_five_minutes(tmp_path):
 
 def test_every_picture_is_there():
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", TEXT)
-    assert len(pictures) == 3 and all((ROOT / "docs" / picture).is_file() for picture in pictures)
+    assert len(pictures) == 4 and all((ROOT / "docs" / picture).is_file() for picture in pictures)

@@ -9,8 +9,8 @@ import pytest
 from analogjax import nn
 from analogjax.cloud.description import Description
 from analogjax.cloud.errors import DescriptionError
-from analogjax.cloud.wire import schema, tensors, training
-from tests.cloud.experiments import described, protobuf
+from analogjax.cloud.wire import inferencing, schema, tensors, training
+from tests.cloud.experiments import described, inference_protobuf, protobuf
 
 
 def test_the_schema_has_the_tags_of_the_protocol():
@@ -84,9 +84,15 @@ def test_inputs_that_are_refused(change, told):
         training.description_of(message.SerializeToString())
 
 
-def test_mutated_inputs_are_refused_or_described_but_nothing_else():
-    """10,000 mutations of a good input, with a fixed seed."""
-    source, good = random.Random(0), protobuf().SerializeToString()
+@pytest.mark.parametrize(
+    ("good", "read"),
+    [(protobuf(), training.description_of), (inference_protobuf("a" * 32), inferencing.inference_of),
+     pytest.param(inference_protobuf("a" * 32, noise="generic"), inferencing.inference_of, marks=pytest.mark.slow)],
+    ids=["training", "inference, pcm", "inference, generic"],
+)  # fmt: skip
+def test_mutated_inputs_are_refused_or_described_but_nothing_else(good, read):
+    """10,000 mutations of each good input, with a fixed seed."""
+    source, good = random.Random(0), good.SerializeToString()
     outcomes = {"refused": 0, "described": 0}
     for _ in range(10_000):
         data = bytearray(good)
@@ -102,7 +108,7 @@ def test_mutated_inputs_are_refused_or_described_but_nothing_else():
             else:
                 data = data[: max(1, where)]
         try:
-            training.description_of(bytes(data))
+            read(bytes(data))
             outcomes["described"] += 1
         except DescriptionError:
             outcomes["refused"] += 1
