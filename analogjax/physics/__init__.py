@@ -7,10 +7,15 @@ from analogjax.physics.device import Device as Device
 from analogjax.physics.device import PulsedDevice as PulsedDevice
 from analogjax.physics.device import State as State
 from analogjax.physics.devices import ConstantStep as ConstantStep
+from analogjax.physics.devices import ExpStep as ExpStep
 from analogjax.physics.devices import FloatingPoint as FloatingPoint
 from analogjax.physics.devices import Ideal as Ideal
 from analogjax.physics.devices import LinearStep as LinearStep
+from analogjax.physics.devices import PiecewiseStep as PiecewiseStep
+from analogjax.physics.devices import PowStep as PowStep
+from analogjax.physics.devices import PowStepReference as PowStepReference
 from analogjax.physics.devices import SoftBounds as SoftBounds
+from analogjax.physics.devices import SoftBoundsPmax as SoftBoundsPmax
 from analogjax.physics.devices import SoftBoundsReference as SoftBoundsReference
 from analogjax.physics.drift import Drift as Drift
 from analogjax.physics.inference import GlobalCompensation as GlobalCompensation
@@ -19,7 +24,9 @@ from analogjax.physics.inference import PCMLike as PCMLike
 from analogjax.physics.inference import Programmed as Programmed
 from analogjax.physics.inference import SinglePair as SinglePair
 from analogjax.physics.inference import StateIndependent as StateIndependent
+from analogjax.physics.ir_drop_t import PeripheryIRDropT as PeripheryIRDropT
 from analogjax.physics.periphery import BoundManagement as BoundManagement
+from analogjax.physics.periphery import MVType as MVType
 from analogjax.physics.periphery import NoiseManagement as NoiseManagement
 from analogjax.physics.periphery import Periphery as Periphery
 from analogjax.physics.periphery import WeightNoise as WeightNoise

@@ -26,6 +26,7 @@ class State:
     drift: DriftState | None = None  # memory of the last programming, for devices that drift
     parts: tuple["State", ...] = ()  # states of the devices inside a compound
     clock: Array | None = None  # [] int32, vector updates seen, for compounds with a schedule
+    memory: dict[str, Array] | None = None  # whatever else a compound remembers, under aihwkit's names where it has any
 
 
 @runtime_checkable

@@ -3,7 +3,8 @@
 Fields that are not given keep the defaults of their class. Weights and steps in [w], spreads relative [1].
 """
 
-from analogjax.physics.devices import ConstantStep, LinearStep, SoftBoundsReference
+from analogjax.physics.compounds import OneSided
+from analogjax.physics.devices import ConstantStep, ExpStep, LinearStep, SoftBoundsReference
 from analogjax.physics.periphery import Periphery
 from analogjax.physics.pulses import Pulses
 
@@ -15,6 +16,13 @@ STANDARD_PERIPHERY = Periphery(inp_res=1 / 254, out_res=1 / 254, out_bound=10.0,
 
 PRESET_PULSES = Pulses(desired_bl=31)
 """Trains of up to 31 pulses."""
+
+RERAM_ES = ExpStep(
+    dw_min=0.00135, up_down=0.259359, w_max=1.0, w_min=-1.0, a=-0.5, b=-0.5, gamma_up=5.0, gamma_down=5.0,
+    A_up=-1.18445, A_down=-0.081404, dw_min_dtod=0.2, up_down_dtod=0.05, w_max_dtod=0.3, w_min_dtod=0.3,
+    dw_min_std=5.0, write_noise_std=75.0,
+)  # fmt: skip
+"""Filamentary ReRAM, fitted with exponential steps to Gong et al. 2018, doi:10.1038/s41467-018-04485-1."""
 
 RERAM_SB = SoftBoundsReference(
     dw_min=0.002, w_max=1.25, w_min=-0.75, mult_noise=False, dw_min_dtod=0.3, up_down_dtod=0.01, w_max_dtod=0.24,
@@ -67,3 +75,15 @@ GOKMEN_VLASOV = ConstantStep(
     w_min_dtod=0.3,
 )  # fmt: skip
 """The device that was asked for in Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333."""
+
+PCM = ExpStep(
+    dw_min=0.01, w_max=2.0, w_min=0.0, a=-1.0, b=0.0, gamma_up=2.5, gamma_down=2.5, A_up=-27.235, A_down=-2.235,
+    dw_min_dtod=0.2, up_down_dtod=0.05, w_max_dtod=0.1, w_min_dtod=0.0, dw_min_std=0.6, dw_min_std_add=0.042,
+    dw_min_std_slope=0.108, reset=0.01, reset_dtod=0.02,
+)  # fmt: skip
+"""One phase-change memory cell, of positive conductance: Nandakumar et al. 2018, doi:10.1063/1.5042408."""
+
+PCM_CELL = OneSided(
+    device=PCM, refresh_every=1, refresh_forward=PRESET_PERIPHERY, refresh_update=PRESET_PULSES
+)  # fmt: skip
+"""A pair of such cells, one for each sign, refreshed after every mini-batch: Nandakumar et al. 2018, as above."""

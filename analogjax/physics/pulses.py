@@ -14,12 +14,17 @@ one population count serve 32 of them. The number of words needed is found at ru
 slots long once a network starts to learn), and probabilities keep the full 24 bits of the generator. The bits of
 sample `b` in slot `t` depend on the key, `t` and `b` alone, so packed and sequential evaluation see the same pulses.
 
+Other pulse types: STOCHASTIC draws the pulses of positive and negative x apart, which changes no statistic and is done
+as above; MEAN_COUNT and DETERMINISTIC_IMPLICIT compute the number of coincidences (see `computed_pulses`); NONE adds
+the outer product in floating point, and NONE_WITH_DEVICE clips to the bounds after it.
+
 Letters: `B` batch, `O` rows, `I` columns, `BL` train length, `eta` learning rate (not negative), `g` = `dw_min`.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Gokmen, Onen & Haensch 2017,
 doi:10.3389/fnins.2017.00538 (managements).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -36,12 +41,29 @@ from analogjax.random import uniform
 S = TypeVar("S")  # whatever the pulses move
 
 
+_UNROLLED = 8  # words that are counted without a loop
+_AT_ONCE = 1 << 22  # words times crosspoints that are counted in one array: convolutions have many words on few devices
+
+
 class PulseType(StrEnum):
     """How the outer product of x and d is applied to the devices."""
 
     NONE = "None"
     STOCHASTIC_COMPRESSED = "StochasticCompressed"
+    STOCHASTIC = "Stochastic"
     NONE_WITH_DEVICE = "NoneWithDevice"
+    MEAN_COUNT = "MeanCount"
+    DETERMINISTIC_IMPLICIT = "DeterministicImplicit"
+
+    @property
+    def pulsed(self) -> bool:
+        """Whether devices see pulses; otherwise their weights are set."""
+        return self not in (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of coincidences is computed instead of drawn."""
+        return self in (PulseType.MEAN_COUNT, PulseType.DETERMINISTIC_IMPLICIT)
 
 
 @pytree
@@ -56,13 +78,16 @@ class Pulses:
     update_bl_management: bool = True  # shorten trains of small updates; switches update_management on
     update_management: bool = True  # balance the probabilities of the two lines
     um_grad_scale: Scalar = 1.0  # scale of max|d| inside the management [1]
+    x_res_implicit: Scalar = 0.0  # resolution of x for DETERMINISTIC_IMPLICIT [1]; 0: ideal
+    d_res_implicit: Scalar = 0.0  # resolution of d for DETERMINISTIC_IMPLICIT [1]; 0: ideal
+    d_sparsity: bool = False  # a statistic of aihwkit's that changes no update; kept so that configurations travel
     sequential: bool = False  # every pulse one after the other, exactly; otherwise counted (see the device's docstring)
 
     def __post_init__(self) -> None:
         as_choice(self, "pulse_type", PulseType)
         check(self, isinstance(self.desired_bl, int) and self.desired_bl > 0, "desired_bl", "needs a whole number > 0.")
         check_number(self, "um_grad_scale", low=1e-30)
-        check_number(self, "res")
+        check_number(self, "res", "x_res_implicit", "d_res_implicit")
 
 
 @pytree
@@ -74,16 +99,11 @@ class Trains:
     minus_x: Array  # [B, I] bool, x < 0
     minus_d: Array  # [B, O] bool, d < 0
     length: Array  # [B] int32, slots used
+    pulse_type: PulseType = PulseType.STOCHASTIC_COMPRESSED
 
     def only(self, chosen: Array) -> "Trains":
         """The same trains with all samples silenced but the `chosen` ones (`[B]` bool)."""
-        return Trains(
-            p_x=self.p_x,
-            p_d=self.p_d,
-            minus_x=self.minus_x,
-            minus_d=self.minus_d,
-            length=jnp.where(chosen, self.length, 0),
-        )
+        return replace(self, length=jnp.where(chosen, self.length, 0))
 
 
 def trains(p: Pulses, x: Array, d: Array, learning_rate: Scalar, granularity: Scalar, key: Key) -> Trains:
@@ -93,13 +113,14 @@ def trains(p: Pulses, x: Array, d: Array, learning_rate: Scalar, granularity: Sc
     """
     length, a, b = managed_length(p, x, d, learning_rate, granularity)
     k_x, k_d = jax.random.split(key)
-    return Trains(
-        p_x=_probability(p, jnp.abs(x) * b[:, None], k_x),
-        p_d=_probability(p, jnp.abs(d) * a[:, None], k_d),
-        minus_x=x < 0,
-        minus_d=d < 0,
-        length=length,
-    )
+    p_x, p_d = _probability(p, jnp.abs(x) * b[:, None], k_x), _probability(p, jnp.abs(d) * a[:, None], k_d)
+    if p.pulse_type is PulseType.DETERMINISTIC_IMPLICIT:
+        p_x, p_d = _implicit(p, p_x, p.x_res_implicit, k_x), _implicit(p, p_d, p.d_res_implicit, k_d)
+    return Trains(p_x=p_x, p_d=p_d, minus_x=x < 0, minus_d=d < 0, length=length, pulse_type=p.pulse_type)
+
+
+def _implicit(p: Pulses, v: Array, res: Scalar, key: Key) -> Array:
+    return jnp.clip(quantise(v, res, jax.random.fold_in(key, 1) if p.sto_round else None), 0.0, 1.0)
 
 
 def _probability(p: Pulses, v: Array, key: Key) -> Array:
@@ -165,6 +186,8 @@ def _batch_lanes(v: Array, slots: int, words: int) -> Array:
 
 def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
     """Number of UP and of DOWN pulses at each crosspoint over the batch, `[O, I]` int32 each. Consumes `key`."""
+    if t.pulse_type.counted:
+        return _computed(t)
     batch, (slots, words) = t.p_x.shape[0], _lanes(t.p_x.shape[0])
     lanes = jnp.arange(32 * words)
     slot, sample = lanes // batch, lanes % batch
@@ -187,15 +210,50 @@ def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
     return up, total - up
 
 
+def _computed(t: Trains) -> tuple[Array, Array]:
+    """`coincidences` where nothing is drawn: sums over the batch."""
+
+    def one(counts: tuple[Array, Array], sample: Array) -> tuple[tuple[Array, Array], None]:
+        number, down = computed_pulses(t, sample)
+        return (counts[0] + jnp.where(down, 0, number), counts[1] + jnp.where(down, number, 0)), None
+
+    zero = jnp.zeros((t.p_d.shape[1], t.p_x.shape[1]), jnp.int32)
+    return lax.scan(one, (zero, zero), jnp.arange(t.p_x.shape[0]))[0]
+
+
+def computed_pulses(t: Trains, sample: Array) -> tuple[Array, Array]:
+    """How often each crosspoint is pulsed by one sample, `[O, I]` int32, and whether DOWN.
+
+    MEAN_COUNT: `round(n_d n_x / BL)` with `n = round(BL p)`, at most BL; DETERMINISTIC_IMPLICIT: `round(BL p_d p_x)`;
+    half to even.
+    """
+    length = t.length[sample].astype(t.p_x.dtype)
+    p_x, p_d = t.p_x[sample], t.p_d[sample]
+    if t.pulse_type is PulseType.MEAN_COUNT:
+        p_x, p_d = (jnp.minimum(jnp.round(length * p), length) / jnp.maximum(length, 1.0) for p in (p_x, p_d))
+    number = jnp.round(length * p_d[:, None] * p_x[None, :]).astype(jnp.int32)
+    return number, t.minus_d[sample][:, None] == t.minus_x[sample][None, :]
+
+
 def _count(x: Array, d: Array, minus_x: Array, minus_d: Array, counts: tuple) -> tuple[Array, Array]:
     """Add the coincidences of `[W, I]` and `[W, O]` words: all of them, and those that pulse UP."""
-    total, up = counts
-    for word in range(x.shape[0]):
-        both = x[word][None, :] & d[word][:, None]
-        opposite = both & (minus_x[word][None, :] ^ minus_d[word][:, None])
-        total = total + lax.population_count(both).astype(jnp.int32)
-        up = up + lax.population_count(opposite).astype(jnp.int32)
-    return total, up
+    words, cells = x.shape[0], x.shape[1] * d.shape[1]
+    if words > _UNROLLED and words * cells <= _AT_ONCE:
+        total, up = _of_word(x[:, None, :], d[:, :, None], minus_x[:, None, :], minus_d[:, :, None])
+        return counts[0] + jnp.sum(total, 0), counts[1] + jnp.sum(up, 0)
+
+    def add(counts: tuple[Array, Array], word: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+        x, d, minus_x, minus_d = word
+        total, up = _of_word(x[None, :], d[:, None], minus_x[None, :], minus_d[:, None])
+        return (counts[0] + total, counts[1] + up), None
+
+    return lax.scan(add, counts, (x, d, minus_x, minus_d), unroll=min(words, _UNROLLED))[0]
+
+
+def _of_word(x: Array, d: Array, minus_x: Array, minus_d: Array) -> tuple[Array, Array]:
+    both = x & d
+    opposite = both & (minus_x ^ minus_d)
+    return lax.population_count(both).astype(jnp.int32), lax.population_count(opposite).astype(jnp.int32)
 
 
 def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key) -> S:
@@ -204,6 +262,8 @@ def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: 
     `sign` `[O, I]` int8 is +1 (UP), -1 (DOWN) or 0 at each crosspoint. Same pulses as `coincidences` for the same
     `key`. Consumes `key` and `k_visit`.
     """
+    if t.pulse_type.counted:
+        return _each_computed(t, visit, state, k_visit)
     k_x, k_d = jax.random.split(key)
 
     def one_sample(state: S, sample: Array) -> tuple[S, None]:
@@ -217,6 +277,22 @@ def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: 
             return visit(state, sign, jax.random.fold_in(jax.random.fold_in(k_visit, slot), sample))
 
         return lax.fori_loop(0, t.length[sample], one_slot, state), None
+
+    return lax.scan(one_sample, state, jnp.arange(t.p_x.shape[0]))[0]
+
+
+def _each_computed(t: Trains, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key) -> S:
+    """`each_pulse` where nothing is drawn: the pulses of a crosspoint come first in the train, one in each slot."""
+
+    def one_sample(state: S, sample: Array) -> tuple[S, None]:
+        number, down = computed_pulses(t, sample)
+        sign = jnp.where(down, -1, 1).astype(jnp.int8)
+
+        def one_slot(slot: Array, state: S) -> S:
+            own = jax.random.fold_in(jax.random.fold_in(k_visit, slot), sample)
+            return visit(state, jnp.where(slot < number, sign, 0).astype(jnp.int8), own)
+
+        return lax.fori_loop(0, jnp.max(number), one_slot, state), None
 
     return lax.scan(one_sample, state, jnp.arange(t.p_x.shape[0]))[0]
 

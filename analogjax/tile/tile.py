@@ -150,8 +150,8 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
         cells=cells,
         state=config.device.write(cells, weights / jnp.expand_dims(scale, -1), k_write),
         scale=scale,
-        frozen_forward=config.forward.fabricate(outputs, dtype, k_forward),
-        frozen_backward=config.backward.fabricate(inputs, dtype, k_backward),
+        frozen_forward=config.forward.fabricate(outputs, dtype, k_forward, inputs=inputs),
+        frozen_backward=config.backward.fabricate(inputs, dtype, k_backward, inputs=outputs),
         average=jnp.zeros((), dtype) if averaging else None,
     )
 

@@ -25,19 +25,22 @@ _DEVICES = {
     "ConstantStepDevice": physics.ConstantStep,
     "LinearStepDevice": physics.LinearStep,
     "SoftBoundsDevice": physics.SoftBounds,
+    "SoftBoundsPmaxDevice": physics.SoftBoundsPmax,
     "SoftBoundsReferenceDevice": physics.SoftBoundsReference,
+    "ExpStepDevice": physics.ExpStep,
+    "PowStepDevice": physics.PowStep,
+    "PowStepReferenceDevice": physics.PowStepReference,
+    "PiecewiseStepDevice": physics.PiecewiseStep,
     "IdealDevice": physics.Ideal,
     "FloatingPointDevice": physics.FloatingPoint,
 }
 _DEFAULT_DEVICE = {"SingleRPUConfig": "ConstantStepDevice", "FloatingPointRPUConfig": "FloatingPointDevice"}
 _PARTS = {
-    "forward": physics.Periphery,
-    "backward": physics.Periphery,
     "update": physics.Pulses,
     "mapping": tile.Mapping,
 }
-_CLASSES = {"forward": "IOParameters", "backward": "IOParameters", "update": "UpdateParameters"}
-_CLASSES |= {"mapping": "MappingParameter"}
+_CLASSES = {"update": "UpdateParameters", "mapping": "MappingParameter"}
+_IO_CLASSES = {"IOParameters": physics.Periphery, "IOParametersIRDropT": physics.PeripheryIRDropT}
 
 
 class Unsupported(Exception):
@@ -58,13 +61,16 @@ def key_for(case: dict) -> jax.Array:
 
 def tile_config(config: dict) -> tile.TileConfig:
     """The tile that an aihwkit configuration describes; raises `Unsupported` naming what is missing."""
-    name = config["class"]
+    name = config.get("preset_of", config["class"])  # a preset lists all that differs from its base class
     if name not in _DEFAULT_DEVICE:
         raise Unsupported(f"class {name}")
     device = config.get("device", {"class": _DEFAULT_DEVICE[name]})
     parts = {"device": _build(_device_class(device), device)}
     for part, value in config.items():
-        if part in ("class", "device"):
+        if part in ("class", "preset_of", "device"):
+            continue
+        if part in ("forward", "backward"):
+            parts[part] = periphery(value)
             continue
         if part not in _PARTS:
             raise Unsupported(f"field {name}.{part}")
@@ -72,6 +78,25 @@ def tile_config(config: dict) -> tile.TileConfig:
             raise Unsupported(f"class {value['class']}")
         parts[part] = _build(_PARTS[part], value)
     return tile.TileConfig(**parts)
+
+
+def periphery(values: dict) -> physics.Periphery:
+    """Our periphery of aihwkit's IO parameters; raises `Unsupported`."""
+    base = values.get("preset_of", values["class"])
+    if base not in _IO_CLASSES:
+        raise Unsupported(f"class {values['class']}")
+    return _build(_IO_CLASSES[base], values)
+
+
+def torch_io(values: dict) -> dict:
+    """IO parameters as aihwkit's torch tile understands them (reference, 2.1.9), in words of its C++ tile and ours.
+
+    Besides what `torch_semantics` names, it spreads the output noise by 100 %, whatever `out_noise_std`.
+    """
+    changed = {"torch_semantics": True}
+    if values.get("out_noise_std", 0) > 0:
+        changed["out_noise_std"] = 1.0
+    return values | changed
 
 
 def unsupported(case: dict) -> str | None:
@@ -89,9 +114,10 @@ def supported(group: str) -> list[str]:
 
 
 def _device_class(device: dict) -> type:
-    if device["class"] not in _DEVICES:
-        raise Unsupported(f"class {device['class']}")
-    return _DEVICES[device["class"]]
+    base = device.get("preset_of", device["class"])
+    if base not in _DEVICES:
+        raise Unsupported(f"class {base}")
+    return _DEVICES[base]
 
 
 def _build(ours: type, values: dict) -> object:
@@ -102,9 +128,7 @@ def _build(ours: type, values: dict) -> object:
         where = f"{values['class']}.{name}"
         if name in ("class", "preset_of"):  # a preset lists all that differs from its base class
             continue
-        if name == "mv_type" and value == "Ideal":  # documented as the same thing as is_perfect
-            fields["is_perfect"] = True
-        elif name not in known:
+        if name not in known:
             raise Unsupported(f"field {where}" + (f"={value}" if isinstance(value, str) else ""))
         else:
             fields[name] = _drift(value, where) if isinstance(value, dict) else value

@@ -8,28 +8,74 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from analogjax.physics import SinglePair
+from analogjax.physics.ir_drop_t import PeripheryIRDropT
 from analogjax.physics.periphery import Periphery, average_abs_max, step_of
+from analogjax.physics.periphery import mvm as physics_mvm
 from analogjax.tile import Tile, TileConfig, create, mvm, slot_for
-from tests.golden.catalog import cases, key_for, supported, tile_config, unsupported
+from tests.golden.catalog import Unsupported, cases, key_for, tile_config, torch_io
 from tests.golden.quirks import expected
 from tests.golden.tolerance import Sample, Verdict, clustered, compare_exact, compare_mean, compare_std
 
 GROUP = "mvm"
-REPLAYED = 59  # of 126; a change of the translation must say so here
+REPLAYED = 126  # of 126; a change of the translation must say so here
 SEQUENTIAL = ()  # products have one evaluation
+_INFERENCE = ("InferenceRPUConfig", "TorchInferenceRPUConfig", "TorchInferenceRPUConfigIRDropT")
+
+
+def configured(case: dict) -> TileConfig:
+    """The tile of a case; raises `Unsupported`."""
+    config = case["config"]
+    if config["class"] not in _INFERENCE:
+        return tile_config(config)
+    # nothing is programmed in this group: the material has no part in it, but for the conductances of one circuit
+    parts = {name: value for name, value in config.items() if name not in ("noise_model", "drift_compensation")}
+    if config["class"] != "InferenceRPUConfig":
+        parts["forward"] = torch_io(config.get("forward", {"class": "IOParameters"}))
+    exact = {"class": "IOParameters", "is_perfect": True}  # the default backward pass of these classes
+    made = tile_config({"backward": exact} | parts | {"class": "SingleRPUConfig"})
+    if isinstance(made.forward, PeripheryIRDropT):
+        made = replace(made, forward=_physical(made.forward, config))
+    return made
+
+
+def _physical(p: PeripheryIRDropT, config: dict) -> PeripheryIRDropT:
+    converter = config["noise_model"]["g_converter"]
+    if converter["class"] != "SinglePairConductanceConverter":
+        raise Unsupported(f"class {converter['class']}")
+    pair = SinglePair(**{name: converter["attributes"][name] for name in ("g_max", "g_min")})
+    return replace(p, g_converter=pair, phys_input_size=config.get("mapping", {}).get("max_input_size", 512))
+
+
+def unsupported(case: dict) -> str | None:
+    """Why a case cannot be replayed, or `None` if it can."""
+    try:
+        configured(case)
+    except Unsupported as reason:
+        return str(reason)
+    return None
+
+
+def supported(group: str) -> list[str]:
+    """The names of the cases of a group that can be replayed."""
+    return [name for name, case in cases(group).items() if unsupported(case) is None]
 
 
 def replay(name: str, sequential: bool = False) -> Verdict:
     """Replay one case and compare it."""
     case = cases(GROUP)[name]
-    config, verdict = tile_config(case["config"]), Verdict()
-    if "grad_output" in case["inputs"]:
+    config, verdict = configured(case), Verdict()
+    if "analog_module.tile.weight" in case["observed"].get("grad_parameters", {}):
+        _straight_through(verdict, case, config)
+    elif "grad_output" in case["inputs"]:
         _differentiated(verdict, case, config)
     elif "value_by_call" in case["observed"]:
         _repeated_calls(verdict, case, config)
     elif case["observed"]["deterministic"]:
         ours = _products(config, *_arrays(case), 1, 1, key_for(case), case["inputs"]["direction"])[0, 0]
         compare_exact(verdict, "value", ours, case["observed"]["value"], _tie_slack(case, config))
+        if "value_training" in case["observed"]:
+            _without_drop(verdict, case, config)
     else:
         _noisy(verdict, case, config)
     return verdict
@@ -54,6 +100,13 @@ def _products(
         return jax.vmap(lambda key: read(tile, key))(jax.random.split(k_read, reps))
 
     return jax.vmap(chip)(jax.random.split(key, tiles))
+
+
+def _without_drop(verdict: Verdict, case: dict, config: TileConfig) -> None:
+    """aihwkit's training mode, in which the circuit is switched off."""
+    config = replace(config, forward=replace(config.forward, ir_drop=0.0))
+    ours = _products(config, *_arrays(case), 1, 1, key_for(case), "forward")[0, 0]
+    compare_exact(verdict, "value_training", ours, case["observed"]["value_training"], _tie_slack(case, config))
 
 
 def _noisy(verdict: Verdict, case: dict, config: TileConfig) -> None:
@@ -90,8 +143,23 @@ def _differentiated(verdict: Verdict, case: dict, config: TileConfig) -> None:
     dx, signal = pull(jnp.asarray(case["inputs"]["grad_output"]))
     compare_exact(verdict, "output", y, observed["output"], _tie_slack(case, config))
     compare_exact(verdict, "grad_input", dx, observed["grad_input"])
-    compare_exact(verdict, "stored x", signal.x, observed["stored_update_x"])
-    compare_exact(verdict, "stored d", signal.d, observed["stored_update_d"])
+    if "stored_update_x" in observed:
+        compare_exact(verdict, "stored x", signal.x, observed["stored_update_x"])
+        compare_exact(verdict, "stored d", signal.d, observed["stored_update_d"])
+    else:
+        compare_exact(
+            verdict, "grad of the weights", signal.d.T @ signal.x, next(iter(observed["grad_parameters"].values()))
+        )
+
+
+def _straight_through(verdict: Verdict, case: dict, config: TileConfig) -> None:
+    """The torch tile, which differentiates its forward product instead of having a backward one."""
+    (w, x), observed = _arrays(case), case["observed"]
+    y, pull = jax.vjp(lambda w, x: physics_mvm(config.forward, w, x, {}, key_for(case)), w, x)
+    dw, dx = pull(jnp.asarray(case["inputs"]["grad_output"]))
+    compare_exact(verdict, "output", y, observed["output"], _tie_slack(case, config))
+    compare_exact(verdict, "grad_input", dx, observed["grad_input"])
+    compare_exact(verdict, "grad of the weights", dw, observed["grad_parameters"]["analog_module.tile.weight"])
 
 
 def _tie_slack(case: dict, config: TileConfig) -> np.ndarray | float:

@@ -13,7 +13,7 @@ from tests.golden.quirks import expected
 from tests.golden.tolerance import Sample, Verdict, compare_covariance, compare_exact, compare_mean, compare_std
 
 GROUP = "update_statistics"
-REPLAYED = 48  # of 72; a change of the translation must say so here
+REPLAYED = 72  # of 72
 REPETITIONS = 16000  # four times those of the reference, so that rare coincidences have a standard error
 SEQUENTIAL = tuple(supported(GROUP))
 

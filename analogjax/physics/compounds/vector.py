@@ -8,18 +8,17 @@ Cells and states of device `k` carry the suffix `_k`, as aihwkit's hidden parame
 
 from dataclasses import replace
 from enum import StrEnum
-from functools import reduce
-from operator import add
 
 import jax
 import jax.numpy as jnp
 
 from analogjax._pytree import pytree
-from analogjax._typing import Array, DType, Key, Scalar
+from analogjax._typing import Array, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import as_choice, check
+from analogjax.physics.compounds.unit_cell import UnitCell, part_of
 from analogjax.physics.device import Cells, PulsedDevice, State
-from analogjax.physics.pulses import Pulses, PulseType, Trains, trains
+from analogjax.physics.pulses import Pulses, Trains, trains
 
 
 class UpdatePolicy(StrEnum):
@@ -32,7 +31,7 @@ class UpdatePolicy(StrEnum):
 
 
 @pytree
-class Vector:
+class Vector(UnitCell):
     """A unit cell of devices in parallel."""
 
     devices: tuple[PulsedDevice, ...]
@@ -49,6 +48,11 @@ class Vector:
         check(self, 0 <= self.first_update_idx < n, "first_update_idx", f"there are {n} devices, counted from 0.")
 
     @property
+    def parts(self) -> tuple[PulsedDevice, ...]:
+        """The devices."""
+        return self.devices
+
+    @property
     def gammas(self) -> tuple[float, ...]:
         """The weight of each device in the sum."""
         return self.gamma_vec or (1 / len(self.devices),) * len(self.devices)
@@ -56,17 +60,6 @@ class Vector:
     @property
     def granularity(self) -> Scalar:
         return sum(device.granularity for device in self.devices) / len(self.devices)
-
-    @property
-    def needs_rest(self) -> bool:
-        return any(device.needs_rest for device in self.devices)
-
-    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
-        cells: Cells = {}
-        for k, device in enumerate(self.devices):
-            made = device.fabricate(shape, dtype, jax.random.fold_in(key, k))
-            cells |= {f"{name}_{k}": value for name, value in made.items()}
-        return cells
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         zero, fixed = jnp.zeros_like(w), self.update_policy is UpdatePolicy.SINGLE_FIXED
@@ -78,11 +71,11 @@ class Vector:
             )
             for k, device in enumerate(self.devices)
         )
-        return self._sum(State(w=w, parts=parts, clock=jnp.asarray(self.first_update_idx, jnp.int32)))
+        return self.summed(State(w=w, parts=parts, clock=jnp.asarray(self.first_update_idx, jnp.int32)))
 
     def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
         k_trains, k_respond = jax.random.split(key)
-        if p.pulse_type is PulseType.STOCHASTIC_COMPRESSED:
+        if p.pulse_type.pulsed:
             k_draw, k_noise = jax.random.split(k_respond)
             return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
         raise ConfigError(
@@ -98,7 +91,7 @@ class Vector:
             mine = trains if self.update_policy is UpdatePolicy.ALL else trains.only(chosen == k)
             own = jax.random.fold_in(k_devices, k)
             parts.append(device.respond(p, part_of(cells, k), part, mine, k_draw, own))
-        return self._sum(replace(state, parts=tuple(parts), clock=clock))
+        return self.summed(replace(state, parts=tuple(parts), clock=clock))
 
     def _chosen(self, state: State, batch: int, key: Key) -> tuple[Array, Array | None]:
         """The device that each vector `[B]` pulses, and the index after the batch."""
@@ -110,31 +103,3 @@ class Vector:
             # aihwkit moves on before each vector, so the first one goes to the device after first_update_idx
             return (start + 1 + jnp.arange(batch)) % n, (start + batch) % n
         return jnp.full((batch,), start), clock
-
-    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
-        return self._each(state, key, lambda device, k, part, own: device.rest(part_of(cells, k), part, own, alpha))
-
-    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
-        return self._each(
-            state, key, lambda device, k, part, own: device.reset_cells(part_of(cells, k), part, chosen, own)
-        )
-
-    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
-        return self._each(state, key, lambda device, k, part, own: device.age(part_of(cells, k), part, dt, own))
-
-    def _each(self, state: State, key: Key, act) -> State:
-        parts = tuple(
-            act(device, k, part, jax.random.fold_in(key, k))
-            for k, (device, part) in enumerate(zip(self.devices, state.parts, strict=True))
-        )
-        return self._sum(replace(state, parts=parts))
-
-    def _sum(self, state: State) -> State:
-        terms = [gamma * part.w for gamma, part in zip(self.gammas, state.parts, strict=True)]
-        return replace(state, w=reduce(add, terms))
-
-
-def part_of(cells: Cells, k: int) -> Cells:
-    """The cells of device `k` of a unit cell."""
-    suffix = f"_{k}"
-    return {name.removesuffix(suffix): value for name, value in cells.items() if name.endswith(suffix)}

@@ -7,14 +7,27 @@ r"""Devices whose step is linear in the weight, with hard bounds.
 step is `s (1 + c xi) + k w`. `ref` is the mean bound of that side, or each device's own bound. `SoftBounds` is the case
 gamma = 1 with each device's own bound, so that the step vanishes where the bound lies.
 
+`SoftBoundsPmax` gives soft bounds by the number of pulses that span a range:
+
+    B = (range_max - range_min) / (1 - e^(-p_max alpha))
+    w_min = range_min,   w_max = range_min + B,   dw_min = alpha B,   up_down = 1 + 2 range_min / B
+
+are meant to lead from `range_min` to `range_max` in `p_max` up pulses, along `B (1 - e^(-alpha p))`. As in aihwkit,
+`up_down` lowers the down step only (see `devices/pulsed.py`), so the up pulses go faster by `B / w_max` and the down
+pulses by 2 than meant: `p_max w_max / B` up pulses span the range.
+
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Fusi & Abbott 2007, doi:10.1038/nn1859 (soft bounds).
 """
+
+import dataclasses
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from analogjax._pytree import pytree
-from analogjax._typing import Array, Key, Scalar
+from analogjax._pytree import is_static, pytree
+from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_number
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.affine import Affine, many_pulses, one_pulse
@@ -108,3 +121,58 @@ class SoftBounds(_Linear):
     def specialise(self, cells: Cells, key: Key) -> Cells:
         one = jnp.ones_like(cells["max_bound"])
         return cells | self._slopes(cells, one, one, cells["max_bound"], cells["min_bound"])
+
+
+_DERIVED = ("dw_min", "up_down", "w_max", "w_min")
+
+
+@pytree
+class SoftBoundsPmax(SoftBounds):
+    """Soft bounds by the pulses needed for a range: `B` of this module; `soft_bounds` has the derived numbers."""
+
+    p_max: Scalar = 1000  # up pulses that are meant to lead from range_min to range_max [1]
+    alpha: Scalar = 0.0005  # bend of that curve [1 / pulse]
+    range_min: Scalar = -1.0  # where it starts [w]
+    range_max: Scalar = 1.0  # where it ends [w]
+    dw_min: Any = None  # derived: leave it None
+    up_down: Any = None  # derived: leave it None
+    w_max: Any = None  # derived: leave it None
+    w_min: Any = None  # derived: leave it None
+
+    def __post_init__(self) -> None:
+        for name in _DERIVED:
+            remedy = "follows from p_max, alpha, range_min and range_max; set those, or use SoftBounds."
+            check(self, getattr(self, name) is None, name, remedy)
+        check_number(self, "p_max", "alpha", low=1e-12)
+        check_number(self, "range_min", high=0)
+        check_number(self, "range_max")
+        if is_static(self.range_min) and is_static(self.range_max):
+            check(
+                self,
+                bool(self.range_max > self.range_min),
+                "range_max",
+                f"needs more than range_min={self.range_min!r}.",
+            )
+        made = self.soft_bounds  # checks the other fields
+        check_number(made, "w_max", low=0)
+
+    @property
+    def soft_bounds(self) -> SoftBounds:
+        """The same device in terms of its bounds and steps."""
+        exponent = -self.p_max * self.alpha
+        reach = -math.expm1(exponent) if is_static(exponent) else -jnp.expm1(exponent)
+        b = (self.range_max - self.range_min) / reach
+        derived = (b * self.alpha, 1 + 2 * self.range_min / b, self.range_min + b, self.range_min)
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(SoftBounds)}
+        return SoftBounds(**(shared | dict(zip(_DERIVED, derived, strict=True))))
+
+    @property
+    def granularity(self) -> Scalar:
+        return self.soft_bounds.granularity
+
+    @property
+    def write_noise(self) -> Scalar:
+        return self.soft_bounds.write_noise
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        return self.soft_bounds.fabricate(shape, dtype, key)

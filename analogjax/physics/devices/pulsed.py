@@ -120,7 +120,7 @@ class Pulsed:
 
     def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
         k_trains, k_pulses = jax.random.split(key)
-        if p.pulse_type is PulseType.STOCHASTIC_COMPRESSED:
+        if p.pulse_type.pulsed:
             k_draw, k_noise = jax.random.split(k_pulses)
             return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
         w = hidden(state) - outer_product(x, d, lr)

@@ -1,0 +1,139 @@
+r"""Mixed precision: gradients are summed digitally, whole steps are written to the devices.
+
+    chi += eta d x^T  (digital);  for each row: n = trunc(chi / eps),  chi -= n eps,  the devices are pulsed by -n eps
+
+Every `transfer_every` mini-batches, for all rows or `n_rows_per_transfer` of them; `eps` is `granularity`, or the step
+of the device. With `n_x_bins` or `n_d_bins` x and d are quantised first, to so many bins between +-their largest
+magnitude. As in aihwkit the first transfer is one vector late. Update and update-bl management are on for the writes.
+
+Letters: `O` rows, `I` columns, `B` batch. Reference: Nandakumar et al. 2020, doi:10.3389/fnins.2020.00406.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.physics.checks import check, check_number
+from analogjax.physics.compounds.schedule import each_line
+from analogjax.physics.device import Cells, PulsedDevice, State
+from analogjax.physics.devices import ConstantStep
+from analogjax.physics.pulses import Pulses, outer_product
+from analogjax.random import uniform
+
+_START = -1  # the count of vectors begins one early, so that the first transfer is one late
+
+
+@pytree
+class MixedPrecision:
+    """aihwkit's `MixedPrecisionCompound`."""
+
+    device: PulsedDevice = ConstantStep()
+    transfer_every: int = 1  # mini-batches between two transfers; 0: never
+    n_rows_per_transfer: int = -1  # rows that are written each time; -1: all, 0: none
+    random_row: bool = False  # begin at a random row
+    granularity_override: Scalar = (
+        0.0  # aihwkit's `granularity`: what is written in whole steps of [w]; 0: the device's
+    )
+    transfer_lr: Scalar = 1.0  # pulses for each step [1]
+    n_x_bins: int = 0  # levels of x; 0: not quantised
+    n_d_bins: int = 0  # levels of d; 0: not quantised
+    stoc_round_x: bool = True  # round x stochastically
+    stoc_round_d: bool = True  # round d stochastically
+
+    def __post_init__(self) -> None:
+        for name, low in (("transfer_every", 0), ("n_rows_per_transfer", -1), ("n_x_bins", 0), ("n_d_bins", 0)):
+            value = getattr(self, name)
+            check(self, isinstance(value, int) and value >= low, name, f"needs a whole number of {low} or more.")
+        check_number(self, "granularity_override", "transfer_lr", low=0)
+
+    @property
+    def granularity(self) -> Scalar:
+        """What is written in whole steps of [w]."""
+        own = jnp.asarray(self.granularity_override)
+        return jnp.where(own > 0, own, self.device.granularity)
+
+    @property
+    def needs_rest(self) -> bool:
+        return self.device.needs_rest
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        return self.device.fabricate(shape, dtype, key)
+
+    def write(self, cells: Cells, w: Array, key: Key) -> State:
+        part = self.device.write(cells, w, key)
+        memory = {"hidden_weights_chi": jnp.zeros_like(w), "row": jnp.zeros((), jnp.int32)}
+        return State(w=part.w, parts=(part,), clock=jnp.full((), _START, jnp.int32), memory=memory)
+
+    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+        k_x, k_d, k_write = jax.random.split(key, 3)
+        batch, period = x.shape[0], self.transfer_every * x.shape[0]
+        x = _binned(x, self.n_x_bins, k_x if self.stoc_round_x else None)
+        d = _binned(d, self.n_d_bins, k_d if self.stoc_round_d else None)
+        clock = state.clock
+        assert clock is not None
+        if period == 0 or self.n_rows_per_transfer == 0:
+            return replace(self._collect(state, x, d, lr), clock=clock + batch)
+        cut = jnp.mod(-clock - 1, period)  # the vector after which rows are written; at most one in a batch
+        due = (cut < batch) & (clock + cut + 1 > 0) & (jnp.asarray(lr) != 0)
+        before = (jnp.arange(batch) <= cut)[:, None] | ~due
+        state = self._collect(state, jnp.where(before, x, 0.0), d, lr)
+        state = lax.cond(due, lambda s: self._transfer(p, cells, s, k_write), lambda s: s, state)
+        if batch > 1:
+            state = self._collect(state, jnp.where(before, 0.0, x), d, lr)
+        return replace(state, clock=clock + batch)
+
+    def _collect(self, state: State, x: Array, d: Array, lr: Scalar) -> State:
+        assert state.memory is not None
+        chi = state.memory["hidden_weights_chi"] + outer_product(x, d, lr)
+        return replace(state, memory=state.memory | {"hidden_weights_chi": chi})
+
+    def _transfer(self, p: Pulses, cells: Cells, state: State, key: Key) -> State:
+        """Write the whole steps of each row whose turn it is. Consumes `key`."""
+        memory = state.memory
+        assert memory is not None
+        k_start, k_rows = jax.random.split(key)
+        chi, rows = memory["hidden_weights_chi"], state.w.shape[0]
+        number = rows if self.n_rows_per_transfer < 0 else min(self.n_rows_per_transfer, rows)
+        start = memory["row"]
+        if self.random_row and number < rows:
+            start = jax.random.randint(k_start, (), 0, rows)
+        now = (jnp.mod(jnp.arange(rows) - start, rows) < number)[:, None]
+        eps = self.granularity
+        n = jnp.where(now, jnp.trunc(chi / eps), 0.0)
+        pulses = replace(p, update_management=True, update_bl_management=True)
+        lr, one = eps * self.transfer_lr, jnp.ones((1, 1), chi.dtype)
+
+        def row(own: Cells, part: State, n: Array, key: Key) -> State:
+            return self.device.update(pulses, own, part, n[None], one, lr, key)
+
+        part = each_line(row, cells, state.parts[0], n, 0, k_rows)
+        memory = memory | {"hidden_weights_chi": chi - n * eps, "row": jnp.mod(start + number, rows)}
+        return replace(state, w=part.w, parts=(part,), memory=memory)
+
+    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
+        return self._with(state, self.device.rest(cells, state.parts[0], key, alpha))
+
+    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
+        return self._with(state, self.device.reset_cells(cells, state.parts[0], chosen, key))
+
+    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
+        return self._with(state, self.device.age(cells, state.parts[0], dt, key))
+
+    def _with(self, state: State, part: State) -> State:
+        return replace(state, w=part.w, parts=(part,))
+
+
+def _binned(v: Array, bins: int, key: Key | None) -> Array:
+    """Each vector of `v` `[B, N]` on `bins // 2` levels of each sign, up to its largest magnitude."""
+    levels = bins // 2
+    if levels == 0:
+        return v
+    top = jnp.max(jnp.abs(v), -1, keepdims=True)
+    width = jnp.where(top > 0, top / levels, 1.0)
+    scaled = v / width
+    n = jnp.round(scaled) if key is None else jnp.floor(scaled + uniform(key, v.shape).astype(v.dtype))
+    return jnp.clip(n, -levels, levels) * width

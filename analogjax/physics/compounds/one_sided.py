@@ -1,0 +1,148 @@
+r"""Two devices that are only ever pulsed upwards: `W = w_plus - w_minus`.
+
+An UP request pulses `w_plus` up, a DOWN request pulses `w_minus` up, so both fill up. Every `refresh_every`
+mini-batches (or vectors) each column of both is read, and where the larger one exceeds `refresh_upper_thres` of its
+range and the smaller one `refresh_lower_thres`, both are reset and their difference is written to the larger one.
+
+Device 0 is `w_minus`, device 1 `w_plus`, as in aihwkit; both have the same parameters. With `copy_inverted` the second
+one's own draws are mirrored: steps and slopes swapped, bounds negated and swapped.
+Letters: `O` rows, `I` columns. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.errors import ConfigError
+from analogjax.physics.checks import check, check_number
+from analogjax.physics.compounds.schedule import each_line, walk
+from analogjax.physics.compounds.unit_cell import UnitCell, part_of
+from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.pulsed import Pulsed
+from analogjax.physics.periphery import Periphery, mvm
+from analogjax.physics.pulses import Pulses, Trains, coincidences, each_pulse, trains
+
+_MIRRORED = {"dwmin_up": "dwmin_down", "dwmin_down": "dwmin_up"}
+_MIRRORED_SIGNED = {"slope_up": "slope_down", "slope_down": "slope_up"}  # the law of a mirrored weight
+
+
+@pytree
+class OneSided(UnitCell):
+    """A pair of one-sided devices (aihwkit's `OneSidedUnitCell`)."""
+
+    device: Pulsed
+    refresh_every: int = 0  # mini-batches between two refreshes; 0: never
+    units_in_mbatch: bool = True  # refresh_every counts mini-batches, otherwise vectors
+    refresh_upper_thres: Scalar = 0.75  # of the range, for the larger one [1]
+    refresh_lower_thres: Scalar = 0.25  # of the range, for the smaller one [1]
+    refresh_forward: Periphery = Periphery()  # of the reads
+    refresh_update: Pulses = Pulses()  # of the writes
+    copy_inverted: bool = False  # mirror the second device's draws
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, Pulsed):
+            raise ConfigError(f"OneSided(device={self.device!r}): needs a pulsed device of analogjax.physics.")
+        good = isinstance(self.refresh_every, int) and self.refresh_every >= 0
+        check(self, good, "refresh_every", "needs a whole number; 0 for no refresh.")
+        check_number(self, "refresh_upper_thres", "refresh_lower_thres", low=0)
+        noisy = self.refresh_every > 0 and getattr(self.device, "write_noise_std", 0.0) != 0.0
+        check(self, not noisy, "refresh_every", "a device with write noise can't be refreshed.")
+
+    @property
+    def parts(self) -> tuple[Pulsed, ...]:
+        """The minus and the plus device."""
+        return self.device, self.device
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """Minus and plus."""
+        return -1.0, 1.0
+
+    @property
+    def granularity(self) -> Scalar:
+        return self.device.granularity
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+        cells = super().fabricate(shape, dtype, key)
+        if not self.copy_inverted:
+            return cells
+        plus = part_of(cells, 1)
+        mirrored = {_MIRRORED.get(name, name): value for name, value in plus.items()}
+        mirrored |= {name: -plus[other] for name, other in _MIRRORED_SIGNED.items() if other in plus}
+        mirrored |= {"max_bound": -plus["min_bound"], "min_bound": -plus["max_bound"]}
+        return cells | {f"{name}_1": value for name, value in mirrored.items()}
+
+    def write(self, cells: Cells, w: Array, key: Key) -> State:
+        halves = jnp.maximum(-w, 0.0), jnp.maximum(w, 0.0)
+        parts = tuple(
+            self.device.write(part_of(cells, k), half, jax.random.fold_in(key, k)) for k, half in enumerate(halves)
+        )
+        return self.summed(State(w=w, parts=parts, clock=jnp.zeros((), jnp.int32)))
+
+    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+        if not p.pulse_type.pulsed:
+            raise ConfigError(f"OneSided with pulse_type={p.pulse_type.value!r}: it is pulsed; use another type.")
+        k_trains, k_draw, k_noise = jax.random.split(key, 3)
+        t = trains(p, x, d, lr, self.granularity, k_trains)
+        period, begun = self.refresh_every * (x.shape[0] if self.units_in_mbatch else 1), state.clock
+        assert begun is not None
+
+        def pulse(state: State, t: Trains, k_draw: Key, k_noise: Key) -> State:
+            return self.respond(p, cells, state, t, k_draw, k_noise)
+
+        def refresh(state: State, seen: Array, key: Key) -> State:
+            return self.refresh(cells, state, key)
+
+        state = walk(state, t, period, begun, pulse, refresh, (k_draw, k_noise))
+        return self.summed(replace(state, clock=begun + x.shape[0]))
+
+    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        minus, plus = part_of(cells, 0), part_of(cells, 1)
+        k_minus, k_plus = jax.random.split(k_noise)
+
+        def visit(pair: tuple[State, State], sign: Array, key: Key) -> tuple[State, State]:
+            k_minus, k_plus = jax.random.split(key)
+            down, up = jnp.where(sign < 0, 1, 0).astype(sign.dtype), jnp.where(sign > 0, 1, 0).astype(sign.dtype)
+            return self.device.pulse(minus, pair[0], down, k_minus), self.device.pulse(plus, pair[1], up, k_plus)
+
+        if p.sequential:
+            pair = each_pulse(trains, k_draw, visit, (state.parts[0], state.parts[1]), k_noise)
+        else:
+            up, down = coincidences(trains, k_draw)
+            none = jnp.zeros_like(up)
+            pair = (
+                self.device.pulses(minus, state.parts[0], down, none, k_minus),
+                self.device.pulses(plus, state.parts[1], up, none, k_plus),
+            )
+        return self.summed(replace(state, parts=pair))
+
+    def refresh(self, cells: Cells, state: State, key: Key) -> State:
+        """Reset the pairs that have filled up, and write their difference. Consumes `key`."""
+        k_read, k_reset, k_write = jax.random.split(key, 3)
+        minus, plus = (self._read(state.parts[k].w, jax.random.fold_in(k_read, k)) for k in (0, 1))
+        full = jnp.abs(jnp.asarray(self.device.w_max))
+        high, low = jnp.maximum(plus, minus) / full, jnp.minimum(plus, minus) / full
+        chosen = (high > self.refresh_upper_thres) & (low > self.refresh_lower_thres)
+        parts = []
+        for k, larger in ((0, minus - plus), (1, plus - minus)):
+            own = part_of(cells, k)
+            part = self.device.reset_cells(own, state.parts[k], chosen, jax.random.fold_in(k_reset, k))
+            wanted = jnp.where(chosen & (larger > 0), larger, 0.0)
+            parts.append(self._written(own, part, wanted, jax.random.fold_in(k_write, k)))
+        return self.summed(replace(state, parts=tuple(parts)))
+
+    def _read(self, w: Array, key: Key) -> Array:
+        """Each column read with a one, `[O, I]`."""
+        return mvm(self.refresh_forward, w, jnp.eye(w.shape[1], dtype=w.dtype), {}, key, None).T
+
+    def _written(self, cells: Cells, part: State, wanted: Array, key: Key) -> State:
+        """Columns share no device: each is one vector, pulsed by `wanted` `[O, I]`."""
+        one = jnp.ones((1, 1), wanted.dtype)
+
+        def column(own: Cells, part: State, d: Array, key: Key) -> State:
+            return self.device.update(self.refresh_update, own, part, one, -d[None], 1.0, key)
+
+        return each_line(column, cells, part, wanted, 1, key)

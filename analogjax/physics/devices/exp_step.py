@@ -1,0 +1,63 @@
+r"""Devices whose step depends on the weight exponentially.
+
+    UP: w += s_up max(1 - A_up e^(gamma_up z), 0) + sigma_up xi,       z = 2 a w / (b_max - b_min) + b
+    DOWN: w -= s_dn max(1 - A_dn e^(-gamma_dn z), 0) + sigma_dn xi,    then clip to [b_min, b_max]
+
+With `D` the mean step of that pulse, `sigma = dw_min_std (|D| + dw_min_std_add + dw_min_std_slope |w|)`: proportional
+to the step, plus a constant and a part proportional to the weight.
+
+The pulse generator counts in units of the nominal down step at `w = 0` (a convention of aihwkit that is kept),
+`dw_min (1 - max(up_down, 0)) (1 - A_dn e^(-gamma_dn b))`, or of `dw_min` where that vanishes.
+
+Reference: Gong et al. 2018, doi:10.1038/s41467-018-04485-1 (ReRAM); Nandakumar et al. 2018, doi:10.1063/1.5042408
+(phase-change memory).
+"""
+
+import jax.numpy as jnp
+
+from analogjax._pytree import is_off, pytree
+from analogjax._typing import Array, Scalar
+from analogjax.physics.checks import check_number
+from analogjax.physics.device import Cells
+from analogjax.physics.devices.nonlinear import LARGEST, Nonlinear, width
+
+
+@pytree
+class ExpStep(Nonlinear):
+    """Step exponential in the weight, within hard bounds. Fast evaluation: see `devices/nonlinear.py` for its error."""
+
+    A_up: Scalar = 0.00081  # amplitude of the exponential of the up step [1]
+    A_down: Scalar = 0.36833  # amplitude of the exponential of the down step [1]
+    gamma_up: Scalar = 12.44625  # its rate for the up step [1]
+    gamma_down: Scalar = 12.78785  # its rate for the down step [1]
+    a: Scalar = 0.244  # scale of the weight inside the exponential [1]
+    b: Scalar = 0.2425  # its offset [1]
+    dw_min_std_add: Scalar = 0.0  # constant part of the noise, in units of dw_min_std [w]
+    dw_min_std_slope: Scalar = 0.0  # part of the noise proportional to |w|, in units of dw_min_std [1]
+    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
+    apply_write_noise_on_set: bool = True  # also when weights are written directly
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "A_up", "A_down", "gamma_up", "gamma_down", "a", "b")
+        check_number(self, "dw_min_std_add", "dw_min_std_slope", "write_noise_std", low=0)
+
+    @property
+    def granularity(self) -> Scalar:
+        nominal = self.dw_min * (1 - jnp.maximum(self.up_down, 0.0))
+        down = nominal * (1 - self.A_down * jnp.exp(-self.gamma_down * self.b))
+        return jnp.where(down > 0, down, self.dw_min)
+
+    def step(self, cells: Cells, v: Array, up: Array) -> Array:
+        s = jnp.where(up, cells["dwmin_up"], cells["dwmin_down"])
+        amplitude, rate = jnp.where(up, self.A_up, self.A_down), jnp.where(up, self.gamma_up, -self.gamma_down)
+        z = 2 * self.a * v / width(cells) + self.b
+        return s * jnp.maximum(1 - amplitude * jnp.exp(jnp.minimum(rate * z, LARGEST)), 0.0)
+
+    def spread(self, v: Array, step: Array) -> Array:
+        spread = jnp.abs(step)
+        if not is_off(self.dw_min_std_add):
+            spread = spread + self.dw_min_std_add
+        if not is_off(self.dw_min_std_slope):
+            spread = spread + self.dw_min_std_slope * jnp.abs(v)
+        return self.dw_min_std * spread

@@ -1,0 +1,92 @@
+r"""Devices whose step is any function of the weight: what they share, and their evaluation pulse by pulse.
+
+A device says its step `f(v, direction) >= 0` [w] and the spread `sigma(v, f)` of its noise; then
+
+    UP: v += f(v, UP) + sigma xi,   DOWN: v -= f(v, DOWN) + sigma xi,   then clip to [b_min, b_max];   w = v - ref
+
+with `ref` = 0 but for devices that have a reference.
+
+Counted evaluation. Up to 64 pulses are applied one after the other, each with noise of its own: exact but for the order
+of up and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample
+follow each other and have one direction). More pulses are first reduced to 64 by the leaps of `devices/leap.py`, where
+their error is stated. The time is that of the crosspoint with most pulses.
+"""
+
+from abc import abstractmethod
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from analogjax._pytree import is_off, pytree
+from analogjax._typing import Array, Key
+from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.leap import Sizes, leapt
+from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
+from analogjax.random import normal, uniform
+
+
+@pytree
+class Nonlinear(Pulsed):
+    """Pulse response of any shape. Abstract: a device says its `step`, and its `spread` if it is not proportional."""
+
+    @abstractmethod
+    def step(self, cells: Cells, v: Array, up: Array) -> Array:
+        """Mean size of one pulse at `v` `[O, I]` in its own direction [w]; `up` bool broadcasts to `[O, I]`."""
+
+    def spread(self, v: Array, step: Array) -> Array:
+        """Standard deviation of a pulse of mean size `step` `[O, I]` [w]."""
+        return self.dw_min_std * jnp.abs(step)
+
+    def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
+        k_step, k_seen = jax.random.split(key)
+        v = hidden(state) + cells.get("reference", 0.0)
+        moved = self._moved(cells, v, sign > 0, k_step)
+        return self._settled(cells, state, moved, sign != 0, k_seen)
+
+    def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
+        k_leap, k_walk, k_seen = jax.random.split(key, 3)
+        v, low, high = hidden(state) + cells.get("reference", 0.0), cells["min_bound"], cells["max_bound"]
+        v, up_left, down_left = leapt(lambda v: self._sizes(cells, v), low, high, v, up, down, k_leap)
+        v = self._walk(cells, v, up_left, down_left, k_walk)
+        return self._settled(cells, state, v, up + down > 0, k_seen)
+
+    def _sizes(self, cells: Cells, v: Array) -> Sizes:
+        up, down = self.step(cells, v, jnp.asarray(True)), self.step(cells, v, jnp.asarray(False))
+        return Sizes(up, down, self.spread(v, up), self.spread(v, down))
+
+    def _settled(self, cells: Cells, state: State, v: Array, touched: Array, key: Key) -> State:
+        # an untouched cell keeps its bits: adding and taking away the reference would round
+        w = jnp.where(touched, v - cells.get("reference", 0.0), hidden(state))
+        return self.seen(state, w, key, touched)
+
+    def _moved(self, cells: Cells, v: Array, up: Array, key: Key) -> Array:
+        """`v` after one pulse at each crosspoint, clipped."""
+        size = self.step(cells, v, up)
+        if not is_off(self.dw_min_std):
+            size = size + self.spread(v, size) * normal(key, v.shape, v.dtype)
+        return clipped(cells, v + jnp.where(up, size, -size))
+
+    def _walk(self, cells: Cells, v: Array, up: Array, down: Array, key: Key) -> Array:
+        """`v` after `up` and `down` pulses, one at a time in random order."""
+
+        def one(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            i, v, up, left = carry
+            k_order, k_step = jax.random.split(jax.random.fold_in(key, i))
+            # an up pulse with probability up / left makes all orders equally likely
+            upward = uniform(k_order, v.shape) * left.astype(jnp.float32) < up.astype(jnp.float32)
+            live = left > 0
+            v = jnp.where(live, self._moved(cells, v, upward, k_step), v)
+            return i + 1, v, up - (upward & live), left - live
+
+        start = (jnp.asarray(0, jnp.int32), v, up, up + down)
+        return lax.while_loop(lambda carry: jnp.any(carry[3] > 0), one, start)[1]
+
+
+def width(cells: Cells) -> Array:
+    """`b_max - b_min` `[O, I]` [w]; 1 where it vanishes: such a device is stuck."""
+    r = cells["max_bound"] - cells["min_bound"]
+    return jnp.where(r > 0, r, jnp.ones_like(r))
+
+
+LARGEST = 60.0  # e^60 is beyond every bound: clipping ends what grows so far, and inf would become NaN

@@ -1,0 +1,237 @@
+r"""A product in time: inputs are the lengths of pulses, and the wires' voltage drop changes as pulses end.
+
+Every weight is a pair of devices `g+, g-` of `g_converter` [uS]. While the pulse of an input lasts, the larger one of
+its two voltages is on one device, the smaller one on the other; afterwards both are at rest:
+
+    x > t:  0.6 V on g+, 0.2 V on g-        x < -t:  the reverse        else:  0.4 V on both        (t in [0, t_max])
+
+A column is cut into `ir_drop_segments` parts, each a source `V_s = sum g v / G_s` behind `1 / G_s`, `G_s = sum g`, with
+wires of `r_w = ir_drop ir_drop_rs rows_per_segment` between them. From the far end to the ADC:
+
+    v, r = V_0, 1 / G_0;    r_1 = r + r_w,  r_2 = 1 / G_s,  r = r_1 r_2 / (r_1 + r_2),  v = (v / r_1 + V_s / r_2) r
+    I(t) = (v - ir_drop_v_read) / (r + r_w / 2)        Q = trapezoids of I over T points, the first one taken twice
+    y    = trunc(Q adc_frequency / 100) 100 / adc_frequency / (0.2 ratio inp_bound / (2 inp_res))
+
+Even columns end at the ADC beyond the last row, odd ones at that beyond the first. Padding to `phys_input_size` rows
+is symmetric and holds nothing.
+
+Each device conducts at all times, so `r` is constant and `I` linear in which pulses last: the integral over time is
+one product with an effective matrix, at the cost of an ordinary one, for any number of points and segments.
+
+Circuit and numbers are those of aihwkit 1.2.0; reference: Le Gallo et al. 2023, doi:10.1063/5.0168089.
+Letters: `B` batch, `O` rows (outputs, the columns of the circuit), `I` inputs, `P` physical inputs, `S` segments.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from analogjax._pytree import is_off, is_static, pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.errors import ShapeError
+from analogjax.physics.checks import check, check_number
+from analogjax.physics.crossbar import Frozen, WeightNoise, product
+from analogjax.physics.inference.conductance import Converter, SinglePair
+from analogjax.physics.periphery import MVType, Periphery
+from analogjax.physics.readout import adc, dac
+from analogjax.random import normal
+
+_REST, _SWING = 0.4, 0.2  # voltage of an idle device, and what a pulse adds to one and takes from the other [V]
+_LEAK = 1e-12  # of a segment that holds nothing [uS]
+_GAIN = 100.0  # charge of one ADC period per unit of adc_frequency
+# std of PCM read noise over log10 of the mean pulse length in steps, highest power first: share of g [1], constant [uS]
+_PER_G = (2.1926e-4, -1.87352e-3, 6.55714e-3, -1.46159e-2, 2.578764e-2)
+_CONSTANT = (1.11906167e-3, -9.08576764e-3, 3.07015063e-2, -6.77079241e-2, 1.17763144e-1)
+_ON_GRID = 1e-3  # a pulse that ends this close to a point of time, in steps, ends there: rounding decides nothing
+
+
+class Pass(NamedTuple):
+    """One of the products that make up a read."""
+
+    x: Array  # [B, I] pulses
+    points: int  # of time
+    t_max: float  # the last of them
+    factor: int  # of its result in the sum
+
+
+@pytree
+class PeripheryIRDropT(Periphery):
+    """A periphery whose crossbar is read in time. For `ir_drop=0`, as in training, the product is the exact one.
+
+    `mv_type` is one of 'OnePass', 'SplitMode' (low and high bits one after the other, each with its own ADC), 'BitWise'
+    (bit by bit) and 'Ideal'. `inp_res` must be 1 / (2^n - 2), or 2^n - 2, for pulses in bits. What decides on shapes
+    (resolution, segments, sizes, time steps) must be plain numbers. Raises `ConfigError`.
+    """
+
+    ir_drop: Scalar = 1.0  # scale of the wire resistance; the plain number 0 switches the circuit off [1]
+    ir_drop_rs: Scalar = 0.15  # wire resistance of one row [Ohm]
+    ir_drop_segments: int = 8  # parts of a column
+    ir_drop_time_step_resolution_scale: float = 1.0  # multiplies the number of points of time [1]
+    ir_drop_v_read: Scalar = 0.4005  # voltage of the ADC [V]
+    split_mode_bit_shift: int = 3  # number of low bits of 'SplitMode'
+    apply_xdep_pcm_read_noise: bool = False  # read noise of PCM that depends on the length of the pulses
+    xdep_pcm_read_noise_scale: Scalar = 1.0  # of that noise [1]
+    adc_quantization: bool = True  # whole ticks only
+    adc_frequency: Scalar = 6.24  # ticks [GHz]
+    ir_drop_integration_sum: bool = False  # a plain sum over time instead of trapezoids
+    phys_input_size: int = 512  # rows of the chip; aihwkit takes the tile's mapping.max_input_size
+    g_converter: Converter = SinglePair()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "ir_drop_rs", "xdep_pcm_read_noise_scale", low=0)
+        check_number(self, "ir_drop_v_read", "adc_frequency", "ir_drop_time_step_resolution_scale")
+        for name in ("w_read_asymmetry_dtod", "v_offset_std", "r_series"):
+            check(self, is_off(getattr(self, name)), name, "is not part of this circuit; leave it at 0.")
+        check(self, self.w_noise_type is WeightNoise.NONE, "w_noise_type", "is not part of this circuit; use 'None'.")
+        for name in ("ir_drop_segments", "phys_input_size"):
+            value = getattr(self, name)
+            check(self, isinstance(value, int) and value > 0, name, "needs a whole number above 0.")
+        fits = self.phys_input_size % self.ir_drop_segments == 0
+        check(self, fits, "ir_drop_segments", f"must divide phys_input_size={self.phys_input_size!r}.")
+        good = is_static(self.inp_res) and bool(self.inp_res > 0)
+        check(self, good, "inp_res", "pulses are counted in steps of the DAC: needs a plain number above 0.")
+        good = is_static(self.ir_drop_time_step_resolution_scale) and self._points >= 1
+        check(self, good, "ir_drop_time_step_resolution_scale", "needs a plain number that leaves a point of time.")
+        good = not is_static(self.adc_frequency) or bool(self.adc_frequency > 0)
+        check(self, good, "adc_frequency", "needs a frequency above 0 [GHz]; adc_quantization=False switches it off.")
+
+    def _check_mv_type(self) -> None:
+        known = (MVType.ONE_PASS, MVType.SPLIT_MODE, MVType.BIT_WISE, MVType.IDEAL)
+        remedy = "this circuit knows " + ", ".join(repr(kind.value) for kind in known) + "."
+        check(self, self.mv_type in known, "mv_type", remedy)
+        if self.mv_type not in (MVType.SPLIT_MODE, MVType.BIT_WISE) or not is_static(self.inp_res):
+            return
+        levels = round(1 / self._res) + 2
+        good = levels & (levels - 1) == 0 and abs(1 / self._res + 2 - levels) < _ON_GRID
+        check(self, good, "inp_res", "pulses in bits need 1 / (2^n - 2), such as 1 / 254.")
+        shift = self.split_mode_bit_shift
+        good = isinstance(shift, int) and 0 < shift < levels.bit_length() - 1
+        check(self, good, "split_mode_bit_shift", f"needs a whole number from 1 to {levels.bit_length() - 2}.")
+
+    @property
+    def _res(self) -> float:
+        return 1 / float(self.inp_res) if self.inp_res > 1 else float(self.inp_res)
+
+    @property
+    def _levels(self) -> float:
+        return float(self.inp_bound) / self._res if is_static(self.inp_bound) else 1 / self._res
+
+    @property
+    def _points(self) -> int:
+        return int((self._levels + 2) / 2 * self.ir_drop_time_step_resolution_scale + _ON_GRID)
+
+    def read(self, w: Array, u: Array, frozen: Frozen, key: Key) -> tuple[Array, Array]:
+        """One read of `u` `[B, I]`, scaled: the ADC's `[B, O]` and which vectors fitted `[B, 1]`. Consumes `key`."""
+        k_inp, k_dac, k_w, k_out, k_adc = jax.random.split(key, 5)
+        u = dac(self, u, k_dac, k_inp)
+        passes = _passes(self, u)
+        total, fits = jnp.zeros((), u.dtype), jnp.ones((u.shape[0], 1), bool)
+        for n, one in enumerate(passes):
+            y = _timed_product(self, w, one, jax.random.fold_in(k_w, n))
+            y, fit = adc(self, y, frozen, jax.random.fold_in(k_out, n), jax.random.fold_in(k_adc, n))
+            total, fits = total + one.factor * y, fits & fit
+        return total, fits
+
+
+def _passes(p: PeripheryIRDropT, u: Array) -> list[Pass]:
+    """What is applied one after the other for the DAC's `u` `[B, I]`."""
+    step, scale = 2 * p._res, p.ir_drop_time_step_resolution_scale
+    if p.mv_type is MVType.ONE_PASS:
+        return [Pass(u, p._points, 1.0, 1)]
+    k = u / step
+    k = jnp.where(jnp.abs(k - jnp.round(k)) < _ON_GRID, jnp.round(k), k)
+    if p.mv_type is MVType.SPLIT_MODE:
+        shift = p.split_mode_bit_shift
+        low, high = 2**shift, (round(p._levels) + 2) >> (shift + 1)
+        parts = ((jnp.fmod(k, low), low, 1), (jnp.sign(k) * jnp.floor(jnp.abs(k) / low), high, low))
+        return [Pass(x * step, int(n * scale + _ON_GRID), step * (n - 1), factor) for x, n, factor in parts]
+    bits = []
+    for bit in range((round(1 / p._res) + 2).bit_length() - 2):
+        bits.append(Pass(jnp.fmod(k, 2) * step, 2, step, 2**bit))
+        k = jnp.sign(k) * jnp.floor(jnp.abs(k) / 2)
+    return bits
+
+
+def _timed_product(p: PeripheryIRDropT, w: Array, one: Pass, key: Key) -> Array:
+    """What the ADCs count `[B, O]` in one pass, in units of the exact product. Consumes `key`."""
+    if is_off(p.ir_drop):
+        return product(w, one.x)
+    before = (p.phys_input_size - w.shape[1]) // 2
+    after = p.phys_input_size - w.shape[1] - before
+    if before < 0:
+        raise ShapeError(
+            f"PeripheryIRDropT: {w.shape[1]} inputs on phys_input_size={p.phys_input_size} rows; add rows."
+        )
+    g, ratio = p.g_converter.conductances(jnp.pad(w, ((0, 0), (before, after))))
+    g = _noisy(p, g, one.x, key) if p.apply_xdep_pcm_read_noise else g
+    time, whole = _time_on(p, one)
+    time = jnp.pad(time, ((0, 0), (before, after)))
+    total = jnp.zeros((), w.dtype)
+    significance = getattr(p.g_converter, "f_lst", (1.0,))  # converters of several pairs have one for each
+    for n, factor in enumerate(significance):
+        seen, offset = _effective(p, g[2 * n], g[2 * n + 1])
+        total = total + factor * _counted(p, product(seen, time) + whole * offset)
+    y = total / ratio / _SWING / (p.inp_bound / p._res / 2)
+    return y if is_static(p.ir_drop) else jnp.where(p.ir_drop > 0, y, product(w, one.x))
+
+
+def _time_on(p: PeripheryIRDropT, one: Pass) -> tuple[Array, float]:
+    """How long each pulse lasts `[B, I]`, signed, in weights of the integration over time; and the whole time."""
+    points = one.points
+    gap = one.t_max / max(points - 1, 1)
+    on = jnp.clip(jnp.ceil(jnp.abs(one.x) / gap - _ON_GRID), 0, points) if points > 1 else jnp.abs(one.x) > 0
+    on = on.astype(one.x.dtype)
+    if not p.ir_drop_integration_sum:  # the first point counts 3/2, the last one 1/2
+        on = on + 0.5 * (on > 0) - 0.5 * (on == points)
+    return jnp.sign(one.x) * on, float(points)
+
+
+def _effective(p: PeripheryIRDropT, plus: Array, minus: Array) -> tuple[Array, Array]:
+    """Currents at the ADCs: per pulse that is on `[O, P]`, and at rest `[O]` [uA], for conductances `[O, P]`."""
+    odd = (jnp.arange(plus.shape[0]) % 2 == 1)[:, None]
+    difference, total = (jnp.where(odd, g[:, ::-1], g) for g in (plus - minus, plus + minus))
+    shape = (plus.shape[0], p.ir_drop_segments, -1)
+    conductance = total.reshape(shape).sum(-1) + _LEAK
+    share = _shares(p, conductance, p.phys_input_size // p.ir_drop_segments)
+    at_rest = (_REST - p.ir_drop_v_read) - _REST * _LEAK / conductance
+    per_pulse = _SWING * difference.reshape(shape) * (share / conductance)[..., None]
+    per_pulse = per_pulse.reshape(plus.shape)
+    return jnp.where(odd, per_pulse[:, ::-1], per_pulse), jnp.sum(share * at_rest, -1)
+
+
+def _shares(p: PeripheryIRDropT, conductance: Array, rows: int) -> Array:
+    """Current at the ADC per volt in each segment `[O, S]` [uS], collapsing the column from its far end."""
+    wire = 1e-6 * p.ir_drop * p.ir_drop_rs * rows  # [MOhm]
+    own = 1 / conductance.T  # [S, O]
+
+    def join(r: Array, r_2: Array) -> tuple[Array, tuple[Array, Array]]:
+        r_1 = r + wire
+        r = r_1 * r_2 / (r_1 + r_2)
+        return r, (r / r_1, r / r_2)
+
+    r, (kept, taken) = lax.scan(join, own[0], own[1:])
+    ones = jnp.ones_like(own[:1])
+    kept = jnp.cumprod(jnp.concatenate([ones, kept[::-1]]), 0)[::-1]  # what the later segments leave of each
+    return (jnp.concatenate([ones, taken]) * kept / (r + wire / 2)).T
+
+
+def _counted(p: PeripheryIRDropT, charge: Array) -> Array:
+    if not p.adc_quantization:
+        return charge
+    tick = _GAIN / p.adc_frequency
+    return jnp.trunc(charge / tick) * tick
+
+
+def _noisy(p: PeripheryIRDropT, g: Array, x: Array, key: Key) -> Array:
+    """Conductances `[slices, O, P]` of one read; the noise falls with the mean length of the pulses `x` `[B, I]`."""
+    z = jnp.log10(jnp.maximum(jnp.mean(jnp.abs(x)) / (2 * p._res), _ON_GRID))
+    signed, common = g[::2] - g[1::2], jnp.minimum(g[::2], g[1::2])
+    size = jnp.abs(signed)
+    spread = jnp.polyval(jnp.asarray(_PER_G, g.dtype), z) * size + jnp.polyval(jnp.asarray(_CONSTANT, g.dtype), z)
+    noise = p.xdep_pcm_read_noise_scale * spread * normal(key, size.shape, g.dtype)
+    signed = jnp.sign(signed) * (size + noise)
+    pairs = jnp.stack([common + jnp.maximum(signed, 0.0), common + jnp.maximum(-signed, 0.0)], 1)
+    return pairs.reshape(g.shape)

@@ -1,0 +1,85 @@
+"""aihwkit's compounds in terms of this library; strict, as `catalog` is."""
+
+import dataclasses
+
+from analogjax import physics, tile
+from analogjax.errors import ConfigError
+from analogjax.physics import compounds
+from tests.golden.catalog import Unsupported, _build, _device_class, cases, periphery, tile_config
+
+_TRANSFERS = {
+    "TransferCompound": compounds.Transfer,
+    "BufferedTransferCompound": compounds.BufferedTransfer,
+    "ChoppedTransferCompound": compounds.ChoppedTransfer,
+    "DynamicTransferCompound": compounds.DynamicTransfer,
+}
+_RENAMED = {"granularity": "granularity_override"}
+
+
+def unsupported(case: dict) -> str | None:
+    """Why a case cannot be replayed, or `None` if it can."""
+    if case.get("kind") == "data":
+        return "inputs of other cases"
+    try:
+        any_config(case["config"])
+    except Unsupported as reason:
+        return str(reason)
+    return None
+
+
+def supported(group: str) -> list[str]:
+    """The names of the cases of a group that can be replayed."""
+    return [name for name, case in cases(group).items() if unsupported(case) is None]
+
+
+def any_config(config: dict) -> tile.TileConfig:
+    """The tile of any configuration; raises `Unsupported`."""
+    base = config.get("preset_of", config["class"])  # a preset lists all that differs from its base class
+    if base not in ("UnitCellRPUConfig", "DigitalRankUpdateRPUConfig"):
+        return tile_config(config)
+    rest = {name: value for name, value in config.items() if name not in ("class", "device", "preset_of")}
+    plain = tile_config({"class": "SingleRPUConfig", **rest})
+    return dataclasses.replace(plain, device=cell(config["device"]))
+
+
+def cell(device: dict) -> object:
+    """Our compound, or plain device."""
+    name = device.get("preset_of", device["class"])
+    values = {key: value for key, value in device.items() if key not in ("class", "preset_of")}
+    inside = tuple(cell(one) for one in values.pop("unit_cell_devices", ()))
+    if name in ("VectorUnitCell", "ReferenceUnitCell"):
+        return _vector(name, inside, values)
+    given = {_RENAMED.get(key, key): _value(key, value) for key, value in values.items() if key != "device"}
+    if name in _TRANSFERS:
+        return _made(_TRANSFERS[name], {"devices": inside} | given)
+    if name == "OneSidedUnitCell":
+        return _made(compounds.OneSided, {"device": inside[0]} | given)
+    if name == "MixedPrecisionCompound":
+        return _made(compounds.MixedPrecision, {"device": cell(values["device"])} | given)
+    return _build(_device_class(device), device)
+
+
+def _vector(name: str, inside: tuple, values: dict) -> object:
+    if name == "ReferenceUnitCell":
+        inside = (inside * 2)[:2]
+        values = {"update_policy": "SingleFixed", "gamma_vec": [1.0, -1.0]} | values
+    return _made(compounds.Vector, {"devices": inside} | {key: _value(key, value) for key, value in values.items()})
+
+
+def _value(key: str, value: object) -> object:
+    if isinstance(value, dict):
+        if value.get("preset_of", value["class"]) == "UpdateParameters":
+            return _build(physics.Pulses, value)
+        return periphery(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _made(ours: type, given: dict) -> object:
+    known = {field.name for field in dataclasses.fields(ours)}
+    for name in given:
+        if name not in known:
+            raise Unsupported(f"field {ours.__name__}.{name}")
+    try:
+        return ours(**given)
+    except ConfigError as error:
+        raise Unsupported(str(error)) from error

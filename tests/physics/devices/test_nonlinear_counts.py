@@ -1,0 +1,111 @@
+"""Counted pulses of devices without a closed form against the same pulses one by one."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analogjax import random
+from analogjax.physics import ExpStep, PiecewiseStep, PowStep, PowStepReference
+from analogjax.physics.devices.leap import FEW
+from analogjax.physics.devices.pulsed import hidden
+from analogjax.physics.presets import PCM, RERAM_ES
+from tests.physics.devices.nonlinear_samples import SMALL, made, one_by_one, pulse, pulses
+from tests.tolerance import assert_close, assert_same_bits
+
+DEVICES = {
+    "exp": ExpStep(dw_min=0.004),
+    "ReRAM": RERAM_ES,
+    "PCM": PCM,
+    "pow": PowStep(dw_min=0.004, pow_gamma=1.7, write_noise_std=2.0),
+    "pow-reference": PowStepReference(dw_min=0.004, pow_gamma=1.5, reference_std=0.05),
+    "piecewise": PiecewiseStep(dw_min=0.004, piecewise_up=(1.4, 1.0, 0.6), piecewise_down=(0.4, 0.8, 1.6)),
+}
+every_device = pytest.mark.parametrize("name", DEVICES)
+# compiling takes most of the time: one table and one power law with all there is, the others under `slow`
+CORE = ("pow-reference", "piecewise")
+most_devices_slowly = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in CORE else pytest.mark.slow) for name in DEVICES]
+)
+CHIPS = 2000
+
+
+def counts(up, down, shape=SMALL):
+    return jnp.full(shape, up, jnp.int32), jnp.full(shape, down, jnp.int32)
+
+
+@most_devices_slowly
+def test_pulses_of_one_direction(name):
+    device = replace(DEVICES[name], dw_min_std=0.0)
+    cells, state = made(device, SMALL, 0.1)
+    for number in (FEW, 300):
+        for way in (1, -1):
+            fast = pulses(device, cells, state, *counts(number * (way > 0), number * (way < 0)), random.key(0))
+            single = one_by_one(device, cells, state, jnp.full(number, way, jnp.int8), random.key(1))
+            moved, ours = (np.asarray(hidden(s) - hidden(state)) for s in (single, fast))
+            if number == FEW:
+                assert_close(ours, moved, factor=20)  # many roundings of a weight, one after the other
+            # a third of a percent, and for a table the slope of one segment carried on for a leap
+            np.testing.assert_allclose(ours, moved, rtol=0.02 if name == "piecewise" else 0.0034, atol=1e-6)
+
+
+@most_devices_slowly
+def test_mixed_pulses_agree_with_a_random_order_n_2000(name):
+    device, shape, (up, down) = DEVICES[name], (CHIPS, 24), (120, 80)
+    cells, state = made(device, (1, 24), 0.1)
+    # the same 24 devices on every chip; each chip has an order of its own
+    cells, state = jax.tree.map(lambda leaf: jnp.tile(leaf, (CHIPS, 1)), (cells, state))
+    orders = np.random.default_rng(0).permuted(np.tile([1] * up + [-1] * down, (CHIPS, 1)), axis=1)
+    single = one_by_one(device, cells, state, jnp.asarray(orders.T[:, :, None], jnp.int8), random.key(1))
+    a, b = (
+        np.asarray(hidden(s), np.float64)
+        for s in (pulses(device, cells, state, *counts(up, down, shape), random.key(0)), single)
+    )
+    error, se = np.abs(a.mean(0) - b.mean(0)), np.sqrt((a.var(0) + b.var(0)) / CHIPS)
+    moved = (up + down) * np.asarray(jnp.maximum(cells["dwmin_up"], cells["dwmin_down"]))[0]
+    assert np.all(error <= 4 * se + 0.014 * moved), error / se
+    free = b.std(0) > 1e-6  # not stuck at a bound
+    ratio = a.std(0)[free] / b.std(0)[free]
+    assert np.all(np.abs(ratio - 1) < 5 / np.sqrt(CHIPS)), ratio
+
+
+def test_every_order_of_three_pulses_is_equally_likely_n_16k():
+    # steps that differ tenfold between two halves of the range tell the orders apart
+    device = PiecewiseStep(dw_min_std=0.0, piecewise_up=(1.0, 0.1), piecewise_down=(0.1, 1.0), dw_min=0.2)
+    device = replace(device, dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0)
+    cells, state = made(device, (128, 128), 0.0)
+    ends = np.round(np.asarray(pulses(device, cells, state, *counts(2, 1, (128, 128)), random.key(0)).w), 5)
+    few, state = made(device, SMALL, 0.0)
+    expected = []
+    for order in ((1, 1, -1), (1, -1, 1), (-1, 1, 1)):
+        expected.append(float(one_by_one(device, few, state, jnp.array(order, jnp.int8), random.key(0)).w[0, 0]))
+    number = [np.sum(np.abs(ends - end) < 1e-4) for end in expected]
+    assert sum(number) == ends.size
+    assert np.all(np.abs(np.array(number) - ends.size / 3) < 4 * np.sqrt(ends.size * 2 / 9)), number
+
+
+@every_device
+def test_pulses_read_their_arguments_only(name):
+    device = DEVICES[name]
+    cells, state = made(device, SMALL, 0.1)
+    before = jax.tree.map(lambda leaf: np.array(leaf), (cells, state))
+    first, second = (pulse(device, cells, state, jnp.ones(SMALL, jnp.int8), random.key(3)) for _ in range(2))
+    assert_same_bits(first, second)
+    assert_same_bits(jax.tree.map(np.asarray, (cells, state)), before)
+
+
+def test_chips_under_vmap_are_those_of_a_loop():
+    device, keys = DEVICES["pow"], jax.random.split(random.key(5), 3)
+    cells, state = made(device, SMALL, 0.1)
+    numbers = jnp.array([2, 70, 150])  # of which two leap
+
+    def run(n, key):
+        return device.pulses(cells, state, jnp.full(SMALL, n), jnp.full(SMALL, n // 2), key)
+
+    together = jax.jit(jax.vmap(run))(numbers, keys)
+    alone_on = jax.jit(run)
+    for chip in range(3):
+        alone = alone_on(numbers[chip], keys[chip])
+        jax.tree.map(lambda a, b: assert_close(a[chip], b, factor=4), together, alone)  # noqa: B023

@@ -1,0 +1,55 @@
+"""Derivatives of converters, and of products through them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analogjax import random
+from analogjax.physics.converters import clip, quantise
+from analogjax.physics.periphery import Periphery, mvm
+from tests.tolerance import assert_close
+
+V = jnp.array([-1.5, -1.0, -0.3, 0.0, 0.26, 0.5, 1.0, 1.2])
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_rounding_has_the_derivative_of_the_identity(stochastic, key):
+    rounded, pull = jax.vjp(lambda v, step: quantise(v, step, key if stochastic else None), V, jnp.float32(0.25))
+    dv, dstep = pull(jnp.ones_like(V))
+    np.testing.assert_array_equal(dv, 1.0)
+    assert_close(dstep, np.sum((np.asarray(rounded) - np.asarray(V)) / 0.25), factor=4)
+
+
+def test_a_bound_lets_pass_what_it_holds():
+    held, pull = jax.vjp(clip, V, jnp.float32(1.0))
+    dv, dbound = pull(jnp.ones_like(V))
+    np.testing.assert_array_equal(held, np.clip(V, -1, 1))
+    np.testing.assert_array_equal(dv, [0, 1, 1, 1, 1, 1, 1, 0])
+    assert dbound == 0.0  # -1 below, 1 above
+    np.testing.assert_array_equal(jax.grad(lambda v: clip(v, 0.0).sum())(V), 1.0)
+
+
+MANAGED = {"bound_management": "Iterative", "torch_semantics": True, "out_bound": 0.5, "out_noise": 0.0}
+
+
+@pytest.mark.parametrize("changes", [{"bound_management": "None"}, MANAGED], ids=["one read", "several"])
+def test_a_product_can_be_differentiated(changes, key):
+    # fine converters: the derivative is that of the product where no output clips
+    p = Periphery(**({"inp_res": 1e-5, "out_res": 1e-6, "max_bm_res": 1e4} | changes))
+    w, x = 0.3 * random.normal(random.key(1), (4, 6)), random.normal(random.key(2), (3, 6))
+    _, pull = jax.vjp(lambda w, x: mvm(p, w, x, {}, key), w, x)
+    d = random.normal(random.key(3), (3, 4))
+    dw, dx = pull(d)
+    w, x, d = (np.asarray(a, np.float64) for a in (w, x, d))
+    # the input scale has a derivative too: noise and rounding, times d, go to the largest input
+    largest = np.abs(x).argmax(1)
+    keep = np.ones_like(x, bool)
+    keep[np.arange(3), largest] = False
+    assert_close(np.asarray(dx)[keep], (d @ w)[keep], factor=100)
+    assert_close(dw, d.T @ x, factor=100)  # inputs are rounded to 2e-5
+
+
+def test_reads_of_one_vector_at_a_time_have_no_reverse_mode(key):
+    with pytest.raises(ValueError, match="while_loop"):
+        jax.grad(lambda x: mvm(Periphery(), jnp.eye(2), x, {}, key).sum())(jnp.ones((1, 2)))
