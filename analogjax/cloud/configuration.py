@@ -1,6 +1,7 @@
 """A tile's configuration as plain JSON values, and back; nothing but the classes named here is ever made.
 
 {"class": "TileConfig", "device": {"class": "SoftBounds", "dw_min": 0.002}}      fields that differ from defaults
+{"class": "Transfer", "devices": [{"class": "ConstantStep"}, {"class": "ConstantStep"}], "transfer_update": {...}}
 {"preset": "CapacitorPreset"}                                                    a preset, by aihwkit's name
 """
 
@@ -18,15 +19,20 @@ from analogjax import physics, tile
 from analogjax._pytree import is_static
 from analogjax.cloud.errors import DescriptionError
 from analogjax.errors import ConfigError
-from analogjax.physics import devices
+from analogjax.physics import compounds, devices
 from analogjax.tile import TileConfig
 from analogjax.tile.presets import PRESETS, preset
 
 _MAX_DEPTH = 6
-_KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.Pulses, physics.Drift, physics.Vector)
+_KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.Pulses, physics.Drift)
 CLASSES: dict[str, Any] = {kind.__name__: kind for kind in _KINDS} | {
-    name: kind for name, kind in vars(devices).items() if isinstance(kind, type)
+    name: kind
+    for module in (devices, compounds)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 }
+_DEVICES = "devices"  # the field of a compound with the devices that it is made of
+_ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no default
 
 
 def config_to_json(config: TileConfig) -> dict[str, Any]:
@@ -94,12 +100,18 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
             continue
         if name not in fields:
             raise DescriptionError(f"{where}: {kind.__name__} has no field {_short(name)}; it has {', '.join(fields)}.")
-        default = () if fields[name].default is dataclasses.MISSING else fields[name].default  # Vector's devices
-        given[name] = _field(item, default, f"{where}.{name}", depth)
+        given[name] = _field(item, _shown(fields[name]), f"{where}.{name}", depth)
     try:
         return kind(**given)
     except (ConfigError, TypeError, ValueError) as error:
         raise DescriptionError(f"{where}: {error}") from None
+
+
+def _shown(field: dataclasses.Field) -> Any:
+    """A value of the kind that belongs in a field. Only the devices of a compound have no default."""
+    if field.name == _DEVICES:
+        return (_ANY_DEVICE,)
+    return _ANY_DEVICE if field.default is dataclasses.MISSING else field.default
 
 
 def _field(value: Any, default: Any, where: str, depth: int) -> Any:
@@ -109,7 +121,8 @@ def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     if isinstance(value, list):
         if not isinstance(default, tuple):
             raise DescriptionError(f"{where}: a list does not fit there.")
-        return tuple(_item(item, f"{where}[{n}]", depth) for n, item in enumerate(value))
+        item = default[0] if default else 0.0
+        return tuple(_item(one, item, f"{where}[{n}]", depth) for n, one in enumerate(value))
     if isinstance(default, Enum):
         return _choice(type(default), value, where)
     if isinstance(default, bool) and not isinstance(value, bool):
@@ -133,11 +146,12 @@ def _fitting(made: Any, default: Any, where: str) -> Any:
     return made
 
 
-def _item(value: Any, where: str, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        return _fitting(_decoded(value, where, depth + 1), physics.ConstantStep(), where)
+def _item(value: Any, default: Any, where: str, depth: int) -> Any:
+    """One item of a tuple: a device of a compound, or a number."""
+    if isinstance(default, physics.Device):
+        return _fitting(_decoded(value, where, depth + 1), default, where)
     if not _is_number(value):
-        raise DescriptionError(f"{where}: needs a number or a class, not {_short(value)}.")
+        raise DescriptionError(f"{where}: needs a finite number, not {_short(value)}.")
     return value
 
 

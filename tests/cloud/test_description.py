@@ -96,7 +96,7 @@ def test_arrays_do_not_travel_in_a_configuration():
             {"class": "TileConfig", "device": {"class": "Vector", "devices": [{"class": "Pulses"}]}},
             "does not fit there",
         ),
-        ({"preset": "TikiTakaEcRamPreset"}, "known are .*CapacitorPreset"),
+        ({"preset": "TikiTakaUnobtainiumPreset"}, "known are .*CapacitorPreset"),
         ({"class": "ConstantStep"}, "give a TileConfig"),
         ([], "give {"),
         ({"class": {}}, "give {"),

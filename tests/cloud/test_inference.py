@@ -204,7 +204,7 @@ def test_an_inference_input_is_understood(noise, preset):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"preset": "TikiTakaEcRamPreset"}, "known are InferenceRPUConfig"), ({"adc": 1}, "2 to 32 bits"),
+        ({"preset": "TikiTakaUnobtainiumPreset"}, "known are InferenceRPUConfig"), ({"adc": 1}, "2 to 32 bits"),
         ({"dac": 99}, "2 to 32 bits"), ({"output_noise_strength": -1.0}, "out_noise"), ({"trained": "w"}, "no id"),
     ],
 )  # fmt: skip

@@ -28,12 +28,14 @@ from aihwkit.cloud.converter.definitions.i_output_file_pb2 import InferencingOut
 from aihwkit.cloud.converter.definitions.input_file_pb2 import TrainingInput
 from aihwkit.cloud.converter.exceptions import ConversionError
 from aihwkit.cloud.converter.v1.inferencing import BasicInferencingConverter, BasicInferencingResultConverter
+from aihwkit.cloud.converter.v1.mappings import Mappings
 from aihwkit.cloud.converter.v1.training import BasicTrainingConverter, BasicTrainingResultConverter, experiment_of
 from aihwkit.exceptions import ConfigError
 from aihwkit.experiments import BasicInferencing, BasicTraining
 from aihwkit.experiments.runners import CloudRunner, InferenceCloudRunner, LocalRunner
 from aihwkit.nn import AnalogConv2d, AnalogLinear, AnalogSequential
 from aihwkit.simulator import configs as c
+from aihwkit.simulator import presets as all_presets
 from aihwkit.simulator.presets import CapacitorPreset, EcRam2Preset, EcRamPreset, IdealizedPreset
 from aihwkit.simulator.presets.web import OldWebComposerInferenceRPUConfig
 from torch import nn
@@ -41,6 +43,7 @@ from torch import nn
 import analogjax.cloud as native
 from analogjax.cloud import connection
 from analogjax.cloud.wire.training import description_of
+from analogjax.tile.presets import preset as tile_preset
 from compat.torchvision.datasets import SVHN, FashionMNIST
 from tests.cloud.running_service import ROOT, service_in_thread
 from tests.cloud.test_client import Crooked, compile_once, text
@@ -292,11 +295,14 @@ def test_what_is_not_known_here_is_refused_with_a_reason(change, message):
         BasicTrainingConverter().from_proto(sent)
 
 
-def test_a_preset_that_is_not_simulated_says_so():
-    sent = BasicTrainingConverter().to_proto(experiment())
-    sent.network.layers[0].layer.arguments[7].s = b"TikiTakaEcRamPreset"
-    with pytest.raises(ConfigError, match="TikiTakaEcRamPreset is not simulated"):
-        BasicTrainingConverter().from_proto(sent)
+@pytest.mark.parametrize("preset", [name for name in Mappings.presets.values() if "PCM" in name or "TikiTaka" in name])
+def test_a_preset_of_other_devices_travels_there_and_back(preset):
+    config = getattr(all_presets, preset)()
+    model = rows(nn.Flatten(), AnalogLinear(4, 2, rpu_config=config))
+    sent = BasicTrainingConverter().to_proto(experiment(model=model))
+    assert sent.network.layers[1].layer.arguments[3].s == preset.encode()
+    again = BasicTrainingConverter().from_proto(sent).model[1].analog_module.rpu_config
+    assert again == config and again.to_native() == tile_preset(preset)
 
 
 def test_an_output_of_another_service_leaves_the_model_untrained(service, done):

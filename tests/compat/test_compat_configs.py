@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aihwkit import exceptions
 from aihwkit.simulator import configs as c
+from aihwkit.simulator.parameters.io import IOParametersIRDropT
 from aihwkit.simulator.parameters.runtime import RuntimeParameter
 
 import analogjax
@@ -108,11 +109,43 @@ def test_a_wrong_name_is_found_out():
 
 
 UNSUPPORTED = [
-    (c.IOParameters, "ir_drop", 1.0), (c.IOParameters, "out_nonlinearity", 0.1), (c.IOParameters, "v_offset_std", 0.1),
-    (c.IOParameters, "r_series", 0.1), (c.IOParameters, "mv_type", c.AnalogMVType.POS_NEG_SEPARATE),
-    (c.IOParameters, "bound_management", c.BoundManagementType.SHIFT), (c.UpdateParameters, "d_sparsity", True),
-    (c.UpdateParameters, "pulse_type", c.PulseType.MEAN_COUNT), (c.ConstantStepDevice, "count_pulses", True),
+    (c.IOParameters, "bound_management", c.BoundManagementType.SHIFT), (c.ConstantStepDevice, "count_pulses", True),
 ]  # fmt: skip
+
+
+PULSE_FIELDS = [
+    *[("pulse_type", kind) for kind in c.PulseType], ("d_sparsity", True), ("x_res_implicit", 0.1),
+    ("d_res_implicit", 0.2), ("res", 0.01), ("sto_round", True), ("um_grad_scale", 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), PULSE_FIELDS)
+def test_every_field_of_an_update_reaches_the_pulses(field, value):
+    native = c.UpdateParameters(**{field: value}).to_native()
+    assert native == physics.Pulses(**{field: getattr(value, "value", value)})
+
+
+IO_FIELDS = [
+    ("ir_drop", 1.0), ("ir_drop_g_ratio", 20.0), ("out_nonlinearity", 0.1), ("out_nonlinearity_std", 0.1),
+    ("slope_calibration", 0.5), ("v_offset_std", 0.1), ("v_offset_w_min", 0.0), ("r_series", 0.1),
+    ("w_read_asymmetry_dtod", 0.1), ("mv_type", c.AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), IO_FIELDS, ids=[row[0] for row in IO_FIELDS])
+def test_every_field_of_a_product_reaches_the_periphery(field, value):
+    native = c.IOParameters(**{field: value}).to_native()
+    assert native == physics.Periphery(**{field: getattr(value, "value", value)}) != physics.Periphery()
+
+
+def test_products_in_time():
+    view = IOParametersIRDropT(ir_drop_segments=4, mv_type=c.AnalogMVType.SPLIT_MODE)
+    expected = physics.PeripheryIRDropT(ir_drop_segments=4, mv_type="SplitMode", torch_semantics=True)
+    assert view.to_native() == expected and view.ir_drop == 1.0
+    with pytest.raises(exceptions.ConfigError, match="must divide phys_input_size=512"):
+        IOParametersIRDropT(ir_drop_segments=3).to_native()
+    with pytest.raises(exceptions.ConfigError, match="only PeripheryIRDropT reads bits"):
+        c.IOParameters(mv_type=c.AnalogMVType.BIT_WISE).to_native()
 
 
 @pytest.mark.parametrize(("view", "field", "value"), UNSUPPORTED, ids=[row[1] for row in UNSUPPORTED])

@@ -55,17 +55,17 @@ def test_version_and_cuda():
 
 def test_what_we_lack_is_said():
     import aihwkit.nn as nn
-    from aihwkit.simulator.configs import devices
+    from aihwkit.simulator.configs import configs
 
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.linalg is not part of analogjax's compat yet"):
         import aihwkit.linalg  # noqa: F401
     with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv1d is not part of analogjax's compat yet"):
         from aihwkit.nn import AnalogConv1d  # noqa: F401
-    with pytest.raises(ImportError, match=r"PiecewiseStepDevice is not part"):
-        from aihwkit.simulator.configs.devices import PiecewiseStepDevice  # noqa: F401
+    with pytest.raises(ImportError, match=r"QuantizedTorchInferenceRPUConfig is not part"):
+        from aihwkit.simulator.configs.configs import QuantizedTorchInferenceRPUConfig  # noqa: F401
     with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):
         _ = nn.AnalogRNN
-    assert not hasattr(devices, "ExpStepDevice")
+    assert not hasattr(configs, "TorchInferenceRPUConfigIRDropT")
 
 
 def test_installing_again_changes_nothing():

@@ -94,7 +94,8 @@ def _step(signal: Signal, rate: jax.Array, key: jax.Array, i: jax.Array, tile: T
 
 def _marked(name: str):
     """Compounds take long to compile: they are in the slow suite."""
-    single = cases(GROUP)[name]["config"].get("preset_of", "") == "SingleRPUConfig"
+    config = cases(GROUP)[name]["config"]
+    single = config.get("preset_of", config["class"]) == "SingleRPUConfig"
     return pytest.param(name, marks=[] if single or name not in supported(GROUP) else pytest.mark.slow)
 
 

@@ -1,7 +1,12 @@
 """Presets by aihwkit's names: its values, and chips that can be made of each."""
 
+import dataclasses
+import json
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from analogjax.errors import ConfigError
@@ -13,9 +18,15 @@ from analogjax.physics.presets import (
     RERAM_ARRAY_OM,
     STANDARD_PERIPHERY,
 )  # fmt: skip
-from analogjax.tile import create, update
-from analogjax.tile.presets import PRESETS, preset
+from analogjax.tile import Mapping, create, update
+from analogjax.tile.algorithms import ALGORITHMS, build_config
+from analogjax.tile.presets import PARTS, PRESETS, preset, preset_part
 from analogjax.tile.tile import Signal
+from tests.golden.catalog import periphery
+from tests.golden.cells import any_config, cell
+
+# all that aihwkit 1.2.0 says of its presets and algorithms; what is not listed has the default of its class
+_FACTS = json.loads((Path(__file__).parent / "aihwkit_presets.json").read_text())
 
 # of aihwkit 1.2.0, fields that differ from the defaults of the class
 _AIHWKIT = {
@@ -77,13 +88,76 @@ def test_converters_have_the_values_of_aihwkit():
     )
 
 
+def _expanded(value):
+    """The facts with the parts that they name."""
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    rest = {key: _expanded(item) for key, item in value.items() if key != "part"}
+    return (_FACTS["parts"][value["part"]] | rest) if "part" in value else rest
+
+
+def _narrow(value):
+    """Every number as float32 keeps it: aihwkit writes 0.4 as 0.39999999999999997."""
+    if dataclasses.is_dataclass(value):
+        return type(value).__name__, {
+            field.name: _narrow(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, tuple):
+        return tuple(_narrow(item) for item in value)
+    return float(np.float32(value)) if isinstance(value, float) else value
+
+
+def test_all_of_aihwkits_training_presets_are_there_in_its_order():
+    assert list(PRESETS) == list(_FACTS["configurations"]) and len(PRESETS) == 52
+    assert set(PARTS) == set(_FACTS["parts"]) and len(PARTS) == 14
+
+
+@pytest.mark.parametrize("name", _FACTS["configurations"])
+def test_every_field_of_a_configuration_is_that_of_aihwkit(name):
+    assert _narrow(preset(name)) == _narrow(any_config(_expanded(_FACTS["configurations"][name])))
+
+
+@pytest.mark.parametrize("name", _FACTS["parts"])
+def test_every_field_of_a_part_is_that_of_aihwkit(name):
+    facts = _expanded(_FACTS["parts"][name])
+    if facts["class"] == "UpdateParameters":
+        expected = Pulses(**{key: value for key, value in facts.items() if key != "class"})
+    else:
+        expected = periphery(facts) if facts["class"] == "IOParameters" else cell(facts)
+    assert _narrow(preset_part(name)) == _narrow(expected)
+
+
+@pytest.mark.parametrize("name", _FACTS["algorithms"])
+def test_every_field_for_an_algorithm_is_that_of_aihwkit(name):
+    algorithm, _, number = name.partition(" ")
+    made = build_config(
+        algorithm.upper(), preset_part("EcRamPresetDevice"), PRESET_PERIPHERY, n_devices=int(number or 1)
+    )
+    assert _narrow(made) == _narrow(any_config(_expanded(_FACTS["algorithms"][name])))
+
+
+def test_an_algorithm_keeps_the_mapping_and_what_it_does_not_know_is_told():
+    mapping = Mapping(weight_scaling_omega=0.5)
+    assert build_config("agad", ConstantStep(), mapping=mapping).mapping == mapping
+    assert set(ALGORITHMS) == {name for name in _FACTS["algorithms"] if " " not in name}
+    with pytest.raises(ConfigError, match=r"build_config\('adam'\).*known are sgd, tiki-taka"):
+        build_config("adam", ConstantStep())
+    with pytest.raises(ConfigError, match=r"n_devices=0"):
+        build_config("sgd", ConstantStep(), n_devices=0)
+
+
 def test_cells_of_several_devices():
     cell = preset("Capacitor4Preset").device
     assert isinstance(cell, Vector) and cell.devices == (preset("CapacitorPreset").device,) * 4
     assert cell.update_policy == "SingleRandom"
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if not name[-7].isdigit()])
+_PLAIN = [name for name in PRESETS if f"{name}Device" in PARTS]
+
+
+@pytest.mark.parametrize("name", [*_PLAIN, "TikiTakaReRamSBPreset"])
 def test_chips_can_be_made_and_pulsed(key, name):
     tile = create(preset(name), (3, 4), key)
     signal = Signal(jnp.ones((1, 4)), jnp.full((1, 3), -1.0))
@@ -91,6 +165,20 @@ def test_chips_can_be_made_and_pulsed(key, name):
     assert jnp.all(jnp.isfinite(moved.read())) and not jnp.array_equal(moved.read(), tile.read())
 
 
+@pytest.mark.parametrize("name", ["TTv2EcRamPreset", "AGADCapacitorPreset", "MixedPrecisionPCMPreset"])
+def test_chips_that_collect_first_are_pulsed_or_remember(key, name):
+    tile = create(preset(name), (3, 4), key)
+    signal = Signal(jnp.ones((1, 4)), jnp.full((1, 3), -1.0))
+    moved = update(tile, signal, 0.1, key=jax.random.key(1))
+    assert jnp.all(jnp.isfinite(moved.read()))
+    if name.startswith("Mixed"):
+        assert jnp.allclose(moved.state.memory["hidden_weights_chi"], -0.1)
+    else:
+        assert jnp.all(moved.state.parts[0].w != tile.state.parts[0].w)
+
+
 def test_an_unknown_name_is_told_what_is_known():
     with pytest.raises(ConfigError, match="CapacitorPreset"):
-        preset("TikiTakaEcRamPreset")
+        preset("TikiTakaUnobtainiumPreset")
+    with pytest.raises(ConfigError, match=r"known are .*PCMPresetUnitCell"):
+        preset_part("CapacitorPreset")

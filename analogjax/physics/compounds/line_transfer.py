@@ -55,6 +55,10 @@ class LineTransfer(UnitCell):
         n = len(self.devices)
         if n < 2:
             raise ConfigError(f"{type(self).__name__}(devices=...): has {n}; needs two or more devices.")
+        if not hasattr(self.devices[0], "respond"):
+            raise ConfigError(
+                f"{type(self).__name__}(devices=...): the first, {self.devices[0]!r}, sees no pulses; give a pulsed device."
+            )
         for name in ("gamma_vec", "transfer_every_vec", "transfer_lr_vec"):
             check(self, len(getattr(self, name)) in (0, n), name, f"needs one number for each of the {n} devices.")
         good = isinstance(self.n_reads_per_transfer, int) and self.n_reads_per_transfer > 0

@@ -44,6 +44,9 @@ class Vector(UnitCell):
         n = len(self.devices)
         if n == 0:
             raise ConfigError("Vector(devices=()): needs at least one device.")
+        for k, device in enumerate(self.devices):
+            if not hasattr(device, "respond"):
+                raise ConfigError(f"Vector(devices=...): device {k}, {device!r}, sees no pulses; give pulsed devices.")
         check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
         check(self, 0 <= self.first_update_idx < n, "first_update_idx", f"there are {n} devices, counted from 0.")
 

@@ -89,8 +89,11 @@ def test_nothing_without_a_valid_token(service, authorization):
 
 
 def test_an_unknown_preset_is_refused_with_what_is_known(service):
-    _, _, answer = created(service, protobuf(preset="TikiTakaEcRamPreset").SerializeToString())
-    assert answer.status_code == 422 and "known are ReRamSBPreset, CapacitorPreset" in answer.json()["message"]
+    _, _, answer = created(service, protobuf(preset="TikiTakaUnobtainiumPreset").SerializeToString())
+    assert (
+        answer.status_code == 422
+        and "known are ReRamESPreset, ReRamSBPreset, CapacitorPreset" in answer.json()["message"]
+    )
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff" * 100, b"pickle", protobuf().SerializeToString()[:-5]])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from analogjax import nn
+from analogjax.cloud.configuration import config_from_json
 from analogjax.cloud.description import Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.wire import inferencing, schema, tensors, training
@@ -31,8 +32,30 @@ def test_an_input_becomes_a_description():
     assert made.layers[1][1]["config"] == {"preset": "CapacitorPreset"} and made.channels_first and made.seed == 5
 
 
-def test_an_output_holds_the_chips_to_the_bit():
-    description = Description.from_json(described())
+_DEVICES = ("ReRamES", "ReRamSB", "Capacitor", "EcRam", "Idealized")
+
+
+@pytest.mark.parametrize(
+    "preset", [f"{family}{device}Preset" for family in ("", "MixedPrecision", "TikiTaka") for device in
+               (*_DEVICES, *(() if family == "TikiTaka" else ("PCM",)))]
+)  # fmt: skip
+def test_every_preset_of_the_protocol_is_understood(preset):
+    made = training.description_of(protobuf(preset=preset).SerializeToString())
+    assert made.layers[1][1]["config"] == {"preset": preset}
+    scaled = protobuf(preset=preset)
+    next(a for a in scaled.network.layers[1].layer.arguments if a.name == "weight_scaling_omega").f = 0.5
+    layer = training.description_of(scaled.SerializeToString()).layers[1][1]
+    config = config_from_json(layer["config"])
+    assert config.mapping.weight_scaling_omega == 0.5 and config.device == config_from_json({"preset": preset}).device
+
+
+@pytest.mark.parametrize("preset", [None, "AGADEcRamPreset"])  # the latter remembers signs, counts and flags
+def test_an_output_holds_the_chips_to_the_bit(preset):
+    told = described()
+    for layer in told["layers"]:
+        if preset is not None and "config" in layer:
+            layer["config"] = {"preset": preset}
+    description = Description.from_json(told)
     variables = nn.init(description.model(), description.sample(), jax.random.key(0))
     epochs = [{"epoch": 0, "accuracy": 0.5, "train_loss": 2.25}]
     payload = training.output(description, epochs, tensors.weights_of(description, variables))
@@ -63,8 +86,8 @@ def test_a_dtype_that_is_not_known():
     [
         (lambda m: setattr(m.dataset, "dataset_id", "cifar"), "known are fashion_mnist, svhn"),
         (
-            lambda m: m.network.layers[1].layer.arguments[3].__setattr__("s", b"TikiTakaEcRamPreset"),
-            "known are ReRamSB",
+            lambda m: m.network.layers[1].layer.arguments[3].__setattr__("s", b"TikiTakaUnobtainiumPreset"),
+            "known are ReRamESPreset, ReRamSBPreset",
         ),
         (lambda m: setattr(m.network.layers[0].layer, "id", "BatchNorm2d"), "not simulated"),
         (lambda m: setattr(m.network.layers[2].activation_function, "id", "Swish"), "known are AnalogConv2d"),

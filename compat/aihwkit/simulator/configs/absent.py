@@ -4,44 +4,15 @@ from typing import Any, NoReturn
 
 from analogjax.tile.presets import PRESETS
 from compat.aihwkit.exceptions import ConfigError
-from compat.aihwkit.simulator.configs.configs import IOManagedRPUConfig, UnitCellRPUConfig
-from compat.parameters import View, parameters
+from compat.aihwkit.simulator.configs.configs import IOManagedRPUConfig
+from compat.parameters import parameters
 
 
 def refuse(view: Any) -> NoReturn:
-    """Raise the `ConfigError` of a configuration or device that is not simulated."""
+    """Raise the `ConfigError` of a configuration that is not simulated."""
     raise ConfigError(
         f"{type(view).__name__} is not simulated by this version of analogjax. Presets that are: {', '.join(PRESETS)}."
     )
-
-
-@parameters()
-class AbsentDevice(View):
-    """A device that is not simulated."""
-
-    construction_seed: int = 0
-
-    def to_native(self) -> Any:
-        """Raises `ConfigError`."""
-        refuse(self)
-
-
-@parameters()
-class AbsentUnitCellRPUConfig(UnitCellRPUConfig):
-    """A configuration of unit cells that are not simulated."""
-
-    def to_native(self) -> Any:
-        """Raises `ConfigError`."""
-        refuse(self)
-
-
-@parameters()
-class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
-    """Updates computed digitally; not simulated."""
-
-    def to_native(self) -> Any:
-        """Raises `ConfigError`."""
-        refuse(self)
 
 
 @parameters()

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from analogjax.physics import Periphery, Pulses
-from compat.aihwkit.simulator.configs.compounds import UnitCell
+from compat.aihwkit.simulator.configs.compounds import DigitalRankUpdateCell, UnitCell
 from compat.aihwkit.simulator.configs.devices import ConstantStepDevice, FloatingPointDevice
 from compat.aihwkit.simulator.parameters.base import RPUConfigBase
 from compat.aihwkit.simulator.parameters.io import IOParameters
@@ -55,3 +55,10 @@ class UnitCellRPUConfig(IOManagedRPUConfig):
     """A unit cell of devices at each crosspoint."""
 
     device: View = dataclasses.field(default_factory=UnitCell)
+
+
+@parameters()
+class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
+    """A device at each crosspoint whose updates are computed digitally."""
+
+    device: View = dataclasses.field(default_factory=DigitalRankUpdateCell)

@@ -8,6 +8,10 @@ from compat.aihwkit.simulator.parameters.inference import DriftParameter, Simple
 from compat.parameters import NATIVE, View, build, check_fields, parameters
 
 
+def _derived() -> Any:
+    return dataclasses.field(default=None, metadata={"hide_if": None})
+
+
 class Device(View):
     """What devices share: the seed of the population is no parameter of the physics, and no drift is `None`."""
 
@@ -125,3 +129,69 @@ class SoftBoundsReferenceDevice(PulsedDevice):
     reference_mean: float = NATIVE
     reference_std: float = NATIVE
     subtract_symmetry_point: bool = NATIVE
+
+
+@parameters(native=physics.SoftBoundsPmax, harmless=["construction_seed"])
+class SoftBoundsPmaxDevice(SoftBoundsDevice):
+    """Soft bounds by the number of pulses that span a range; the bounds and steps follow from that: leave them None."""
+
+    p_max: int = NATIVE
+    alpha: float = NATIVE
+    range_min: float = NATIVE
+    range_max: float = NATIVE
+    w_min: float | None = _derived()  # type: ignore[assignment]
+    w_max: float | None = _derived()  # type: ignore[assignment]
+    dw_min: float | None = _derived()  # type: ignore[assignment]
+    up_down: float | None = _derived()  # type: ignore[assignment]
+
+
+@parameters(native=physics.ExpStep, harmless=["construction_seed"])
+class ExpStepDevice(PulsedDevice):
+    """Step exponential in the weight."""
+
+    A_up: float = NATIVE
+    A_down: float = NATIVE
+    gamma_up: float = NATIVE
+    gamma_down: float = NATIVE
+    a: float = NATIVE
+    b: float = NATIVE
+    dw_min_std_add: float = NATIVE
+    dw_min_std_slope: float = NATIVE
+    write_noise_std: float = NATIVE
+    apply_write_noise_on_set: bool = NATIVE
+
+
+@parameters(native=physics.PowStep, harmless=["construction_seed"])
+class PowStepDevice(PulsedDevice):
+    """Step that is a power of the distance to the bound."""
+
+    pow_gamma: float = NATIVE
+    pow_gamma_dtod: float = NATIVE
+    pow_up_down: float = NATIVE
+    pow_up_down_dtod: float = NATIVE
+    write_noise_std: float = NATIVE
+    apply_write_noise_on_set: bool = NATIVE
+
+
+@parameters(native=physics.PowStepReference, harmless=["construction_seed"])
+class PowStepReferenceDevice(PulsedDevice):
+    """Power-law steps read against a reference device."""
+
+    pow_gamma: float = NATIVE
+    pow_gamma_dtod: float = NATIVE
+    pow_up_down: float = NATIVE
+    pow_up_down_dtod: float = NATIVE
+    subtract_symmetry_point: bool = NATIVE
+    n_estimation_steps: int = NATIVE
+    reference_mean: float = NATIVE
+    reference_std: float = NATIVE
+
+
+@parameters(native=physics.PiecewiseStep, harmless=["construction_seed"])
+class PiecewiseStepDevice(PulsedDevice):
+    """Step from a table over the weight."""
+
+    piecewise_up: list[float] = dataclasses.field(default_factory=lambda: [1])
+    piecewise_down: list[float] = dataclasses.field(default_factory=lambda: [1])
+    write_noise_std: float = NATIVE
+    apply_write_noise_on_set: bool = NATIVE

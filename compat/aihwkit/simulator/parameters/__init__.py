@@ -18,6 +18,7 @@ from compat.aihwkit.simulator.parameters.inference import WeightClipParameter as
 from compat.aihwkit.simulator.parameters.inference import WeightModifierParameter as WeightModifierParameter
 from compat.aihwkit.simulator.parameters.inference import WeightRemapParameter as WeightRemapParameter
 from compat.aihwkit.simulator.parameters.io import IOParameters as IOParameters
+from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT as IOParametersIRDropT
 from compat.aihwkit.simulator.parameters.mapping import MappingParameter as MappingParameter
 from compat.aihwkit.simulator.parameters.pre_post import InputRangeParameter as InputRangeParameter
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameter as PrePostProcessingParameter

@@ -36,7 +36,10 @@ class RPUConfigBase(View):
     def population_seed(self) -> int:
         """The seed of the device population (`construction_seed`); 0: none was chosen."""
         device = getattr(self, "device", None)
-        seed = getattr(device, "construction_seed", 0)
+        # a digital rank update hands its seed to the device inside, which may have one of its own
+        seed = getattr(device, "construction_seed", 0) or getattr(
+            getattr(device, "device", None), "construction_seed", 0
+        )
         if seed < 0:
             raise ConfigError(f"{type(device).__name__}(construction_seed={seed}): needs 0 or more.")
         return seed

@@ -1,13 +1,15 @@
 """Converters and noise around a crossbar."""
 
-from analogjax.physics import Periphery
+from typing import ClassVar
+
+from analogjax.physics import Periphery, PeripheryIRDropT
 from compat.aihwkit.simulator.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
     WeightNoiseType,
 )
-from compat.parameters import NATIVE, View, parameters
+from compat.parameters import NATIVE, View, build, check_fields, parameters
 
 
 @parameters(native=Periphery)
@@ -15,7 +17,7 @@ class IOParameters(View):
     """Input and output of one direction; see `analogjax.physics.Periphery` for what each field does."""
 
     is_perfect: bool = NATIVE
-    mv_type: AnalogMVType = AnalogMVType.ONE_PASS
+    mv_type: AnalogMVType = NATIVE
     inp_bound: float = NATIVE
     inp_noise: float = NATIVE
     inp_res: float = NATIVE
@@ -32,16 +34,40 @@ class IOParameters(View):
     noise_management: NoiseManagementType = NATIVE
     w_noise: float = NATIVE
     w_noise_type: WeightNoiseType = NATIVE
-    ir_drop: float = 0.0
-    ir_drop_g_ratio: float = 1.0 / 0.35 / 5e-6
-    out_nonlinearity: float = 0.0
-    out_nonlinearity_std: float = 0.0
-    slope_calibration: float = 0.0
-    v_offset_std: float = 0.0
-    v_offset_w_min: float = -1.0
-    r_series: float = 0.0
-    w_read_asymmetry_dtod: float = 0.0
+    ir_drop: float = NATIVE
+    ir_drop_g_ratio: float = NATIVE
+    out_nonlinearity: float = NATIVE
+    out_nonlinearity_std: float = NATIVE
+    slope_calibration: float = NATIVE
+    v_offset_std: float = NATIVE
+    v_offset_w_min: float = NATIVE
+    r_series: float = NATIVE
+    w_read_asymmetry_dtod: float = NATIVE
     max_bm_factor: int = NATIVE
     max_bm_res: float = NATIVE
     bm_test_negative_bound: bool = NATIVE
     nm_thres: float = NATIVE
+
+
+@parameters(native=PeripheryIRDropT)
+class IOParametersIRDropT(IOParameters):
+    """A product in time, with the voltage drop of the wires; see `analogjax.physics.PeripheryIRDropT`."""
+
+    split_mode_bit_shift: ClassVar[int] = 3  # no field in aihwkit either
+
+    ir_drop: float = NATIVE
+    ir_drop_rs: float = NATIVE
+    ir_drop_segments: int = NATIVE
+    ir_drop_time_step_resolution_scale: float = NATIVE
+    ir_drop_v_read: float = NATIVE
+    apply_xdep_pcm_read_noise: bool = NATIVE
+    xdep_pcm_read_noise_scale: float = NATIVE
+    adc_quantization: bool = NATIVE
+    adc_frequency: float = NATIVE
+    ir_drop_integration_sum: bool = NATIVE
+
+    def to_native(self) -> PeripheryIRDropT:
+        """The native parameters, with the habits of aihwkit's torch tile, which alone reads them."""
+        check_fields(self)
+        given = {"split_mode_bit_shift": self.split_mode_bit_shift, "torch_semantics": True}
+        return build(self, PeripheryIRDropT, given)

@@ -1,9 +1,26 @@
-"""Unit cells with measured values."""
+"""Unit cells with measured values; see `analogjax.physics.presets` for the values and the papers."""
 
-from compat.aihwkit.simulator.configs.absent import AbsentDevice
+import dataclasses
+
+from analogjax.physics.compounds import OneSided
+from analogjax.physics.presets import PCM_CELL
+from compat.aihwkit.simulator.configs.compounds import OneSidedUnitCell
+from compat.aihwkit.simulator.parameters.io import IOParameters
+from compat.aihwkit.simulator.parameters.training import UpdateParameters
+from compat.aihwkit.simulator.presets.devices import PCMPresetDevice
+from compat.aihwkit.simulator.presets.utils import PresetIOParameters, PresetUpdateParameters, viewing
 from compat.parameters import parameters
 
 
-@parameters()
-class PCMPresetUnitCell(AbsentDevice):
-    """A one-sided pair of phase-change devices; not simulated."""
+@parameters(native=OneSided, harmless=["construction_seed", "unit_cell_devices"])
+class PCMPresetUnitCell(OneSidedUnitCell):
+    """A pair of phase-change memory cells, refreshed after every mini-batch."""
+
+    unit_cell_devices: list = dataclasses.field(default_factory=lambda: [PCMPresetDevice(), PCMPresetDevice()])
+    refresh_every: int = PCM_CELL.refresh_every
+    refresh_forward: IOParameters = dataclasses.field(
+        default_factory=lambda: viewing(PresetIOParameters, PCM_CELL.refresh_forward)
+    )
+    refresh_update: UpdateParameters = dataclasses.field(
+        default_factory=lambda: viewing(PresetUpdateParameters, PCM_CELL.refresh_update)
+    )

@@ -1,14 +1,18 @@
 """Devices with measured values; see `analogjax.physics.presets` for the values and the papers."""
 
 from analogjax.physics import presets as native
-from compat.aihwkit.simulator.configs.absent import AbsentDevice
 from compat.aihwkit.simulator.configs.devices import (
     ConstantStepDevice,
+    ExpStepDevice,
     LinearStepDevice,
     SoftBoundsReferenceDevice,
 )
 from compat.aihwkit.simulator.presets.utils import like
-from compat.parameters import parameters
+
+
+@like(native.RERAM_ES)
+class ReRamESPresetDevice(ExpStepDevice):
+    """Filamentary ReRAM, with exponential steps."""
 
 
 @like(native.RERAM_SB)
@@ -51,11 +55,6 @@ class GokmenVlasovPresetDevice(ConstantStepDevice):
     """The device that Gokmen and Vlasov asked for."""
 
 
-@parameters()
-class ReRamESPresetDevice(AbsentDevice):
-    """Filamentary ReRAM with exponential steps; not simulated."""
-
-
-@parameters()
-class PCMPresetDevice(AbsentDevice):
-    """Phase-change memory; not simulated."""
+@like(native.PCM)
+class PCMPresetDevice(ExpStepDevice):
+    """One phase-change memory cell, of positive conductance."""

@@ -1,9 +1,10 @@
-"""Parameters that all presets share, and the decorator that gives a view the values of a native object."""
+"""Parameters that all presets share, and what gives a view the values of a native object."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
+from analogjax.physics import Periphery, Pulses
 from analogjax.physics.presets import PRESET_PERIPHERY, PRESET_PULSES, STANDARD_PERIPHERY
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
@@ -43,3 +44,18 @@ class StandardIOParameters(IOParameters):
 @like(PRESET_PULSES)
 class PresetUpdateParameters(UpdateParameters):
     """Trains of up to 31 pulses."""
+
+
+def viewing(kind: type, native: Any, **given: Any) -> Any:
+    """A view of class `kind` with the values of `native`, so that none is written twice, and the fields `given`."""
+    known = {field.name for field in dataclasses.fields(native)} - set(given)
+    shared = [field for field in dataclasses.fields(kind) if field.name in known]
+    return kind(**{field.name: _viewed(getattr(native, field.name), field.type) for field in shared}, **given)
+
+
+def _viewed(value: Any, kind: Any) -> Any:
+    if isinstance(value, Periphery):
+        return viewing(PresetIOParameters, value)
+    if isinstance(value, Pulses):
+        return viewing(PresetUpdateParameters, value)
+    return list(value) if isinstance(value, tuple) else as_written(value, kind)

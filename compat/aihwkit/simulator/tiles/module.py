@@ -12,6 +12,7 @@ from analogjax.tile import TileArray
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import AnalogContext
+from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
 from compat.aihwkit.simulator.tiles.saved import restored, saved
 from compat.torch_package import torch
 
@@ -207,10 +208,11 @@ class TileModule(torch.nn.Module):
         chips.tile = chips.program.age(chips.leaves, chips.root, chips.next_use(), float(delta_t))
 
     def get_hidden_parameters(self) -> "OrderedDict[str, Any]":
-        """The constants of each crosspoint, by aihwkit's names (copies)."""
+        """The constants and hidden weights of each crosspoint, by aihwkit's names (copies)."""
         tile = self.tile
-        cells = tile.tiles.cells if isinstance(tile, TileArray) else tile.cells
-        return OrderedDict((name, bridge.copied(value)) for name, value in cells.items())
+        chips = tile.tiles if isinstance(tile, TileArray) else tile
+        shown = hidden_parameters(tile.config.device, chips.cells, chips.state)
+        return OrderedDict((name, bridge.copied(value)) for name, value in shown)
 
     def get_analog_ctx(self) -> AnalogContext:
         """The parameter that stands for the weights in an optimizer."""

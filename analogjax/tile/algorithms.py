@@ -1,0 +1,97 @@
+"""Configurations for training, by the name of the algorithm: what aihwkit's `build_config` makes.
+
+| algorithm                  | device                                                 | source                         |
+|----------------------------|--------------------------------------------------------|--------------------------------|
+| sgd                        | itself; of `n_devices` one, at random, for each vector | doi:10.3389/fnins.2016.00333   |
+| ttv1, tt, tiki-taka        | `Transfer`                                             | doi:10.3389/fnins.2020.00103   |
+| ttv2                       | `ChoppedTransfer` that does not chop                   | doi:10.3389/frai.2021.699148   |
+| c-ttv2, chopped-ttv2, ttv3 | `ChoppedTransfer` that scales itself                   | doi:10.1038/s41467-024-51221-z |
+| agad, ttv4                 | `DynamicTransfer` that scales itself                   | doi:10.1038/s41467-024-51221-z |
+| mp, mixed-precision        | `MixedPrecision`                                       | doi:10.3389/fnins.2020.00406   |
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from analogjax.errors import ConfigError
+from analogjax.physics import BoundManagement, Device, NoiseManagement, Periphery, Pulses, UpdatePolicy, Vector
+from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, Transfer
+from analogjax.tile.mapping import Mapping
+from analogjax.tile.tile import TileConfig
+
+Made = tuple[Device, Pulses]  # the device, and the pulses of the gradient update
+_PERIPHERY, _PULSES, _MAPPING = Periphery(), Pulses(), Mapping()
+_BUFFERED_BL = 5  # pulses of one train onto the array in front of a buffer
+
+
+def build_config(
+    algorithm: str, device: Any, periphery: Periphery = _PERIPHERY, pulses: Pulses = _PULSES, n_devices: int = 1,
+    mapping: Mapping = _MAPPING,
+) -> TileConfig:  # fmt: skip
+    """A configuration that trains with that algorithm; all its devices are like `device`.
+
+    `periphery` is that of both directions and of the reads of a transfer, `pulses` those of all updates; `n_devices`
+    counts for "sgd" alone. Raises `ConfigError` with the known names.
+    """
+    name = algorithm.lower()
+    if name not in _ALGORITHMS:
+        raise ConfigError(f"build_config({algorithm!r}): unknown algorithm; known are {', '.join(_ALGORITHMS)}.")
+    if not isinstance(n_devices, int) or n_devices < 1:
+        raise ConfigError(f"build_config(n_devices={n_devices!r}): needs a whole number of 1 or more.")
+    made, update = _ALGORITHMS[name](device, periphery, pulses, n_devices)
+    return TileConfig(device=made, forward=periphery, backward=periphery, update=update, mapping=mapping)
+
+
+def _sgd(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    if n_devices == 1:
+        return device, pulses
+    return Vector(devices=(device,) * n_devices, update_policy=UpdatePolicy.SINGLE_RANDOM), pulses
+
+
+def _transfer(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    compound = Transfer(devices=(device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
+    return compound, pulses
+
+
+def _buffered(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    return _chopped(device, periphery, pulses, in_chop_prob=0.0)
+
+
+def _chopping(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    return _chopped(device, periphery, pulses, fast_lr=0.1, auto_scale=True)
+
+
+def _chopped(device: Any, periphery: Periphery, pulses: Pulses, **given: Any) -> Made:
+    single = replace(pulses, desired_bl=1, update_bl_management=False, update_management=False)
+    compound = ChoppedTransfer(
+        devices=(device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single, **given
+    )
+    return compound, replace(pulses, desired_bl=_BUFFERED_BL)
+
+
+def _dynamic(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    single = replace(pulses, desired_bl=1, update_bl_management=True, update_management=True)
+    compound = DynamicTransfer(
+        devices=(device,) * 2, transfer_forward=periphery, transfer_update=single, fast_lr=0.1, auto_scale=True
+    )
+    return compound, replace(pulses, desired_bl=_BUFFERED_BL)
+
+
+def _mixed_precision(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    return MixedPrecision(device=device), pulses
+
+
+def _unmanaged(periphery: Periphery) -> Periphery:
+    return replace(periphery, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE)
+
+
+_ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
+    "sgd": _sgd,
+    **dict.fromkeys(("tiki-taka", "tt", "ttv1"), _transfer),
+    "ttv2": _buffered,
+    **dict.fromkeys(("chopped-ttv2", "ttv3", "c-ttv2"), _chopping),
+    **dict.fromkeys(("agad", "ttv4"), _dynamic),
+    **dict.fromkeys(("mp", "mixed-precision"), _mixed_precision),
+}
+ALGORITHMS = tuple(_ALGORITHMS)

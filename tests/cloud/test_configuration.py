@@ -1,0 +1,120 @@
+"""Configurations as data: every preset and every compound travels, and what does not fit is refused where it stands."""
+
+import json
+
+import pytest
+
+from analogjax import TileConfig
+from analogjax.cloud.configuration import CLASSES, config_from_json, config_to_json, expanded
+from analogjax.cloud.errors import DescriptionError
+from analogjax.physics import (
+    ConstantStep,
+    ExpStep,
+    NoiseManagement,
+    Periphery,
+    PiecewiseStep,
+    PowStepReference,
+    Pulses,
+    SoftBoundsPmax,
+    Vector,
+)
+from analogjax.physics.compounds import (
+    BufferedTransfer,
+    ChoppedTransfer,
+    DynamicTransfer,
+    MixedPrecision,
+    OneSided,
+    Transfer,
+)
+from analogjax.tile.presets import PRESETS, preset
+
+_PAIR = (ConstantStep(dw_min=0.002), ExpStep(b=0.1))
+_REFERENCE = Vector(devices=_PAIR, update_policy="SingleFixed", gamma_vec=(1.0, -1.0))
+_READ = Periphery(noise_management=NoiseManagement.NONE, out_bound=5.0)
+DEVICES = [
+    PiecewiseStep(piecewise_up=(1.0, 0.5, 0.1), piecewise_down=(0.1, 0.5, 1.0)),
+    PowStepReference(pow_gamma=1.5, n_estimation_steps=7, subtract_symmetry_point=True),
+    SoftBoundsPmax(p_max=500, range_min=-0.5),
+    _REFERENCE,
+    OneSided(device=ExpStep(), refresh_every=3, refresh_forward=_READ, refresh_update=Pulses(desired_bl=7)),
+    Transfer(devices=(*_PAIR, ConstantStep()), gamma_vec=(0.1, 0.2, 1.0), transfer_every_vec=(1.0, 2.0, 0.0)),
+    Transfer(devices=(_REFERENCE, _REFERENCE), transfer_forward=_READ, transfer_update=Pulses(desired_bl=3)),
+    BufferedTransfer(devices=_PAIR, thres_scale=2.0, transfer_lr_vec=(0.5, 1.0)),
+    ChoppedTransfer(devices=_PAIR, in_chop_prob=0.2, auto_scale=True, transfer_update=Pulses(desired_bl=2)),
+    DynamicTransfer(devices=_PAIR, tail_weightening=20.0, buffer_cap=1.0),
+    MixedPrecision(device=OneSided(device=ConstantStep()), granularity_override=0.01, n_x_bins=8, stoc_round_d=False),
+]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_travels_by_its_name_and_in_full(name):
+    config = preset(name)
+    assert config_to_json(config) == {"preset": name} and config_from_json({"preset": name}) == config
+    full = json.loads(json.dumps(expanded(name)))
+    assert full["class"] == "TileConfig"
+    again = config_from_json(full)
+    assert again == config and hash(again) == hash(config)
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=lambda device: type(device).__name__)
+def test_a_device_travels_with_all_that_it_is_made_of(device):
+    config = TileConfig(device=device)
+    assert config_from_json(json.loads(json.dumps(config_to_json(config)))) == config
+
+
+def test_a_preset_that_was_changed_travels_in_full():
+    config = TileConfig(device=preset("AGADEcRamPreset").device)
+    sent = config_to_json(config)
+    assert (
+        sent["device"]["class"] == "DynamicTransfer"
+        and [one["class"] for one in sent["device"]["devices"]] == ["LinearStep"] * 2
+    )
+    assert config_from_json(sent) == config
+
+
+def _told(device: dict) -> str:
+    with pytest.raises(DescriptionError) as caught:
+        config_from_json({"class": "TileConfig", "device": device})
+    return str(caught.value)
+
+
+_STEP = {"class": "ConstantStep"}
+
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ({"class": "Transfer"}, "config.device: "),
+        ({"class": "Transfer", "devices": [_STEP]}, "needs two or more devices"),
+        ({"class": "Transfer", "devices": _STEP}, "config.device.devices: a ConstantStep does not fit there"),
+        ({"class": "Transfer", "devices": [_STEP, 1.0]}, 'config.device.devices[1]: give {"class": NAME'),
+        ({"class": "Transfer", "devices": [_STEP, {"class": "Pulses"}]}, "devices[1]: a Pulses does not fit there"),
+        ({"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [_STEP, 1]}, "gamma_vec[0]: needs a finite"),
+        ({"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [1.0]}, "one number for each of the 2 devices"),
+        (
+            {"class": "Transfer", "devices": [_STEP, _STEP], "transfer_forward": {"class": "Pulses"}},
+            "transfer_forward: a Pulses does not fit there; give a Periphery",
+        ),
+        ({"class": "ChoppedTransfer", "devices": [_STEP] * 3}, "needs exactly two"),
+        ({"class": "OneSided", "device": {"class": "Ideal"}}, "needs a pulsed device"),
+        ({"class": "OneSided", "device": {"class": "Periphery"}}, "a Periphery does not fit there; give a Device"),
+        ({"class": "OneSided", "device": _STEP, "refresh_every": 1.5}, "refresh_every: needs a whole number"),
+        ({"class": "MixedPrecision", "granularity": 1.0}, "MixedPrecision has no field 'granularity'; it has device"),
+        ({"class": "UnitCell"}, "class 'UnitCell' is unknown; known are BufferedTransfer, ChoppedTransfer"),
+        ({"class": "UpdatePolicy"}, "class 'UpdatePolicy' is unknown"),
+    ],
+)
+def test_what_does_not_fit_is_refused_where_it_stands(device, told):
+    assert told in _told(device)
+
+
+def test_a_compound_of_compounds_without_end_is_refused():
+    device = _STEP
+    for _ in range(20):
+        device = {"class": "Vector", "devices": [device]}
+    assert "known are" in _told(device)
+
+
+def test_nothing_but_parameter_classes_is_ever_made():
+    assert {"Transfer", "OneSided", "Vector", "MixedPrecision", "ExpStep", "TileConfig"} <= set(CLASSES)
+    assert all(hasattr(kind, "__dataclass_fields__") for kind in CLASSES.values())
