@@ -11,6 +11,7 @@ from typing import Any
 
 from analogjax._version import __version__
 from analogjax.cloud.command import add_cloud_command, add_serve_command
+from analogjax.devices_command import add_devices_command, made_device
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.runs_command import add_record_options, add_runs_command, begin_record, recorded, storage_options
 
@@ -70,9 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add_runs_command(commands)
     add_serve_command(commands)
     add_cloud_command(commands)
-    devices = commands.add_parser("devices", help="list devices, with their parameters", description=_devices.__doc__)
-    devices.add_argument("name", nargs="?", help="show one device with all its parameters and their meaning")
-    devices.set_defaults(act=_devices)
+    add_devices_command(commands)
     return parser
 
 
@@ -196,7 +195,7 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
 def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
     """What decides the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
-    known = {"dataset": experiment.dataset.name, "device": type(_device(options["device"], {})).__name__}
+    known = {"dataset": experiment.dataset.name, "device": type(made_device(options["device"], {})).__name__}
     return {name: options[name] for name in (*names, "root", "on")} | known
 
 
@@ -220,7 +219,7 @@ def _experiment(options: dict[str, Any]) -> Any:
     from analogjax.experiments import BasicTraining
     from analogjax.tile import TileConfig
 
-    dataset, config = named(options["dataset"]), TileConfig(device=_device(options["device"], options["set"]))
+    dataset, config = named(options["dataset"]), TileConfig(device=made_device(options["device"], options["set"]))
     if options["fallback_digits"]:
         try:
             dataset.load(options["root"], train=True)
@@ -297,43 +296,3 @@ def _value(text: str) -> Any:
         return json.loads(text.lower() if text in ("True", "False") else text)
     except ValueError:
         return text
-
-
-def _device(name: str, settings: dict[str, Any]) -> Any:
-    import dataclasses
-    import difflib
-
-    known = _known_devices()
-    match = {key.lower(): key for key in known}.get(name.lower().removesuffix("device"))
-    if match is None:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise ConfigError(
-            f"--device {name}: unknown; {f'did you mean {near[0]}? ' if near else ''}Known: {', '.join(known)}."
-        )
-    fields = [field.name for field in dataclasses.fields(known[match])]
-    for setting, value in settings.items():
-        if setting not in fields:
-            raise ConfigError(f"--set {setting}: {match} has no such parameter; it has {', '.join(fields)}.")
-        if not isinstance(value, (bool, int, float)):
-            raise ConfigError(f"--set {setting}={value}: needs a number, true or false.")
-    return known[match](**settings)
-
-
-def _known_devices() -> dict[str, Any]:
-    from analogjax.physics import devices
-
-    return {name: value for name, value in sorted(vars(devices).items()) if isinstance(value, type)}
-
-
-def _devices(options: argparse.Namespace) -> int:
-    """List the devices, or show one with all its parameters."""
-    from analogjax.report import device_lines
-
-    known = _known_devices()
-    if options.name is None:
-        width = max(map(len, known))
-        for name, device in known.items():
-            print(f"{name:{width}}  {(device.__doc__ or '').splitlines()[0]}")
-        return 0
-    print("\n".join(device_lines(type(_device(options.name, {})))))
-    return 0

@@ -20,19 +20,21 @@ MAY_IMPORT = {
     "tile": _TILE,
     "optim": _TILE,
     "nn": _TILE,
+    "fit": _GROUND | {"physics"},
     "experiments": _LOOP,
     "cloud": _LOOP,
     "report": _LOOP,
     "runs_command": _LOOP | {"report"},
-    "cli": _LOOP | {"cloud", "report", "runs_command"},  # the command calls them
+    "devices_command": _TILE | {"report"},
+    "cli": _LOOP | {"cloud", "report", "runs_command", "devices_command"},  # the command calls them
     "__main__": {"cli"},
     "analogjax": _LOOP | {"cloud", "report"},  # the public names in __init__
     "compat": _LOOP | {"cloud", "report", "cli", "analogjax"},
 }
-_UPPER = {"experiments", "cloud", "report", "cli", "runs_command", "analogjax", "compat"}
+_UPPER = {"experiments", "cloud", "report", "cli", "runs_command", "devices_command", "analogjax", "compat"}
 # package -> parts that may import it
 PACKAGES = {
-    "optax": {"optim"} | _UPPER,
+    "optax": {"optim", "fit"} | _UPPER,
     "flax": {"nn"} | _UPPER,
     "orbax": {"store"},
     "fsspec": {"store"},

@@ -1,6 +1,7 @@
 """Reports of runs and devices."""
 
 from analogjax.report.curves import write_curves as write_curves
+from analogjax.report.device_plot import plot_device as plot_device
 from analogjax.report.table import Writer as Writer
 from analogjax.report.table import device_lines as device_lines
 from analogjax.report.table import writer_for as writer_for

@@ -1,0 +1,73 @@
+"""Who can train on asymmetric devices? Plain pulsed SGD and the Tiki-Taka family on FashionMNIST, several seeds each.
+
+784-256-128-10, sigmoid, batch 10, learning rate 0.05; everything else at its default. What is known from aihwkit (one
+run each, three whole epochs): SGD 82 % with ConstantStep, 60 % with SoftBoundsReference, 61 % with PowStep, and chance
+with ExpStep where it is steep; Tiki-Taka 70 %, version 2 82 %, mixed precision 75 % with SoftBoundsReference.
+
+    python benchmarks/asymmetric.py [--seeds 3] [--epochs 3] [--items 60000] [--only NAME ...] [--json FILE]
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import jax
+
+from analogjax import AnalogLinear, BasicTraining, FashionMNIST, LocalRunner, Sequential, TileConfig
+from analogjax.nn import flatten
+from analogjax.physics import compounds, devices
+
+SOFT = devices.SoftBoundsReference(dw_min=1e-3)
+PAIR = {"devices": (SOFT, SOFT)}
+CONTESTANTS = {
+    "floating point": devices.FloatingPoint(),
+    "SGD, ConstantStep": devices.ConstantStep(),
+    "SGD, SoftBoundsReference": SOFT,
+    "SGD, PowStep": devices.PowStep(pow_gamma=1.0, pow_gamma_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0),
+    "SGD, ExpStep": devices.ExpStep(gamma_up=1.0, gamma_down=1.0, A_up=0.5, A_down=0.5),
+    "Tiki-Taka": compounds.Transfer(**PAIR),
+    "Tiki-Taka 2": compounds.BufferedTransfer(**PAIR),
+    "c-TTv2": compounds.ChoppedTransfer(**PAIR),
+    "AGAD": compounds.DynamicTransfer(**PAIR),
+    "mixed precision": compounds.MixedPrecision(device=SOFT),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--items", type=int, default=0, help="first items only; 0: all")
+    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, help="some of them")
+    parser.add_argument("--json", help="write the figures to this file")
+    options = parser.parse_args()
+    table = {name: _row(name, options) for name in CONTESTANTS if not options.only or name in options.only}
+    if options.json:
+        Path(options.json).write_text(json.dumps(table, indent=1))
+
+
+def _row(name: str, options: argparse.Namespace) -> list[float]:
+    config = TileConfig(device=CONTESTANTS[name])
+    layers = (flatten, AnalogLinear(256, config), jax.nn.sigmoid, AnalogLinear(128, config), jax.nn.sigmoid)
+    model = Sequential(*layers, AnalogLinear(10, config), jax.nn.log_softmax)
+    experiment = BasicTraining(
+        dataset=FashionMNIST, model=model, batch_size=10, epochs=options.epochs, learning_rate=0.05
+    )
+    begun, reached = time.perf_counter(), []
+    for seed in range(options.seeds):
+        results = LocalRunner().run(experiment, options.items, stdout=False, seed=seed, progress=False)
+        reached.append(100 * results[-1]["accuracy"])
+    spread = statistics.stdev(reached) if len(reached) > 1 else 0.0
+    seconds = (time.perf_counter() - begun) / len(reached)
+    print(
+        f"{name:26s} {statistics.mean(reached):6.2f} % +- {spread:.2f} "
+        f"({', '.join(f'{one:.2f}' for one in reached)}), {seconds:.0f} s a run",
+        flush=True,
+    )
+    return reached
+
+
+if __name__ == "__main__":
+    main()
