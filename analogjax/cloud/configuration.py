@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import jax
@@ -38,11 +40,16 @@ _ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no defaul
 def config_to_json(config: TileConfig) -> dict[str, Any]:
     """Plain values of a configuration. Raises `DescriptionError` for arrays and classes of one's own."""
     encoded = _encoded(config, "config")
-    return next(({"preset": name} for name in PRESETS if encoded == expanded(name)), encoded)
+    return next(({"preset": name} for name in PRESETS if encoded == _expanded(name)), encoded)
 
 
 def expanded(name: str) -> dict[str, Any]:
     """A preset in plain values."""
+    return copy.deepcopy(_expanded(name))
+
+
+@cache
+def _expanded(name: str) -> dict[str, Any]:
     return _encoded(preset(name), "config")
 
 

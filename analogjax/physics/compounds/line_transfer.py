@@ -57,7 +57,7 @@ class LineTransfer(UnitCell):
             raise ConfigError(f"{type(self).__name__}(devices=...): has {n}; needs two or more devices.")
         if not hasattr(self.devices[0], "respond"):
             raise ConfigError(
-                f"{type(self).__name__}(devices=...): the first, {self.devices[0]!r}, sees no pulses; give a pulsed one."
+                f"{type(self).__name__}(devices=...): the first, {self.devices[0]!r}, sees no pulses: not pulsed."
             )
         for name in ("gamma_vec", "transfer_every_vec", "transfer_lr_vec"):
             check(self, len(getattr(self, name)) in (0, n), name, f"needs one number for each of the {n} devices.")
