@@ -1,0 +1,121 @@
+"""`analogjax devices`: list the devices, show their parameters, plot what they do."""
+
+import argparse
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import Any
+
+from analogjax.errors import ConfigError
+
+_DEVICES = """\
+List the devices, show one with all its parameters, or plot what one does under pulses.
+
+  analogjax devices
+  analogjax devices SoftBounds
+  analogjax devices plot CapacitorPreset --output capacitor.png
+
+Plots are of a device, or of a preset: a device with measured values, a unit cell, or a compound, whose hidden arrays
+are shown too.
+"""
+
+
+def add_devices_command(commands: Any) -> None:
+    """Add `devices` to the subcommands of the parser."""
+    devices = commands.add_parser(
+        "devices",
+        help="list devices and their parameters, and plot what they do",
+        description=_DEVICES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    devices.add_argument("what", nargs="*", metavar="[plot] NAME", help="a device, or `plot` and a device or preset")
+    devices.add_argument("--output", metavar="FILE", help="of a plot: .png, .svg or .pdf (default: NAME.png)")
+    devices.add_argument(
+        "--seed", type=int, default=0, help="of a plot: decides everything that is random (default: 0)"
+    )
+    devices.set_defaults(act=_devices)
+
+
+def made_device(name: str, settings: dict[str, Any]) -> Any:
+    """The device of that class name with those parameters. Raises `ConfigError` for what is unknown."""
+    known = _known_devices()
+    match = {key.lower(): key for key in known}.get(name.lower().removesuffix("device"))
+    if match is None:
+        raise ConfigError(f"--device {name}: unknown; {_nearest(name, known)}Known: {', '.join(known)}.")
+    fields = [field.name for field in dataclasses.fields(known[match])]
+    for setting, value in settings.items():
+        if setting not in fields:
+            raise ConfigError(f"--set {setting}: {match} has no such parameter; it has {', '.join(fields)}.")
+        if not isinstance(value, (bool, int, float)):
+            raise ConfigError(f"--set {setting}={value}: needs a number, true or false.")
+    return known[match](**settings)
+
+
+def _known_devices() -> dict[str, Any]:
+    from analogjax.physics import devices
+
+    return {name: value for name, value in sorted(vars(devices).items()) if isinstance(value, type)}
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _devices(options: argparse.Namespace) -> int:
+    what = options.what
+    if what[:1] == ["plot"]:
+        if len(what) != 2:
+            raise ConfigError(f"devices plot: needs one name, e.g. CapacitorPreset; got {len(what) - 1}.")
+        return _plot(what[1], options.output, options.seed)
+    if options.output:
+        raise ConfigError("devices --output: goes with a plot; write `analogjax devices plot NAME --output FILE`.")
+    if len(what) > 1:
+        raise ConfigError(f"devices {' '.join(what)}: shows one device; give one name.")
+    return _show(what[0]) if what else _list()
+
+
+def _list() -> int:
+    known = _known_devices()
+    width = max(map(len, known))
+    for name, device in known.items():
+        print(f"{name:{width}}  {(device.__doc__ or '').splitlines()[0]}")
+    return 0
+
+
+def _show(name: str) -> int:
+    from analogjax.report import device_lines
+
+    print("\n".join(device_lines(type(made_device(name, {})))))
+    return 0
+
+
+def _plot(name: str, output: str | None, seed: int) -> int:
+    from analogjax import random
+    from analogjax.report import plot_device
+
+    known, path = _plottable(name), output or f"{name}.png"
+    if not Path(path).absolute().parent.is_dir():
+        raise ConfigError(f"--output {path}: can't be written, there is no folder {Path(path).parent}; make it first.")
+    plot_device(known[0], path, pulses=known[1], title=name, key=random.key(seed))
+    print(path)
+    return 0
+
+
+def _plottable(name: str) -> tuple[Any, Any]:
+    """The device of that name, and the pulses of its updates where its preset says. Raises `ConfigError`."""
+    from analogjax.physics import Device
+    from analogjax.tile import presets
+
+    parts = [part for part in presets.PARTS if isinstance(presets.preset_part(part), Device)]
+    classes = [one for one in _known_devices() if one not in ("Ideal", "FloatingPoint")]
+    match = {one.lower(): one for one in (*classes, *parts, *presets.PRESETS)}.get(name.lower())
+    if match in presets.PRESETS:
+        config = presets.preset(match)
+        return config.device, config.update
+    if match in parts:
+        return presets.preset_part(match), None
+    if match is None:
+        known = (*presets.PRESETS, *parts, *classes)
+        raise ConfigError(f"devices plot {name}: unknown; {_nearest(name, known)}Known: {', '.join(known)}.")
+    return made_device(match, {}), None

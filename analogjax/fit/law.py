@@ -1,0 +1,207 @@
+r"""The law of a device, fitted to pulse traces by the gradient through it.
+
+The device of the fit is the nominal one: no spread, no noise, `w' = f(w, sign)`, clipped to its bounds. What is made
+small is the mean of `r^2`, with the residuals
+
+    match="trajectory":   r_t = w_t - f(f(... f(w_start, s_1) ...), s_t)      the whole trace from its start
+    match="increments":   r_t = w_t - f(w_{t-1}, s_t)                         each pulse from the weight measured before
+
+A trajectory is right where reading is what is noisy, or the trace is a mean of many. Increments are right where the
+pulses are (cycle-to-cycle noise): their errors are independent, so that they have standard errors,
+
+    C = (J^T J)^-1 J^T diag(r^2 / (1 - h)^2) J (J^T J)^-1,     J = dr/d(parameters),     h = diag(J (J^T J)^-1 J^T)
+
+which hold for noise of any size from pulse to pulse, but not for noise of the reads. A trajectory starts from the fit
+of its increments. All of it is deterministic.
+
+They are those of the law made linear: too simple for parameters inside an exponential that the traces hardly show.
+Reference: MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7 (standard errors).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from analogjax import random
+from analogjax._typing import Array
+from analogjax.errors import ConfigError
+from analogjax.fit.descent import minimised
+from analogjax.fit.parameters import Bounds, Parameter, Values, parameters, plain, with_values
+from analogjax.fit.trace import Stacked, Trace, stacked
+from analogjax.physics.device import Cells, PulsedDevice, State
+
+_NAMES = ("dw_min", "up_down", "w_max", "w_min")
+_QUIET = {
+    **dict.fromkeys(("dw_min_std", "write_noise_std", "reference_std", "corrupt_devices_prob"), 0.0),
+    **{"perfect_bias": False, "drift": None},
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was fitted."""
+
+    device: Any  # the device with its fitted parameters; all else is as it was given
+    values: dict[str, Any]  # the fitted parameters
+    standard_errors: dict[str, Any] | None  # of increments; inf: the traces do not say; None: of trajectories
+    history: np.ndarray  # [1 + steps made] mean square of the residuals [w^2]
+    residuals: tuple[np.ndarray, ...]  # [T] of each trace, measured minus law [w]
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of all residuals [w]."""
+        return float(np.sqrt(np.mean(np.concatenate(self.residuals) ** 2)))
+
+
+def fit_device(
+    device: Any, traces: Trace | Sequence[Trace], *, names: tuple[str, ...] = _NAMES, match: str = "trajectory",
+    bounds: Mapping[str, Bounds] | None = None, steps: int = 200,
+) -> Fit:  # fmt: skip
+    """Fit the parameters `names` of any pulsed device to one or several measured traces.
+
+    Starting values of `dw_min`, `up_down`, `w_max` and `w_min` come from the traces, all others from `device`.
+    `bounds` are `{name: (low, high)}`, None for no bound; without them steps and exponents stay positive, imbalances
+    between -1 and 1, and the bounds of the weight on their side of 0. `steps` are those of L-BFGS.
+
+    Nothing is random. Raises `ConfigError` for a device without pulses, an unknown name or `match`, and what
+    `fit.trace.stacked` says of traces.
+    """
+    if not isinstance(device, PulsedDevice):
+        raise ConfigError(f"{type(device).__name__}: has no single pulses to fit; fit the device inside it.")
+    if match not in ("trajectory", "increments"):
+        raise ConfigError(f"match={match!r}: unknown; choose 'trajectory' or 'increments'.")
+    if not isinstance(steps, int) or steps < 1:
+        raise ConfigError(f"steps={steps!r}: needs a whole number of 1 or more.")
+    chosen, data = parameters(device, names, bounds), stacked(traces)
+    first = _begun(nominal(device), chosen, data)
+    values, history = _fitted(nominal(device), chosen, data, first, "increments", steps)
+    if match == "trajectory":
+        values, history = _fitted(nominal(device), chosen, data, values, match, steps)
+    errors = _standard_errors(nominal(device), values, data) if match == "increments" else None
+    found = {name: plain(value) for name, value in values.items()}
+    residual = _residuals(with_values(nominal(device), values), data, match)
+    return Fit(with_values(device, found), found, errors, history, data.split(residual))
+
+
+def nominal(device: Any) -> Any:
+    """The device without spread and without noise."""
+    own = {field.name for field in fields(device)}
+    spreads = {name: 0.0 for name in own if name.endswith("_dtod") and getattr(device, name) is not None}
+    return replace(device, **spreads, **{name: value for name, value in _QUIET.items() if name in own})
+
+
+def nominal_cells(device: Any, n: int) -> Cells:
+    """The constants of `n` equal nominal devices, `[1, n]` each."""
+    cells = device.fabricate((1, 1), jnp.asarray(0.0).dtype, random.key(0))  # nothing of it is random
+    return {name: jnp.broadcast_to(cell, (1, n)) for name, cell in cells.items()}
+
+
+def after_pulse(device: Any, cells: Cells, w: Array, signs: Array) -> Array:
+    """The weight `[n]` after a noise-free pulse of each sign at `w`."""
+    return device.pulse(cells, State(w=w[None]), signs[None], random.key(0)).w[0]
+
+
+def _residuals(device: Any, data: Stacked, match: str) -> Array:
+    """Measured minus law, `[T, N]`; 0 where nothing was measured."""
+    if match == "increments":
+        signs = data.signs.ravel()
+        expected = after_pulse(device, nominal_cells(device, signs.size), data.before.ravel(), signs)
+        return jnp.where(data.valid, data.weights - expected.reshape(data.weights.shape), 0.0)
+    cells = nominal_cells(device, data.start.size)
+
+    def pulse(w: Array, signs: Array) -> tuple[Array, Array]:
+        w = after_pulse(device, cells, w, signs)
+        return w, w
+
+    return jnp.where(data.valid, data.weights - lax.scan(pulse, data.start, data.signs)[1], 0.0)
+
+
+def _fitted(
+    device: Any, chosen: tuple[Parameter, ...], data: Stacked, start: Values, match: str, steps: int
+) -> tuple[Values, np.ndarray]:
+    moves = jnp.where(data.valid, data.weights - data.before, 0.0)
+    unit = jnp.sqrt(jnp.sum(moves**2))  # residuals become of order one, whatever the unit
+    begin, unravel = ravel_pytree({one.name: one.free(start[one.name]) for one in chosen})
+
+    def values(free: Array) -> Values:
+        each = unravel(free)
+        return {one.name: one.value(each[one.name]) for one in chosen}
+
+    def residuals(free: Array) -> Array:
+        return _residuals(with_values(device, values(free)), data, match).ravel() / unit
+
+    # in coordinates in which the parabola around the start is round, descent is nearly a Gauss-Newton step
+    axes = _round(jax.jit(jax.jacfwd(residuals))(begin))
+    best, history = minimised(lambda u: jnp.sum(residuals(begin + axes @ u) ** 2), jnp.zeros_like(begin), steps)
+    return values(begin + axes @ best), history * float(unit**2 / jnp.sum(data.valid))
+
+
+def _round(slopes: Array) -> Array:
+    """The matrix `A` `[P, P]` that makes `A^T J^T J A` the identity, but for directions that are hardly felt."""
+    inner, axes = np.linalg.eigh(np.asarray(slopes.T @ slopes, np.float64))
+    return jnp.asarray(axes / np.sqrt(np.maximum(inner, 1e-3)), slopes.dtype)
+
+
+def _begun(device: Any, chosen: tuple[Parameter, ...], data: Stacked) -> Values:
+    """Starting values: the range of the data, and the mean steps of both directions."""
+    names = {one.name for one in chosen}
+    begun = {one.name: jnp.asarray(getattr(device, one.name), float) for one in chosen}
+    levels = jnp.append(data.weights.ravel(), data.start)
+    if "w_max" in names:
+        begun["w_max"] = jnp.max(levels)
+    if "w_min" in names:
+        begun["w_min"] = jnp.min(levels)
+    inside = {one.name: one.value(one.free(begun[one.name])) for one in chosen}
+    if "dw_min" not in names:
+        return inside
+    if "up_down" in names:
+        inside["up_down"] = jnp.asarray(0.0)
+    up, down = (_step_ratio(with_values(device, inside), data, sign) for sign in (1, -1))
+    ratios = [ratio for ratio in (up, down) if np.isfinite(ratio) and ratio > 0] or [1.0]
+    inside["dw_min"] = inside["dw_min"] * (max(ratios) if "up_down" in names else sum(ratios) / len(ratios))
+    if "up_down" in names and len(ratios) == 2:  # a positive one lowers the down step
+        inside["up_down"] = jnp.asarray(1 - down / up if up > down else up / down - 1)
+    return inside
+
+
+def _step_ratio(device: Any, data: Stacked, sign: int) -> float:
+    """Mean measured increment of that sign, divided by that of the device."""
+    chosen = data.valid & (data.signs == sign)
+    measured = jnp.sum(jnp.where(chosen, data.weights - data.before, 0.0))
+    missing = jnp.sum(jnp.where(chosen, _residuals(device, data, "increments"), 0.0))
+    expected = measured - missing
+    return float(measured / expected) if expected != 0 else float("nan")
+
+
+def _standard_errors(device: Any, values: Values, data: Stacked) -> dict[str, Any]:
+    def residuals(values: Values) -> Array:
+        return _residuals(with_values(device, values), data, "increments").ravel()
+
+    slopes = jax.jit(jax.jacfwd(residuals))(values)
+    columns = [np.asarray(slopes[name], np.float64).reshape(data.signs.size, -1) for name in values]
+    r = np.asarray(residuals(values), np.float64)
+    variances = iter(_covariance_diagonal(np.concatenate(columns, 1), r))
+    return {
+        name: plain(np.sqrt([next(variances) for _ in range(np.size(value))]).reshape(np.shape(value)))
+        for name, value in values.items()
+    }
+
+
+def _covariance_diagonal(j: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Variances of the parameters; inf for those that move along a direction that the residuals do not feel."""
+    size = np.sqrt(np.sum(j**2, 0))
+    scaled = j / np.where(size > 0, size, 1.0)
+    inner, axes = np.linalg.eigh(scaled.T @ scaled)
+    felt = inner > 1e-6 * inner[-1]  # float32 slopes say no more
+    pseudo = (axes[:, felt] / inner[felt]) @ axes[:, felt].T
+    leverage = np.sum((scaled @ pseudo) * scaled, 1)  # a pulse that decides alone has no residual to speak of
+    spread = scaled * (r / np.maximum(1 - leverage, 0.1))[:, None]
+    variances = np.diag(pseudo @ (spread.T @ spread) @ pseudo) / np.where(size > 0, size, 1.0) ** 2
+    lost = np.any(np.abs(axes[:, ~felt]) > 1e-3, 1) | (size == 0)
+    return np.where(lost, np.inf, variances)

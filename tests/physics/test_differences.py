@@ -1,0 +1,126 @@
+"""Departures from aihwkit, and quirks kept, that no other test shows: rows of docs/differences.md."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analogjax import physics, random
+from analogjax.errors import ConfigError
+from analogjax.physics import presets
+from analogjax.physics.compounds import ChoppedTransfer, MixedPrecision, OneSided, Transfer
+from analogjax.physics.periphery import BoundManagement, NoiseManagement
+
+ROOT = Path(__file__).parents[2]
+STEP = physics.ConstantStep(dw_min=0.01, dw_min_std=0.0)
+O, I = 3, 5  # noqa: E741 - the letters of the library
+
+
+def made(device, w=0.0):
+    k_cells, k_write = jax.random.split(random.key(0))
+    cells = device.fabricate((O, I), jnp.float32, k_cells)
+    return cells, device.write(cells, jnp.full((O, I), w), k_write)
+
+
+def updated(device, p, lr, batch=2, key=3):
+    cells, state = made(device)
+    x, d = jnp.linspace(-1, 0.7, batch * I).reshape(batch, I), jnp.linspace(0.3, 1, batch * O).reshape(batch, O)
+    return state, device.update(p, cells, state, x, d, jnp.float32(lr), random.key(key))
+
+
+@pytest.mark.parametrize("kind", ["StochasticCompressed", "MeanCount", "DeterministicImplicit"])
+def test_a_negative_learning_rate_fires_no_pulse(kind):
+    before, after = updated(STEP, physics.Pulses(pulse_type=kind), -0.1)
+    np.testing.assert_array_equal(after.w, before.w)
+    assert np.any(updated(STEP, physics.Pulses(pulse_type=kind), 0.1)[1].w != before.w)
+
+
+def test_a_negative_learning_rate_turns_a_digital_update_round():
+    up, down = (updated(STEP, physics.Pulses(pulse_type="None"), lr)[1].w for lr in (0.1, -0.1))
+    np.testing.assert_allclose(up, -down, atol=1e-7)
+
+
+def test_what_is_dead_in_aihwkit_is_refused():
+    with pytest.raises(ConfigError, match="Shift"):
+        physics.Periphery(bound_management="Shift")
+
+
+@pytest.mark.parametrize("bins", [{"n_x_bins": 4}, {"n_d_bins": 4}])
+def test_one_side_alone_is_quantised(bins):
+    device = MixedPrecision(device=STEP, transfer_every=0, stoc_round_x=False, stoc_round_d=False)
+    plain, binned = (updated(one, physics.Pulses(), 1.0, 1)[1].memory for one in (device, replace(device, **bins)))
+    chi = np.asarray(binned["hidden_weights_chi"])
+    x, d = np.linspace(-1, 0.7, I), np.linspace(0.3, 1, O)
+    x, d = (np.round(2 * x) / 2, d) if "n_x_bins" in bins else (x, np.round(2 * d) / 2)
+    np.testing.assert_allclose(np.abs(chi), np.abs(np.outer(d, x)), atol=1e-6)
+    assert np.any(chi != plain["hidden_weights_chi"])
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_a_chopped_cell_of_any_shape_is_dechopped_crosspoint_by_crosspoint(columns):
+    device = ChoppedTransfer(devices=(STEP, STEP), gamma=0.5, transfer_columns=columns)
+    _, state = made(device)
+    lines, others = (I, O) if columns else (O, I)
+    choppers = {"in_chopper": jnp.asarray([-1, 1] * 3)[:lines], "out_chopper": jnp.asarray([1, -1, -1, 1, 1])[:others]}
+    choppers = {k: v.astype(state.memory[k].dtype) for k, v in choppers.items()}
+    fast = replace(state.parts[0], w=jnp.arange(15.0).reshape(O, I) / 100)
+    seen = device.summed(replace(state, parts=(fast, state.parts[1]), memory=state.memory | choppers))
+    c_in, c_out = (np.asarray(choppers[k], float) for k in ("in_chopper", "out_chopper"))
+    signs = np.outer(c_out, c_in) if columns else np.outer(c_in, c_out)
+    np.testing.assert_allclose(seen.w, 0.5 * signs * np.asarray(fast.w) + np.asarray(state.parts[1].w), atol=1e-7)
+
+
+def test_mixed_precision_manages_its_writes_whatever_is_said():
+    device = MixedPrecision(device=STEP)
+    one, other = (
+        updated(device, physics.Pulses(update_management=on, update_bl_management=on), 0.1)[1].w for on in (True, False)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_transfer_reads_without_management_whatever_is_said():
+    managed = physics.Periphery(noise_management="AbsMax", bound_management="Iterative")
+    reading = Transfer(devices=(STEP, STEP), transfer_forward=managed).reading
+    assert (reading.noise_management, reading.bound_management) == (NoiseManagement.NONE, BoundManagement.NONE)
+
+
+def test_a_pair_has_one_set_of_parameters_and_no_refresh_with_write_noise():
+    pair = OneSided(device=STEP)
+    assert pair.parts == (STEP, STEP)
+    noisy = physics.SoftBounds(write_noise_std=1.0)
+    with pytest.raises(ConfigError, match="write noise"):
+        OneSided(device=noisy, refresh_every=1)
+    assert OneSided(device=noisy).refresh_every == 0
+
+
+def test_other_constants_of_a_crosspoint_leave_the_device_as_it_is():
+    cells, state = made(STEP)
+    twice = cells | {"dwmin_up": 2 * cells["dwmin_up"]}
+    assert STEP.granularity == 0.01
+    up = jnp.ones((O, I), jnp.int8)
+    once, double = (STEP.pulse(c, state, up, random.key(1)).w for c in (cells, twice))
+    np.testing.assert_allclose(double, 2 * once, rtol=1e-6)
+
+
+def test_every_chip_has_its_own_seed_and_repeats():
+    one, again, other = (presets.CAPACITOR.fabricate((O, I), jnp.float32, random.key(s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one["max_bound"], again["max_bound"])
+    assert np.any(one["max_bound"] != other["max_bound"])
+
+
+def test_every_test_that_the_document_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)(?:\[([^\]`]+)\])?`", (ROOT / "docs" / "differences.md").read_text())
+    assert len(named) > 25
+    for path, test, case in named:
+        text = (ROOT / path).read_text()
+        assert f"def {test}(" in text, (path, test)
+        if path.startswith("tests/golden"):
+            from tests.golden.catalog import cases
+
+            assert any(case in cases(group) for group in ("compounds", "mvm", "pulse_response", "update_statistics")), (
+                case
+            )
