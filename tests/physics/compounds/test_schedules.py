@@ -1,0 +1,205 @@
+"""Schedules of compounds: the order of vectors and transfers, however a batch is cut, and what a chip remembers."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analogjax import random
+from analogjax.errors import ConfigError
+from analogjax.physics import Periphery, Pulses, devices
+from analogjax.physics.compounds import (
+    BufferedTransfer,
+    ChoppedTransfer,
+    DynamicTransfer,
+    MixedPrecision,
+    OneSided,
+    Transfer,
+    Vector,
+)
+from analogjax.physics.compounds.schedule import put, take, walk
+from analogjax.physics.pulses import Trains
+from analogjax.store import Checkpoints
+from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, update
+
+SOFT = devices.SoftBounds(dw_min=0.02)
+PAIR = {"devices": (SOFT, SOFT), "transfer_forward": Periphery(is_perfect=True)}
+CELLS = {
+    "one-sided": OneSided(device=SOFT, refresh_every=2, refresh_upper_thres=0.2, refresh_lower_thres=0.05),
+    "transfer": Transfer(**PAIR, units_in_mbatch=False, transfer_every=2),
+    "buffered": BufferedTransfer(**PAIR, units_in_mbatch=False, thres_scale=0.1),
+    "chopped": ChoppedTransfer(**PAIR, out_chop_prob=0.2, auto_scale=True),
+    "dynamic": DynamicTransfer(**PAIR, in_chop_prob=0.5),
+    "mixed": MixedPrecision(device=SOFT, n_x_bins=8),
+}
+X = jax.random.uniform(random.key(1), (6, 5), minval=-1, maxval=1)
+D = jax.random.uniform(random.key(2), (6, 4), minval=-1, maxval=1)
+
+
+def chip(cell, key=0, **config):
+    return create(TileConfig(device=cell, **config), (4, 5), random.key(key), jnp.full((4, 5), 0.1))
+
+
+def trained(tile, key=3, x=X, d=D):
+    return update(tile, Signal(x=x, d=d), 0.3, key=random.key(key))
+
+
+def leaves(tile):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tile.state)]
+
+
+# The order of things
+
+
+def silent(number):
+    """Trains that stand for vectors 1, 2, ...: the first probability of each is its number."""
+    one = jnp.zeros((number, 1))
+    return Trains(
+        p_x=jnp.arange(1.0, number + 1)[:, None], p_d=one, minus_x=one > 0, minus_d=one > 0,
+        length=jnp.ones((number,), jnp.int32),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [1, 5, 7])
+@pytest.mark.parametrize("period", [0, 1, 2, 3, 5, 40])
+@pytest.mark.parametrize("clock", [-1, 0, 1, 4])
+def test_each_act_comes_after_its_vector_and_before_the_next(number, period, clock):
+    """The walk writes a diary: vectors by their sum so far, acts by the number of vectors seen."""
+
+    def pulse(state, t, k_draw, k_noise):
+        total, diary, acts = state
+        return total + jnp.sum(jnp.where(t.length > 0, t.p_x[:, 0], 0.0)), diary, acts
+
+    def act(state, seen, key):
+        total, diary, acts = state
+        return total, diary.at[acts].set(jnp.stack([seen.astype(jnp.float32), total])), acts + 1
+
+    start = jnp.zeros(()), jnp.full((8, 2), -1.0), jnp.asarray(0)
+    keys = random.key(0), random.key(1)
+    total, diary, acts = walk(start, silent(number), period, jnp.asarray(clock), pulse, act, keys)
+    counts = [clock + n for n in range(1, number + 1)]
+    due = [n for n in counts if period and n % period == 0 and n > 0]
+    assert float(total) == sum(range(1, number + 1)) and int(acts) == len(due)
+    for (seen, so_far), n in zip(np.asarray(diary), due, strict=False):
+        assert seen == n and so_far == sum(range(1, n - clock + 1))
+
+
+def test_a_line_goes_back_to_where_it_was_taken_from():
+    tree = {"a": jnp.arange(12.0).reshape(3, 4), "b": jnp.asarray(5)}
+    piece = take(tree, jnp.asarray(2), -1)
+    assert piece["a"].shape == (3, 1) and piece["b"] == 5
+    back = put(tree, {"a": piece["a"] * 0 - 1, "b": piece["b"] + 1}, jnp.asarray(2), -1)
+    assert back["b"] == 6 and np.all(np.asarray(back["a"])[:, 2] == -1)
+    np.testing.assert_array_equal(np.delete(back["a"], 2, axis=1), np.delete(tree["a"], 2, axis=1))
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_lines_are_transferred_in_turn_and_wrap_around(columns):
+    """Without gradients a perfect read of a known array moves exactly one line each time."""
+    quiet = devices.SoftBounds(dw_min=0.001, dw_min_std=0.0, dw_min_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0)
+    quiet = replace(quiet, up_down_dtod=0.0)
+    cell = Transfer(devices=(quiet, quiet), transfer_columns=columns, transfer_forward=Periphery(is_perfect=True))
+    tile = chip(cell)
+    fast = replace(tile.state.parts[0], w=jnp.full((4, 5), 0.1))
+    tile = replace(tile, state=replace(tile.state, parts=(fast, tile.state.parts[1])))
+    lines = 5 if columns else 4
+    for n in range(lines + 1):
+        before = np.asarray(tile.read())
+        tile = trained(tile, key=n, x=jnp.zeros((1, 5)), d=jnp.zeros((1, 4)))
+        moved = np.any(np.asarray(tile.read()) != before, axis=0 if columns else 1)
+        assert np.flatnonzero(moved).tolist() == [n % lines]
+
+
+# What all of them promise
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_one_key_one_result_and_the_batch_matters_not_to_the_schedule(name):
+    tile = chip(CELLS[name])
+    for ours, theirs in zip(leaves(trained(tile)), leaves(trained(tile)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    cut = tile
+    for n in range(0, 6, 2):
+        cut = trained(cut, key=n, x=X[n : n + 2], d=D[n : n + 2])
+    assert int(cut.state.clock) == int(trained(tile).state.clock)
+    assert all(np.all(np.isfinite(leaf)) for leaf in leaves(cut))
+    assert any(not np.array_equal(a, b) for a, b in zip(leaves(cut), leaves(tile), strict=True))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_many_chips_in_one_call_are_the_chips_one_by_one(name):
+    keys = jax.random.split(random.key(5), 3)
+
+    def one(key):
+        made, run = jax.random.split(key)
+        tile = create(TileConfig(device=CELLS[name]), (4, 5), made, jnp.full((4, 5), 0.1))
+        return update(tile, Signal(x=X, d=D), 0.3, key=run).read()
+
+    together = jax.jit(jax.vmap(one))(keys)
+    alone = jnp.stack([jax.jit(one)(key) for key in keys])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_checkpoint_holds_everything_that_is_remembered(name, tmp_path):
+    tile = trained(chip(CELLS[name]))
+    Checkpoints(tmp_path).save(1, tile, {})
+    back, _ = Checkpoints(tmp_path, read_only=True).restore(chip(CELLS[name], key=9), 1)
+    for ours, theirs in zip(leaves(trained(back)), leaves(trained(tile)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["transfer", "chopped", "mixed", "one-sided"])
+def test_a_matrix_on_several_chips(name):
+    config = TileConfig(device=CELLS[name], mapping=Mapping(max_input_size=3, max_output_size=2))
+    array = create_array(config, (4, 5), random.key(0))
+    assert array.grid == (2, 2)
+    moved = update(array, Signal(x=X, d=D), 0.3, key=random.key(1))
+    assert moved.read().shape == (4, 5) and np.all(np.isfinite(moved.read()))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_written_weights_are_read_and_everything_else_is_forgotten(name):
+    w = jnp.linspace(-0.1, 0.1, 20).reshape(4, 5)
+    fresh = trained(chip(CELLS[name])).write(w, random.key(7))
+    np.testing.assert_allclose(fresh.read(), w, atol=1e-6)
+    clean = chip(CELLS[name]).write(w, random.key(7))
+    for ours, theirs in zip(leaves(fresh), leaves(clean), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Transfer(devices=(SOFT,)), "two or more devices"),
+        (lambda: Transfer(devices=(SOFT, SOFT), gamma_vec=(1.0,)), "gamma_vec"),
+        (lambda: Transfer(devices=(SOFT, SOFT), gamma_vec=(1.0, 0.0)), "last array holds the written weights"),
+        (lambda: Transfer(devices=(SOFT, SOFT), n_reads_per_transfer=0), "n_reads_per_transfer"),
+        (lambda: Transfer(devices=(SOFT, SOFT), transfer_columns=False, with_reset_prob=0.5), "only columns"),
+        (lambda: Transfer(devices=(devices.Ideal(), SOFT)), "sees no pulses"),
+        (lambda: ChoppedTransfer(devices=(SOFT,) * 3), "exactly two"),
+        (lambda: ChoppedTransfer(devices=(SOFT, SOFT), n_reads_per_transfer=2), "one line at a time"),
+        (lambda: ChoppedTransfer(devices=(SOFT, SOFT), in_chop_prob=1.5), "in_chop_prob"),
+        (lambda: BufferedTransfer(devices=(SOFT, SOFT), thres_scale=0.0), "thres_scale"),
+        (lambda: OneSided(device=devices.Ideal()), "needs a pulsed device"),
+        (lambda: OneSided(device=replace(SOFT, write_noise_std=1.0), refresh_every=1), "write noise"),
+        (lambda: MixedPrecision(device=SOFT, transfer_every=-1), "transfer_every"),
+        (lambda: MixedPrecision(device=SOFT, n_x_bins=2.5), "n_x_bins"),
+        (lambda: Vector(devices=(devices.Ideal(),)), "sees no pulses"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(make, told):
+    with pytest.raises(ConfigError, match=told):
+        make()
+
+
+@pytest.mark.parametrize("name", ["one-sided", "transfer", "chopped"])
+def test_a_floating_point_update_is_refused(name):
+    tile = chip(CELLS[name], update=Pulses(pulse_type="None"))
+    with pytest.raises(ConfigError, match="pulse_type='None'"):
+        trained(tile)
