@@ -3,6 +3,7 @@
 They are strict expected failures: if one begins to pass, the departure was copied, and this list must say why.
 """
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pytest
@@ -20,8 +21,19 @@ _QUIRKS = {
 }
 
 
-def expected(name: str) -> Any:
+def expected(name: str, *marks: Any) -> Any:
     """The parameter of a test for case `name`, marked as a strict expected failure if it is a quirk."""
-    if name not in _QUIRKS:
-        return name
-    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=_QUIRKS[name]))
+    if name in _QUIRKS:
+        marks = (*marks, pytest.mark.xfail(strict=True, reason=_QUIRKS[name]))
+    return pytest.param(name, marks=marks) if marks else name
+
+
+def sampled(names: Iterable[str], every: int, always: Collection[str] = ()) -> list[Any]:
+    """Parameters for all cases: one in `every`, and `always` some, in the fast suite, the others in the slow one.
+
+    Each case is a program of its own, and compiling them all takes longer than the rest of the tests.
+    """
+    return [
+        expected(name) if n % every == 0 or name in always else expected(name, pytest.mark.slow)
+        for n, name in enumerate(names)
+    ]

@@ -6,7 +6,6 @@ apart; the late ones of random schedules by their overall mean and spread, as th
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from analogjax.physics.compounds.unit_cell import part_of, with_part
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for
 from tests.golden.cells import any_config, supported, unsupported
-from tests.golden.quirks import expected
+from tests.golden.quirks import sampled
 from tests.golden.tolerance import Sample, Verdict, compare_mean, compare_std, float_floor, list_floor
 
 GROUP = "compounds"
@@ -38,7 +37,10 @@ def hidden(tile: Tile) -> dict[str, jax.Array]:
     return found
 
 
-@partial(jax.jit, static_argnames=("batch", "checkpoints"))
+_QUICKLY = {"xla_llvm_disable_expensive_passes": True}  # compiled for one short run
+
+
+@partial(jax.jit, static_argnames=("batch", "checkpoints"), compiler_options=_QUICKLY)
 def _sequence(
     tiles: Tile, x: jax.Array, d: jax.Array, rate: jax.Array, keys: jax.Array, batch: int, checkpoints: tuple
 ):
@@ -75,7 +77,7 @@ def _chips(case: dict, shape: tuple[int, int], w: float, number: int) -> Tile:
         made = create(config, shape, key, jnp.full(shape, w))
         return _with_reference(made, key) if case["case"] == "reference_set" else made
 
-    return jax.jit(jax.vmap(make))(jax.random.split(k_make, number))
+    return jax.jit(jax.vmap(make), compiler_options=_QUICKLY)(jax.random.split(k_make, number))
 
 
 def _with_reference(tile: Tile, key: jax.Array) -> Tile:
@@ -124,7 +126,7 @@ def _compare(verdict: Verdict, what: str, ours: np.ndarray, ref: dict, reps: int
         verdict.add(f"{what} at checkpoint {n}, std", sample.std, std, se, floor)
 
 
-@partial(jax.jit, static_argnames=("steps",))
+@partial(jax.jit, static_argnames=("steps",), compiler_options=_QUICKLY)
 def _trained(tiles: Tile, target: jax.Array, x: jax.Array, rate: jax.Array, keys: jax.Array, steps: tuple) -> jax.Array:
     """Root mean square error of the weights of each chip at the given steps, `[C, R]`."""
 
@@ -168,14 +170,7 @@ QUICK = {
 }  # fmt: skip
 
 
-def _marked(name: str) -> Any:
-    """One of each compound always, the others in the slow suite: each is a program of its own to compile."""
-    given = expected(name)
-    marks, value = (given.marks, given.values[0]) if hasattr(given, "marks") else ((), given)
-    return pytest.param(value, marks=marks if name in QUICK else [*marks, pytest.mark.slow])
-
-
-@pytest.mark.parametrize("name", [_marked(name) for name in cases(GROUP)])
+@pytest.mark.parametrize("name", sampled(cases(GROUP), len(cases(GROUP)), QUICK))
 def test_compound(name: str) -> None:
     reason = unsupported(cases(GROUP)[name])
     if reason is not None:

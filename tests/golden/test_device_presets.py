@@ -12,6 +12,7 @@ from analogjax.physics import presets
 from analogjax.tile import Signal, Tile, TileConfig, create, update
 from tests.golden.catalog import cases, key_for, tile_config
 from tests.golden.cells import any_config, supported, unsupported
+from tests.golden.quirks import sampled
 from tests.golden.test_pulse_response import trajectory
 from tests.golden.tolerance import Sample, Verdict, clustered, compare_mean, compare_std
 
@@ -92,14 +93,10 @@ def _step(signal: Signal, rate: jax.Array, key: jax.Array, i: jax.Array, tile: T
     return update(tile, signal, rate, key=k_update).rest(k_rest)
 
 
-def _marked(name: str):
-    """Compounds take long to compile: they are in the slow suite."""
-    config = cases(GROUP)[name]["config"]
-    single = config.get("preset_of", config["class"]) == "SingleRPUConfig"
-    return pytest.param(name, marks=[] if single or name not in supported(GROUP) else pytest.mark.slow)
+QUICK = ("ReRamES_no_dtod", "Capacitor_population", "CapacitorPreset_regular_update")
 
 
-@pytest.mark.parametrize("name", [_marked(name) for name in cases(GROUP)])
+@pytest.mark.parametrize("name", sampled(cases(GROUP), len(cases(GROUP)), QUICK))
 def test_case(name: str) -> None:
     reason = unsupported(cases(GROUP)[name])
     if reason is not None:

@@ -14,7 +14,7 @@ from analogjax.physics.periphery import Periphery, average_abs_max, step_of
 from analogjax.physics.periphery import mvm as physics_mvm
 from analogjax.tile import Tile, TileConfig, create, mvm, slot_for
 from tests.golden.catalog import Unsupported, cases, key_for, tile_config, torch_io
-from tests.golden.quirks import expected
+from tests.golden.quirks import sampled
 from tests.golden.tolerance import Sample, Verdict, clustered, compare_exact, compare_mean, compare_std
 
 GROUP = "mvm"
@@ -178,7 +178,7 @@ def _tie_slack(case: dict, config: TileConfig) -> np.ndarray | float:
     return tie @ np.abs(w if backwards else w.T) * step
 
 
-@pytest.mark.parametrize("name", [expected(name) for name in cases(GROUP)])
+@pytest.mark.parametrize("name", sampled(cases(GROUP), 4))
 def test_case(name: str) -> None:
     reason = unsupported(cases(GROUP)[name])
     if reason is not None:

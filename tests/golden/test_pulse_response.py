@@ -14,6 +14,7 @@ import pytest
 
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for, supported, tile_config, unsupported
+from tests.golden.quirks import sampled
 from tests.golden.tolerance import Sample, Verdict, compare_correlation, compare_mean, compare_quantiles, compare_std
 
 GROUP = "pulse_response"
@@ -202,7 +203,7 @@ def _compare(verdict: Verdict, what: str, ours: Sample, reference: dict, n: int,
     compare_quantiles(verdict, what, ours, reference, n)
 
 
-@pytest.mark.parametrize("name", cases(GROUP))
+@pytest.mark.parametrize("name", sampled(cases(GROUP), 3))
 def test_case(name: str) -> None:
     reason = unsupported(cases(GROUP)[name])
     if reason is not None:

@@ -63,8 +63,8 @@ def silent(number):
 
 
 @pytest.mark.parametrize("number", [1, 5, 7])
-@pytest.mark.parametrize("period", [0, 1, 2, 3, 5, 40])
-@pytest.mark.parametrize("clock", [-1, 0, 1, 4])
+@pytest.mark.parametrize("period", [0, 1, 3, 40])
+@pytest.mark.parametrize("clock", [-1, 0, 4])
 def test_each_act_comes_after_its_vector_and_before_the_next(number, period, clock):
     """The walk writes a diary: vectors by their sum so far, acts by the number of vectors seen."""
 
@@ -128,7 +128,7 @@ def test_one_key_one_result_and_the_batch_matters_not_to_the_schedule(name):
     assert any(not np.array_equal(a, b) for a, b in zip(leaves(cut), leaves(tile), strict=True))
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["transfer", "chopped", "mixed"])
 def test_many_chips_in_one_call_are_the_chips_one_by_one(name):
     keys = jax.random.split(random.key(5), 3)
 
@@ -151,7 +151,7 @@ def test_a_checkpoint_holds_everything_that_is_remembered(name, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["transfer", "chopped", "mixed", "one-sided"])
+@pytest.mark.parametrize("name", ["chopped", "mixed"])
 def test_a_matrix_on_several_chips(name):
     config = TileConfig(device=CELLS[name], mapping=Mapping(max_input_size=3, max_output_size=2))
     array = create_array(config, (4, 5), random.key(0))
