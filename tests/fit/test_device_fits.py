@@ -35,7 +35,7 @@ CASES = {
     ),
 }  # fmt: skip
 # each is a program of its own to compile, five to ten seconds
-QUICK = ("linear", "pow")
+QUICK = ("linear",)
 slowly = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
 
 
@@ -65,6 +65,7 @@ def test_a_quiet_trajectory_gives_them_exactly(name):
     assert fit.device.dw_min_dtod == start.dw_min_dtod and fit.device.dw_min_std == start.dw_min_std
 
 
+@pytest.mark.slow
 def test_another_law_leaves_a_larger_residual():
     curved = traces(replace(CASES["pow"][0], pow_gamma=2.5, dw_min_std=0.1), seed=3)
     right, wrong = (
@@ -83,6 +84,7 @@ def test_one_input_one_fit_and_many_traces_of_any_length():
     assert len(fits[0].history) <= 41
 
 
+@pytest.mark.slow
 def test_what_the_traces_do_not_say_has_no_error_bar():
     up = traces(physics.ConstantStep(dw_min=0.001), 5, 1, np.ones(50, np.int8))  # never near a bound, never down
     fit = fit_device(physics.ConstantStep(w_max=0.6), up, names=("dw_min", "up_down"), match="increments")

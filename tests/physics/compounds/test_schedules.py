@@ -34,6 +34,8 @@ CELLS = {
     "dynamic": DynamicTransfer(**PAIR, in_chop_prob=0.5),
     "mixed": MixedPrecision(device=SOFT, n_x_bins=8),
 }
+# each is a program of its own to compile
+MOSTLY_SLOW = [name if name in ("buffered", "mixed") else pytest.param(name, marks=pytest.mark.slow) for name in CELLS]
 X = jax.random.uniform(random.key(1), (6, 5), minval=-1, maxval=1)
 D = jax.random.uniform(random.key(2), (6, 4), minval=-1, maxval=1)
 
@@ -115,7 +117,7 @@ def test_lines_are_transferred_in_turn_and_wrap_around(columns):
 # What all of them promise
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_one_key_one_result_and_the_batch_matters_not_to_the_schedule(name):
     tile = chip(CELLS[name])
     for ours, theirs in zip(leaves(trained(tile)), leaves(trained(tile)), strict=True):
@@ -128,7 +130,7 @@ def test_one_key_one_result_and_the_batch_matters_not_to_the_schedule(name):
     assert any(not np.array_equal(a, b) for a, b in zip(leaves(cut), leaves(tile), strict=True))
 
 
-@pytest.mark.parametrize("name", ["transfer", "chopped", "mixed"])
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_many_chips_in_one_call_are_the_chips_one_by_one(name):
     keys = jax.random.split(random.key(5), 3)
 
@@ -151,6 +153,7 @@ def test_a_checkpoint_holds_everything_that_is_remembered(name, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chopped", "mixed"])
 def test_a_matrix_on_several_chips(name):
     config = TileConfig(device=CELLS[name], mapping=Mapping(max_input_size=3, max_output_size=2))
