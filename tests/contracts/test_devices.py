@@ -49,8 +49,6 @@ DEVICES = {
         **STEP, subtract_symmetry_point=True, reference_std=0.05, slope_up_dtod=0.1, slope_down_dtod=0.1, up_down=0.1
     ),
     "reference-mult": physics.SoftBoundsReference(**STEP, mult_noise=True, write_noise_std=2.0, reference_mean=0.05),
-    "soft-pmax": physics.SoftBoundsPmax(p_max=400, alpha=0.004),
-    "exp": physics.ExpStep(**STEP, drift=DRIFT),
     "exp-noisy": physics.ExpStep(
         **STEP, dw_min_std_add=0.004, dw_min_std_slope=0.02, write_noise_std=2.0, A_up=-1.2, gamma_up=5.0, a=-0.5
     ),
