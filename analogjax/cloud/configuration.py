@@ -135,7 +135,7 @@ def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     if isinstance(default, bool) and not isinstance(value, bool):
         raise DescriptionError(f"{where}: needs true or false, not {_short(value)}.")
     number = isinstance(default, (int, float)) and not isinstance(default, bool)
-    if number and (not _is_number(value) or (isinstance(default, int) and not isinstance(value, int))):
+    if number and (not is_number(value) or (isinstance(default, int) and not isinstance(value, int))):
         kind = "a whole number" if isinstance(default, int) else "a finite number"
         raise DescriptionError(f"{where}: needs {kind}, not {_short(value)}.")
     if not number and not isinstance(default, bool) and value is not None:
@@ -157,7 +157,7 @@ def _item(value: Any, default: Any, where: str, depth: int) -> Any:
     """One item of a tuple: a device of a compound, or a number."""
     if isinstance(default, physics.Device):
         return _fitting(_decoded(value, where, depth + 1), default, where)
-    if not _is_number(value):
+    if not is_number(value):
         raise DescriptionError(f"{where}: needs a finite number, not {_short(value)}.")
     return value
 
@@ -170,7 +170,8 @@ def _choice(kind: type[Enum], value: Any, where: str) -> Any:
         raise DescriptionError(f"{where}: {_short(value)} is unknown; choose one of {known}.") from None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, and no flag."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

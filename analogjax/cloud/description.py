@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analogjax import data, nn
-from analogjax.cloud.configuration import config_to_json
+from analogjax.cloud.configuration import config_to_json, is_number
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS, check_layer, shape_after
 from analogjax.experiments import Arrays, BasicTraining, cross_entropy_loss, nll_loss
@@ -94,7 +94,7 @@ class Description(Described):
         check_choices(given)
         check_wholes(given, epochs=(0, MAX_EPOCHS))
         rate = given["learning_rate"]
-        if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not (math.isfinite(rate) and rate >= 0):
+        if not is_number(rate) or rate < 0:
             raise DescriptionError(f"learning_rate: needs a finite number of 0 or more, not {str(rate)[:60]!r}.")
         given["learning_rate"] = float(rate)
         return cls(**given, layers=checked_layers(layers, given["dataset"]))

@@ -23,6 +23,8 @@ import numpy as np
 
 from analogjax import data, nn, random
 from analogjax.cloud import description as described
+from analogjax.cloud.artefacts import ID
+from analogjax.cloud.configuration import is_number
 from analogjax.cloud.description import Described, Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS
@@ -35,7 +37,7 @@ from analogjax.tile import Tile, TileArray, create_array
 
 MAX_REPEATS, MAX_TIME = 10_000, 1e12
 NOISE_MODELS: dict[str, Any] = {kind.__name__: kind for kind in (PCMLike, StateIndependent)}
-_ID, _SHA = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{7,63}"), re.compile(r"[0-9a-f]{64}")
+_SHA = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def _changed(model: Any) -> dict[str, Any]:
             continue
         if isinstance(value, SinglePair):
             found[one.name] = {"class": "SinglePair"} | _changed(value)
-        elif isinstance(value, (int, float)) or (isinstance(value, tuple) and all(map(_is_number, value))):
+        elif isinstance(value, (int, float)) or (isinstance(value, tuple) and all(map(is_number, value))):
             found[one.name] = list(value) if isinstance(value, tuple) else value
         else:
             raise DescriptionError(
@@ -210,23 +212,19 @@ def _changed(model: Any) -> dict[str, Any]:
 def _noise_field(name: str, item: Any) -> Any:
     if isinstance(item, Mapping) and name == "g_converter" and item.get("class") == "SinglePair":
         given = {key: value for key, value in item.items() if key != "class"}
-        if set(given) <= {"g_max", "g_min"} and all(map(_is_number, given.values())):
+        if set(given) <= {"g_max", "g_min"} and all(map(is_number, given.values())):
             return SinglePair(**given)
-    if isinstance(item, list) and name == "prog_coeff" and 0 < len(item) <= 16 and all(map(_is_number, item)):
+    if isinstance(item, list) and name == "prog_coeff" and 0 < len(item) <= 16 and all(map(is_number, item)):
         return tuple(float(one) for one in item)
-    if item is None or (_is_number(item) and name not in ("g_converter", "prog_coeff")):
+    if item is None or (is_number(item) and name not in ("g_converter", "prog_coeff")):
         return item
     raise DescriptionError(f"noise_model.{name}: {str(item)[:60]!r} does not fit there.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_source(trained: Any, weights: Any) -> None:
     if not isinstance(trained, str) or not isinstance(weights, str) or bool(trained) == bool(weights):
         raise DescriptionError("Give trained, the id of a completed training of yours, or weights that come along.")
-    if trained and not _ID.fullmatch(trained):
+    if trained and not ID.fullmatch(trained):
         raise DescriptionError(
             f"trained: {trained[:60]!r} is no id of an experiment. Weights come from a training that you have run on "
             "this service: give its id (over aihwkit's protocol as weight_template_id)."
@@ -236,7 +234,7 @@ def _check_source(trained: Any, weights: Any) -> None:
 
 
 def _time(value: Any) -> float:
-    if not _is_number(value) or not 1 <= value <= MAX_TIME:
+    if not is_number(value) or not 1 <= value <= MAX_TIME:
         raise DescriptionError(f"inference_time: needs a time from 1 to {MAX_TIME:g} seconds, not {str(value)[:60]!r}.")
     return float(value)
 

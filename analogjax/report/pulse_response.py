@@ -18,7 +18,7 @@ from analogjax._typing import Array, Key
 from analogjax.errors import ConfigError
 from analogjax.physics import PulsedDevice, Pulses, State
 from analogjax.physics.compounds import ChoppedTransfer, MixedPrecision
-from analogjax.physics.compounds.transfer import SINGLE_PULSES
+from analogjax.physics.compounds.line_transfer import SINGLE_PULSES
 from analogjax.physics.device import Cells
 
 Request = Callable[[Cells, State, Array, Key], State]  # cells, state, sign [], key -> state

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from analogjax.errors import ConfigError
 from analogjax.physics import BoundManagement, Device, NoiseManagement, UpdatePolicy, Vector, presets
 from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, Transfer
-from analogjax.physics.compounds.transfer import SINGLE_PULSES
+from analogjax.physics.compounds.line_transfer import SINGLE_PULSES
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.presets import PRESET_PERIPHERY, PRESET_PULSES
 from analogjax.tile.tile import TileConfig

@@ -9,6 +9,7 @@ import dataclasses
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -99,18 +100,18 @@ def torch_io(values: dict) -> dict:
     return values | changed
 
 
-def unsupported(case: dict) -> str | None:
+def unsupported(case: dict, translate: Callable[[dict], object] = tile_config) -> str | None:
     """Why a case cannot be replayed, or `None` if it can."""
     try:
-        tile_config(case["config"])
+        translate(case["config"])
     except Unsupported as reason:
         return str(reason)
     return None
 
 
-def supported(group: str) -> list[str]:
+def supported(group: str, why_not: Callable[[dict], str | None] = unsupported) -> list[str]:
     """The names of the cases of a group that can be replayed."""
-    return [name for name, case in cases(group).items() if unsupported(case) is None]
+    return [name for name, case in cases(group).items() if why_not(case) is None]
 
 
 def _device_class(device: dict) -> type:

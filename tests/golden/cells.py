@@ -5,7 +5,8 @@ import dataclasses
 from analogjax import physics, tile
 from analogjax.errors import ConfigError
 from analogjax.physics import compounds
-from tests.golden.catalog import Unsupported, _build, _device_class, cases, periphery, tile_config
+from tests.golden import catalog
+from tests.golden.catalog import Unsupported, _build, _device_class, periphery, tile_config
 
 _TRANSFERS = {
     "TransferCompound": compounds.Transfer,
@@ -18,18 +19,12 @@ _RENAMED = {"granularity": "granularity_override"}
 
 def unsupported(case: dict) -> str | None:
     """Why a case cannot be replayed, or `None` if it can."""
-    if case.get("kind") == "data":
-        return "inputs of other cases"
-    try:
-        any_config(case["config"])
-    except Unsupported as reason:
-        return str(reason)
-    return None
+    return "inputs of other cases" if case.get("kind") == "data" else catalog.unsupported(case, any_config)
 
 
 def supported(group: str) -> list[str]:
     """The names of the cases of a group that can be replayed."""
-    return [name for name, case in cases(group).items() if unsupported(case) is None]
+    return catalog.supported(group, unsupported)
 
 
 def any_config(config: dict) -> tile.TileConfig:

@@ -28,29 +28,24 @@ from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.compounds.line_transfer import SINGLE_PULSES, LineTransfer, Rates
-from analogjax.physics.compounds.schedule import put, take
+from analogjax.physics.compounds.line_transfer import BufferedLines, Rates
 from analogjax.physics.device import Cells, State
 from analogjax.physics.pulses import Pulses, Trains
 
+_BUFFER = "buffered_FP_weight_0"
+
 
 @pytree
-class ChoppedTransfer(LineTransfer):
+class ChoppedTransfer(BufferedLines):
     """Chopped Tiki-Taka, c-TTv2 (aihwkit's `ChoppedTransferCompound`). With `in_chop_prob=0` it is version 2."""
 
     units_in_mbatch: bool = False
     scale_fast_lr: bool = False
-    transfer_update: Pulses = SINGLE_PULSES
     in_chop_prob: Scalar = 0.1  # probability of a flip, or one over its period in passes [1]
     in_chop_random: bool = True  # flip at random, otherwise regularly
     out_chop_prob: Scalar = 0.0  # probability that a chopper of the other lines flips after a pass [1]
     buffer_granularity: Scalar = 1.0  # granularity of the buffer in steps of the fast array [1]
     auto_granularity: Scalar = 0.0  # above 0: granularity times this, over the vectors of one pass [1]
-    step: Scalar = 1.0  # pulses for each whole number in the buffer [1]
-    momentum: Scalar = 0.0  # of the buffer that is kept when it is written [1]
-    forget_buffer: bool = (
-        True  # keep momentum times the buffer; otherwise only what was not written, and momentum of it
-    )
     no_buffer: bool = False  # what a read gives is written or lost
     auto_scale: bool = False  # rate of the fast array from running maxima of |x| and |d|
     auto_momentum: Scalar = 0.99  # of these maxima, per mini-batch [1]
@@ -64,7 +59,7 @@ class ChoppedTransfer(LineTransfer):
         plain = no_reset and self.n_reads_per_transfer == 1 and not self.random_selection and self.no_self_transfer
         check(self, plain, "n_reads_per_transfer", "choppers go with one line at a time, in order, without reset.")
         check_number(self, "in_chop_prob", "out_chop_prob", "auto_momentum", low=0, high=1)
-        check_number(self, "step", "momentum", "auto_granularity", low=0)
+        check_number(self, "auto_granularity", low=0)
         regular = self.in_chop_random or is_static(self.in_chop_prob)
         check(self, regular, "in_chop_prob", "is a period without in_chop_random: give a plain number.")
 
@@ -85,7 +80,7 @@ class ChoppedTransfer(LineTransfer):
     def remembered(self, w: Array) -> dict[str, Array]:
         lines, others = (w.shape[1], w.shape[0]) if self.transfer_columns else w.shape
         return super().remembered(w) | {
-            "buffered_FP_weight_0": jnp.zeros_like(w),
+            _BUFFER: jnp.zeros_like(w),
             "in_chopper": jnp.ones((lines,), jnp.int8),
             "out_chopper": jnp.ones((others,), jnp.int8),
             "passes": jnp.zeros((), jnp.int32),
@@ -129,10 +124,6 @@ class ChoppedTransfer(LineTransfer):
         signs = (d[:, None] * x[None, :]).astype(fast.w.dtype)
         return replace(state, w=self.gammas[0] * signs * fast.w + self.gammas[1] * slow.w)
 
-    def transfer_rate(self, k: int, lr: Scalar) -> Scalar:
-        rate, gammas = super().transfer_rate(k, lr), self.gammas
-        return rate * gammas[0] / gammas[1] if gammas[0] > 0 and gammas[1] > 0 else rate
-
     def buffer_scale(self, lr: Rates, shape: tuple[int, int]) -> Scalar:
         """What a value that was read is multiplied with before it goes to the buffer."""
         fast, slow = (device.granularity for device in self.devices)
@@ -148,33 +139,18 @@ class ChoppedTransfer(LineTransfer):
     def deliver(self, k: int, cells: Cells, state: State, line: Array, v: Array, lr: Rates, key: Key) -> State:
         assert state.memory is not None
         k_write, k_in, k_out = jax.random.split(key, 3)
-        axis = -1 if self.transfer_columns else -2
         sign = state.memory["in_chopper"][line] * state.memory["out_chopper"]
-        value, state = self.seen(state, line, v, axis)
-        held = jnp.zeros_like(v) if self.no_buffer else take(self._buffer(state), line, axis).reshape(v.shape)
-        omega = held + sign * value * self.sample_scale(
-            state, self.buffer_scale(lr, (state.w.shape[0], state.w.shape[1]))
-        )
-        most = self.transfer_update.desired_bl
+        value, state = self.seen(state, line, v)
+        held = jnp.zeros_like(v) if self.no_buffer else self.held(state, _BUFFER, line)
+        scale = self.sample_scale(state, self.buffer_scale(lr, (state.w.shape[0], state.w.shape[1])))
+        omega, most = held + sign * value * scale, self.transfer_update.desired_bl
         n = jnp.where(jnp.abs(omega) >= 1, jnp.clip(jnp.trunc(omega), -most, most), 0.0)
-        left = self.left(omega, n)
-        buffer = put(self._buffer(state), jnp.expand_dims(jnp.where(n != 0, left, omega), axis), line, axis)
-        memory = state.memory
-        assert memory is not None
-        state = replace(state, memory=memory | {"buffered_FP_weight_0": buffer})
+        state = self.holding(state, line, **{_BUFFER: jnp.where(n != 0, self.left(omega, n), omega)})
         n = n * self.may_write(state)
         state = self.write_line(1, cells, state, line, n, self.step * self.devices[1].granularity, k_write)
         return self._flip(state, line, k_in, k_out)
 
-    def _buffer(self, state: State) -> Array:
-        assert state.memory is not None
-        return state.memory["buffered_FP_weight_0"]
-
-    def left(self, omega: Array, n: Array) -> Array:
-        """What stays in the buffer where `n` was taken out."""
-        return self.momentum * omega if self.forget_buffer else omega - (1 - self.momentum) * n
-
-    def seen(self, state: State, line: Array, v: Array, axis: int) -> tuple[Array, State]:
+    def seen(self, state: State, line: Array, v: Array) -> tuple[Array, State]:
         """What counts of the values `v` that were read."""
         return v, state
 
@@ -229,15 +205,13 @@ class DynamicTransfer(ChoppedTransfer):
         more = {"running_mean_weight": jnp.zeros_like(w), "past_mean_weight": jnp.zeros_like(w)}
         return super().remembered(w) | more | {"switched": jnp.zeros((lines,), bool)}
 
-    def seen(self, state: State, line: Array, v: Array, axis: int) -> tuple[Array, State]:
-        memory = state.memory
-        assert memory is not None
-        mean, past = (take(memory[n], line, axis).reshape(v.shape) for n in ("running_mean_weight", "past_mean_weight"))
-        past = jnp.where(memory["switched"][line], mean, past)
+    def seen(self, state: State, line: Array, v: Array) -> tuple[Array, State]:
+        assert state.memory is not None
+        mean, past = (self.held(state, name, line) for name in ("running_mean_weight", "past_mean_weight"))
+        past = jnp.where(state.memory["switched"][line], mean, past)
         beta = jnp.minimum(self.tail_weightening / self.chop_period, 1.0)
         new = {"past_mean_weight": past, "running_mean_weight": (1 - beta) * mean + beta * v}
-        changed = {name: put(memory[name], jnp.expand_dims(value, axis), line, axis) for name, value in new.items()}
-        return v - past, replace(state, memory=memory | changed)
+        return v - past, self.holding(state, line, **new)
 
     def sample_scale(self, state: State, scale: Scalar) -> Scalar:
         if not self.experimental_correct_accumulation:
@@ -246,8 +220,8 @@ class DynamicTransfer(ChoppedTransfer):
         sample = state.memory["passes"] % self.chop_period + 1
         return scale / jnp.minimum(sample, 1 / self.granularity)
 
-    def left(self, omega: Array, n: Array) -> Array:
-        kept = super().left(omega, n)
+    def left(self, held: Array, taken: Array) -> Array:
+        kept = super().left(held, taken)
         if self.forget_buffer:
             return kept
         cap = jnp.asarray(self.buffer_cap * self.transfer_update.desired_bl)

@@ -5,7 +5,6 @@ See `transfer.py` for the equations. Letters: `O` rows, `I` columns.
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +83,11 @@ class LineTransfer(UnitCell):
     @property
     def granularity(self) -> Scalar:
         return self.devices[0].granularity
+
+    @property
+    def axis(self) -> int:
+        """The axis that numbers the lines which are read: -1 for columns, -2 for rows."""
+        return -1 if self.transfer_columns else -2
 
     @property
     def reading(self) -> Periphery:
@@ -217,8 +221,8 @@ class LineTransfer(UnitCell):
     @property
     def _reads_alone(self) -> bool:
         """Whether nothing of the other lines reaches the output, so that they need not be computed."""
-        p: Any = self.reading
-        return p.is_perfect or (is_off(p.inp_noise) and is_off(getattr(p, "ir_drop", 0.0)))
+        p = self.reading
+        return p.is_perfect or (is_off(p.inp_noise) and is_off(p.ir_drop))
 
     def _reset_line(self, k: int, cells: Cells, state: State, line: Array, key: Key) -> State:
         k_which, k_reset = jax.random.split(key)
@@ -238,7 +242,7 @@ class LineTransfer(UnitCell):
 
     def write_line(self, to: int, cells: Cells, state: State, line: Array, v: Array, lr: Scalar, key: Key) -> State:
         """Pulse a column (or row) of array `to` (at most the last) by `lr v`. Consumes `key`."""
-        to, axis = min(to, len(self.devices) - 1), -1 if self.transfer_columns else -2
+        to, axis = min(to, len(self.devices) - 1), self.axis
         part, own = take(state.parts[to], line, axis), take(part_of(cells, to), line, axis)
         one = jnp.ones((1, 1), v.dtype)
         x, d = (one, -v[None]) if self.transfer_columns else (-v[None], one)
@@ -246,6 +250,43 @@ class LineTransfer(UnitCell):
             state, to,
             put(state.parts[to], self.devices[to].update(self.transfer_update, own, part, x, d, lr, key), line, axis),
         )  # fmt: skip
+
+
+@pytree
+class BufferedLines(LineTransfer):
+    """A digital buffer between two arrays. Abstract: how values go in and out differs."""
+
+    transfer_update: Pulses = SINGLE_PULSES
+    step: Scalar = 1.0  # pulses for each whole number in the buffer [1]
+    momentum: Scalar = 0.0  # of the buffer that is kept when it is written [1]
+    forget_buffer: bool = True  # keep momentum times all of it; else what was not written, and momentum of what was
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "step", "momentum", low=0)
+
+    def transfer_rate(self, k: int, lr: Scalar) -> Scalar:
+        """Relative to the parts that both arrays have in the visible weight, where they have any."""
+        rate, gammas = super().transfer_rate(k, lr), self.gammas
+        return rate * gammas[k] / gammas[k + 1] if gammas[k] > 0 and gammas[k + 1] > 0 else rate
+
+    def left(self, held: Array, taken: Array) -> Array:
+        """What stays of `held` where `taken` was written."""
+        return self.momentum * held if self.forget_buffer else held - (1 - self.momentum) * taken
+
+    def held(self, state: State, name: str, line: Array) -> Array:
+        """The line of a digital matrix, as a vector."""
+        assert state.memory is not None
+        return jnp.squeeze(take(state.memory[name], line, self.axis), self.axis)
+
+    def holding(self, state: State, line: Array, **values: Array) -> State:
+        """The state with other vectors in that line of digital matrices."""
+        assert state.memory is not None
+        put_back = {
+            name: put(state.memory[name], jnp.expand_dims(value, self.axis), line, self.axis)
+            for name, value in values.items()
+        }
+        return replace(state, memory=state.memory | put_back)
 
 
 def _meeting(periods: tuple[int, ...]) -> int:

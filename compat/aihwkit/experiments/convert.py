@@ -249,10 +249,21 @@ def _arrays(experiment: Any, limit: int, root: Any) -> native.Arrays:
         return native.Arrays(iterated(experiment, True, limit, root), iterated(experiment, False, limit, root))
     known = named(name)
     train, test = (known.load(root, train=train, download=name in DOWNLOADED).head(limit) for train in (True, False))
+    return native.Arrays(train.channels_first(), test.channels_first(), name, *scales(experiment, known))
+
+
+def scales(experiment: Any, known: Any) -> list[np.ndarray]:
+    """Mean and deviation that the experiment normalises a catalogued dataset with, for each channel."""
     normalised = len(experiment.get_dataset_transform(experiment.dataset).transforms) > 1
     mean, std = (known.mean, known.std) if normalised else ((0.0,), (1.0,))
-    channels = [np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std)]
-    return native.Arrays(train.channels_first(), test.channels_first(), name, *channels)
+    return [np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std)]
+
+
+def download(experiment: Any, root: Any, splits: tuple[dict, ...]) -> None:
+    """Fetch those splits of a dataset that aihwkit fetches, where they are not there yet."""
+    if catalogued(experiment.dataset) in DOWNLOADED:
+        for split in splits:
+            experiment.dataset(root, download=True, **split)
 
 
 def iterated(experiment: Any, train: bool, limit: int, root: Any) -> Split:

@@ -7,8 +7,6 @@ anything has changed.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from analogjax import experiments as native
 from analogjax import nn
 from analogjax.data import named
@@ -20,6 +18,7 @@ from compat.aihwkit.experiments.convert import (
     iterated,
     layers_of,
     need_plain,
+    scales,
     taken,
 )
 from compat.aihwkit.experiments.experiments.inferencing import BasicInferencing
@@ -81,6 +80,4 @@ def _tested(experiment: Any, limit: int, root: Any) -> native.Arrays:
         return native.Arrays(split, split)
     known = named(name)
     split = known.load(root, train=False, download=name in DOWNLOADED).head(limit).channels_first()
-    steps = experiment.get_dataset_transform(experiment.dataset).transforms
-    mean, std = (steps[1].mean, steps[1].std) if len(steps) > 1 else ((0.0,), (1.0,))
-    return native.Arrays(split, split, name, *(np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std)))
+    return native.Arrays(split, split, name, *scales(experiment, known))

@@ -9,11 +9,10 @@ import numpy as np
 
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.experiments.experiments.base import Experiment, Signals
-from compat.aihwkit.experiments.experiments.training import catalogued
+from compat.aihwkit.experiments.experiments.training import scaled, splits_of
 from compat.torch_package import torch
-from compat.torchvision.transforms import Compose, Normalize, ToTensor
 
-_SVHN = (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)  # the others are only scaled to 0..1, as in aihwkit
+_NORMALISED = ("SVHN",)  # the others are only scaled to 0..1, as in aihwkit
 
 
 class BasicInferencing(Experiment):
@@ -35,15 +34,11 @@ class BasicInferencing(Experiment):
 
     def get_dataset_arguments(self, dataset: Any) -> tuple[dict, dict]:
         """What tells the dataset which split is wanted: training, test."""
-        if catalogued(dataset) == "SVHN":
-            return {"split": "train"}, {"split": "test"}
-        return {"train": True}, {"train": False}
+        return splits_of(dataset)
 
     def get_dataset_transform(self, dataset: Any) -> Any:
         """What is done with each image."""
-        if catalogued(dataset) != "SVHN":
-            return Compose([ToTensor()])
-        return Compose([ToTensor(), Normalize(torch.tensor(_SVHN[0]), torch.tensor(_SVHN[1]))])
+        return scaled(dataset, _NORMALISED)
 
     def get_data_loader(
         self, dataset: Any, batch_size: int, max_elements: int = 0,

@@ -32,17 +32,11 @@ class BasicTraining(Experiment):
 
     def get_dataset_arguments(self, dataset: Any) -> tuple[dict, dict]:
         """What tells the dataset which split is wanted: training, test."""
-        if catalogued(dataset) == "SVHN":
-            return {"split": "train"}, {"split": "test"}
-        return {"train": True}, {"train": False}
+        return splits_of(dataset)
 
     def get_dataset_transform(self, dataset: Any) -> Any:
         """What is done with each image."""
-        name = catalogued(dataset)
-        if name not in _NORMALISED:
-            return Compose([ToTensor()])
-        known = data.named(name)
-        return Compose([ToTensor(), Normalize(torch.tensor(known.mean), torch.tensor(known.std))])
+        return scaled(dataset, _NORMALISED)
 
     def get_data_loaders(
         self,
@@ -131,6 +125,22 @@ class BasicTraining(Experiment):
             f"{type(self).__name__}(dataset={dataset}, batch_size={self.batch_size}, loss_function={loss}, "
             f"epochs={self.epochs}, learning_rate={self.learning_rate}, model={self.model})"
         )
+
+
+def splits_of(dataset: Any) -> tuple[dict, dict]:
+    """What tells a dataset which split is wanted: training, test."""
+    if catalogued(dataset) == "SVHN":
+        return {"split": "train"}, {"split": "test"}
+    return {"train": True}, {"train": False}
+
+
+def scaled(dataset: Any, normalised: tuple[str, ...]) -> Any:
+    """Images scaled to 0..1, and those of the `normalised` datasets by their mean and deviation."""
+    name = catalogued(dataset)
+    if name not in normalised:
+        return Compose([ToTensor()])
+    known = data.named(name)
+    return Compose([ToTensor(), Normalize(torch.tensor(known.mean), torch.tensor(known.std))])
 
 
 def catalogued(dataset: Any) -> str:

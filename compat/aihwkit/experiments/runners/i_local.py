@@ -5,9 +5,9 @@ import os
 import tempfile
 from typing import Any
 
-from compat.aihwkit.experiments import convert_inference as convert
+from compat.aihwkit.experiments import convert
+from compat.aihwkit.experiments.convert_inference import infer
 from compat.aihwkit.experiments.experiments.inferencing import BasicInferencing
-from compat.aihwkit.experiments.experiments.training import catalogued
 from compat.aihwkit.experiments.runners.base import Runner
 from compat.aihwkit.experiments.runners.i_metrics import InferenceLocalMetric
 
@@ -30,17 +30,15 @@ class InferenceLocalRunner(Runner):
         metric = InferenceLocalMetric(stdout)
         metric.watch(experiment)
         try:
-            result = convert.infer(experiment, max_elements, dataset_root, self.device, metric.tell)
+            result = infer(experiment, max_elements, dataset_root, self.device, metric.tell)
         except convert.Obstacle as obstacle:
             logging.getLogger("compat").warning(
                 "InferenceLocalRunner: this experiment runs batch by batch in torch, not compiled as a whole, because "
                 "%s.",
                 obstacle,
             )
-            if catalogued(experiment.dataset) in convert.DOWNLOADED:
-                experiment.dataset(
-                    dataset_root, download=True, **experiment.get_dataset_arguments(experiment.dataset)[1]
-                )
+            test = experiment.get_dataset_arguments(experiment.dataset)[1]
+            convert.download(experiment, dataset_root, (test,))
             result = experiment.run(max_elements, dataset_root, self.device)
         experiment.results = result
         return result

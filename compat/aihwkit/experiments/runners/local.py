@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 from compat.aihwkit.experiments import convert
-from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
+from compat.aihwkit.experiments.experiments.training import BasicTraining
 from compat.aihwkit.experiments.runners.base import Runner
 from compat.aihwkit.experiments.runners.metrics import LocalMetric
 
@@ -34,13 +34,7 @@ class LocalRunner(Runner):
                 "LocalRunner: this experiment runs batch by batch in torch, not compiled as a whole, because %s.",
                 obstacle,
             )
-            _download(experiment, dataset_root)
+            convert.download(experiment, dataset_root, experiment.get_dataset_arguments(experiment.dataset))
             results = experiment.run(max_elements_train, dataset_root, self.device)
         experiment.results = results
         return results
-
-
-def _download(experiment: BasicTraining, root: str) -> None:
-    if catalogued(experiment.dataset) in convert.DOWNLOADED:
-        for split in experiment.get_dataset_arguments(experiment.dataset):
-            experiment.dataset(root, download=True, **split)

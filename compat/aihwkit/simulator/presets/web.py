@@ -75,10 +75,7 @@ class OldWebComposerMappingParameter(WebComposerMappingParameter):
     """The bias on the chip, which has any size."""
 
     digital_bias: bool = False
-    weight_scaling_omega: float = 1.0
-    weight_scaling_columnwise: bool = True
     learn_out_scaling: bool = False
-    out_scaling_columnwise: bool = False
     max_input_size: int = 0
     max_output_size: int = 0
 
