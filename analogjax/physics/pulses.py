@@ -9,9 +9,9 @@ of pulses is `eta |x_j d_i| / dw_min`, and the weight follows `-eta d x^T` on av
 two lines (the largest |x| and the largest |d| fire equally often); update-bl management shortens the train to
 `BL = ceil(eta max|x| max|d| / dw_min)`, at most `desired_bl`.
 
-How it is computed: slots of up to 32 (sample, slot) pairs are packed into one 32-bit word per line, so that one AND and
-one population count serve 32 of them. The number of words needed is found at run time (most trains are one or two
-slots long once a network starts to learn), and probabilities keep the full 24 bits of the generator. The bits of
+How it is computed: 32 (sample, slot) pairs are packed into one 32-bit word per line, so that one AND and one population
+count serve all of them. Only pairs that there are take part, however unequal the lengths of the trains (most are one or
+two slots long once a network starts to learn), and probabilities keep the full 24 bits of the generator. The bits of
 sample `b` in slot `t` depend on the key, `t` and `b` alone, so packed and sequential evaluation see the same pulses.
 
 Other pulse types: STOCHASTIC draws the pulses of positive and negative x apart, which changes no statistic and is done
@@ -41,6 +41,8 @@ from analogjax.random import uniform
 S = TypeVar("S")  # whatever the pulses move
 
 
+_LANES = 1024  # pairs of a sample and a slot that are drawn at once, at most
+_COMPARED = 1 << 16  # comparisons up to which looking a pair up is done by comparing with all samples
 _UNROLLED = 8  # words that are counted without a loop
 _AT_ONCE = 1 << 22  # words times crosspoints that are counted in one array: convolutions have many words on few devices
 
@@ -156,10 +158,18 @@ def _plain_length(p: Pulses, eta: Array, g: Scalar) -> tuple[Array, Array]:
     return jnp.where(wide, jnp.maximum(jnp.ceil(eta / g), 1.0), p.desired_bl), wide
 
 
-def _lanes(batch: int) -> tuple[int, int]:
-    """Slots handled per pass and words of 32 (slot, sample) lanes needed for them."""
-    slots = max(1, 32 // batch)
-    return slots, -(-slots * batch // 32)
+def _lanes(batch: int) -> int:
+    """(sample, slot) pairs that are drawn in one pass: whole words."""
+    return min(32 * -(-batch // 32), _LANES)
+
+
+def _pairs(length: Array, lane: Array) -> tuple[Array, Array, Array]:
+    """Sample and slot of the pairs number `lane` `[L]`, sample by sample, and which of them there are."""
+    ends = jnp.cumsum(length)
+    small = length.size * lane.size <= _COMPARED
+    sample = jnp.searchsorted(ends, lane, side="right", method="compare_all" if small else "scan")
+    sample = jnp.minimum(sample, length.size - 1)
+    return sample, lane - (ends[sample] - length[sample]), lane < ends[-1]
 
 
 def _fires(key: Key, p: Array, slot: Array, sample: Array) -> Array:
@@ -178,35 +188,20 @@ def _pack(bits: Array) -> Array:
     return jnp.sum(lanes << places, axis=1, dtype=jnp.uint32)
 
 
-def _batch_lanes(v: Array, slots: int, words: int) -> Array:
-    """Repeat `[B, ...]` for each slot of a pass and pad to `[32 W, ...]`."""
-    tiled = jnp.tile(v, (slots,) + (1,) * (v.ndim - 1))
-    return jnp.pad(tiled, ((0, 32 * words - tiled.shape[0]),) + ((0, 0),) * (v.ndim - 1))
-
-
 def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
     """Number of UP and of DOWN pulses at each crosspoint over the batch, `[O, I]` int32 each. Consumes `key`."""
     if t.pulse_type.counted:
         return _computed(t)
-    batch, (slots, words) = t.p_x.shape[0], _lanes(t.p_x.shape[0])
-    lanes = jnp.arange(32 * words)
-    slot, sample = lanes // batch, lanes % batch
-    length = _batch_lanes(t.length, slots, words)
-    p_x, p_d = _batch_lanes(t.p_x, slots, words), _batch_lanes(t.p_d, slots, words)
-    minus_x = _pack(_batch_lanes(t.minus_x, slots, words))
-    minus_d = _pack(_batch_lanes(t.minus_d, slots, words))
-    k_x, k_d = jax.random.split(key)
-    last = jnp.max(t.length)
+    size, (k_x, k_d) = _lanes(t.p_x.shape[0]), jax.random.split(key)
 
-    def one_pass(start: Array, counts: tuple[Array, Array]) -> tuple[Array, Array]:
-        now = start * slots + slot
-        live = (now < length)[:, None]
-        x = _pack(_fires(k_x, p_x, now, sample) & live)
-        d = _pack(_fires(k_d, p_d, now, sample))
-        return _count(x, d, minus_x, minus_d, counts)
+    def one_pass(number: Array, counts: tuple[Array, Array]) -> tuple[Array, Array]:
+        sample, slot, live = _pairs(t.length, number * size + jnp.arange(size))
+        x = _pack(_fires(k_x, t.p_x[sample], slot, sample) & live[:, None])
+        d = _pack(_fires(k_d, t.p_d[sample], slot, sample))
+        return _count(x, d, _pack(t.minus_x[sample]), _pack(t.minus_d[sample]), counts)
 
     zero = jnp.zeros((t.p_d.shape[1], t.p_x.shape[1]), jnp.int32)
-    total, up = lax.fori_loop(0, (last + slots - 1) // slots, one_pass, (zero, zero))
+    total, up = lax.fori_loop(0, -(-jnp.sum(t.length) // size), one_pass, (zero, zero))
     return up, total - up
 
 

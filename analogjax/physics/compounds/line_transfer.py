@@ -99,12 +99,14 @@ class LineTransfer(UnitCell):
     def periods(self, shape: tuple[int, int], batch: int) -> tuple[int, ...]:
         """Vectors between two reads of each array; 0: never."""
         lines, n = shape[0] if self.transfer_columns else shape[1], len(self.devices)
-        every = self.transfer_every_vec or tuple(
-            self.transfer_every * (lines / self.n_reads_per_transfer) ** k for k in range(n)
-        )
+        every = self.transfer_every_vec or tuple(self.transfer_every * self.slower(lines) ** k for k in range(n))
         if self.no_self_transfer:
             every = (*every[:-1], 0.0)
         return tuple(math.ceil(one * batch) if self.units_in_mbatch else round(one) for one in every)
+
+    def slower(self, lines: int) -> float:
+        """How many times less often each next array is read by default, where a sweep reads so many lines."""
+        return lines / self.n_reads_per_transfer
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         k_cells, k_read = jax.random.split(key)
@@ -176,8 +178,13 @@ class LineTransfer(UnitCell):
             def move(s: State, k: int = k, own: Key = own) -> State:
                 return self._move(k, cells, s, lr, own)
 
-            state = move(state) if len(only) == 1 else lax.cond(seen % periods[k] == 0, move, lambda s: s, state)
+            due = self.due(k, state, periods[k], seen)
+            state = move(state) if len(only) == 1 else lax.cond(due, move, lambda s: s, state)
         return state
+
+    def due(self, k: int, state: State, period: int, seen: Array) -> Array:
+        """Whether array `k` is read after vector number `seen`."""
+        return seen % period == 0
 
     def _move(self, k: int, cells: Cells, state: State, lr: Rates, key: Key) -> State:
         """The next lines of array `k` go to the array after it. Consumes `key`."""

@@ -1,20 +1,22 @@
-r"""Many pulses of a nonlinear device in few leaps (tau-leaping), down to a rest that is applied pulse by pulse.
+r"""Many pulses of a nonlinear device in few leaps (tau-leaping); what is better done pulse by pulse is left over.
 
-A leap takes `m = max(1, (n - 48) / 4)` of the `n` pulses that are left, `u` UP and `d` DOWN as a random order has them,
-but no more than change the step by about a tenth, `m |f'| <= 0.1`, or by a fifth through noise,
-`m (sigma f' / f)^2 <= 0.2^2`. With the net step `G = u f_up - d f_dn` and its slope `G'` at the start,
+A leap takes `m` of the `n` pulses that are left, `u` UP and `d` DOWN as a random order has them: no more than change
+the step by about a tenth, `m |f'| <= 0.1`, or by a fifth through noise, `m (sigma f' / f)^2 <= 0.2^2`, and bend their
+path by 0.4 %, `m^2 |f'' f| / 6 <= 0.004`. Where they could reach a bound, `m <= max(1, (n - 48) / 4)`: the last pulses
+before it are single ones. A leap of fewer than 4 pulses is left over too, unless there are more than 64. With the net
+step `G = u f_up - d f_dn` and its derivatives at the start,
 
-    v += G E(h G') + sqrt(q E(2 h G')) xi,     E(x) = (e^x - 1) / x,   h = (m - 1) / m,
-    q = u sigma_up^2 + d sigma_dn^2, half-way along the leap,              then clip
+    v += L + h (2 m - 1) / (12 m) G'' L^2 + sqrt(q E(2 h G')) xi,     L = G E(h G'),
+    E(x) = (e^x - 1) / x,   h = (m - 1) / m,   q = u sigma_up^2 + d sigma_dn^2, half-way along the leap,     then clip
 
-`m = 1` is a single pulse, exactly. The mean of a leap is off, relative to what its pulses move, by
+`m = 1` is a single pulse, exactly. `f''` is the mean one on the way to where the leap leads. The mean of a leap is off,
+relative to what its pulses move, by
 
-    (m f')^2 / 6 + m^2 |f'' f| / 6 + m |f''| sigma^2 / (4 f)     (at most 1.4 % for exponential steps, mostly by noise)
+    m^3 |f'''| f^2 / 72 + m f'^2 / 2 + m |f''| sigma^2 / (4 f)     (1.4 % at most for exponential steps, all by noise)
 
-and by no more than `m f'^2 / 2` (`(1 + f')^m` is taken as `e^(m f')`) for linear ones. Where the slope of a table
-jumps, the old slope is followed to the end of the leap: `m |jump of f'| / 2` of that leap at most. Where a leap ends
-beyond a bound it is clipped once, so that pulses that leave the bound again within that leap are counted as if they had
-not been clipped: at most the sum of the steps of that leap, of which the single pulses at the end leave little.
+and, where the slope of a table jumps, by 0.4 % of that leap at most. Where a leap ends beyond a bound it is clipped
+once, so that pulses that leave the bound again within that leap are counted as if they had not been clipped: at most
+the sum of the steps of that leap, of which the single pulses at the end leave little.
 
 Reference: Gillespie 2001, doi:10.1063/1.1378322.
 """
@@ -29,10 +31,13 @@ from jax import lax
 from analogjax._typing import Array, Key
 from analogjax.random import normal, uniform
 
-FEW = 64  # counts up to this are left to single pulses
-_TAIL = 48  # pulses that are never part of a leap of several
+FEW = 64  # more pulses than this always leap
+WORTH = 4  # shorter leaps cost more than single pulses
+_TAIL = 48  # pulses before a bound that are never part of a leap of several
 _CHANGE = 0.1  # largest relative change of a step in one leap
+_BEND = 0.004  # largest part that the bend of the steps has in a leap
 _NOISE = 0.2  # largest standard deviation of that change through noise
+_GROWTH, _SIGMAS = 1.2, 6.0  # how far a leap may go at most: its steps grown so much, and its noise so many times
 
 
 class Sizes(NamedTuple):
@@ -44,36 +49,89 @@ class Sizes(NamedTuple):
     spread_down: Array
 
 
-def leapt(
-    sizes: Callable[[Array], Sizes], low: Array, high: Array, v: Array, up: Array, down: Array, key: Key
-) -> tuple[Array, Array, Array]:
-    """`v` `[O, I]` after all but at most `FEW` of the `up` and `down` pulses, and what is left of them.
+class Bend(NamedTuple):
+    """Half of `f''` for a pulse of either direction, `[O, I]` each [1/w], and how far that was looked at, squared."""
 
-    `low` and `high` are the bounds. Consumes `key`.
+    up: Array
+    down: Array
+    square: Array
+
+
+def leapt(
+    sizes: Callable[[Array], Sizes], low: Array, high: Array, v: Array, up: Array, down: Array, few: int, key: Key
+) -> tuple[Array, Array, Array]:
+    """`v` `[O, I]` after the leaps of `up` and `down` pulses, and what is left of these: at most `FEW`.
+
+    `low` and `high` are the bounds. Where only `few` crosspoints could leap again, they don't. Consumes `key`.
     """
 
-    def leap(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        i, v, up, down = carry
+    def leap(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        i, v, up, down, _ = carry
         k_split, k_noise = jax.random.split(jax.random.fold_in(key, i))
         at, slope = jax.jvp(sizes, (v,), (jnp.ones_like(v),))
-        m = jnp.where(up + down > FEW, _pulses_of_a_leap(at, slope, up, down), 0)
+        m = _pulses_of_a_leap(at, slope, (v - low, high - v), up, down)
+        bend, m = _bent(sizes, (low, high), v, at, slope, _shares(m, up, down), m)
+        m = jnp.where((up + down > FEW) | (m >= WORTH), m, 0)
         n_up = _share(m, up, down, k_split)
-        move, variance = _moments(at, slope, n_up.astype(v.dtype), (m - n_up).astype(v.dtype))
+        move, variance = _moments(at, slope, bend, n_up.astype(v.dtype), (m - n_up).astype(v.dtype))
         moved = jnp.clip(v + move + jnp.sqrt(variance) * normal(k_noise, v.shape, v.dtype), low, high)
-        return i + 1, jnp.where(m > 0, moved, v), up - n_up, down - (m - n_up)
+        left = up + down - m
+        return i + 1, jnp.where(m > 0, moved, v), up - n_up, left - (up - n_up), jnp.sum((m > 0) & (left >= WORTH))
 
-    start = (jnp.asarray(0, jnp.int32), v, up, down)
-    return lax.while_loop(lambda carry: jnp.any(carry[2] + carry[3] > FEW), leap, start)[1:]
+    def more(carry: tuple[Array, ...]) -> Array:
+        return (carry[4] > few) | jnp.any(carry[2] + carry[3] > FEW)
+
+    return lax.while_loop(more, leap, (jnp.asarray(0), v, up, down, jnp.sum(up + down >= WORTH)))[1:4]
 
 
-def _pulses_of_a_leap(at: Sizes, slope: Sizes, up: Array, down: Array) -> Array:
-    most = jnp.maximum((up + down - _TAIL) // 4, 1)
-    limits = []
-    for n, f, df, sigma in ((up, at.up, slope.up, at.spread_up), (down, at.down, slope.down, at.spread_down)):
+def _pulses_of_a_leap(at: Sizes, slope: Sizes, room: tuple[Array, Array], up: Array, down: Array) -> Array:
+    """`m` `[O, I]` as slope, noise and bounds have it; `room` is the distance to the lower and the upper bound."""
+    n, limits = up + down, []
+    for count, f, df, sigma in ((up, at.up, slope.up, at.spread_up), (down, at.down, slope.down, at.spread_down)):
         step, noise = jnp.abs(df) / _CHANGE, jnp.abs(sigma * df) / (_NOISE * jnp.maximum(jnp.abs(f), 1e-30))
-        limits.append(jnp.where(n > 0, jnp.maximum(step, noise**2), 0.0))
+        limits.append(jnp.where(count > 0, jnp.maximum(step, noise**2), 0.0))
     limit = 1 / jnp.maximum(jnp.maximum(*limits), 1e-6)
-    return jnp.clip(limit.astype(jnp.int32), 1, most)
+    m = jnp.clip(limit.astype(jnp.int32), 1, n)
+    near = jnp.minimum(m, jnp.maximum((n - _TAIL) // 4, 1))
+    return jnp.where(_free(at, room, *_shares(m, up, down)), m, near)
+
+
+def _shares(m: Array, up: Array, down: Array) -> tuple[Array, Array]:
+    """UP and DOWN pulses among `m` on average."""
+    share = m / jnp.maximum(up + down, 1)
+    return share * up, share * down
+
+
+def _free(at: Sizes, room: tuple[Array, Array], n_up: Array, n_down: Array) -> Array:
+    """Whether these pulses can't reach a bound."""
+    noise = _SIGMAS * jnp.sqrt(n_up * at.spread_up**2 + n_down * at.spread_down**2)
+    down_to, up_to = _GROWTH * n_down * jnp.abs(at.down) + noise, _GROWTH * n_up * jnp.abs(at.up) + noise
+    return (down_to < room[0]) & (up_to < room[1])
+
+
+def _bent(
+    sizes: Callable[[Array], Sizes],
+    bounds: tuple[Array, Array],
+    v: Array,
+    at: Sizes,
+    slope: Sizes,
+    shares: tuple[Array, Array],
+    m: Array,
+) -> tuple[Bend, Array]:
+    """The bend on the way to where `m` pulses lead, and the pulses that it allows."""
+    n_up, n_down = shares
+    growth = n_up * slope.up - n_down * slope.down
+    move = jnp.clip(v + (n_up * at.up - n_down * at.down) * _expm1_ratio(growth), *bounds) - v
+    ahead, still = sizes(v + move), jnp.abs(move) < 1e-9
+    square = jnp.where(still, 1.0, move) ** 2
+    up, down = (
+        jnp.where(still, 0.0, (there - here - rise * move) / square)
+        for here, rise, there in ((at.up, slope.up, ahead.up), (at.down, slope.down, ahead.down))
+    )
+    part = (n_up * jnp.abs(up) + n_down * jnp.abs(down)) * square / 3
+    whole = n_up * jnp.abs(at.up) + n_down * jnp.abs(at.down)
+    allowed = m * jnp.sqrt(jnp.minimum(_BEND * whole / jnp.maximum(part, 1e-30), 1.0))
+    return Bend(up, down, square), jnp.maximum(allowed.astype(jnp.int32), jnp.minimum(m, 1))
 
 
 def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
@@ -89,7 +147,7 @@ def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
     return jnp.clip(n_up, jnp.maximum(m - down, 0), jnp.minimum(m, up))
 
 
-def _moments(at: Sizes, slope: Sizes, n_up: Array, n_down: Array) -> tuple[Array, Array]:
+def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) -> tuple[Array, Array]:
     """Mean and variance of the move of a leap: the formulas of this module."""
     m = jnp.maximum(n_up + n_down, 1)
     h = (m - 1) / m
@@ -97,7 +155,11 @@ def _moments(at: Sizes, slope: Sizes, n_up: Array, n_down: Array) -> tuple[Array
     q = n_up * at.spread_up**2 + n_down * at.spread_down**2
     change = n_up * at.spread_up * slope.spread_up + n_down * at.spread_down * slope.spread_down
     q = jnp.maximum(q + h * net * change, 0.0)
-    return net * _expm1_ratio(growth), q * _expm1_ratio(2 * growth)
+    move = net * _expm1_ratio(growth)
+    # where up and down nearly cancel on average, what was looked at is short and says little of a longer move
+    square = jnp.minimum(move**2, bend.square)
+    bent = (n_up * bend.up - n_down * bend.down) * square * h * (2 * m - 1) / (6 * m)
+    return move + bent, q * _expm1_ratio(2 * growth)
 
 
 def _expm1_ratio(x: Array) -> Array:

@@ -6,10 +6,10 @@ A device says its step `f(v, direction) >= 0` [w] and the spread `sigma(v, f)` o
 
 with `ref` = 0 but for devices that have a reference.
 
-Counted evaluation. Up to 64 pulses are applied one after the other, each with noise of its own: exact but for the order
-of up and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample
-follow each other and have one direction). More pulses are first reduced to 64 by the leaps of `devices/leap.py`, where
-their error is stated. The time is that of the crosspoint with most pulses.
+Counted evaluation. Pulses that change the step little and stay off the bounds are applied in leaps, whose error is
+stated in `devices/leap.py`; all others one after the other, each with noise of its own: exact but for the order of up
+and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample follow each
+other and have one direction). The last crosspoints that have pulses left are picked out of a large array.
 """
 
 from abc import abstractmethod
@@ -32,7 +32,10 @@ class Nonlinear(Pulsed):
 
     @abstractmethod
     def step(self, cells: Cells, v: Array, up: Array) -> Array:
-        """Mean size of one pulse at `v` `[O, I]` in its own direction [w]; `up` bool broadcasts to `[O, I]`."""
+        """Mean size of one pulse at `v` in its own direction [w]; `up` bool broadcasts to the shape of `v`.
+
+        Crosspoint by crosspoint: `v` and `cells` are `[O, I]`, or a selection of crosspoints `[n]`.
+        """
 
     def spread(self, v: Array, step: Array) -> Array:
         """Standard deviation of a pulse of mean size `step` `[O, I]` [w]."""
@@ -47,7 +50,7 @@ class Nonlinear(Pulsed):
     def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
         k_leap, k_walk, k_seen = jax.random.split(key, 3)
         v, low, high = hidden(state) + cells.get("reference", 0.0), cells["min_bound"], cells["max_bound"]
-        v, up_left, down_left = leapt(lambda v: self._sizes(cells, v), low, high, v, up, down, k_leap)
+        v, up_left, down_left = leapt(lambda v: self._sizes(cells, v), low, high, v, up, down, _few(v.size), k_leap)
         v = self._walk(cells, v, up_left, down_left, k_walk)
         return self._settled(cells, state, v, up + down > 0, k_seen)
 
@@ -68,7 +71,23 @@ class Nonlinear(Pulsed):
         return clipped(cells, v + jnp.where(up, size, -size))
 
     def _walk(self, cells: Cells, v: Array, up: Array, down: Array, key: Key) -> Array:
-        """`v` after `up` and `down` pulses, one at a time in random order."""
+        """`v` after `up` and `down` pulses, one at a time in random order: all crosspoints, then the last few alone."""
+        k_all, k_few = jax.random.split(key)
+        few = _few(v.size)
+        v, up, left = self._step_by_step(cells, v, up, up + down, few, k_all)
+        if few == 0:
+            return v
+        chosen = jnp.nonzero(left.reshape(-1) > 0, size=few, fill_value=v.size)[0]
+        own, v_few, up_few, left_few = jax.tree.map(
+            lambda array: array.reshape(-1).at[chosen].get(mode="fill", fill_value=0), (cells, v, up, left)
+        )
+        moved = self._step_by_step(own, v_few, up_few, left_few, 0, k_few)[0]
+        return v.reshape(-1).at[chosen].set(moved, mode="drop", unique_indices=True).reshape(v.shape)
+
+    def _step_by_step(
+        self, cells: Cells, v: Array, up: Array, left: Array, few: int, key: Key
+    ) -> tuple[Array, Array, Array]:
+        """Single pulses until at most `few` crosspoints have any left, all orders being equally likely."""
 
         def one(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
             i, v, up, left = carry
@@ -79,8 +98,13 @@ class Nonlinear(Pulsed):
             v = jnp.where(live, self._moved(cells, v, upward, k_step), v)
             return i + 1, v, up - (upward & live), left - live
 
-        start = (jnp.asarray(0, jnp.int32), v, up, up + down)
-        return lax.while_loop(lambda carry: jnp.any(carry[3] > 0), one, start)[1]
+        start = (jnp.asarray(0, jnp.int32), v, up, left)
+        return lax.while_loop(lambda carry: jnp.sum(carry[3] > 0) > few, one, start)[1:]
+
+
+def _few(number: int) -> int:
+    """How many of so many crosspoints are worth being picked out."""
+    return number // 16 if number >= _LARGE else 0
 
 
 def width(cells: Cells) -> Array:
@@ -89,4 +113,5 @@ def width(cells: Cells) -> Array:
     return jnp.where(r > 0, r, jnp.ones_like(r))
 
 
+_LARGE = 4096  # crosspoints from which on the last few are picked out
 LARGEST = 60.0  # e^60 is beyond every bound: clipping ends what grows so far, and inf would become NaN
