@@ -13,6 +13,7 @@ from jax import lax
 from analogjax._typing import Array
 from analogjax.errors import ShapeError
 from analogjax.nn.linear import AnalogLinear
+from analogjax.nn.pool import Pair
 
 
 class AnalogConv2d(AnalogLinear):
@@ -33,15 +34,8 @@ class AnalogConv2d(AnalogLinear):
     @linen.compact
     def __call__(self, x: Array) -> Array:
         self._check_image(x)
-        patches = lax.conv_general_dilated_patches(
-            x,
-            filter_shape=self.kernel_size,
-            window_strides=self.strides,
-            padding=[(n, n) for n in self.padding],
-            rhs_dilation=self.dilation,
-            dimension_numbers=("NCHW", "OIHW", "NHWC") if self.channels_first else ("NHWC", "HWIO", "NHWC"),
-        )
-        y = self.dense(patches)
+        image = jnp.moveaxis(x, 1, -1) if self.channels_first else x
+        y = self.dense(patches(image, self.kernel_size, self.strides, self.padding, self.dilation))
         return jnp.moveaxis(y, -1, 1) if self.channels_first else y
 
     def _check_image(self, x: Array) -> None:
@@ -55,3 +49,25 @@ class AnalogConv2d(AnalogLinear):
                 f"AnalogConv2d at {where}: got x of shape {x.shape} with {channels} channels; in_channels is "
                 f"{self.in_channels}. Give channels_first=True for [B, C, H, W], or mend the sizes."
             )
+
+
+def patches(
+    x: Array, kernel_size: Pair, strides: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
+) -> Array:
+    """What a kernel sees at each place of `x` `[B, H, W, C]`: `[B, H', W', C kh kw]`.
+
+    Copies of shifted images, rows first and then columns: exact on every platform, and their gradient is a sum of
+    shifted images, where that of a convolution that picks patches is one of `(C kh kw)^2` products at each place.
+    """
+    x = jnp.pad(x, ((0, 0), *((n, n) for n in padding), (0, 0)))
+    height, width = x.shape[1:3]
+    for axis, (size, step, apart) in enumerate(zip(kernel_size, strides, dilation, strict=True), start=1):
+        room = x.shape[axis] - (size - 1) * apart - 1
+        if room < 0:
+            raise ShapeError(
+                f"A kernel of {kernel_size} with dilation {dilation} does not fit into an image of "
+                f"{height}x{width} (padding included): use larger images or padding."
+            )
+        last = room // step * step + 1
+        x = jnp.stack([lax.slice_in_dim(x, n * apart, n * apart + last, step, axis) for n in range(size)], -1)
+    return x.reshape(*x.shape[:3], -1)

@@ -87,3 +87,9 @@ def test_a_small_lenet_trains(key):
     experiment = BasicTraining(Arrays(split, split), model, batch_size=8, epochs=8, learning_rate=0.3)
     results = LocalRunner("cpu").run(experiment, stdout=False)
     assert results[-1]["train_loss"] < 0.8 * results[0]["train_loss"]
+
+
+def test_an_image_smaller_than_the_kernel_is_refused(key):
+    layer = nn.AnalogConv2d(5, CONFIG, kernel_size=(3, 2), dilation=(4, 1))
+    with pytest.raises(ShapeError, match=r"kernel of \(3, 2\) with dilation \(4, 1\) does not fit .* 8x9"):
+        nn.init(layer, jnp.zeros((1, 8, 9, 3)), key)
