@@ -22,17 +22,28 @@ from analogjax._pytree import is_static
 from analogjax.cloud.errors import DescriptionError
 from analogjax.errors import ConfigError
 from analogjax.physics import compounds, devices
+from analogjax.physics.inference import conductance
 from analogjax.tile import TileConfig
 from analogjax.tile.presets import PRESETS, preset
 
 _MAX_DEPTH = 6
-_KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.Pulses, physics.Drift)
-CLASSES: dict[str, Any] = {kind.__name__: kind for kind in _KINDS} | {
-    name: kind
-    for module in (devices, compounds)
-    for name, kind in vars(module).items()
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind)
-}
+_MOST_ROWS = 65_536  # of a chip, which may have more of them than its layer has inputs
+
+
+def _parameter_classes(*modules: Any) -> dict[str, Any]:
+    return {
+        name: kind
+        for module in modules
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    }
+
+
+_KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.PeripheryIRDropT, physics.Pulses, physics.Drift)
+_CONVERTERS = _parameter_classes(conductance)
+CLASSES: dict[str, Any] = (
+    {kind.__name__: kind for kind in _KINDS} | _CONVERTERS | _parameter_classes(devices, compounds)
+)
 _DEVICES = "devices"  # the field of a compound with the devices that it is made of
 _ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no default
 
@@ -108,10 +119,18 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
         if name not in fields:
             raise DescriptionError(f"{where}: {kind.__name__} has no field {_short(name)}; it has {', '.join(fields)}.")
         given[name] = _field(item, _shown(fields[name]), f"{where}.{name}", depth)
+    _check_rows(given, where)
     try:
         return kind(**given)
     except (ConfigError, TypeError, ValueError) as error:
         raise DescriptionError(f"{where}: {error}") from None
+
+
+def _check_rows(given: dict[str, Any], where: str) -> None:
+    """The one size of a configuration that takes memory."""
+    rows = given.get("phys_input_size", 0)
+    if rows > _MOST_ROWS:
+        raise DescriptionError(f"{where}.phys_input_size: a chip has at most {_MOST_ROWS} rows, not {_short(rows)}.")
 
 
 def _shown(field: dataclasses.Field) -> Any:
@@ -138,18 +157,27 @@ def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     if number and (not is_number(value) or (isinstance(default, int) and not isinstance(value, int))):
         kind = "a whole number" if isinstance(default, int) else "a finite number"
         raise DescriptionError(f"{where}: needs {kind}, not {_short(value)}.")
-    if not number and not isinstance(default, bool) and value is not None:
+    if not number and not isinstance(default, bool) and not (value is None and default is None):
         raise DescriptionError(f"{where}: {_short(value)} does not fit there.")
     return value
 
 
 def _fitting(made: Any, default: Any, where: str) -> Any:
-    """`made`, where it is what belongs there: a device for a device, else an object of the default's class."""
-    wanted = (
-        physics.Device if isinstance(default, physics.Device) else physics.Drift if default is None else type(default)
-    )
-    if not isinstance(made, wanted):
-        raise DescriptionError(f"{where}: a {type(made).__name__} does not fit there; give a {wanted.__name__}.")
+    """`made`, where it is what belongs there: a device for a device, any converter for a converter.
+
+    Else an object of the default's class, or of one made from it: a periphery may be one that is read in time.
+    """
+    known: dict[str, Any]
+    if isinstance(default, physics.Device):
+        known = {"Device": physics.Device}
+    elif type(default) in _CONVERTERS.values():
+        known = _CONVERTERS
+    else:
+        kind = physics.Drift if default is None else type(default)
+        known = {kind.__name__: kind}
+    if not isinstance(made, tuple(known.values())):
+        one = " or ".join(sorted(known))
+        raise DescriptionError(f"{where}: a {type(made).__name__} does not fit there; give a {one}.")
     return made
 
 

@@ -142,7 +142,8 @@ def _passes(p: PeripheryIRDropT, u: Array) -> list[Pass]:
     if p.mv_type is MVType.ONE_PASS:
         return [Pass(u, p._points, 1.0, 1)]
     k = u / step
-    k = jnp.where(jnp.abs(k - jnp.round(k)) < _ON_GRID, jnp.round(k), k)
+    # rounding has no slope: the gradient of a product that is differentiated passes through it
+    k = k + lax.stop_gradient(jnp.where(jnp.abs(k - jnp.round(k)) < _ON_GRID, jnp.round(k), k) - k)
     if p.mv_type is MVType.SPLIT_MODE:
         shift = p.split_mode_bit_shift
         low, high = 2**shift, (round(p._levels) + 2) >> (shift + 1)

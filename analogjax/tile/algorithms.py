@@ -8,6 +8,7 @@
 | c-ttv2, chopped-ttv2, ttv3 | `ChoppedTransfer` that scales itself                   | doi:10.1038/s41467-024-51221-z |
 | agad, ttv4                 | `DynamicTransfer` that scales itself                   | doi:10.1038/s41467-024-51221-z |
 | mp, mixed-precision        | `MixedPrecision`                                       | doi:10.3389/fnins.2020.00406   |
+| residual                   | `ResidualTransfer` of `n_devices` (not in aihwkit)     | arXiv:2510.02516               |
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 from analogjax.errors import ConfigError
 from analogjax.physics import BoundManagement, Device, NoiseManagement, Periphery, Pulses, UpdatePolicy, Vector
-from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, Transfer
+from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, ResidualTransfer, Transfer
 from analogjax.tile.mapping import Mapping
 from analogjax.tile.tile import TileConfig
 
@@ -32,7 +33,7 @@ def build_config(
     """A configuration that trains with that algorithm; all its devices are like `device`.
 
     `periphery` is that of both directions and of the reads of a transfer, `pulses` those of all updates; `n_devices`
-    counts for "sgd" alone. Raises `ConfigError` with the known names.
+    counts for "sgd" and "residual" alone. Raises `ConfigError` with the known names.
     """
     name = algorithm.lower()
     if name not in _ALGORITHMS:
@@ -82,6 +83,13 @@ def _mixed_precision(device: Any, periphery: Periphery, pulses: Pulses, n_device
     return MixedPrecision(device=device), pulses
 
 
+def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+    compound = ResidualTransfer(
+        devices=(device,) * n_devices, transfer_forward=_unmanaged(periphery), transfer_update=pulses
+    )
+    return compound, pulses
+
+
 def _unmanaged(periphery: Periphery) -> Periphery:
     return replace(periphery, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE)
 
@@ -93,5 +101,6 @@ _ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
     **dict.fromkeys(("chopped-ttv2", "ttv3", "c-ttv2"), _chopping),
     **dict.fromkeys(("agad", "ttv4"), _dynamic),
     **dict.fromkeys(("mp", "mixed-precision"), _mixed_precision),
+    "residual": _residual,
 }
 ALGORITHMS = tuple(_ALGORITHMS)

@@ -12,9 +12,11 @@ from analogjax.physics import (
     ExpStep,
     NoiseManagement,
     Periphery,
+    PeripheryIRDropT,
     PiecewiseStep,
     PowStepReference,
     Pulses,
+    SinglePair,
     SoftBoundsPmax,
     Vector,
 )
@@ -60,6 +62,70 @@ def test_a_preset_travels_by_its_name_and_in_full(name):
 def test_a_device_travels_with_all_that_it_is_made_of(device):
     config = TileConfig(device=device)
     assert config_from_json(json.loads(json.dumps(config_to_json(config)))) == config
+
+
+PAIR = SinglePair(g_max=20.0, g_min=1.5)
+TIMED = [
+    TileConfig(forward=PeripheryIRDropT()),
+    TileConfig(forward=PeripheryIRDropT(ir_drop=0.0, torch_semantics=True), backward=Periphery(is_perfect=True)),
+    TileConfig(forward=PeripheryIRDropT(mv_type="SplitMode", inp_res=254, split_mode_bit_shift=4, g_converter=PAIR)),
+    TileConfig(forward=PeripheryIRDropT(phys_input_size=96, ir_drop_segments=3, noise_management="None")),
+    TileConfig(device=Transfer(devices=_PAIR, transfer_forward=PeripheryIRDropT(adc_quantization=False))),
+]
+
+
+@pytest.mark.parametrize("config", TIMED)
+def test_a_product_in_time_travels_with_its_conductances(config):
+    sent = json.loads(json.dumps(config_to_json(config)))
+    again = config_from_json(sent)
+    assert again == config and hash(again) == hash(config) and type(again.forward) is type(config.forward)
+
+
+def test_of_a_product_in_time_only_what_differs_is_sent():
+    forward = PeripheryIRDropT(ir_drop_rs=0.3, g_converter=PAIR)
+    assert config_to_json(TileConfig(forward=forward))["forward"] == {
+        "class": "PeripheryIRDropT", "ir_drop_rs": 0.3,
+        "g_converter": {"class": "SinglePair", "g_max": 20.0, "g_min": 1.5},
+    }  # fmt: skip
+
+
+_TIMED = {"class": "PeripheryIRDropT"}
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        ({"class": "SinglePair"}, "config.forward: a SinglePair does not fit there; give a Periphery."),
+        ({"class": "Drift"}, "config.forward: a Drift does not fit there; give a Periphery."),
+        ({"class": "Ideal"}, "config.forward: a Ideal does not fit there; give a Periphery."),
+        (None, "config.forward: None does not fit there."),
+        (25.0, "config.forward: 25.0 does not fit there."),
+        (_TIMED | {"rows": 64}, "config.forward: PeripheryIRDropT has no field 'rows'; it has is_perfect"),
+        (_TIMED | {"ir_drop_segments": 3}, "config.forward: PeripheryIRDropT(ir_drop_segments=3): must divide"),
+        (_TIMED | {"ir_drop_segments": 8.0}, "config.forward.ir_drop_segments: needs a whole number, not 8.0"),
+        (_TIMED | {"ir_drop_segments": 0}, "PeripheryIRDropT(ir_drop_segments=0): needs a whole number above 0"),
+        (_TIMED | {"phys_input_size": 10**9}, "config.forward.phys_input_size: a chip has at most 65536 rows"),
+        (_TIMED | {"phys_input_size": True}, "config.forward.phys_input_size: needs a whole number, not True"),
+        (_TIMED | {"adc_quantization": 1}, "config.forward.adc_quantization: needs true or false, not 1"),
+        (_TIMED | {"adc_frequency": float("nan")}, "config.forward.adc_frequency: needs a finite number, not nan"),
+        (_TIMED | {"mv_type": "PosNegSeparate"}, "this circuit knows 'OnePass', 'SplitMode', 'BitWise', 'Ideal'"),
+        (_TIMED | {"mv_type": "Bits"}, "config.forward.mv_type: 'Bits' is unknown; choose one of 'Ideal', 'OnePass'"),
+        (_TIMED | {"inp_res": [1.0]}, "config.forward.inp_res: a list does not fit there."),
+        (_TIMED | {"g_converter": 25.0}, "config.forward.g_converter: 25.0 does not fit there."),
+        (_TIMED | {"g_converter": None}, "config.forward.g_converter: None does not fit there."),
+        (
+            _TIMED | {"g_converter": _TIMED},
+            "config.forward.g_converter: a PeripheryIRDropT does not fit there; give a Sin",
+        ),
+        (_TIMED | {"g_converter": {"class": "Pair"}}, "config.forward.g_converter: class 'Pair' is unknown"),
+        (_TIMED | {"g_converter": {"class": "SinglePair", "g_max": 1.0, "g_min": 2.0}}, "SinglePair(g_max=1.0): needs"),
+        (_TIMED | {"g_converter": {"class": "SinglePair", "g_max": "25"}}, "config.forward.g_converter.g_max: needs a"),
+    ],
+)
+def test_a_product_in_time_that_makes_no_sense_is_refused_where_it_stands(forward, told):
+    with pytest.raises(DescriptionError) as caught:
+        config_from_json({"class": "TileConfig", "forward": forward})
+    assert told in str(caught.value)
 
 
 def test_a_preset_that_was_changed_travels_in_full():

@@ -58,14 +58,37 @@ def test_what_we_lack_is_said():
     from aihwkit.simulator.configs import configs
 
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.linalg is not part of analogjax's compat yet"):
-        import aihwkit.linalg  # noqa: F401
+        import aihwkit.linalg
     with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv1d is not part of analogjax's compat yet"):
         from aihwkit.nn import AnalogConv1d  # noqa: F401
-    with pytest.raises(ImportError, match=r"QuantizedTorchInferenceRPUConfig is not part"):
-        from aihwkit.simulator.configs.configs import QuantizedTorchInferenceRPUConfig  # noqa: F401
+    with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.InferenceTileWithPeriphery is not part"):
+        from aihwkit.simulator.tiles import InferenceTileWithPeriphery  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.simulator.tiles.custom is not part"):
+        import aihwkit.simulator.tiles.custom  # noqa: F401
     with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):
         _ = nn.AnalogRNN
-    assert not hasattr(configs, "TorchInferenceRPUConfigIRDropT")
+    assert not hasattr(configs, "MappableRPU")
+
+
+CONFIGS = (
+    "DigitalRankUpdateRPUConfig", "FloatingPointRPUConfig", "InferenceRPUConfig", "QuantizedTorchInferenceRPUConfig",
+    "SingleRPUConfig", "TorchInferenceRPUConfig", "TorchInferenceRPUConfigIRDropT", "UnitCellRPUConfig",
+)  # fmt: skip
+
+
+def test_every_configuration_of_aihwkit_is_there_by_both_of_its_paths():
+    import aihwkit.simulator.configs as package
+    from aihwkit.simulator.configs import configs
+
+    assert all(getattr(package, name) is getattr(configs, name) for name in CONFIGS)
+
+
+def test_an_older_path_of_the_parameters():
+    from aihwkit.simulator import parameters
+    from aihwkit.simulator.configs import utils
+
+    shared = [name for name in vars(utils) if not name.startswith("_")]
+    assert len(shared) == 19 and all(getattr(utils, name) is getattr(parameters, name) for name in shared)
 
 
 def test_installing_again_changes_nothing():

@@ -81,7 +81,9 @@ def leapt(
     def more(carry: tuple[Array, ...]) -> Array:
         return (carry[4] > few) | jnp.any(carry[2] + carry[3] > FEW)
 
-    return lax.while_loop(more, leap, (jnp.asarray(0), v, up, down, jnp.sum(up + down >= WORTH)))[1:4]
+    start: tuple[Array, ...] = (jnp.asarray(0), v, up, down, jnp.sum(up + down >= WORTH))
+    _, v, up, down, _ = lax.while_loop(more, leap, start)
+    return v, up, down
 
 
 def _pulses_of_a_leap(at: Sizes, slope: Sizes, room: tuple[Array, Array], up: Array, down: Array) -> Array:

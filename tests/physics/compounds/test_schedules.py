@@ -16,6 +16,7 @@ from analogjax.physics.compounds import (
     DynamicTransfer,
     MixedPrecision,
     OneSided,
+    ResidualTransfer,
     Transfer,
     Vector,
 )
@@ -33,6 +34,7 @@ CELLS = {
     "chopped": ChoppedTransfer(**PAIR, out_chop_prob=0.2, auto_scale=True),
     "dynamic": DynamicTransfer(**PAIR, in_chop_prob=0.5),
     "mixed": MixedPrecision(device=SOFT, n_x_bins=8),
+    "residual": ResidualTransfer(**PAIR, units_in_mbatch=False, transfer_every=1.0, warm_start=1.0),
 }
 # each is a program of its own to compile
 MOSTLY_SLOW = [name if name in ("buffered", "mixed") else pytest.param(name, marks=pytest.mark.slow) for name in CELLS]

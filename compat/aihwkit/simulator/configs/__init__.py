@@ -1,6 +1,5 @@
 """Configurations, devices and parameters."""
 
-from compat.aihwkit.simulator.configs.absent import TorchInferenceRPUConfig as TorchInferenceRPUConfig
 from compat.aihwkit.simulator.configs.compounds import BufferedTransferCompound as BufferedTransferCompound
 from compat.aihwkit.simulator.configs.compounds import ChoppedTransferCompound as ChoppedTransferCompound
 from compat.aihwkit.simulator.configs.compounds import DifferenceUnitCell as DifferenceUnitCell
@@ -29,6 +28,13 @@ from compat.aihwkit.simulator.configs.devices import SoftBoundsPmaxDevice as Sof
 from compat.aihwkit.simulator.configs.devices import SoftBoundsReferenceDevice as SoftBoundsReferenceDevice
 from compat.aihwkit.simulator.configs.helpers import build_config as build_config
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig as InferenceRPUConfig
+from compat.aihwkit.simulator.configs.inference_torch import (
+    QuantizedTorchInferenceRPUConfig as QuantizedTorchInferenceRPUConfig,
+)
+from compat.aihwkit.simulator.configs.inference_torch import TorchInferenceRPUConfig as TorchInferenceRPUConfig
+from compat.aihwkit.simulator.configs.inference_torch import (
+    TorchInferenceRPUConfigIRDropT as TorchInferenceRPUConfigIRDropT,
+)
 from compat.aihwkit.simulator.parameters import AnalogMVType as AnalogMVType
 from compat.aihwkit.simulator.parameters import BoundManagementType as BoundManagementType
 from compat.aihwkit.simulator.parameters import CountLRFeedbackPolicy as CountLRFeedbackPolicy

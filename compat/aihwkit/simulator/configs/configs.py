@@ -1,64 +1,16 @@
 """Tile configurations."""
 
-import dataclasses
-from typing import Any
-
-from analogjax.physics import Periphery, Pulses
-from compat.aihwkit.simulator.configs.compounds import DigitalRankUpdateCell, UnitCell
-from compat.aihwkit.simulator.configs.devices import ConstantStepDevice, FloatingPointDevice
-from compat.aihwkit.simulator.parameters.base import RPUConfigBase
-from compat.aihwkit.simulator.parameters.io import IOParameters
-from compat.aihwkit.simulator.parameters.training import UpdateParameters
-from compat.aihwkit.simulator.tiles.analog import AnalogTile
-from compat.aihwkit.simulator.tiles.array import TileModuleArray
-from compat.aihwkit.simulator.tiles.floating_point import FloatingPointTile
-from compat.parameters import View, parameters
-
-
-@parameters()
-class FloatingPointRPUConfig(RPUConfigBase):
-    """Exact arithmetic."""
-
-    tile_class: type = FloatingPointTile
-    tile_array_class: type = TileModuleArray
-    device: FloatingPointDevice = dataclasses.field(default_factory=FloatingPointDevice)
-
-    def _parts(self) -> dict[str, Any]:
-        exact = Periphery(is_perfect=True, out_bound=0.0)  # no ADC: no output ever counts as clipped
-        return {"device": self.device.to_native(), "forward": exact, "backward": exact, "update": Pulses()}
-
-
-@parameters()
-class IOManagedRPUConfig(RPUConfigBase):
-    """A tile with converters and pulses."""
-
-    tile_class: type = AnalogTile
-    tile_array_class: type = TileModuleArray
-    forward: IOParameters = dataclasses.field(default_factory=IOParameters)
-    backward: IOParameters = dataclasses.field(default_factory=IOParameters)
-    update: UpdateParameters = dataclasses.field(default_factory=UpdateParameters)
-
-    def _parts(self) -> dict[str, Any]:
-        names = ("forward", "backward", "update", "device")
-        return {name: getattr(self, name).to_native() for name in names}
-
-
-@parameters()
-class SingleRPUConfig(IOManagedRPUConfig):
-    """One device at each crosspoint."""
-
-    device: View = dataclasses.field(default_factory=ConstantStepDevice)
-
-
-@parameters()
-class UnitCellRPUConfig(IOManagedRPUConfig):
-    """A unit cell of devices at each crosspoint."""
-
-    device: View = dataclasses.field(default_factory=UnitCell)
-
-
-@parameters()
-class DigitalRankUpdateRPUConfig(IOManagedRPUConfig):
-    """A device at each crosspoint whose updates are computed digitally."""
-
-    device: View = dataclasses.field(default_factory=DigitalRankUpdateCell)
+# those for inference bring the layers along, which need the others under this name: first come the others
+from compat.aihwkit.simulator.configs.basic import DigitalRankUpdateRPUConfig as DigitalRankUpdateRPUConfig
+from compat.aihwkit.simulator.configs.basic import FloatingPointRPUConfig as FloatingPointRPUConfig
+from compat.aihwkit.simulator.configs.basic import IOManagedRPUConfig as IOManagedRPUConfig
+from compat.aihwkit.simulator.configs.basic import SingleRPUConfig as SingleRPUConfig
+from compat.aihwkit.simulator.configs.basic import UnitCellRPUConfig as UnitCellRPUConfig
+from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig as InferenceRPUConfig
+from compat.aihwkit.simulator.configs.inference_torch import (
+    QuantizedTorchInferenceRPUConfig as QuantizedTorchInferenceRPUConfig,
+)
+from compat.aihwkit.simulator.configs.inference_torch import TorchInferenceRPUConfig as TorchInferenceRPUConfig
+from compat.aihwkit.simulator.configs.inference_torch import (
+    TorchInferenceRPUConfigIRDropT as TorchInferenceRPUConfigIRDropT,
+)

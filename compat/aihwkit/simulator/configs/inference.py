@@ -7,9 +7,9 @@ from compat.aihwkit.inference.compensation.base import BaseDriftCompensation
 from compat.aihwkit.inference.compensation.drift import GlobalDriftCompensation
 from compat.aihwkit.inference.noise.base import BaseNoiseModel
 from compat.aihwkit.inference.noise.pcm import PCMLikeNoiseModel
-from compat.aihwkit.simulator.configs.configs import IOManagedRPUConfig
+from compat.aihwkit.simulator.configs.basic import IOManagedRPUConfig
 from compat.aihwkit.simulator.configs.devices import IdealDevice
-from compat.aihwkit.simulator.parameters.enums import PulseType
+from compat.aihwkit.simulator.parameters.enums import PulseType, WeightModifierType
 from compat.aihwkit.simulator.parameters.inference import (
     WeightClipParameter,
     WeightModifierParameter,
@@ -51,8 +51,10 @@ class InferenceRPUConfig(IOManagedRPUConfig):
     @property
     def trains_aware(self) -> bool:
         """Whether training would do something to the weights beyond the gradient step."""
-        return any(part.type.value != "None" for part in (self.modifier, self.clip, self.remap))
+        kind, idle = self.modifier.type, self.modifier.pdrop <= 0
+        disturbs = kind is not WeightModifierType.NONE and not (kind is WeightModifierType.COPY and idle)
+        return disturbs or any(part.type.value != "None" for part in (self.clip, self.remap))
 
-    def _parts(self) -> dict[str, Any]:
+    def _parts(self, inputs: int) -> dict[str, Any]:
         self.noise_model.to_native()  # what is wrong with it is said when the tile is made
-        return super()._parts()
+        return super()._parts(inputs)

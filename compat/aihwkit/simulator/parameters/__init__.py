@@ -22,5 +22,8 @@ from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT as IOPara
 from compat.aihwkit.simulator.parameters.mapping import MappingParameter as MappingParameter
 from compat.aihwkit.simulator.parameters.pre_post import InputRangeParameter as InputRangeParameter
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameter as PrePostProcessingParameter
+from compat.aihwkit.simulator.parameters.pre_post import (
+    PrePostProcessingParameterQuant as PrePostProcessingParameterQuant,
+)
 from compat.aihwkit.simulator.parameters.runtime import RuntimeParameter as RuntimeParameter
 from compat.aihwkit.simulator.parameters.training import UpdateParameters as UpdateParameters

@@ -21,14 +21,17 @@ class RPUConfigBase(View):
     tile_array_class: type = object
     mapping: MappingParameter = dataclasses.field(default_factory=MappingParameter)
 
-    def to_native(self) -> TileConfig:
-        """The native configuration. Raises `ConfigError` for a wrong name or type, or something not supported."""
+    def to_native(self, inputs: int = 0) -> TileConfig:
+        """The native configuration of a layer with so many inputs (0: of none in particular).
+
+        Raises `ConfigError` for a wrong name or type, or something not supported.
+        """
         check_fields(self)
         self.runtime.check()
         self.pre_post.check()
-        return TileConfig(mapping=self.mapping.to_native(), **self._parts())
+        return TileConfig(mapping=self.mapping.to_native(), **self._parts(inputs))
 
-    def _parts(self) -> dict[str, Any]:
+    def _parts(self, inputs: int) -> dict[str, Any]:
         """The parts that differ between configurations."""
         raise NotImplementedError
 

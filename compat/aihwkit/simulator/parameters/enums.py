@@ -99,6 +99,7 @@ class WeightModifierType(Enum):
     PCM_NOISE = "PCMNoise"
     PROG_NOISE = "ProgNoise"
     DROP_CONNECT = "DropConnect"
+    COPY = "Copy"
 
 
 class WeightClipType(Enum):

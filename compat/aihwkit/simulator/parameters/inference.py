@@ -30,6 +30,9 @@ class DriftParameter(SimpleDriftParameter):
     w_noise_std: float = NATIVE
 
 
+_COEFFICIENTS = [0.0105392, 0.0768, -0.046925]
+
+
 @parameters()
 class WeightModifierParameter(View):
     """How weights are disturbed in each training batch; kept, and not simulated."""
@@ -44,7 +47,9 @@ class WeightModifierParameter(View):
     rel_to_actual_wmax: bool = True
     assumed_wmax: float = 1.0
     copy_last_column: bool = False
-    coeffs: list[float] = dataclasses.field(default_factory=lambda: [0.0105392, 0.0768, -0.046925])
+    coeffs: list[float] = dataclasses.field(
+        default_factory=lambda: [*_COEFFICIENTS], metadata={"hide_if": _COEFFICIENTS}
+    )
     type: WeightModifierType = dataclasses.field(default=WeightModifierType.NONE, metadata={"always_show": True})
     g_max: float = 25.0
     pcm_zero_thres: float = 0.0

@@ -1,8 +1,10 @@
 """Converters and noise around a crossbar."""
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, TypeVar
 
-from analogjax.physics import Periphery, PeripheryIRDropT
+from analogjax.physics import Periphery, PeripheryIRDropT, SinglePair
+from analogjax.physics.inference.conductance import Converter
 from compat.aihwkit.simulator.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
@@ -10,6 +12,18 @@ from compat.aihwkit.simulator.parameters.enums import (
     WeightNoiseType,
 )
 from compat.parameters import NATIVE, View, build, check_fields, parameters
+
+_Periphery = TypeVar("_Periphery", bound=Periphery)
+
+
+def as_torch_tile(p: _Periphery) -> _Periphery:
+    """A periphery with the habits of aihwkit's torch tile.
+
+    Besides what `torch_semantics` names, these are its own: output noise, where it is spread at all, is spread by 100 %
+    whatever `out_noise_std`, and a perfect product has no `out_scale`.
+    """
+    spread = 1.0 if p.out_noise_std > 0 else 0.0
+    return replace(p, torch_semantics=True, out_noise_std=spread, out_scale=1.0 if p.is_perfect else p.out_scale)
 
 
 @parameters(native=Periphery)
@@ -68,6 +82,12 @@ class IOParametersIRDropT(IOParameters):
 
     def to_native(self) -> PeripheryIRDropT:
         """The native parameters, with the habits of aihwkit's torch tile, which alone reads them."""
+        return self.circuit(PeripheryIRDropT().phys_input_size, SinglePair())
+
+    def circuit(self, rows: int, g_converter: Converter) -> PeripheryIRDropT:
+        """`to_native` for a chip with so many rows, whose weights `g_converter` turns into conductances."""
         check_fields(self)
-        given = {"split_mode_bit_shift": self.split_mode_bit_shift, "torch_semantics": True}
-        return build(self, PeripheryIRDropT, given)
+        given = {
+            "split_mode_bit_shift": self.split_mode_bit_shift, "phys_input_size": rows, "g_converter": g_converter,
+        }  # fmt: skip
+        return as_torch_tile(build(self, PeripheryIRDropT, given))

@@ -1,7 +1,8 @@
-"""Digital processing before and after a tile; an input range is not supported by this version."""
+"""Digital processing before and after a tile; an input range is not supported by this version of analogjax."""
 
 import dataclasses
 
+from compat.aihwkit.exceptions import ConfigError
 from compat.parameters import View, check_fields, parameters, unsupported
 
 
@@ -35,3 +36,37 @@ class PrePostProcessingParameter(View):
         check_fields(self.input_range)
         if self.input_range.enable:
             raise unsupported(self.input_range, "enable")
+
+
+@parameters()
+class PeripheryQuantizationParameter(View):
+    """How the digital scales and the bias around a tile are rounded; 0 bits: they are not.
+
+    `learn_quant_params` makes the steps parameters of the layer, after `init_learning_after` training batches.
+    """
+
+    n_bits: int = 0
+    symmetric: bool = True
+    learn_quant_params: bool = False
+    init_learning_after: int = 100
+
+    def check(self) -> None:
+        """Raise `ConfigError` unless the settings are well formed."""
+        check_fields(self)
+        if self.n_bits > 0 and self.learn_quant_params and self.init_learning_after < 1:
+            raise ConfigError(
+                f"PeripheryQuantizationParameter(init_learning_after={self.init_learning_after}): the first batches "
+                "say where learning starts; needs 1 or more."
+            )
+
+
+@parameters()
+class PrePostProcessingParameterQuant(PrePostProcessingParameter):
+    """What is done digitally around a tile whose scales and bias are rounded."""
+
+    periph_quant: PeripheryQuantizationParameter = dataclasses.field(default_factory=PeripheryQuantizationParameter)
+
+    def check(self) -> None:
+        """Raise `ConfigError` unless the settings are well formed, and the input range is off."""
+        super().check()
+        self.periph_quant.check()

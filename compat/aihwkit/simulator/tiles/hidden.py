@@ -1,47 +1,116 @@
-"""What aihwkit shows of the crosspoints: their constants and hidden weights, in its order and by its names."""
+"""What aihwkit shows of the crosspoints, and lets be set: constants and hidden weights, in its order, by its names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from analogjax._typing import Array
+from analogjax._typing import Array, Key
 from analogjax.physics.compounds import DynamicTransfer, MixedPrecision
 from analogjax.physics.compounds.unit_cell import UnitCell, part_of
 from analogjax.physics.device import Cells, State
 
+Given = Mapping[str, Array]
 # constants of every pulsed device, and their values where nothing is drawn: a device that never rests has no rates
 _ALWAYS = {
     "max_bound": 0.0, "min_bound": 0.0, "dwmin_up": 0.0, "dwmin_down": 0.0, "decay_scales": 1.0, "diffusion_rates": 0.0,
     "reset_bias": 0.0, "drift_nu": 0.0,
 }  # fmt: skip
+_MADE_BY = {
+    "decay_scales": "lifetime", "diffusion_rates": "diffusion", "reset_bias": "reset or reset_dtod",
+    "drift_nu": "drift",
+}  # fmt: skip
 _OWN = ("slope_up", "slope_down", "gamma_up", "gamma_down", "reference")
 _DIGITAL = ("running_mean_weight", "past_mean_weight", "hidden_weights_chi")
+_WEIGHTS, _PERSISTENT = "hidden_weights", "persistent_weights"
 
 
 def hidden_parameters(device: Any, cells: Cells, state: State) -> Iterator[tuple[str, Array]]:
     """Names and arrays; those of device `k` of a unit cell carry the suffix `_k`."""
     if isinstance(device, MixedPrecision):
         yield from hidden_parameters(device.device, cells, state.parts[0])
-        yield from _remembered(device, state)
+        yield from ((name, value) for name, _, value in _remembered(device, state))
     elif isinstance(device, UnitCell):
         for k, (part, held) in enumerate(zip(device.parts, state.parts, strict=True)):
             for name, value in hidden_parameters(part, part_of(cells, k), held):
                 yield f"{name}_{k}", value
-            yield f"hidden_weights_{k}", held.w
-        yield from _remembered(device, state)
+            yield f"{_WEIGHTS}_{k}", held.w
+        yield from ((name, value) for name, _, value in _remembered(device, state))
     elif "max_bound" in cells:
         for name, otherwise in _ALWAYS.items():
             yield name, cells[name] if name in cells else jnp.full_like(cells["max_bound"], otherwise)
         if state.persistent is not None:
-            yield "persistent_weights", state.persistent
+            yield _PERSISTENT, state.persistent
         yield from ((name, cells[name]) for name in _OWN if name in cells)
 
 
-def _remembered(device: Any, state: State) -> Iterator[tuple[str, Array]]:
-    """The digital buffers of a compound."""
+def _remembered(device: Any, state: State) -> Iterator[tuple[str, str, Array]]:
+    """The digital buffers of a compound: aihwkit's name, that in the memory, and the array."""
     memory = state.memory or {}
     for name in (*(f"buffered_FP_weight_{k}" for k in range(len(state.parts))), *_DIGITAL):
         if name in memory:
             # aihwkit numbers the buffers, except here
-            yield name.removesuffix("_0") if isinstance(device, DynamicTransfer) else name, memory[name]
+            shown = name.removesuffix("_0") if isinstance(device, DynamicTransfer) else name
+            yield shown, name, memory[name]
+
+
+def fixed_parameters(device: Any, cells: Cells, suffix: str = "") -> Iterator[tuple[str, float, str]]:
+    """Names of those that the devices have no constants for, their only values, and how such constants are made."""
+    if isinstance(device, MixedPrecision):
+        yield from fixed_parameters(device.device, cells, suffix)
+    elif isinstance(device, UnitCell):
+        for k, part in enumerate(device.parts):
+            yield from fixed_parameters(part, part_of(cells, k), f"_{k}{suffix}")
+    elif "max_bound" in cells:
+        for name in (name for name in _ALWAYS if name not in cells):
+            yield f"{name}{suffix}", _ALWAYS[name], f"{_MADE_BY[name]} of {type(device).__name__}"
+
+
+def with_hidden_parameters(device: Any, cells: Cells, state: State, given: Given, key: Key) -> tuple[Cells, State]:
+    """Cells and state with what `hidden_parameters` shows replaced by `given`, which has all of its names.
+
+    Weights are held within the bounds that are given with them. A weight that is a sum is computed from its parts,
+    whatever is given for it, and `fixed_parameters` stay. Random is the write noise of persistent weights that are new.
+    Consumes `key`.
+    """
+    if isinstance(device, MixedPrecision):
+        cells, part = with_hidden_parameters(device.device, cells, state.parts[0], given, key)
+        return cells, _remembering(device, replace(state, w=part.w, parts=(part,)), given)
+    if not isinstance(device, UnitCell):
+        return _leaf(device, cells, state, given, key)
+    parts = []
+    for k, (part, held) in enumerate(zip(device.parts, state.parts, strict=True)):
+        own = {name.removesuffix(f"_{k}"): value for name, value in given.items() if name.endswith(f"_{k}")}
+        made, held = with_hidden_parameters(part, part_of(cells, k), held, own, jax.random.fold_in(key, k))
+        cells = cells | {f"{name}_{k}": value for name, value in made.items()}
+        parts.append(held)
+    return cells, device.summed(_remembering(device, replace(state, parts=tuple(parts)), given))
+
+
+def _remembering(device: Any, state: State, given: Given) -> State:
+    buffers = {name: given[shown] for shown, name, _ in _remembered(device, state)}
+    return replace(state, memory=state.memory | buffers) if buffers and state.memory is not None else state
+
+
+def _leaf(device: Any, cells: Cells, state: State, given: Given, key: Key) -> tuple[Cells, State]:
+    """A device that holds a weight of its own."""
+    if "max_bound" not in cells:
+        return cells, state
+    cells = cells | {name: given[name] for name in (*_ALWAYS, *_OWN) if name in cells}
+    low, high = cells["min_bound"], cells["max_bound"]
+    if state.persistent is None:
+        return cells, replace(state, w=jnp.clip(given.get(_WEIGHTS, state.w), low, high))
+    new = jnp.clip(given[_PERSISTENT], low, high)
+    if _WEIGHTS in given:
+        return cells, replace(state, persistent=new, w=given[_WEIGHTS])
+    return cells, _seen(device, state, new, key)
+
+
+def _seen(device: Any, state: State, new: Array, key: Key) -> State:
+    """The state with other persistent weights, of which a read sees what it sees of written ones."""
+    written = new != state.persistent
+    if getattr(device, "apply_write_noise_on_set", True):
+        return device.seen(state, new, key, written)
+    return replace(state, persistent=new, w=jnp.where(written, new, state.w))

@@ -16,7 +16,7 @@ from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.torch_package import torch
 
 
-class _Programmable:
+class Programmable:
     """What is added to a tile module. Keys are those of the tile's other uses, so one seed decides everything."""
 
     chips: Any
@@ -71,7 +71,7 @@ class _Programmable:
         """Put the weights on the chip anew, the largest of each output (or of the matrix) as `weight_scaling_omega`."""
         self.rpu_config.mapping.weight_scaling_omega = float(weight_scaling_omega)
         weight, bias = self.get_weights()  # type: ignore[attr-defined]
-        self.chips = self._made(self.rpu_config.to_native(), 0)  # type: ignore[attr-defined]
+        self.chips = self._made(self.rpu_config.to_native(self.in_size), 0)  # type: ignore[attr-defined]
         self.set_weights(weight, bias)  # type: ignore[attr-defined]
         self._programmed = self._drifted = None
 
@@ -82,9 +82,9 @@ class _Programmable:
         self._drifted = bridge.Chips(tile, self._key())
 
 
-class InferenceTile(_Programmable, AnalogTile):
+class InferenceTile(Programmable, AnalogTile):
     """Chips that are programmed once: one chip."""
 
 
-class InferenceTileArray(_Programmable, TileModuleArray):
+class InferenceTileArray(Programmable, TileModuleArray):
     """Chips that are programmed once: a matrix on several of them."""

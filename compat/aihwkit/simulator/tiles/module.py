@@ -14,6 +14,8 @@ from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import AnalogContext
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
 from compat.aihwkit.simulator.tiles.saved import restored, saved
+from compat.aihwkit.simulator.tiles.setting import checked, with_given
+from compat.aihwkit.simulator.tiles.steps import steps_of
 from compat.torch_package import torch
 
 STATE = "analog_tile_state"
@@ -40,12 +42,13 @@ class TileModule(torch.nn.Module):
         if in_trans or out_trans:
             raise ConfigError("tiles with transposed inputs or outputs are not supported by this version of analogjax.")
         self.rpu_config, self.out_size, self.in_size, self.use_bias = rpu_config, out_size, in_size, bool(bias)
-        config = rpu_config.to_native()
+        config = rpu_config.to_native(in_size)
         split = config.mapping.grid(out_size, in_size) != (1, 1)
         # an array of chips has its bias at the digital sum
         self.digital_bias = self.use_bias and (config.mapping.digital_bias or split)
         self.analog_bias = self.use_bias and not self.digital_bias
         self.chips = self._made(config, rpu_config.population_seed)
+        self.configured_steps = steps_of(config.device)
         self.analog_ctx = AnalogContext(self)
         self.register_parameter("bias", torch.nn.Parameter(torch.zeros(out_size)) if self.digital_bias else None)
         columns = out_size if config.mapping.out_scaling_columnwise else 1
@@ -99,10 +102,19 @@ class TileModule(torch.nn.Module):
         flat = x_input.reshape(-1, self.in_size)
         if self.analog_bias:
             flat = torch.cat([flat, flat.new_ones(flat.shape[0], 1)], dim=1)
-        y = bridge.AnalogFunction.apply(self.analog_ctx, self.reading, flat)
-        y = y.reshape(*x_input.shape[:-1], self.out_size)
-        if self.out_scaling_alpha is not None:
-            y = y * self.out_scaling_alpha
+        y = self.biased(self.scaled(self.product(flat)))
+        return y.reshape(*x_input.shape[:-1], self.out_size)
+
+    def product(self, x: Any) -> Any:
+        """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
+        return bridge.AnalogFunction.apply(self.analog_ctx, self.reading, x)
+
+    def scaled(self, y: Any) -> Any:
+        """`[B, O]` times the learned scale."""
+        return y if self.out_scaling_alpha is None else y * self.out_scaling_alpha
+
+    def biased(self, y: Any) -> Any:
+        """`[B, O]` and the digital bias."""
         return y if self.bias is None else y + self.bias
 
     @torch.no_grad()
@@ -167,7 +179,7 @@ class TileModule(torch.nn.Module):
         """The weights as least squares finds them from the chips' noisy answers to random (or given) inputs."""
         columns = self.in_size + self.analog_bias
         x = torch.randn(columns * over_sampling, columns) if x_values is None else x_values
-        y = bridge.AnalogFunction.apply(self.analog_ctx, self.reading, x)
+        y = self.product(x)
         weight = torch.linalg.lstsq(x, y).solution.T.contiguous()
         return self._parted(weight, apply_weight_scaling)
 
@@ -213,6 +225,23 @@ class TileModule(torch.nn.Module):
         chips = tile.tiles if isinstance(tile, TileArray) else tile
         shown = hidden_parameters(tile.config.device, chips.cells, chips.state)
         return OrderedDict((name, bridge.copied(value)) for name, value in shown)
+
+    @torch.no_grad()
+    def set_hidden_parameters(self, ordered_parameters: Any) -> None:
+        """Set what `get_hidden_parameters` gave, all of it and in its order; an empty dictionary sets nothing.
+
+        Weights are held within the bounds, and those that are sums follow from their parts. If the mean step of
+        devices is another one afterwards, the pulses of updates are counted with it, and a warning says so. Raises
+        `TileError` naming what does not fit, and then nothing has changed.
+        """
+        if len(ordered_parameters) == 0:
+            return
+        chips, shown = self.chips, self.get_hidden_parameters()
+        given = checked(ordered_parameters, shown)
+        chips.tile = with_given(chips.tile, given, jax.random.fold_in(chips.root, chips.uses + 1))
+        seen = "persistent_weights"
+        if seen in given and not np.array_equal(given[seen], shown[seen].numpy()):
+            chips.next_use()  # write noise was drawn
 
     def get_analog_ctx(self) -> AnalogContext:
         """The parameter that stands for the weights in an optimizer."""

@@ -9,6 +9,7 @@ import numpy as np
 from analogjax import random
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileModuleError
+from compat.aihwkit.simulator.tiles.steps import counting, steps_of
 
 _FORMAT = 1
 
@@ -18,7 +19,10 @@ def saved(module: Any) -> dict[str, Any]:
     chips = module.chips
     arrays, _ = jax.tree_util.tree_flatten_with_path(chips.tile)
     key = np.asarray(jax.random.key_data(chips.root)).astype(np.int64)
-    return {
+    steps = steps_of(chips.tile.config.device)
+    # constants that were set by hand may have made it another one than the configuration's
+    measured = {"dw_min": list(steps)} if steps != module.configured_steps else {}
+    return measured | {
         "format": _FORMAT,
         "analog_tile_class": type(module).__name__,
         "analog_lr": module.get_learning_rate(),
@@ -34,6 +38,10 @@ def restored(module: Any, state: Any) -> None:
         raise TileModuleError("this is no tile state written by analogjax (checkpoints of aihwkit cannot be read yet).")
     chips, arrays = module.chips, state["arrays"]
     tile = _shaped(chips, arrays)
+    steps = tuple(state.get("dw_min", module.configured_steps))
+    if len(steps) != len(module.configured_steps):
+        raise TileModuleError(f"dw_min is of {len(steps)} devices, and the model has {len(module.configured_steps)}.")
+    tile = counting(tile, steps)
     paths, structure = jax.tree_util.tree_flatten_with_path(tile)
     for path, value in paths:
         if tuple(arrays[_name(path)].shape) != value.shape:

@@ -1,0 +1,76 @@
+"""Configurations of chips that are trained through their converters, and programmed once."""
+
+import dataclasses
+from typing import Any
+
+from analogjax.physics import Periphery
+from compat.aihwkit.exceptions import ConfigError
+from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
+from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT, as_torch_tile
+from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
+from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
+from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
+from compat.aihwkit.simulator.tiles.quantized_inference_torch import (
+    QuantizedTileModuleArray,
+    QuantizedTorchInferenceTile,
+)
+from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
+from compat.aihwkit.simulator.tiles.torch_tile_irdrop_t import TorchSimulatorTileIRDropT
+from compat.parameters import parameters
+
+
+@parameters()
+class TorchInferenceRPUConfig(InferenceRPUConfig):
+    """Differentiated through its converters; raises `TorchTileConfigError` for what aihwkit's torch tile lacks."""
+
+    tile_class: type = TorchInferenceTile
+    tile_array_class: type = TorchInferenceTileArray
+    simulator_tile_class: type = TorchSimulatorTile
+
+    def _parts(self, inputs: int) -> dict[str, Any]:
+        if not issubclass(self.simulator_tile_class, TorchSimulatorTile):
+            raise ConfigError(
+                f"{type(self).__name__}(simulator_tile_class={self.simulator_tile_class.__name__}) is not supported by "
+                "this version of analogjax, which has a simulator of its own; leave it at its default."
+            )
+        self.simulator_tile_class.check_rpu_config_support(self)
+        return super()._parts(inputs)
+
+    def _reading(self, inputs: int) -> Periphery:
+        return as_torch_tile(super()._reading(inputs))
+
+
+@parameters()
+class QuantizedTorchInferenceRPUConfig(TorchInferenceRPUConfig):
+    """With outputs, digital scales and bias of a few bits; see `tiles.quantized_inference_torch`."""
+
+    tile_class: type = QuantizedTorchInferenceTile
+    tile_array_class: type = QuantizedTileModuleArray
+    act_quant_config: ActivationQuantConfig | None = None
+    pre_post: PrePostProcessingParameterQuant = dataclasses.field(default_factory=PrePostProcessingParameterQuant)
+
+    def _parts(self, inputs: int) -> dict[str, Any]:
+        if self.act_quant_config is not None:
+            self.act_quant_config.check()
+        return super()._parts(inputs)
+
+
+@parameters()
+class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
+    """Read in time, in evaluation mode, through wires that lose voltage; see `analogjax.physics.PeripheryIRDropT`.
+
+    A chip has `mapping.max_input_size` rows (0: as many as the layer has inputs), its conductances are those of the
+    noise model.
+    """
+
+    simulator_tile_class: type = TorchSimulatorTileIRDropT
+    forward: IOParametersIRDropT = dataclasses.field(default_factory=IOParametersIRDropT)
+
+    def _reading(self, inputs: int) -> Periphery:
+        rows = self.mapping.max_input_size or inputs
+        if rows == 0:
+            raise ConfigError(
+                f"{type(self).__name__}: without mapping.max_input_size a chip has as many rows as its layer has "
+                "inputs; give them: to_native(inputs)."
+            )
+        return self.forward.circuit(rows, self.noise_model.to_native().converter)

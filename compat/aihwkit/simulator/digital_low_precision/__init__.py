@@ -1,0 +1,1 @@
+"""Digital numbers of a few bits."""

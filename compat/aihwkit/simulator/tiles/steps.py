@@ -1,0 +1,87 @@
+"""The mean step that the pulses of a tile are counted with, where the steps of its devices were set by hand.
+
+As in aihwkit: it is what was configured, until constants are set whose mean differs from it by more than twice the
+configured spread; then it is that mean.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from analogjax.physics.compounds import MixedPrecision, OneSided
+from analogjax.physics.compounds.unit_cell import UnitCell, part_of
+from analogjax.physics.device import Cells
+from analogjax.tile import TileArray
+
+_ROUNDING = 1e-3  # a relative difference that is none
+_STEPS = ("dwmin_up", "dwmin_down")
+
+
+def devices_of(device: Any) -> Iterator[Any]:
+    """The pulsed devices with parameters of their own that a device is made of, in order."""
+    if isinstance(device, (MixedPrecision, OneSided)):
+        yield from devices_of(device.device)
+    elif isinstance(device, UnitCell):
+        for part in device.parts:
+            yield from devices_of(part)
+    elif isinstance(getattr(device, "dw_min", None), (int, float)):
+        yield device
+
+
+def steps_of(device: Any) -> tuple[float, ...]:
+    """The mean step of each of `devices_of`."""
+    return tuple(one.dw_min for one in devices_of(device))
+
+
+def counting(tile: Any, steps: Sequence[float]) -> Any:
+    """The tile, or array of tiles, with these mean steps for `devices_of`."""
+    chip = tile.tiles if isinstance(tile, TileArray) else tile
+    if steps == steps_of(chip.config.device):
+        return tile
+    chip = replace(chip, config=replace(chip.config, device=_replaced(chip.config.device, list(steps))))
+    return replace(tile, tiles=chip) if isinstance(tile, TileArray) else chip
+
+
+def _replaced(device: Any, left: list[float]) -> Any:
+    if isinstance(device, (MixedPrecision, OneSided)):
+        return replace(device, device=_replaced(device.device, left))
+    if isinstance(device, UnitCell):
+        parts: Any = tuple(_replaced(part, left) for part in device.parts)
+        return replace(device, devices=parts)  # type: ignore[call-arg]  # all but `OneSided` are made of `devices`
+    return replace(device, dw_min=left.pop(0)) if next(devices_of(device), None) is not None else device
+
+
+def measured(device: Any, before: Cells, after: Cells) -> tuple[float, ...]:
+    """`steps_of` once the constants `before` have become `after`; warns of each that is another one now."""
+    steps = []
+    for one, old, new in zip(devices_of(device), _cells_of(device, before), _cells_of(device, after), strict=True):
+        if all(np.array_equal(old[name], new[name]) for name in old):
+            steps.append(one.dw_min)
+            continue
+        mean = float(np.mean([np.abs(value) for value in new.values()], dtype=np.float64))
+        far = abs(mean - one.dw_min) > max(2 * one.dw_min_dtod, _ROUNDING) * one.dw_min and mean > 0
+        if far:
+            warnings.warn(
+                f"set_hidden_parameters: the steps of {type(one).__name__} are {mean:.4g} on average, and "
+                f"dw_min={one.dw_min:g} was configured; pulses are counted with {mean:.4g} from now on.",
+                stacklevel=4,
+            )
+        steps.append(mean if far else one.dw_min)
+    return tuple(steps)
+
+
+def _cells_of(device: Any, cells: Cells) -> Iterator[Cells]:
+    """The steps of each of `devices_of`."""
+    if isinstance(device, MixedPrecision):
+        yield from _cells_of(device.device, cells)
+    elif isinstance(device, OneSided):
+        if next(devices_of(device), None) is not None:  # a pair with parameters in common
+            yield {f"{name}_{k}": cells[f"{name}_{k}"] for name in _STEPS for k in (0, 1)}
+    elif isinstance(device, UnitCell):
+        for k, part in enumerate(device.parts):
+            yield from _cells_of(part, part_of(cells, k))
+    elif next(devices_of(device), None) is not None:
+        yield {name: cells[name] for name in _STEPS}
