@@ -6,13 +6,15 @@ path by 0.4 %, `m^2 |f'' f| / 6 <= 0.004`. Where they could reach a bound, `m <=
 before it are single ones. A leap of fewer than 4 pulses is left over too, unless there are more than 64. With the net
 step `G = u f_up - d f_dn` and its derivatives at the start,
 
-    v += L + h (2 m - 1) / (12 m) G'' L^2 + sqrt(q E(2 h G')) xi,     L = G E(h G'),
-    E(x) = (e^x - 1) / x,   h = (m - 1) / m,   q = u sigma_up^2 + d sigma_dn^2, half-way along the leap,     then clip
+    v += L + h (2 m - 1) / (12 m) G'' L^2 + sqrt(q E(2 h a)) xi,     L = b E(a),     E(x) = (e^x - 1) / x,
+    a = u log(1 + f_up') + d log(1 - f_dn'),   b = u l(f_up') f_up - d l(-f_dn') f_dn,   l(k) = log(1 + k) / k,
+    q = u sigma_up^2 + d sigma_dn^2, half-way along the leap,   h = (m - 1) / m,         then clip
 
-`m = 1` is a single pulse, exactly. `f''` is the mean one on the way to where the leap leads. The mean of a leap is off,
-relative to what its pulses move, by
+`m = 1` is a single pulse, exactly, and so are any number of one direction where `f` is straight (`L` is the flow of
+`devices/affine.py` along the slope). `f''` is the mean one on the way to where the leap leads. The mean of a leap is
+off, relative to what its pulses move, by
 
-    m^3 |f'''| f^2 / 72 + m f'^2 / 2 + m |f''| sigma^2 / (4 f)     (1.4 % at most for exponential steps, all by noise)
+    m^3 |f'''| f^2 / 72 + m |f''| sigma^2 / (4 f)     (1.4 % at most for exponential steps, mostly by noise)
 
 and, where the slope of a table jumps, by 0.4 % of that leap at most. Where a leap ends beyond a bound it is clipped
 once, so that pulses that leave the bound again within that leap are counted as if they had not been clipped: at most
@@ -36,6 +38,7 @@ WORTH = 4  # shorter leaps cost more than single pulses
 _TAIL = 48  # pulses before a bound that are never part of a leap of several
 _CHANGE = 0.1  # largest relative change of a step in one leap
 _BEND = 0.004  # largest part that the bend of the steps has in a leap
+_STEEPEST = -0.999  # a steeper fall overshoots its bound in one pulse, where clipping ends
 _NOISE = 0.2  # largest standard deviation of that change through noise
 _GROWTH, _SIGMAS = 1.2, 6.0  # how far a leap may go at most: its steps grown so much, and its noise so many times
 
@@ -64,6 +67,8 @@ def leapt(
 
     `low` and `high` are the bounds. Where only `few` crosspoints could leap again, they don't. Consumes `key`.
     """
+    dtype = v.dtype
+    v = v.astype(jnp.promote_types(dtype, jnp.float32))
 
     def leap(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         i, v, up, down, _ = carry
@@ -83,7 +88,7 @@ def leapt(
 
     start: tuple[Array, ...] = (jnp.asarray(0), v, up, down, jnp.sum(up + down >= WORTH))
     _, v, up, down, _ = lax.while_loop(more, leap, start)
-    return v, up, down
+    return v.astype(dtype), up, down
 
 
 def _pulses_of_a_leap(at: Sizes, slope: Sizes, room: tuple[Array, Array], up: Array, down: Array) -> Array:
@@ -122,8 +127,7 @@ def _bent(
 ) -> tuple[Bend, Array]:
     """The bend on the way to where `m` pulses lead, and the pulses that it allows."""
     n_up, n_down = shares
-    growth = n_up * slope.up - n_down * slope.down
-    move = jnp.clip(v + (n_up * at.up - n_down * at.down) * _expm1_ratio(growth), *bounds) - v
+    move = jnp.clip(v + _flow(at, slope, n_up, n_down)[0], *bounds) - v
     ahead, still = sizes(v + move), jnp.abs(move) < 1e-9
     square = jnp.where(still, 1.0, move) ** 2
     up, down = (
@@ -153,15 +157,27 @@ def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) ->
     """Mean and variance of the move of a leap: the formulas of this module."""
     m = jnp.maximum(n_up + n_down, 1)
     h = (m - 1) / m
-    net, growth = n_up * at.up - n_down * at.down, h * (n_up * slope.up - n_down * slope.down)
+    move, growth = _flow(at, slope, n_up, n_down)
     q = n_up * at.spread_up**2 + n_down * at.spread_down**2
     change = n_up * at.spread_up * slope.spread_up + n_down * at.spread_down * slope.spread_down
-    q = jnp.maximum(q + h * net * change, 0.0)
-    move = net * _expm1_ratio(growth)
+    q = jnp.maximum(q + h * (n_up * at.up - n_down * at.down) * change, 0.0)
     # where up and down nearly cancel on average, what was looked at is short and says little of a longer move
     square = jnp.minimum(move**2, bend.square)
     bent = (n_up * bend.up - n_down * bend.down) * square * h * (2 * m - 1) / (6 * m)
-    return move + bent, q * _expm1_ratio(2 * growth)
+    return move + bent, q * _expm1_ratio(2 * h * growth)
+
+
+def _flow(at: Sizes, slope: Sizes, n_up: Array, n_down: Array) -> tuple[Array, Array]:
+    """`L` and `a` of this module: where the slope leads."""
+    k_up, k_down = jnp.maximum(slope.up, _STEEPEST), jnp.maximum(-slope.down, _STEEPEST)
+    up, down = _log1p_ratio(k_up), _log1p_ratio(k_down)
+    growth = n_up * up * k_up + n_down * down * k_down
+    return (n_up * up * at.up - n_down * down * at.down) * _expm1_ratio(growth), growth
+
+
+def _log1p_ratio(k: Array) -> Array:
+    small = jnp.abs(k) < 1e-6
+    return jnp.where(small, 1 - k / 2, jnp.log1p(k) / jnp.where(small, 1.0, k))
 
 
 def _expm1_ratio(x: Array) -> Array:
