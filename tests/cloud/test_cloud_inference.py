@@ -25,6 +25,7 @@ from analogjax.tile import Mapping
 from tests.cloud.experiments import inference_protobuf, protobuf
 from tests.cloud.running_service import service_in_thread
 from tests.cloud.test_client import compile_once
+from tests.suites import first_fast
 
 ID = "a" * 32
 NOISE_MODELS = [PCMLike(), PCMLike(prog_noise_scale=0.5, prog_coeff=(0.25, 0.5), g_max=10.0), StateIndependent(),
@@ -105,7 +106,7 @@ def test_a_missing_dataset_is_refused():
         InferenceDescription.from_json({name: value for name, value in plain().items() if name != "dataset"})
 
 
-@pytest.mark.parametrize("noise_model", NOISE_MODELS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("noise_model", first_fast(NOISE_MODELS), ids=lambda model: type(model).__name__)
 def test_a_native_inference_travels_exactly(trained, noise_model):
     given = BasicInferencing(Digits, network(), trained, inference_repeats=3, noise_model=noise_model)
     made, file = InferenceDescription.of(given, seed=4, max_elements=7)
@@ -147,6 +148,7 @@ def test_what_cannot_travel_is_named(trained):
 @pytest.mark.parametrize(
     "as_mapping", [Mapping(weight_scaling_omega=1.0, weight_scaling_columnwise=True), Mapping(digital_bias=False)]
 )
+@pytest.mark.slow
 def test_the_weights_of_a_training_are_written_on_new_chips(mapping, as_mapping):
     """Whatever digital scales and biases either has: the same function, where nothing is noisy."""
     perfect = {"is_perfect": True}
@@ -271,6 +273,7 @@ def test_weights_that_are_not_those_that_were_named(service, trained):
     assert not list((service.settings.home / "store" / "experiments" / ("d" * 32)).glob("weights*"))
 
 
+@pytest.mark.slow
 def test_an_inference_over_the_protocol_reads_a_training_of_the_service(service, monkeypatch, tmp_path):
     """What aihwkit's `InferenceCloudRunner` does, call by call; its template is a training that ran here."""
     made = service.put(f"/api/v1/experiments/{'e' * 32}", json={"description": Description.of(training()).to_json()})

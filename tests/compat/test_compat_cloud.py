@@ -116,6 +116,7 @@ def crooked(monkeypatch):
     made.close()
 
 
+@pytest.mark.slow
 def test_the_result_has_aihwkits_form(done):
     (entry,) = done.get_result()
     assert entry["epoch"] == 0
@@ -124,6 +125,7 @@ def test_the_result_has_aihwkits_form(done):
     assert done.name == "aihwkit cloud experiment (FashionMNIST, 7 layers)"
 
 
+@pytest.mark.slow
 def test_the_experiment_comes_back_with_the_trained_chips_exact_to_the_bit(service, done, root, tmp_path):
     torch.manual_seed(7)
     trained = done.get_experiment()
@@ -143,6 +145,7 @@ def test_the_experiment_comes_back_with_the_trained_chips_exact_to_the_bit(servi
         assert np.array_equal(trained.model[5].bias.detach(), weights["layers_5.bias"])
 
 
+@pytest.mark.slow
 def test_the_trained_experiment_goes_on_here(done, root):
     trained = done.get_experiment()
     before = trained.model[3].get_weights()[0].clone()
@@ -157,6 +160,7 @@ def _place(job):
     return session.api_url, session.api_token
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_found(runner, done):
     found = runner.get_cloud_experiment(done.id_)
     assert isinstance(found, CloudExperiment) and found.status() is CloudJobStatus.COMPLETED
@@ -165,6 +169,7 @@ def test_it_is_listed_and_found(runner, done):
     assert "worker: completed" in found.logs()
 
 
+@pytest.mark.slow
 def test_a_line_for_each_epoch_while_waiting(runner, done, capsys):
     assert runner.get_cloud_experiment(done.id_).wait() is CloudJobStatus.COMPLETED
     assert capsys.readouterr().out.startswith("Epoch: 0, loss: ")
@@ -305,6 +310,7 @@ def test_a_preset_of_other_devices_travels_there_and_back(preset):
     assert again == config and again.to_native() == tile_preset(preset)
 
 
+@pytest.mark.slow
 def test_an_output_of_another_service_leaves_the_model_untrained(service, done):
     client = done._api_client
     payload, output = client.input_get(done.input_id), client.output_get(done.job.output_id)

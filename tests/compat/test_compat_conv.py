@@ -113,6 +113,7 @@ def test_the_compiled_loop_does_what_torch_does():
         assert np.allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_compiled_with_a_preset(caplog):
     model = network(CapacitorPreset)
     with caplog.at_level(logging.WARNING, "compat"):

@@ -35,8 +35,7 @@ CASES = {
     ),
 }  # fmt: skip
 # each is a program of its own to compile, five to ten seconds
-QUICK = ("linear",)
-slowly = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
+slowly = [pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 
 
 @pytest.mark.parametrize("name", slowly)

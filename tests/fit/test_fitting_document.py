@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 TEXT = (Path(__file__).parents[2] / "docs" / "fitting.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_program_finds_its_device(capsys):
     scope: dict = {}
     exec(compile(re.search(r"```python\n(.*?)```", TEXT, flags=re.S)[1], "docs/fitting.md", "exec"), scope)

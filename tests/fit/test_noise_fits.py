@@ -34,9 +34,7 @@ def agrees(fit, true):
     assert fit.history[-1] == fit.history.min() and fit.history[-1] <= fit.history[0]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("piecewise", "reference"))) for n in QUIET]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "constant")) for n in QUIET])
 def test_noise_of_single_pulses_n_3600(name):
     true = QUIET[name]
     fit = fit_noise(replace(true, dw_min_std=1.0), traces(true, seed=6))
@@ -45,7 +43,7 @@ def test_noise_of_single_pulses_n_3600(name):
     assert fit.device == replace(true, dw_min_std=fit.values["dw_min_std"])
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "reram")) for n in NOISY])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in NOISY])
 def test_noise_of_pulses_and_of_what_is_read_n_3600(name):
     true = NOISY[name]
     fit = fit_noise(replace(true, dw_min_std=1.0), traces(true, seed=7))

@@ -203,7 +203,7 @@ def _compare(verdict: Verdict, what: str, ours: Sample, reference: dict, n: int,
     compare_quantiles(verdict, what, ours, reference, n)
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), 3))
+@pytest.mark.parametrize("name", sampled(cases(GROUP), 8))
 def test_case(name: str) -> None:
     reason = unsupported(cases(GROUP)[name])
     if reason is not None:

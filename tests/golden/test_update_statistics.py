@@ -53,7 +53,7 @@ def _is_stochastic(observed: dict) -> bool:
     return any(value > 0 for row in observed["dW"]["std"] for value in row)
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), 3))
+@pytest.mark.parametrize("name", sampled(cases(GROUP), 6))
 def test_case(name: str) -> None:
     reason = unsupported(cases(GROUP)[name])
     if reason is not None:

@@ -9,6 +9,7 @@ from analogjax import random, tile
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.physics import Ideal, Periphery, PeripheryIRDropT, SinglePair
 from analogjax.physics.periphery import mvm
+from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_mean, assert_std
 
 B, I, O = 3, 12, 5  # noqa: E741 - the letters of the library
@@ -130,7 +131,7 @@ SWEPT = {"ir_drop": 2.0, "ir_drop_rs": 5.0, "ir_drop_v_read": 0.41, "adc_frequen
 SWEPT |= {"xdep_pcm_read_noise_scale": 0.5, "inp_noise": 0.01}
 
 
-@pytest.mark.parametrize("field", SWEPT)
+@pytest.mark.parametrize("field", first_fast(SWEPT, 3))
 def test_a_swept_field_of_the_circuit_means_the_same_as_a_plain_one(field, w, x, key):
     def read(value):
         given = {"apply_xdep_pcm_read_noise": True, "adc_quantization": field == "adc_frequency", field: value}

@@ -9,6 +9,7 @@ from analogjax import random
 from analogjax.errors import ShapeError
 from analogjax.physics import ConstantStep, Drift, Ideal, Periphery, Pulses
 from analogjax.tile import Mapping, Signal, Tile, TileArray, TileConfig, create_array, mvm, update
+from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_same_bits
 
 PERFECT = Periphery(is_perfect=True)
@@ -33,7 +34,7 @@ def array(case, device=None, key=None, **mapping):
     return create_array(config, (outputs, inputs), random.key(0) if key is None else key)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", first_fast(CASES, 2))
 def test_it_computes_what_the_dense_matrix_computes(case, key):
     outputs, inputs, rows, columns, grid = CASES[case]
     chips = array(case)

@@ -12,6 +12,7 @@ from analogjax.errors import ConfigError
 from analogjax.physics import GlobalCompensation, Ideal, PCMLike, Periphery, Pulses, StateIndependent, Vector
 from analogjax.physics.devices import ConstantStep, SoftBounds, SoftBoundsReference
 from analogjax.tile import Mapping, ProgrammedTile, TileArray, create_array, drift, drift_all, mvm, program, program_all
+from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_same_bits
 
 EXACT = Periphery(is_perfect=True, out_bound=0.0)
@@ -25,7 +26,7 @@ UNIFORM = StateIndependent(prog_noise_scale=0.0, read_noise_scale=0.0, drift_nu_
 LATE = 86400.0
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", first_fast(CONFIGS))
 def test_weights_fade_by_the_law_and_compensation_brings_them_back(key, config):
     tile = create_array(config, SHAPE, key)
     faded = drift(program(tile, UNIFORM, None, jax.random.key(1)), LATE, jax.random.key(2))
@@ -38,7 +39,7 @@ def test_weights_fade_by_the_law_and_compensation_brings_them_back(key, config):
     assert_close(mvm(kept, x, key=jax.random.key(3)), x @ tile.read().T, factor=20)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", first_fast(CONFIGS))
 def test_noise_is_drawn_for_each_chip_and_padding_stays_empty(key, config):
     noisy = replace(config, forward=Periphery(inp_noise=0.1), device=ConstantStep())
     tile = create_array(noisy, SHAPE, key)
@@ -78,7 +79,7 @@ def test_the_readout_sees_only_the_part_of_a_chip_that_is_used(key):
     assert np.all(np.abs(np.mean(baseline, axis=0) - expected) < 4 * se)
 
 
-@pytest.mark.parametrize("device", [SoftBounds(), Vector(devices=(ConstantStep(), SoftBounds()))])
+@pytest.mark.parametrize("device", first_fast([SoftBounds(), Vector(devices=(ConstantStep(), SoftBounds()))]))
 def test_any_device_may_have_trained_the_weights(key, device):
     tile = create_array(TileConfig(device=device, forward=EXACT, backward=EXACT), SHAPE, key)
     programmed = program(tile, UNIFORM, None, jax.random.key(1))
@@ -86,7 +87,7 @@ def test_any_device_may_have_trained_the_weights(key, device):
     assert_close(drift(programmed, 0, jax.random.key(2)).read(), tile.read(), factor=4)
 
 
-@pytest.mark.parametrize("config", [PLAIN, ARRAY])
+@pytest.mark.parametrize("config", first_fast([PLAIN, ARRAY]))
 def test_one_key_gives_one_chip(key, config):
     tile = create_array(replace(config, forward=Periphery()), SHAPE, key)
     with jax.debug_key_reuse(True):

@@ -24,6 +24,7 @@ from analogjax.tile.presets import PARTS, PRESETS, preset, preset_part
 from analogjax.tile.tile import Signal
 from tests.golden.catalog import periphery
 from tests.golden.cells import any_config, cell
+from tests.suites import first_fast
 
 # all that aihwkit 1.2.0 says of its presets and algorithms; what is not listed has the default of its class
 _FACTS = json.loads((Path(__file__).parent / "aihwkit_presets.json").read_text())
@@ -161,7 +162,7 @@ def test_cells_of_several_devices():
 _PLAIN = [name for name in PRESETS if f"{name}Device" in PARTS]
 
 
-@pytest.mark.parametrize("name", [*_PLAIN, "TikiTakaReRamSBPreset"])
+@pytest.mark.parametrize("name", first_fast(sorted([*_PLAIN, "TikiTakaReRamSBPreset"]), 3))
 def test_chips_can_be_made_and_pulsed(key, name):
     tile = create(preset(name), (3, 4), key)
     signal = Signal(jnp.ones((1, 4)), jnp.full((1, 3), -1.0))
@@ -169,7 +170,7 @@ def test_chips_can_be_made_and_pulsed(key, name):
     assert jnp.all(jnp.isfinite(moved.read())) and not jnp.array_equal(moved.read(), tile.read())
 
 
-@pytest.mark.parametrize("name", ["TTv2EcRamPreset", "AGADCapacitorPreset", "MixedPrecisionPCMPreset"])
+@pytest.mark.parametrize("name", first_fast(["TTv2EcRamPreset", "AGADCapacitorPreset", "MixedPrecisionPCMPreset"]))
 def test_chips_that_collect_first_are_pulsed_or_remember(key, name):
     tile = create(preset(name), (3, 4), key)
     signal = Signal(jnp.ones((1, 4)), jnp.full((1, 3), -1.0))
