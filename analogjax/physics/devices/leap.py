@@ -38,7 +38,7 @@ WORTH = 4  # shorter leaps cost more than single pulses
 _TAIL = 48  # pulses before a bound that are never part of a leap of several
 _CHANGE = 0.1  # largest relative change of a step in one leap
 _BEND = 0.004  # largest part that the bend of the steps has in a leap
-_STEEPEST = -0.999  # a steeper fall overshoots its bound in one pulse, where clipping ends
+_STEEPEST = 0.125  # slope of a step beyond which leaps are of one pulse
 _NOISE = 0.2  # largest standard deviation of that change through noise
 _GROWTH, _SIGMAS = 1.2, 6.0  # how far a leap may go at most: its steps grown so much, and its noise so many times
 
@@ -148,9 +148,14 @@ def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
     variance = size * p * (1 - p) * (left - size) / jnp.maximum(left - 1, 1)
     # rounding at random adds 1/6 on average, and is all there is for a single pulse
     variance = jnp.where(m > 1, jnp.maximum(variance - 1 / 6, 0.0), 0.0)
-    drawn = size * p + jnp.sqrt(variance) * normal(k_spread, m.shape)
-    n_up = jnp.floor(drawn + uniform(k_round, m.shape)).astype(jnp.int32)
-    return jnp.clip(n_up, jnp.maximum(m - down, 0), jnp.minimum(m, up))
+
+    def draw() -> Array:
+        drawn = size * p + jnp.sqrt(variance) * normal(k_spread, m.shape)
+        n_up = jnp.floor(drawn + uniform(k_round, m.shape)).astype(jnp.int32)
+        return jnp.clip(n_up, jnp.maximum(m - down, 0), jnp.minimum(m, up))
+
+    # mostly a leap takes all pulses or none, and there is nothing to draw
+    return lax.cond(jnp.any((m > 0) & (m < up + down)), draw, lambda: jnp.minimum(m, up))
 
 
 def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) -> tuple[Array, Array]:
@@ -164,22 +169,23 @@ def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) ->
     # where up and down nearly cancel on average, what was looked at is short and says little of a longer move
     square = jnp.minimum(move**2, bend.square)
     bent = (n_up * bend.up - n_down * bend.down) * square * h * (2 * m - 1) / (6 * m)
-    return move + bent, q * _expm1_ratio(2 * h * growth)
+    single = n_up * at.up - n_down * at.down  # however steep the step
+    return jnp.where(m > 1, move + bent, single), q * _expm1_ratio(2 * h * growth)
 
 
 def _flow(at: Sizes, slope: Sizes, n_up: Array, n_down: Array) -> tuple[Array, Array]:
     """`L` and `a` of this module: where the slope leads."""
-    k_up, k_down = jnp.maximum(slope.up, _STEEPEST), jnp.maximum(-slope.down, _STEEPEST)
+    k_up, k_down = (jnp.clip(k, -_STEEPEST, _STEEPEST) for k in (slope.up, -slope.down))
     up, down = _log1p_ratio(k_up), _log1p_ratio(k_down)
     growth = n_up * up * k_up + n_down * down * k_down
     return (n_up * up * at.up - n_down * down * at.down) * _expm1_ratio(growth), growth
 
 
 def _log1p_ratio(k: Array) -> Array:
-    small = jnp.abs(k) < 1e-6
-    return jnp.where(small, 1 - k / 2, jnp.log1p(k) / jnp.where(small, 1.0, k))
+    """`log(1 + k) / k` for `|k| <= 0.125`, to 1e-6."""
+    return 1 - k * (1 / 2 - k * (1 / 3 - k * (1 / 4 - k * (1 / 5 - k / 6))))
 
 
 def _expm1_ratio(x: Array) -> Array:
-    small = jnp.abs(x) < 1e-6
-    return jnp.where(small, 1 + x / 2, jnp.expm1(x) / jnp.where(small, 1.0, x))
+    """`(e^x - 1) / x` for `|x| <= 0.25`, to 1e-7."""
+    return 1 + x * (1 / 2 + x * (1 / 6 + x * (1 / 24 + x * (1 / 120 + x / 720))))

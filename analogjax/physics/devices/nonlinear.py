@@ -50,7 +50,7 @@ class Nonlinear(Pulsed):
     def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
         k_leap, k_walk, k_seen = jax.random.split(key, 3)
         v, low, high = hidden(state) + cells.get("reference", 0.0), cells["min_bound"], cells["max_bound"]
-        v, up_left, down_left = leapt(lambda v: self._sizes(cells, v), low, high, v, up, down, _few(v.size), k_leap)
+        v, up_left, down_left = leapt(lambda v: self._sizes(cells, v), low, high, v, up, down, few_of(v.size), k_leap)
         v = self._walk(cells, v, up_left, down_left, k_walk)
         return self._settled(cells, state, v, up + down > 0, k_seen)
 
@@ -71,18 +71,19 @@ class Nonlinear(Pulsed):
         return clipped(cells, v + jnp.where(up, size, -size))
 
     def _walk(self, cells: Cells, v: Array, up: Array, down: Array, key: Key) -> Array:
-        """`v` after `up` and `down` pulses, one at a time in random order: all crosspoints, then the last few alone."""
+        """`v` after `up` and `down` pulses, one at a time in random order; the last few crosspoints are picked out."""
         k_all, k_few = jax.random.split(key)
-        few = _few(v.size)
+        few = few_of(v.size)
         v, up, left = self._step_by_step(cells, v, up, up + down, few, k_all)
         if few == 0:
             return v
-        chosen = jnp.nonzero(left.reshape(-1) > 0, size=few, fill_value=v.size)[0]
+        # the place of the n-th crosspoint that has pulses left; beyond the end where there are fewer
+        places = jnp.searchsorted(jnp.cumsum(left.reshape(-1) > 0), jnp.arange(1, few + 1))
         own, v_few, up_few, left_few = jax.tree.map(
-            lambda array: array.reshape(-1).at[chosen].get(mode="fill", fill_value=0), (cells, v, up, left)
+            lambda array: array.reshape(-1).at[places].get(mode="fill", fill_value=0), (cells, v, up, left)
         )
-        moved = self._step_by_step(own, v_few, up_few, left_few, 0, k_few)[0]
-        return v.reshape(-1).at[chosen].set(moved, mode="drop", unique_indices=True).reshape(v.shape)
+        moved = self._walk(own, v_few, up_few, left_few - up_few, k_few)
+        return v.reshape(-1).at[places].set(moved, mode="drop").reshape(v.shape)
 
     def _step_by_step(
         self, cells: Cells, v: Array, up: Array, left: Array, few: int, key: Key
@@ -102,7 +103,7 @@ class Nonlinear(Pulsed):
         return lax.while_loop(lambda carry: jnp.sum(carry[3] > 0) > few, one, start)[1:]
 
 
-def _few(number: int) -> int:
+def few_of(number: int) -> int:
     """How many of so many crosspoints are worth being picked out."""
     return number // 16 if number >= _LARGE else 0
 
