@@ -2,9 +2,9 @@
 
 import dataclasses
 import datetime
+import gc
 import http.server
 import ipaddress
-import gc
 import json
 import os
 import signal
