@@ -23,7 +23,7 @@ from tests.cloud.experiments import training as experiment
 from tests.cloud.running_service import ROOT, ServiceProcess
 
 _EPOCHS, _AT_A_TIME = 60, 3
-_KILLS = int(os.environ.get("ANALOGJAX_KILLS", "8"))
+_KILLS = int(os.environ.get("ANALOGJAX_KILLS", "5"))
 _CACHE = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("ANALOGJAX_KILLS", "8"))  # 20 were asked for once, and passed
+KILLS = int(os.environ.get("ANALOGJAX_KILLS", "5"))  # 20 were asked for once, and passed
 PROGRAM = Path(__file__).with_name("small_run.py")
 
 
