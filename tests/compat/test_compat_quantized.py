@@ -21,6 +21,7 @@ from aihwkit.simulator.digital_low_precision.range_estimators import OptMethod, 
 from aihwkit.simulator.parameters.quantization import ActivationQuantConfig, QuantizationConfig, WeightQuantConfig
 from aihwkit.simulator.tiles.quantized_inference_torch import QuantizedTileModuleArray, QuantizedTorchInferenceTile
 
+from tests.compat.descent import losses_of
 from tests.compat.test_compat_torch_inference import MEASURED, close, tensor
 
 
@@ -106,17 +107,9 @@ def test_outputs_have_so_many_levels():
 
 def test_training_is_through_the_rounding():
     layer = AnalogLinear(3, 2, rpu_config=config(6, 6))
-    optimizer = AnalogSGD(layer.parameters(), lr=0.1)
-    optimizer.regroup_param_groups(layer)
     x = torch.rand(16, 3, generator=torch.Generator().manual_seed(4))
     wanted = x @ torch.tensor([[0.5, -0.4], [0.2, 0.1], [-0.3, 0.6]])
-    losses = []
-    for _ in range(150):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.mse_loss(layer(x), wanted)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_of(layer, lambda: torch.nn.functional.mse_loss(layer(x), wanted), lr=0.1, steps=150)
     assert losses[-1] < 0.05 * losses[0]
 
 

@@ -27,6 +27,7 @@ from aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInf
 
 from analogjax import physics
 from analogjax.tile import TileArray
+from tests.compat.descent import losses_of
 
 MEASURED = json.loads((Path(__file__).parent / "aihwkit_torch_tiles.json").read_text())
 KINDS = {
@@ -199,15 +200,7 @@ def test_a_network_learns():
         AnalogConv2d(1, 2, 3, rpu_config=config), torch.nn.Flatten(), AnalogLinear(32, 3, rpu_config=config)
     )
     x, t = torch.rand(12, 1, 6, 6), torch.arange(12) % 3
-    optimizer = AnalogSGD(model.parameters(), lr=0.3)
-    optimizer.regroup_param_groups(model)
-    losses = []
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), t)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_of(model, lambda: torch.nn.functional.cross_entropy(model(x), t), lr=0.3, steps=60)
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert model.eval()(x).shape == (12, 3)
 

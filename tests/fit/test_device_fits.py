@@ -34,11 +34,10 @@ CASES = {
         ("piecewise_up", "piecewise_down"), True,
     ),
 }  # fmt: skip
-# each is a program of its own to compile, five to ten seconds
-slowly = [pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 
 
-@pytest.mark.parametrize("name", slowly)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_noisy_pulses_give_the_parameters_back_n_3600(name):
     true, start, names, hard = CASES[name]
     fit = fit_device(start, traces(true, seed=1), names=names + _RANGE, match="increments")

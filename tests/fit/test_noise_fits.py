@@ -43,7 +43,8 @@ def test_noise_of_single_pulses_n_3600(name):
     assert fit.device == replace(true, dw_min_std=fit.values["dw_min_std"])
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in NOISY])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOISY)
 def test_noise_of_pulses_and_of_what_is_read_n_3600(name):
     true = NOISY[name]
     fit = fit_noise(replace(true, dw_min_std=1.0), traces(true, seed=7))

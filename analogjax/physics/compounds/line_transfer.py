@@ -189,7 +189,7 @@ class LineTransfer(UnitCell):
     def _move(self, k: int, cells: Cells, state: State, lr: Rates, key: Key) -> State:
         """The next lines of array `k` go to the array after it. Consumes `key`."""
         assert state.memory is not None
-        lines = state.w.shape[1 if self.transfer_columns else 0]
+        lines = state.w.shape[self.axis]
         k_start, k_lines = jax.random.split(key)
         start = jax.random.randint(k_start, (), 0, lines) if self.random_selection else state.memory["pointer"][k]
 

@@ -74,7 +74,7 @@ class ResidualTransfer(LineTransfer):
         state = super().transfer(cells, state, lr, periods, seen, key)
         if self.warm_start == 0 or periods[0] == 0:
             return state
-        lines = state.w.shape[1 if self.transfer_columns else 0]
+        lines = state.w.shape[self.axis]
         sweep = self.warm_start * lines / self.n_reads_per_transfer
         most = math.ceil(sweep) if math.isfinite(sweep) else 2**31 - 1
         done = _memory(state)["warm_transfers"] + (seen % periods[0] == 0)
