@@ -31,7 +31,7 @@ from analogjax.experiments import Images, Program, RunKeys
 model = Sequential(nn.flatten, AnalogLinear(256), jax.nn.sigmoid, AnalogLinear(128), jax.nn.sigmoid, AnalogLinear(10),
                    jax.nn.log_softmax)
 experiment = BasicTraining(FashionMNIST, model)
-program, keys = Program(experiment), RunKeys.of(random.key(0))
+program, keys = Program.of(experiment), RunKeys.of(random.key(0))
 def images(train):
     split = FashionMNIST.load(train=train).head(items)
     values = (split.images[..., None], split.labels, FashionMNIST.mean, FashionMNIST.std)

@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 
 from analogjax import nn, random
+from analogjax._remembered import remembered
 from analogjax._typing import Array, Key
 from analogjax.data import named, sequential_indices
 from analogjax.errors import ConfigError, NonFiniteError
@@ -121,6 +122,13 @@ class _Repeat(NamedTuple):
         return lax.scan(body, (jnp.zeros(()), jnp.zeros(())), batches)[0]
 
 
+def _compile(once: _Repeat) -> Callable[..., tuple[Array, Array]]:
+    return jax.jit(once.run)
+
+
+_compiled = remembered(_compile)
+
+
 def run_inference(
     experiment: BasicInferencing,
     *,
@@ -150,7 +158,7 @@ def run_inference(
         once = _Repeat(
             experiment.model, experiment.loss_function, experiment.noise_model, compensation, experiment.batch_size
         )
-        run, times, found = jax.jit(once.run), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
+        run, times, found = _compiled(once), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
         for repeat in range(experiment.inference_repeats):
             # sums of whole numbers below 2^24 are exact, so the division is made here, in float64
             sums = np.asarray(run(variables, data, times, jax.random.fold_in(key, repeat)), np.float64)

@@ -10,6 +10,7 @@ The last batch of an epoch may be partial: it is filled with items of weight 0, 
 neither digital nor analog weights notice them. Letters: `N` items, `B` batch, `S` steps of an epoch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ import optax
 from jax import lax
 
 from analogjax import nn
+from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
 from analogjax.data import Split, sequential_indices, shuffled_indices, steps_per_epoch
 from analogjax.errors import ConfigError, NonFiniteError
@@ -92,18 +94,36 @@ class RunKeys(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """The static part of a run: compiled once for each program and shape of data."""
+    """The static part of a run: equal programs are compiled once for each shape of data."""
 
-    experiment: BasicTraining
+    model: linen.Module
+    loss_function: Callable[[Array, Array], Array]
+    batch_size: int
+    learning_rate: float | optax.Schedule
+    optimizer: optax.GradientTransformation | None  # of the digital parameters; None: plain SGD
+
+    @classmethod
+    def of(cls, experiment: BasicTraining) -> "Program":
+        """What has to be compiled for `experiment`; neither its data nor its trained variables."""
+        return cls(
+            experiment.model,
+            experiment.loss_function,
+            experiment.batch_size,
+            experiment.learning_rate,
+            experiment.optimizer,
+        )
+
+    def compiled(self) -> "Compiled":
+        """Its functions as one call each; those of an equal program of this process, if there was one lately."""
+        return _remembered(self)
 
     @property
-    def model(self) -> linen.Module:
-        """The model, without its weights."""
-        return self.experiment.model
+    def _digital_optimizer(self) -> optax.GradientTransformation:
+        return optax.sgd(self.learning_rate) if self.optimizer is None else self.optimizer
 
     def start(self, data: Images, key: Key, variables: Variables | None = None) -> TrainState:
         """Fresh chips (or the given `variables`) and optimisers. Consumes `key`."""
-        batch = self.experiment.batch_size
+        batch = self.batch_size
         x, _ = data.batch(jnp.zeros((batch,), jnp.int32))
         if variables is None:
             variables = nn.init(self.model, x, key)
@@ -113,14 +133,14 @@ class Program:
         steps = steps_per_epoch(data.labels.shape[0], batch)
         return TrainState(
             variables=variables,
-            optimizer=self.experiment.digital_optimizer.init(variables.params),
-            pulsed=PulsedSGD(self.experiment.learning_rate).init(variables.tiles),
+            optimizer=self._digital_optimizer.init(variables.params),
+            pulsed=PulsedSGD(self.learning_rate).init(variables.tiles),
             losses=jnp.zeros((steps,), jnp.float32),
         )
 
     def order(self, data: Images, epoch: int, key: Key) -> tuple[Array, Array]:
         """Indices and weights `[S, B]` of an epoch. Consumes `key`."""
-        return shuffled_indices(jax.random.fold_in(key, epoch), data.labels.shape[0], self.experiment.batch_size)
+        return shuffled_indices(jax.random.fold_in(key, epoch), data.labels.shape[0], self.batch_size)
 
     def step(self, state: TrainState, x: Array, y: Array, weights: Array, key: Key) -> tuple[TrainState, Array]:
         """One mini-batch `x` `[B, ...]`, `y` `[B]`, `weights` `[B]`; returns its summed loss. Consumes `key`."""
@@ -129,14 +149,12 @@ class Program:
         def loss(params: PyTree, slots: PyTree) -> Array:
             variables = Variables(params=params, tiles=state.variables.tiles)
             outputs = nn.apply(self.model, variables, x, key=k_forward, slots=slots)
-            return jnp.sum(self.experiment.loss_function(outputs, y) * weights) / jnp.sum(weights)
+            return jnp.sum(self.loss_function(outputs, y) * weights) / jnp.sum(weights)
 
         slots = nn.slots(self.model, state.variables, x)
         value, (gradients, signals) = jax.value_and_grad(loss, argnums=(0, 1))(state.variables.params, slots)
-        tiles, pulsed = PulsedSGD(self.experiment.learning_rate).update(
-            signals, state.pulsed, state.variables.tiles, key=k_update
-        )
-        moves, optimizer = self.experiment.digital_optimizer.update(gradients, state.optimizer, state.variables.params)
+        tiles, pulsed = PulsedSGD(self.learning_rate).update(signals, state.pulsed, state.variables.tiles, key=k_update)
+        moves, optimizer = self._digital_optimizer.update(gradients, state.optimizer, state.variables.params)
         params = optax.apply_updates(state.variables.params, moves)
         new = state._replace(variables=Variables(params=params, tiles=tiles), optimizer=optimizer, pulsed=pulsed)
         return new, value * jnp.sum(weights)
@@ -164,7 +182,7 @@ class Program:
             n, rows, weight = batch
             x, y = data.batch(rows)
             outputs = nn.apply(self.model, variables, x, key=jax.random.fold_in(key, n))
-            losses = self.experiment.loss_function(outputs, y)
+            losses = self.loss_function(outputs, y)
             right = (jnp.argmax(outputs, -1) == y).astype(jnp.float32)
             return sums + jnp.stack([jnp.sum(right * weight), jnp.sum(losses * weight)]), None
 
@@ -172,5 +190,20 @@ class Program:
         sums, _ = lax.scan(body, jnp.zeros(2), (numbers, indices, weights))
         return sums[0] / data.labels.shape[0], sums[1] / data.labels.shape[0]
 
+
+class Compiled(NamedTuple):
+    """The functions of a program, compiled when first called; `advance` takes its state's memory over."""
+
+    advance: Callable[..., TrainState]
+    evaluate: Callable[..., tuple[Array, Array]]
+    order: Callable[..., tuple[Array, Array]]
+
+    @classmethod
+    def of(cls, program: Program) -> "Compiled":
+        """Those of `program`."""
+        return cls(jax.jit(program.advance, donate_argnums=0), jax.jit(program.evaluate), jax.jit(program.order))
+
+
+_remembered = remembered(Compiled.of)  # seeds and learning curves of a few models
 
 _VALIDATION_BATCH = 500  # every vector is read on its own, so this changes speed and draws, not statistics

@@ -149,6 +149,7 @@ def _shows_progress(wanted: bool | None) -> bool:
 class _Run:
     """One run in progress."""
 
+    experiment: BasicTraining
     program: Program
     train_data: Images
     test_data: Images
@@ -171,11 +172,12 @@ class _Run:
             raise ConfigError(f"seed={seed!r}: needs a whole number.")
         train, test = (experiment.dataset.load(root, train=train).head(limit) for train in (True, False))
         train_data, test_data = (images_of(split, experiment.dataset, device) for split in (train, test))
-        keys, program = RunKeys.of(random.key(seed)), Program(experiment)
+        keys, program = RunKeys.of(random.key(seed)), Program.of(experiment)
         given = experiment.variables if given is None else given
-        state = program.start(train_data, keys.init, jax.device_put(given, device))
+        # bound to the device, as a step leaves it: else the first step would be compiled for itself
+        state = jax.device_put(program.start(train_data, keys.init, jax.device_put(given, device)), device)
         sizes = {"seed": seed, "train_items": len(train.labels), "test_items": len(test.labels)}
-        return cls(program, train_data, test_data, keys, state, experiment.describe() | sizes)
+        return cls(experiment, program, train_data, test_data, keys, state, experiment.describe() | sizes)
 
     def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one."""
@@ -212,12 +214,10 @@ class _Run:
         self.saving.checkpoints.save(number, self.state, meta | {"spent": spent}, metrics)
 
     def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
-        advance = jax.jit(self.program.advance, donate_argnums=0)
-        evaluate = jax.jit(self.program.evaluate)
-        order = jax.jit(self.program.order)
+        advance, evaluate, order = self.program.compiled()
         if self.record is not None:
             self.record.go_on_from(self.epochs)
-        while self.epoch < self.program.experiment.epochs:
+        while self.epoch < self.experiment.epochs:
             begun = time.perf_counter() - self.spent
             rows = order(self.train_data, self.epoch, self.keys.order)
             self._run_epoch(advance, rows, hooks, progress, begun)
@@ -274,7 +274,7 @@ class _Run:
             step = self.step + int(np.argmin(np.isfinite(losses)))
             raise NonFiniteError(
                 f"the loss became {losses[step - self.step]} in epoch {self.epoch}, step {step}. Is the learning rate "
-                f"({self.program.experiment.learning_rate}) too large, or are there NaNs in the data or the model?"
+                f"({self.experiment.learning_rate}) too large, or are there NaNs in the data or the model?"
             )
         if hooks.on_batch is not None:
             items = float(jnp.sum(weights[self.step]))
@@ -295,7 +295,7 @@ class _Run:
     def _next_epoch(self) -> None:
         self.epoch, self.step, self.spent = self.epoch + 1, 0, 0.0
         self.state = self.state._replace(losses=jnp.zeros_like(self.state.losses))
-        last = self.epoch == self.program.experiment.epochs
+        last = self.epoch == self.experiment.epochs
         if self.saving is not None and (last or (self.saving.every and self.epoch % self.saving.every == 0)):
             self.save(0.0)
 

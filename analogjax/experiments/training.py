@@ -86,11 +86,6 @@ class BasicTraining:
         good = callable(rate) or (isinstance(rate, (int, float)) and math.isfinite(rate) and rate >= 0)
         _need(good, "learning_rate", rate, "needs a finite number, 0 or more, or an optax schedule")
 
-    @property
-    def digital_optimizer(self) -> optax.GradientTransformation:
-        """The optimiser of the digital parameters."""
-        return optax.sgd(self.learning_rate) if self.optimizer is None else self.optimizer
-
     def describe(self) -> dict[str, Any]:
         """What must be equal for one run to continue another, as plain JSON values."""
         loss = getattr(self.loss_function, "__name__", repr(self.loss_function))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as linen
 import jax
 
+from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
 from analogjax.errors import ConfigError
 from analogjax.nn.linear import NOISE, SIGNALS, TILES, AnalogLinear
@@ -27,7 +28,7 @@ def Sequential(*layers: Callable[[Array], Array]) -> linen.Module:
     for layer in layers:
         if not callable(layer):
             raise ConfigError(f"Sequential: {layer!r} is neither a module nor a function of the activations.")
-    return linen.Sequential(list(layers))
+    return linen.Sequential(layers)
 
 
 def flatten(x: Array) -> Array:
@@ -35,16 +36,22 @@ def flatten(x: Array) -> Array:
     return x.reshape(x.shape[0], -1)
 
 
-def init(model: linen.Module, x: Array, key: Key) -> Variables:
-    """Make the chips and digital parameters of `model` for inputs like `x` `[B, ...]`. Consumes `key`."""
-    k_init, k_noise = jax.random.split(key)
-
+def _make(model: linen.Module) -> Callable[[tuple[Key, Key], Array], dict[str, Any]]:
     def make(keys: tuple[Key, Key], x: Array) -> dict[str, Any]:
         # the pass also records slots; dropping them here lets XLA drop the pass itself
         made = model.init({"params": keys[0], NOISE: keys[1]}, x)
         return {name: value for name, value in made.items() if name != SIGNALS}
 
-    made = jax.jit(make)((k_init, k_noise), x)
+    return jax.jit(make)
+
+
+_maker = remembered(_make)
+
+
+def init(model: linen.Module, x: Array, key: Key) -> Variables:
+    """Make the chips and digital parameters of `model` for inputs like `x` `[B, ...]`. Consumes `key`."""
+    k_init, k_noise = jax.random.split(key)
+    made = _maker(model)((k_init, k_noise), x)
     others = set(made) - {"params", TILES}
     if others:
         raise ConfigError(

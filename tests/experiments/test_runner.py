@@ -1,6 +1,7 @@
 """`BasicTraining` and `LocalRunner`."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequenti
 from analogjax.data import Split
 from analogjax.errors import ConfigError, NonFiniteError, ShapeError
 from analogjax.experiments import Arrays, Hooks, Images, Program, RunKeys, cross_entropy_loss, mse_loss
-from analogjax.physics import Ideal, Periphery
+from analogjax.physics import Ideal, Periphery, SoftBounds
 from analogjax.store import CheckpointError
 from analogjax.tile import TileConfig
 
@@ -39,7 +40,7 @@ def test_batch_by_batch_from_python_gives_the_same_bits(whole: dict) -> None:
 
 
 def test_a_step_outside_the_loop_gives_the_same_bits() -> None:
-    program, keys = Program(experiment()), RunKeys.of(random.key(5))
+    program, keys = Program.of(experiment()), RunKeys.of(random.key(5))
     split = Digits.load(train=True).head(64)
     data = Images(
         jnp.asarray(split.images)[..., None], jnp.asarray(split.labels), jnp.asarray([0.3]), jnp.asarray([0.4])
@@ -82,7 +83,7 @@ def test_weightless_padding_changes_nothing() -> None:
     """A batch filled with padding moves weights exactly as the short batch does (no noise: bits may be compared)."""
     quiet = TileConfig(device=Ideal(), forward=Periphery(is_perfect=True), backward=Periphery(is_perfect=True))
     model = Sequential(nn.flatten, AnalogLinear(10, quiet), jax.nn.log_softmax)
-    program = Program(BasicTraining(Digits, model, batch_size=4))
+    program = Program.of(BasicTraining(Digits, model, batch_size=4))
     split = Digits.load(train=True).head(8)
     data = Images(jnp.asarray(split.images), jnp.asarray(split.labels), jnp.zeros(1), jnp.ones(1))
     state = program.start(data, random.key(0))
@@ -193,3 +194,24 @@ def test_losses_agree_with_their_formulas() -> None:
     p = np.exp(np.asarray(logits)) / np.exp(np.asarray(logits)).sum(-1, keepdims=True)
     np.testing.assert_allclose(cross_entropy_loss(logits, labels), -np.log(p[[0, 1], [1, 0]]), rtol=1e-6)
     np.testing.assert_allclose(mse_loss(logits, labels), ((np.asarray(logits) - np.eye(3)[[1, 0]]) ** 2).mean(-1))
+
+
+def test_a_run_is_compiled_once_and_its_equals_not_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Not for its second stretch, nor its second epoch, nor another seed of an equal experiment."""
+
+    def linear(features: int) -> AnalogLinear:
+        return AnalogLinear(features, TileConfig(device=SoftBounds(dw_min=0.00517)))  # no other test's
+
+    def compiled(seed: int) -> tuple[dict, list[str]]:
+        model = Sequential(nn.flatten, linear(7), jax.nn.sigmoid, linear(10), jax.nn.log_softmax)
+        caplog.clear()
+        with jax.log_compiles(), caplog.at_level("WARNING"):
+            found = run(BasicTraining(Digits, model, batch_size=8, epochs=2), 200, stdout=False, seed=seed)
+        finished = (re.match(r"Finished XLA compilation of (\S+)", record.getMessage()) for record in caplog.records)
+        return bits(found), [match[1] for match in finished if match]
+
+    first, names = compiled(1)
+    assert [names.count(f"jit({name})") for name in ("make", "order", "advance", "evaluate")] == [1, 1, 1, 1]
+    again, names = compiled(1)
+    assert again == first and names == []
+    assert compiled(2)[1] == []
