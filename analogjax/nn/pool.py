@@ -1,12 +1,17 @@
 """Pooling of images, as a plain function."""
 
+from functools import reduce
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from analogjax._typing import Array
+from analogjax.errors import ShapeError
 
 Pair = tuple[int, int]
+
+_SHIFTED = 16  # places of a window up to which whole images are compared: on a CPU its gradient is 7 times faster
 
 
 def max_pool(
@@ -22,25 +27,47 @@ def max_pool(
     """The largest value of each window of `x` `[B, H, W, C]`, or `[B, C, H, W]` with `channels_first`.
 
     `strides` default to the window. Padding is with minus infinity. With `ceil_mode` a last window that begins inside
-    the image (or the padding before it) counts although it reaches beyond its end, as in torch. With a dilation other
-    than 1 it can't be differentiated: JAX has no such rule.
+    the image (or the padding before it) counts although it reaches beyond its end, as in torch. Among equal values the
+    gradient is the first one's, in reading order, and a NaN is larger than any number: both as in torch.
+    Raises `ShapeError` where no window fits.
     """
-    strides = strides or window
-    first = 2 if channels_first else 1
-    ends = [
-        _after(x.shape[first + axis], window[axis], strides[axis], padding[axis], dilation[axis], ceil_mode)
-        for axis in (0, 1)
-    ]
-
-    def along(values: Pair, other: int = 1) -> tuple[int, ...]:
-        return (other, other, *values) if channels_first else (other, *values, other)
-
+    strides, axes = strides or window, (2, 3) if channels_first else (1, 2)
     pads = [(0, 0)] * 4
-    for axis in (0, 1):
-        pads[first + axis] = (padding[axis], ends[axis])
+    for n, axis in enumerate(axes):
+        pads[axis] = (padding[n], _after(x.shape[axis], window[n], strides[n], padding[n], dilation[n], ceil_mode))
+    _check(x, axes, window, dilation, pads)
     # as a plain number: only so JAX knows that this is a maximum, and how to differentiate it
     lowest = -np.inf if jnp.issubdtype(x.dtype, jnp.floating) else np.iinfo(x.dtype).min
-    return lax.reduce_window(x, lowest, lax.max, along(window), along(strides), pads, window_dilation=along(dilation))
+    if window[0] * window[1] > _SHIFTED and tuple(dilation) == (1, 1):
+        return lax.reduce_window(x, lowest, lax.max, _along(axes, window), _along(axes, strides), pads)
+    x = jnp.pad(x, pads, constant_values=lowest)
+
+    def seen_from(place: Pair) -> Array:
+        part = x
+        for axis, begin, size, stride, apart in zip(axes, place, window, strides, dilation, strict=True):
+            end = x.shape[axis] - apart * (size - 1 - begin)
+            part = lax.slice_in_dim(part, apart * begin, end, stride, axis)
+        return part
+
+    return reduce(_larger, map(seen_from, np.ndindex(*window)))
+
+
+def _check(x: Array, axes: Pair, window: Pair, dilation: Pair, pads: list[Pair]) -> None:
+    sizes = [x.shape[axis] + sum(pads[axis]) for axis in axes]
+    if any(size <= apart * (w - 1) for size, w, apart in zip(sizes, window, dilation, strict=True)):
+        raise ShapeError(
+            f"max_pool: a window of {tuple(window)} with dilation {tuple(dilation)} does not fit into images of "
+            f"{sizes[0]}x{sizes[1]} (padding included): use larger images or a smaller window."
+        )
+
+
+def _larger(first: Array, second: Array) -> Array:
+    # not a maximum, whose gradient equal values share
+    return jnp.where((second > first) | (second != second), second, first)
+
+
+def _along(axes: Pair, values: Pair) -> tuple[int, ...]:
+    return tuple(values[axes.index(axis)] if axis in axes else 1 for axis in range(4))
 
 
 def _after(size: int, window: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:

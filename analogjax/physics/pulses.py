@@ -42,6 +42,7 @@ S = TypeVar("S")  # whatever the pulses move
 
 
 _LANES = 1024  # pairs of a sample and a slot that are drawn at once, at most
+_OF_ONE = 8  # pairs that are drawn at once of a single sample
 _COMPARED = 1 << 16  # comparisons up to which looking a pair up is done by comparing with all samples
 _UNROLLED = 8  # words that are counted without a loop
 _AT_ONCE = 1 << 22  # words times crosspoints that are counted in one array: convolutions have many words on few devices
@@ -159,8 +160,8 @@ def _plain_length(p: Pulses, eta: Array, g: Scalar) -> tuple[Array, Array]:
 
 
 def _lanes(batch: int) -> int:
-    """(sample, slot) pairs that are drawn in one pass: whole words."""
-    return min(32 * -(-batch // 32), _LANES)
+    """(sample, slot) pairs that are drawn in one pass: whole words; for a single sample less."""
+    return _OF_ONE if batch == 1 else min(32 * -(-batch // 32), _LANES)
 
 
 def _pairs(length: Array, lane: Array) -> tuple[Array, Array, Array]:
@@ -182,9 +183,10 @@ def _fires(key: Key, p: Array, slot: Array, sample: Array) -> Array:
 
 
 def _pack(bits: Array) -> Array:
-    """`[32 W, N]` bool to `[W, N]` words."""
-    lanes = bits.reshape(-1, 32, bits.shape[-1]).astype(jnp.uint32)
-    places = jnp.arange(32, dtype=jnp.uint32).reshape(1, 32, 1)
+    """`[32 W, N]` bool to `[W, N]` words; less than a word to one."""
+    size = min(32, bits.shape[0])
+    lanes = bits.reshape(-1, size, bits.shape[-1]).astype(jnp.uint32)
+    places = jnp.arange(size, dtype=jnp.uint32).reshape(1, size, 1)
     return jnp.sum(lanes << places, axis=1, dtype=jnp.uint32)
 
 
