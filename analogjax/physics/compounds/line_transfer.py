@@ -110,12 +110,19 @@ class LineTransfer(UnitCell):
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         k_cells, k_read = jax.random.split(key)
-        cells, outputs = super().fabricate(shape, dtype, k_cells), shape[0] if self.transfer_columns else shape[1]
-        axis = 1 if self.transfer_columns else 0
-        frozen = self.reading.fabricate(outputs, dtype, k_read)
-        return cells | {
-            f"reading.{name}": jnp.broadcast_to(jnp.expand_dims(value, axis), shape) for name, value in frozen.items()
-        }
+        cells, (outputs, lines) = super().fabricate(shape, dtype, k_cells), self._seen_from_the_lines(shape)
+        frozen = self.reading.fabricate(outputs, dtype, k_read, inputs=lines)
+
+        def spread(value: Array) -> Array:
+            """One value for each output, or for each output and line, as a matrix of the array's own shape."""
+            each = jnp.broadcast_to(value.reshape(outputs, -1), (outputs, lines))
+            return each if self.transfer_columns else each.T
+
+        return cells | {f"reading.{name}": spread(value) for name, value in frozen.items()}
+
+    def _seen_from_the_lines(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Outputs of a read, and lines that can be read."""
+        return shape if self.transfer_columns else (shape[1], shape[0])
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         last = len(self.devices) - 1
@@ -211,18 +218,17 @@ class LineTransfer(UnitCell):
 
     def read_line(self, k: int, cells: Cells, state: State, line: Array, key: Key) -> Array:
         """What the converters say of a column `[O]` (or row `[I]`) of array `k`. Consumes `key`."""
-        p, w = self.reading, state.parts[k].w
-        w, axis = (w, 0) if self.transfer_columns else (w.T, 1)
-        frozen: Frozen = {
-            name.removeprefix("reading."): lax.index_in_dim(value, 0, 1 - axis, keepdims=False)
-            for name, value in cells.items()
-            if name.startswith("reading.")
-        }
+        p, seen = self.reading, {"w": state.parts[k].w}
+        seen |= {name.removeprefix("reading."): cell for name, cell in cells.items() if name.startswith("reading.")}
+        if not self.transfer_columns:
+            seen = {name: matrix.T for name, matrix in seen.items()}
         # aihwkit reads with -1 on the line
         if self._reads_alone:
-            w, x = lax.dynamic_slice_in_dim(w, line, 1, 1), -jnp.ones((1, 1), w.dtype)
+            seen, x = take(seen, line, -1), -jnp.ones((1, 1), seen["w"].dtype)
         else:
-            x = -jax.nn.one_hot(line, w.shape[1], dtype=w.dtype)[None]
+            x = -jax.nn.one_hot(line, seen["w"].shape[1], dtype=seen["w"].dtype)[None]
+        w = seen.pop("w")
+        frozen: Frozen = {name: each if name == "read_asymmetry" else each[:, 0] for name, each in seen.items()}
         return -mvm(p, w, x, frozen, key, None)[0]
 
     @property

@@ -119,6 +119,27 @@ def test_lines_are_transferred_in_turn_and_wrap_around(columns):
 # What all of them promise
 
 
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("columns", [True, False])
+def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
+    """Lines are read with -1: what is seen is the weight times the gain of each device for negative inputs."""
+    quiet = Periphery(
+        mv_type="PosNegSeparate", w_read_asymmetry_dtod=0.2, out_noise=0.0, out_res=0.0, inp_res=0.0,
+        inp_noise=0.0 if alone else 1e-12,
+    )  # fmt: skip
+    cell = Transfer(devices=(SOFT, SOFT), transfer_forward=quiet, transfer_columns=columns)
+    cells = cell.fabricate((4, 5), jnp.float32, random.key(0))
+    state = cell.write(cells, jnp.zeros((4, 5)), random.key(1))
+    w = jax.random.uniform(random.key(2), (4, 5))
+    state = replace(state, parts=(replace(state.parts[0], w=w), state.parts[1]))
+    gain = np.asarray(cells["reading.read_asymmetry"])
+    assert 0.05 < gain.std() < 0.4 and abs(gain.mean() - 1) < 5 * 0.2 / np.sqrt(20)
+    expected = gain * np.asarray(w)
+    for line in range(5 if columns else 4):
+        read = cell.read_line(0, cells, state, jnp.asarray(line), random.key(3))
+        np.testing.assert_allclose(read, expected[:, line] if columns else expected[line], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_one_key_one_result_and_the_batch_matters_not_to_the_schedule(name):
     tile = chip(CELLS[name])
