@@ -3,7 +3,8 @@ r"""Many pulses of a nonlinear device in few leaps (tau-leaping); what is better
 A leap takes `m` of the `n` pulses that are left, `u` UP and `d` DOWN as a random order has them: no more than change
 the step by about a tenth, `m |f'| <= 0.1`, or by a fifth through noise, `m (sigma f' / f)^2 <= 0.2^2`, and bend their
 path by 0.4 %, `m^2 |f'' f| / 6 <= 0.004`. Where they could reach a bound, `m <= max(1, (n - 48) / 4)`: the last pulses
-before it are single ones. A leap of fewer than 4 pulses is left over too, unless there are more than 64. With the net
+before it are single ones. There are leaps while more than a few crosspoints could leap by 4 or more pulses, or any has
+more than 64 left; all crosspoints take part in each. With the net
 step `G = u f_up - d f_dn` and its derivatives at the start,
 
     v += L + h (2 m - 1) / (12 m) G'' L^2 + sqrt(q E(2 h a)) xi,     L = b E(a),     E(x) = (e^x - 1) / x,
@@ -34,7 +35,7 @@ from analogjax._typing import Array, Key
 from analogjax.random import normal, uniform
 
 FEW = 64  # more pulses than this always leap
-WORTH = 4  # shorter leaps cost more than single pulses
+WORTH = 4  # pulses of a leap for which it is worth while: a leap costs as much as several single pulses
 _TAIL = 48  # pulses before a bound that are never part of a leap of several
 _CHANGE = 0.1  # largest relative change of a step in one leap
 _BEND = 0.004  # largest part that the bend of the steps has in a leap
@@ -65,7 +66,8 @@ def leapt(
 ) -> tuple[Array, Array, Array]:
     """`v` `[O, I]` after the leaps of `up` and `down` pulses, and what is left of these: at most `FEW`.
 
-    `low` and `high` are the bounds. Where only `few` crosspoints could leap again, they don't. Consumes `key`.
+    `low` and `high` are the bounds. Where only `few` crosspoints have a long leap before them, none leaps. Consumes
+    `key`.
     """
     dtype = v.dtype
     v = v.astype(jnp.promote_types(dtype, jnp.float32))
@@ -76,12 +78,11 @@ def leapt(
         at, slope = jax.jvp(sizes, (v,), (jnp.ones_like(v),))
         m = _pulses_of_a_leap(at, slope, (v - low, high - v), up, down)
         bend, m = _bent(sizes, (low, high), v, at, slope, _shares(m, up, down), m)
-        m = jnp.where((up + down > FEW) | (m >= WORTH), m, 0)
         n_up = _share(m, up, down, k_split)
         move, variance = _moments(at, slope, bend, n_up.astype(v.dtype), (m - n_up).astype(v.dtype))
         moved = jnp.clip(v + move + jnp.sqrt(variance) * normal(k_noise, v.shape, v.dtype), low, high)
-        left = up + down - m
-        return i + 1, jnp.where(m > 0, moved, v), up - n_up, left - (up - n_up), jnp.sum((m > 0) & (left >= WORTH))
+        left, long = up + down - m, m >= WORTH
+        return i + 1, jnp.where(m > 0, moved, v), up - n_up, left - (up - n_up), jnp.sum(long & (left >= WORTH))
 
     def more(carry: tuple[Array, ...]) -> Array:
         return (carry[4] > few) | jnp.any(carry[2] + carry[3] > FEW)

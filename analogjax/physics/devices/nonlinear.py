@@ -77,8 +77,7 @@ class Nonlinear(Pulsed):
         v, up, left = self._step_by_step(cells, v, up, up + down, few, k_all)
         if few == 0:
             return v
-        # the place of the n-th crosspoint that has pulses left; beyond the end where there are fewer
-        places = jnp.searchsorted(jnp.cumsum(left.reshape(-1) > 0), jnp.arange(1, few + 1))
+        places = _places(left.reshape(-1) > 0, few)
         own, v_few, up_few, left_few = jax.tree.map(
             lambda array: array.reshape(-1).at[places].get(mode="fill", fill_value=0), (cells, v, up, left)
         )
@@ -108,11 +107,30 @@ def few_of(number: int) -> int:
     return number // 16 if number >= _LARGE else 0
 
 
+def _places(chosen: Array, number: int) -> Array:
+    """Where the first `number` of the `chosen` `[N]` are; `N` for those that there are not.
+
+    Counted in words of 32, then within the word: a running sum over everything is slow on a CPU.
+    """
+    bits = jnp.pad(chosen, (0, -chosen.size % 32)).reshape(-1, 32).astype(jnp.uint32)
+    words = jnp.sum(bits << jnp.arange(32, dtype=jnp.uint32), -1, dtype=jnp.uint32)
+    count = lax.population_count(words).astype(jnp.int32)
+    ends, wanted = jnp.cumsum(count), jnp.arange(number)
+    word = jnp.searchsorted(ends, wanted, side="right")
+    own = words.at[word].get(mode="clip")
+    before = wanted - (ends - count).at[word].get(mode="clip")  # how many of that word come first
+    place = jnp.zeros_like(wanted)
+    for half in (16, 8, 4, 2, 1):
+        below = lax.population_count(own & ((jnp.uint32(1) << (place + half).astype(jnp.uint32)) - 1))
+        place = jnp.where(below.astype(jnp.int32) <= before, place + half, place)
+    return jnp.where(word < words.size, 32 * word + place, chosen.size)
+
+
 def width(cells: Cells) -> Array:
     """`b_max - b_min` `[O, I]` [w]; 1 where it vanishes: such a device is stuck."""
     r = cells["max_bound"] - cells["min_bound"]
     return jnp.where(r > 0, r, jnp.ones_like(r))
 
 
-_LARGE = 4096  # crosspoints from which on the last few are picked out
+_LARGE = 1 << 15  # crosspoints from which on the last few are picked out
 LARGEST = 60.0  # e^60 is beyond every bound: clipping ends what grows so far, and inf would become NaN

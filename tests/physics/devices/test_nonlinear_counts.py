@@ -10,6 +10,7 @@ import pytest
 from analogjax import random
 from analogjax.physics import ExpStep, PiecewiseStep, PowStep, PowStepReference
 from analogjax.physics.devices.leap import FEW, WORTH
+from analogjax.physics.devices.nonlinear import _places
 from analogjax.physics.devices.pulsed import hidden
 from analogjax.physics.presets import PCM, RERAM_ES
 from tests.physics.devices.nonlinear_samples import SMALL, made, one_by_one, pulse, pulses
@@ -127,3 +128,13 @@ def test_chips_under_vmap_are_those_of_a_loop():
     for chip in range(3):
         alone = alone_on(numbers[chip], keys[chip])
         jax.tree.map(lambda a, b: assert_close(a[chip], b, factor=4), together, alone)  # noqa: B023
+
+
+@pytest.mark.parametrize("number", [1, 31, 32, 33, 1000])
+@pytest.mark.parametrize("part", [0.0, 0.1, 1.0])
+def test_the_first_of_those_chosen_are_found(number, part):
+    chosen = np.random.default_rng(0).uniform(size=number) < part
+    for wanted in (1, 5, 64):
+        expected = np.full(wanted, number)
+        expected[: min(wanted, chosen.sum())] = np.flatnonzero(chosen)[:wanted]
+        assert np.array_equal(_places(jnp.asarray(chosen), wanted), expected)
