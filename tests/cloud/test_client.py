@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import gc
 import http.server
 import ipaddress
 import json
@@ -468,14 +467,15 @@ def test_ctrl_c_ends_the_waiting_and_says_what_goes_on(crooked, capsys):
     crooked.answers = [(200, {}, text(SHOWN)), (200, {}, text({"status": "running", "reason": None, "epochs": []}))]
     job = CloudRunner(crooked.url, TOKEN).get_experiment("a" * 32)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    gc.disable()  # JAX runs a callback at each collection, and an interrupt that falls into a callback is lost
+    # a shell starts what runs behind it with interrupts ignored, and Python leaves that as it is
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             job.wait(30)
     finally:
-        gc.enable()
-    timer.join()
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     assert f"Experiment {'a' * 32} goes on" in capsys.readouterr().err
     assert not any(command == "POST" for command, _, _ in crooked.seen)
 
