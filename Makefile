@@ -12,7 +12,8 @@ demo: $(VENV)/.core
 	  --compilation-cache .jax_cache --plot runs/demo.png
 	@echo "The curves are in runs/demo.png."
 
-# Nearly all the time of the tests is compilation, and this halves it. `make slow` compiles as users do.
+# Nearly all the time of the tests is compilation, and this halves it. `make slow` compiles as users do, and repeats so
+# what compares devices with aihwkit and with their own law.
 QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 
 test: $(VENV)/.test
@@ -20,6 +21,7 @@ test: $(VENV)/.test
 
 slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests/golden tests/contracts
 
 check: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -84,7 +84,7 @@ def fit_device(
     if match == "trajectory":
         values, history = _fitted(nominal(device), chosen, data, values, match, steps)
     errors = _standard_errors(nominal(device), values, data) if match == "increments" else None
-    found = {name: plain(value) for name, value in values.items()}
+    found = {parameter.name: parameter.plain(values[parameter.name]) for parameter in chosen}
     residual = _residuals(with_values(nominal(device), values), data, match)
     return Fit(with_values(device, found), found, errors, history, data.split(residual))
 

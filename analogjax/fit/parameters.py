@@ -53,6 +53,10 @@ class Parameter:
             return self.low + jnp.exp(free)
         return self.scale * free if self.high is None else self.high - jnp.exp(free)
 
+    def plain(self, value: Any) -> Any:
+        """A fitted value as configuration; single precision may have rounded it beyond its bound."""
+        return plain(np.clip(np.asarray(value, np.float64), self.low, self.high))
+
     def _inside(self, distance: Array) -> Array:
         return jnp.where(distance > 0, distance, _NUDGE * self.scale)
 

@@ -94,7 +94,7 @@ def test_what_the_traces_do_not_say_has_no_error_bar():
 def test_bounds_are_kept():
     true, start, names, _ = CASES["soft"]
     fit = fit_device(start, traces(true, 4, 1), names=names, bounds={"dw_min": (0.0, 0.004)}, match="increments")
-    assert 0 < fit.values["dw_min"] < 0.004
+    assert 0 < fit.values["dw_min"] <= 0.004  # its true step is larger: it ends on the bound, and not a rounding beyond
 
 
 ONE = Trace(signs=[1, -1, 1], weights=[0.1, 0.0, 0.1], start=0.0)
