@@ -199,9 +199,9 @@ def _timed_training(model, x, y) -> dict:
     variables, sgd = nn.init(model, x, random.key(0)), PulsedSGD(0.01)
     slots = nn.slots(model, variables, x)
 
-    def step(carry, key):
+    def step(carry, n):
         variables, state = carry
-        k_forward, k_update = jax.random.split(key)
+        k_forward, k_update = jax.random.split(jax.random.fold_in(random.key(1), n))
 
         def loss(params, slots):
             given = nn.Variables(params=params, tiles=variables.tiles)
@@ -212,9 +212,7 @@ def _timed_training(model, x, y) -> dict:
         params = jax.tree.map(lambda p, g: p - 0.01 * g, variables.params, gradients)
         return nn.Variables(params=params, tiles=tiles), state
 
-    compiled = jax.jit(step)
-    carry = variables, sgd.init(variables.tiles)
-    return _timed(lambda carry, n: compiled(carry, jax.random.fold_in(random.key(1), n)), carry)
+    return _timed(jax.jit(step, donate_argnums=0), (variables, sgd.init(variables.tiles)))  # as `LocalRunner` runs it
 
 
 # The peer
