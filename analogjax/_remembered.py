@@ -1,6 +1,6 @@
 """Things made from equal descriptions, made once: JAX looks a compilation up by the function, not by what it does."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -22,10 +22,8 @@ def remembered(make: Callable[[Given], Made], size: int = 8) -> Callable[[Given]
 
 
 def _hashable(value: object) -> bool:
-    if not isinstance(value, Hashable):
-        return False
     try:
         hash(value)
-    except TypeError:  # something inside it
+    except TypeError:  # itself, or something inside it
         return False
     return True

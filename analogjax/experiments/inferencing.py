@@ -122,11 +122,9 @@ class _Repeat(NamedTuple):
         return lax.scan(body, (jnp.zeros(()), jnp.zeros(())), batches)[0]
 
 
-def _compile(once: _Repeat) -> Callable[..., tuple[Array, Array]]:
+@remembered
+def _compiled(once: _Repeat) -> Callable[..., tuple[Array, Array]]:
     return jax.jit(once.run)
-
-
-_compiled = remembered(_compile)
 
 
 def run_inference(

@@ -115,7 +115,7 @@ class Program:
 
     def compiled(self) -> "Compiled":
         """Its functions as one call each; those of an equal program of this process, if there was one lately."""
-        return _remembered(self)
+        return _compiled(self)
 
     @property
     def _digital_optimizer(self) -> optax.GradientTransformation:
@@ -198,12 +198,10 @@ class Compiled(NamedTuple):
     evaluate: Callable[..., tuple[Array, Array]]
     order: Callable[..., tuple[Array, Array]]
 
-    @classmethod
-    def of(cls, program: Program) -> "Compiled":
-        """Those of `program`."""
-        return cls(jax.jit(program.advance, donate_argnums=0), jax.jit(program.evaluate), jax.jit(program.order))
 
+@remembered
+def _compiled(program: Program) -> Compiled:
+    return Compiled(jax.jit(program.advance, donate_argnums=0), jax.jit(program.evaluate), jax.jit(program.order))
 
-_remembered = remembered(Compiled.of)  # seeds and learning curves of a few models
 
 _VALIDATION_BATCH = 500  # every vector is read on its own, so this changes speed and draws, not statistics

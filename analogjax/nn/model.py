@@ -36,16 +36,14 @@ def flatten(x: Array) -> Array:
     return x.reshape(x.shape[0], -1)
 
 
-def _make(model: linen.Module) -> Callable[[tuple[Key, Key], Array], dict[str, Any]]:
+@remembered
+def _maker(model: linen.Module) -> Callable[[tuple[Key, Key], Array], dict[str, Any]]:
     def make(keys: tuple[Key, Key], x: Array) -> dict[str, Any]:
         # the pass also records slots; dropping them here lets XLA drop the pass itself
         made = model.init({"params": keys[0], NOISE: keys[1]}, x)
         return {name: value for name, value in made.items() if name != SIGNALS}
 
     return jax.jit(make)
-
-
-_maker = remembered(_make)
 
 
 def init(model: linen.Module, x: Array, key: Key) -> Variables:

@@ -182,7 +182,7 @@ def _fires(key: Key, p: Array, slot: Array, sample: Array) -> Array:
     return jax.vmap(line)(slot, sample, p)
 
 
-def _pack(bits: Array) -> Array:
+def pack(bits: Array) -> Array:
     """`[32 W, N]` bool to `[W, N]` words; less than a word to one."""
     size = min(32, bits.shape[0])
     lanes = bits.reshape(-1, size, bits.shape[-1]).astype(jnp.uint32)
@@ -198,9 +198,9 @@ def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
 
     def one_pass(number: Array, counts: tuple[Array, Array]) -> tuple[Array, Array]:
         sample, slot, live = _pairs(t.length, number * size + jnp.arange(size))
-        x = _pack(_fires(k_x, t.p_x[sample], slot, sample) & live[:, None])
-        d = _pack(_fires(k_d, t.p_d[sample], slot, sample))
-        return _count(x, d, _pack(t.minus_x[sample]), _pack(t.minus_d[sample]), counts)
+        x = pack(_fires(k_x, t.p_x[sample], slot, sample) & live[:, None])
+        d = pack(_fires(k_d, t.p_d[sample], slot, sample))
+        return _count(x, d, pack(t.minus_x[sample]), pack(t.minus_d[sample]), counts)
 
     zero = jnp.zeros((t.p_d.shape[1], t.p_x.shape[1]), jnp.int32)
     total, up = lax.fori_loop(0, -(-jnp.sum(t.length) // size), one_pass, (zero, zero))

@@ -110,7 +110,8 @@ class LineTransfer(UnitCell):
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         k_cells, k_read = jax.random.split(key)
-        cells, (outputs, lines) = super().fabricate(shape, dtype, k_cells), self._seen_from_the_lines(shape)
+        cells = super().fabricate(shape, dtype, k_cells)
+        outputs, lines = shape if self.transfer_columns else shape[::-1]
         frozen = self.reading.fabricate(outputs, dtype, k_read, inputs=lines)
 
         def spread(value: Array) -> Array:
@@ -119,10 +120,6 @@ class LineTransfer(UnitCell):
             return each if self.transfer_columns else each.T
 
         return cells | {f"reading.{name}": spread(value) for name, value in frozen.items()}
-
-    def _seen_from_the_lines(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Outputs of a read, and lines that can be read."""
-        return shape if self.transfer_columns else (shape[1], shape[0])
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         last = len(self.devices) - 1

@@ -23,6 +23,7 @@ from analogjax._typing import Array, Key
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.leap import Sizes, leapt
 from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
+from analogjax.physics.pulses import pack
 from analogjax.random import normal, uniform
 
 
@@ -112,8 +113,7 @@ def _places(chosen: Array, number: int) -> Array:
 
     Counted in words of 32, then within the word: a running sum over everything is slow on a CPU.
     """
-    bits = jnp.pad(chosen, (0, -chosen.size % 32)).reshape(-1, 32).astype(jnp.uint32)
-    words = jnp.sum(bits << jnp.arange(32, dtype=jnp.uint32), -1, dtype=jnp.uint32)
+    words = pack(jnp.pad(chosen, (0, -chosen.size % 32))[:, None])[:, 0]
     count = lax.population_count(words).astype(jnp.int32)
     ends, wanted = jnp.cumsum(count), jnp.arange(number)
     word = jnp.searchsorted(ends, wanted, side="right")

@@ -116,9 +116,6 @@ def test_lines_are_transferred_in_turn_and_wrap_around(columns):
         assert np.flatnonzero(moved).tolist() == [n % lines]
 
 
-# What all of them promise
-
-
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("columns", [True, False])
 def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
@@ -138,6 +135,9 @@ def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
     for line in range(5 if columns else 4):
         read = cell.read_line(0, cells, state, jnp.asarray(line), random.key(3))
         np.testing.assert_allclose(read, expected[:, line] if columns else expected[line], rtol=1e-5)
+
+
+# What all of them promise
 
 
 @pytest.mark.parametrize("name", MOSTLY_SLOW)
