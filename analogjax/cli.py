@@ -11,7 +11,7 @@ from typing import Any
 
 from analogjax._version import __version__
 from analogjax.cloud.command import add_cloud_command, add_serve_command
-from analogjax.devices_command import add_devices_command, made_device
+from analogjax.devices_command import add_devices_command, described, made_config
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.runs_command import add_record_options, add_runs_command, begin_record, recorded, storage_options
 
@@ -20,6 +20,8 @@ Train a classifier with analog layers, and print the loss and accuracy of every 
 
   analogjax train --dataset Digits --layers 32 --epochs 5
   analogjax train --device SoftBounds --set dw_min=0.002 --set up_down=0.01 --seed 3
+  analogjax train --device SoftBoundsReference --algorithm agad --learn-out-scaling
+  analogjax train --preset TikiTakaReRamSBPreset
   analogjax train --config run.toml --run runs/a              (again after a stop: goes on where it was)
 
 Every training is recorded in a folder of its own below `runs`, or where --run or --runs say: config, environment,
@@ -56,11 +58,10 @@ def _resume_hint(options: argparse.Namespace) -> str:
     if options.command != "train":
         return ""
     folder, run = getattr(options, "checkpoint", None), getattr(options, "run_folder", None)
-    if not folder and run:
-        return f"The last checkpoint is kept; the same command with --run {run} goes on from it."
-    if not folder:
+    if not folder and not run:
         return "No checkpoint was saved; give --run FOLDER to be able to go on after a stop."
-    return f"The last checkpoint is kept; the same command with --checkpoint {folder} goes on from it."
+    again = f"--checkpoint {folder}" if folder else f"--run {run}"
+    return f"The same command with {again} goes on from the last checkpoint, or begins again if there is none yet."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +94,9 @@ def _add_train(commands: Any) -> None:
     add("--activation", choices=sorted(_ACTIVATIONS), help="between layers (default: sigmoid)")
     add("--device", help="device of every crosspoint (default: ConstantStep); see `analogjax devices`")
     add("--set", action="append", metavar="NAME=VALUE", help="a parameter of the device; repeatable")
+    add("--algorithm", help="how it is trained: sgd (default), tiki-taka, ttv2, c-ttv2, agad, mp or residual")
+    add("--preset", help="a whole configuration instead, by aihwkit's name; see `analogjax devices`")
+    add("--learn-out-scaling", action="store_true", help="also train a digital scale of each layer's outputs")
     add("--epochs", type=int, help="epochs (default: 5)")
     add("--batch-size", type=int, help="items per mini-batch (default: 64)")
     add("--lr", type=float, help="learning rate (default: 0.05)")
@@ -114,8 +118,11 @@ _DEFAULTS: dict[str, Any] = {
     "root": None,
     "layers": [256, 128],
     "activation": "sigmoid",
-    "device": "ConstantStep",
+    "device": None,
     "set": {},
+    "algorithm": None,
+    "preset": None,
+    "learn_out_scaling": False,
     "epochs": 5,
     "batch_size": 64,
     "lr": 0.05,
@@ -156,7 +163,7 @@ def _train(given: argparse.Namespace) -> int:
         results = _run(experiment, options, writer, record)
     writer.close(results)
     if options["plot"]:
-        write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {options['device']}")
+        write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {described(options)}")
         print(f"curves: {options['plot']}", file=sys.stderr)
     return 0
 
@@ -195,8 +202,9 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
 def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
     """What decides the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
-    known = {"dataset": experiment.dataset.name, "device": type(made_device(options["device"], {})).__name__}
-    return {name: options[name] for name in (*names, "root", "on")} | known
+    given = {name: options[name] for name in ("algorithm", "preset", "learn_out_scaling") if options[name]}
+    known = {"dataset": experiment.dataset.name, "device": described(options, recorded=True)}
+    return {name: options[name] for name in (*names, "root", "on")} | given | known
 
 
 def _computed_on(device: Any) -> dict[str, Any]:
@@ -206,7 +214,7 @@ def _computed_on(device: Any) -> dict[str, Any]:
 def _headline(experiment: Any, options: dict[str, Any]) -> str:
     sizes = "-".join(str(n) for n in (*options["layers"], experiment.dataset.classes))
     return (
-        f"{experiment.dataset.name}: layers {sizes} of {options['device']} devices, batch {experiment.batch_size}, "
+        f"{experiment.dataset.name}: layers {sizes} of {described(options)} devices, batch {experiment.batch_size}, "
         f"learning rate {experiment.learning_rate}, seed {options['seed']}"
     )
 
@@ -217,9 +225,8 @@ def _experiment(options: dict[str, Any]) -> Any:
     from analogjax import nn
     from analogjax.data import DatasetError, Digits, named
     from analogjax.experiments import BasicTraining
-    from analogjax.tile import TileConfig
 
-    dataset, config = named(options["dataset"]), TileConfig(device=made_device(options["device"], options["set"]))
+    dataset, config = named(options["dataset"]), made_config(options)
     if options["fallback_digits"]:
         try:
             dataset.load(options["root"], train=True)

@@ -1,23 +1,27 @@
-"""`analogjax devices`: list the devices, show their parameters, plot what they do."""
+"""`analogjax devices`: list the devices, show their parameters, plot what they do; and the devices of a training."""
 
 import argparse
 import dataclasses
 import difflib
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from analogjax.errors import ConfigError
 
 _DEVICES = """\
-List the devices, show one with all its parameters, or plot what one does under pulses.
+List devices, presets and algorithms, show one with all its parameters, or plot what one does under pulses.
 
   analogjax devices
   analogjax devices SoftBounds
+  analogjax devices TikiTakaReRamSBPreset
   analogjax devices plot CapacitorPreset --output capacitor.png
 
 Plots are of a device, or of a preset: a device with measured values, a unit cell, or a compound, whose hidden arrays
 are shown too.
 """
+_DEFAULT = "ConstantStep"
 
 
 def add_devices_command(commands: Any) -> None:
@@ -51,6 +55,47 @@ def made_device(name: str, settings: dict[str, Any]) -> Any:
     return known[match](**settings)
 
 
+def made_config(options: Mapping[str, Any]) -> Any:
+    """The tiles of a training, by its options `device`, `set`, `algorithm`, `preset` and `learn_out_scaling`.
+
+    Raises `ConfigError` for unknown names, and for a preset beside what it decides.
+    """
+    from analogjax.tile import TileConfig, presets
+    from analogjax.tile.algorithms import build_config
+
+    if options["preset"]:
+        config = presets.preset(_preset_name(options))
+    elif options["algorithm"]:
+        config = build_config(options["algorithm"], made_device(options["device"] or _DEFAULT, options["set"]))
+    else:
+        config = TileConfig(device=made_device(options["device"] or _DEFAULT, options["set"]))
+    if not options["learn_out_scaling"]:
+        return config
+    return dataclasses.replace(config, mapping=dataclasses.replace(config.mapping, learn_out_scaling=True))
+
+
+def described(options: Mapping[str, Any], recorded: bool = False) -> str:
+    """The devices of a training in words; a device's own name, however it was written, for a record."""
+    if options["preset"]:
+        return _preset_name(options)
+    device = options["device"] or _DEFAULT
+    if recorded:
+        return type(made_device(device, {})).__name__
+    return f"{options['algorithm']} {device}" if options["algorithm"] else device
+
+
+def _preset_name(options: Mapping[str, Any]) -> str:
+    from analogjax.tile.presets import PRESETS
+
+    given, name = [key for key in ("device", "set", "algorithm") if options[key]], options["preset"]
+    if given:
+        raise ConfigError(f"--preset {name}: says the devices and how they are trained; leave out --{given[0]}.")
+    match = {one.lower(): one for one in PRESETS}.get(name.lower())
+    if match is None:
+        raise ConfigError(f"--preset {name}: unknown; {_nearest(name, PRESETS)}Known: {', '.join(PRESETS)}.")
+    return match
+
+
 def _known_devices() -> dict[str, Any]:
     from analogjax.physics import devices
 
@@ -76,17 +121,24 @@ def _devices(options: argparse.Namespace) -> int:
 
 
 def _list() -> int:
+    from analogjax.tile.algorithms import ALGORITHMS
+    from analogjax.tile.presets import PRESETS
+
     known = _known_devices()
     width = max(map(len, known))
     for name, device in known.items():
         print(f"{name:{width}}  {(device.__doc__ or '').splitlines()[0]}")
+    for title, names in (("Presets", PRESETS), ("Algorithms", ALGORITHMS)):
+        print("\n" + textwrap.fill(f"{title}: {', '.join(names)}.", 118, subsequent_indent="  "))
     return 0
 
 
 def _show(name: str) -> int:
     from analogjax.report import device_lines
+    from analogjax.tile.presets import PRESETS, preset
 
-    print("\n".join(device_lines(type(made_device(name, {})))))
+    match = {one.lower(): one for one in PRESETS}.get(name.lower())
+    print(f"{match}: {preset(match)}" if match else "\n".join(device_lines(type(made_device(name, {})))))
     return 0
 
 

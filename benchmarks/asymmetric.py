@@ -25,7 +25,7 @@ from analogjax.tile import Mapping
 
 EXACT = {"w_max_dtod": 0.0, "w_min_dtod": 0.0}
 SOFT = devices.SoftBoundsReference(dw_min=1e-3)
-POW = devices.PowStep(pow_gamma=1.0, pow_gamma_dtod=0.0, **EXACT)
+POW, POW_2 = (devices.PowStep(pow_gamma=gamma, pow_gamma_dtod=0.0, **EXACT) for gamma in (1.0, 2.0))
 EXP = devices.ExpStep(gamma_up=1.0, gamma_down=1.0, **EXACT)
 FOUR = devices.SoftBounds(dw_min=0.5, w_max=1.0, w_min=-1.0)
 
@@ -39,10 +39,12 @@ CONTESTANTS = {
     "SGD, ConstantStep": devices.ConstantStep(),
     "SGD, SoftBoundsReference": SOFT,
     "SGD, PowStep": POW,
+    "SGD, PowStep 2": POW_2,
     "SGD, ExpStep": EXP,
     "SGD, 4 states": FOUR,
     "Tiki-Taka": compounds.Transfer(**pair(SOFT)),
     "Tiki-Taka, PowStep": compounds.Transfer(**pair(POW)),
+    "Tiki-Taka, PowStep 2": compounds.Transfer(**pair(POW_2)),
     "Tiki-Taka, ExpStep": compounds.Transfer(**pair(EXP)),
     "Tiki-Taka 2": compounds.BufferedTransfer(**pair(SOFT)),
     "Tiki-Taka 2, ExpStep": compounds.BufferedTransfer(**pair(EXP)),
@@ -50,6 +52,7 @@ CONTESTANTS = {
     "c-TTv2": compounds.ChoppedTransfer(**pair(SOFT)),
     "AGAD": compounds.DynamicTransfer(**pair(SOFT)),
     "mixed precision": compounds.MixedPrecision(device=SOFT),
+    "mixed precision, ExpStep": compounds.MixedPrecision(device=EXP),
     "residual, 4 states": compounds.ResidualTransfer(devices=(FOUR,) * 6, warm_start=1.0),
 }
 

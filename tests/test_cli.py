@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from analogjax.cli import main
+from analogjax.devices_command import made_config
+from analogjax.physics import ConstantStep, SoftBounds
+from analogjax.tile import TileConfig, presets
+from analogjax.tile.algorithms import build_config
 
 SMALL = [
     "train",
@@ -78,6 +82,10 @@ def test_resume_shows_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--set", "dw_mim=1"], "no such parameter"),
         (["--set", "dw_min"], "NAME=VALUE"),
         (["--set", "dw_min=-1"], "dw_min"),
+        (["--algorithm", "tiki"], "unknown algorithm; known are sgd, tiki-taka"),
+        (["--preset", "CapacitorPrest"], "did you mean CapacitorPreset"),
+        (["--preset", "CapacitorPreset", "--device", "SoftBounds"], "leave out --device"),
+        (["--preset", "CapacitorPreset", "--set", "dw_min=1"], "leave out --set"),
         (["--layers", "8,0"], "whole numbers above 0"),
         (["--lr", "nan"], "learning_rate=nan"),
         (["--on", "cuda"], "this JAX sees cpu:0"),
@@ -97,6 +105,32 @@ def test_devices_are_listed_and_shown(capsys: pytest.CaptureFixture) -> None:
     assert main(["devices", "LinearStep"]) == 0
     shown = capsys.readouterr().out
     assert "gamma_up_dtod" in shown and "relative decrease of the up step" in shown and "dw_min_std" in shown
+
+
+def test_presets_and_algorithms_are_listed_and_a_preset_is_shown(capsys: pytest.CaptureFixture) -> None:
+    assert main(["devices"]) == 0
+    listed = capsys.readouterr().out
+    assert "Presets: ReRamESPreset, " in listed and "Algorithms: sgd, " in listed
+    assert main(["devices", "agadcapacitorpreset"]) == 0
+    assert capsys.readouterr().out.startswith("AGADCapacitorPreset: TileConfig(device=DynamicTransfer(")
+
+
+def test_a_preset_and_an_algorithm_decide_the_tiles() -> None:
+    options = {"device": None, "set": {}, "algorithm": None, "preset": None, "learn_out_scaling": False}
+    assert made_config(options | {"preset": "agadcapacitorpreset"}) == presets.preset("AGADCapacitorPreset")
+    chosen = options | {"device": "softbounds", "set": {"dw_min": 0.01}, "algorithm": "agad"}
+    assert made_config(chosen) == build_config("agad", SoftBounds(dw_min=0.01))
+    assert made_config(chosen | {"learn_out_scaling": True}).mapping.learn_out_scaling
+    assert made_config(options) == TileConfig(device=ConstantStep())
+
+
+def test_an_algorithm_trains_and_is_recorded(capsys: pytest.CaptureFixture) -> None:
+    arguments = ["--device", "SoftBoundsReference", "--algorithm", "tiki-taka", "--epochs", "1", "--run", "tt"]
+    assert main([*SMALL, *arguments]) == 0
+    assert capsys.readouterr().out.startswith("Digits: layers 8-10 of tiki-taka SoftBoundsReference devices")
+    recorded = json.loads(Path("tt/config.json").read_text())["config"]
+    assert recorded["algorithm"] == "tiki-taka" and recorded["device"] == "SoftBoundsReference"
+    assert "preset" not in recorded
 
 
 def test_no_command_is_help(capsys: pytest.CaptureFixture) -> None:
@@ -127,7 +161,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> No
         finally:
             process.kill()  # nothing outlives the test, however it ends
     assert process.returncode == 130
-    assert f"--checkpoint {folder} goes on from it" in error and "Traceback" not in error
+    assert f"--checkpoint {folder} goes on from the last checkpoint" in error and "Traceback" not in error
     from analogjax.store import Checkpoints
 
     assert Checkpoints(folder).latest() is not None

@@ -98,7 +98,7 @@ def test_an_interrupted_and_a_failed_run_say_so(monkeypatch: pytest.MonkeyPatch,
 
     fail(KeyboardInterrupt())
     assert main([*TRAIN, "--epochs", "3", "--run", "a"]) == 130
-    assert "the same command with --run a goes on from it" in capsys.readouterr().err
+    assert "The same command with --run a goes on from the last checkpoint" in capsys.readouterr().err
     run = read_run("a")
     assert run.state == "interrupted" and len(run.epochs) == 2
     assert "report.md" in [file.name for file in run.files]
