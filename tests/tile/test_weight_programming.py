@@ -1,7 +1,7 @@
 """The pattern of Rasch et al. 2024, doi:10.1038/s41467-024-51221-z, figures 4 and 6, in `benchmarks/programming.py`.
 
-Each cell: the deviation of a chip's weights from their target after 20,000 vectors, n = 8 chips, key 0, as printed there;
-cells are compared by the standard error of the difference of their means.
+Each cell: the deviation of a chip's weights from their target after 20,000 vectors, n = 8 chips, key 0, as printed
+there; cells are compared by the standard error of the difference of their means.
 """
 
 import functools
