@@ -5,7 +5,7 @@ r"""Noise management: the scale `alpha` by which each input vector is divided, s
     Max             max x, at most nm_thres
     Constant        nm_thres, or 1 where that is 0
     AverageAbsMax   A <- (1 - nm_decay) A + nm_decay m, vector by vector; the first one initialises A
-    AbsMaxNPSum     max(m, p), p = 0.6 max(sum of positive x, -sum of negative x) / out_bound,
+    AbsMaxNPSum     max(m, p), p = 0.6 max(sum of positive x, -sum of negative x) / out_bound (1 if unbounded),
                     at most m max_bm_res / r_in: then not even the worst case, every weight at 0.6, clips
 
 Reference: Gokmen, Onen & Haensch 2017, doi:10.3389/fnins.2017.00538 (noise management).
@@ -57,8 +57,12 @@ def input_scale(p: Periphery, x: Array, average: Array | None = None) -> Array:
 
 
 def worst_case_scale(p: Periphery, x: Array) -> Array:
-    """The scale `[B, 1]` of AbsMaxNPSum, whatever the noise management; 1 for a vector of zeros."""
-    scale = _np_sum_scale(p, x, _cap(p, jnp.max(jnp.abs(x), -1, keepdims=True)))
+    """The scale `[B, 1]` of AbsMaxNPSum, whatever the noise management; 1 for a vector of zeros.
+
+    Without noise management `nm_thres` means nothing, here as anywhere.
+    """
+    largest = jnp.max(jnp.abs(x), -1, keepdims=True)
+    scale = _np_sum_scale(p, x, largest if p.noise_management is NoiseManagement.NONE else _cap(p, largest))
     return jnp.where(scale > 0, scale, 1.0)
 
 
@@ -83,7 +87,7 @@ def _np_sum_scale(p: Periphery, x: Array, scale: Array) -> Array:
     """At least the scale at which even the worst case, every weight at its bound, would not clip."""
     one_sided = jnp.maximum(jnp.maximum(x, 0).sum(-1, keepdims=True), jnp.maximum(-x, 0).sum(-1, keepdims=True))
     bound = jnp.asarray(p.out_bound)
-    worst = one_sided * jnp.where(bound > 0, _ASSUMED_WMAX / jnp.where(bound > 0, bound, 1.0), 1.0)
+    worst = one_sided * _ASSUMED_WMAX / jnp.where(bound > 0, bound, 1.0)
     step = jnp.asarray(step_of(p.inp_res, p.inp_bound))
     coarsest = scale / jnp.where(step > 0, step, 1.0) * p.max_bm_res
     worst = jnp.where(step > 0, jnp.minimum(worst, coarsest), worst)

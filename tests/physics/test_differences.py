@@ -97,6 +97,20 @@ def test_a_pair_has_one_set_of_parameters_and_no_refresh_with_write_noise():
     assert OneSided(device=noisy).refresh_every == 0
 
 
+def test_an_inverted_copy_mirrors_its_own_draws_and_the_first_ones_law():
+    spread = {"gamma_up": 0.5, "gamma_down": 0.2, "gamma_up_dtod": 0.3, "gamma_down_dtod": 0.3, "up_down": 0.2}
+    for device in (physics.LinearStep(**spread), physics.PowStepReference(reference_std=0.1, pow_up_down=0.4)):
+        plain, mirrored = (made(OneSided(device=device, copy_inverted=copy))[0] for copy in (False, True))
+        for name, of, sign in (
+            ("dwmin_up", "dwmin_down_1", 1), ("dwmin_down", "dwmin_up_1", 1), ("max_bound", "min_bound_1", -1),
+            ("min_bound", "max_bound_1", -1), ("reference", "reference_1", -1), ("slope_up", "slope_down_0", -1),
+            ("slope_down", "slope_up_0", -1), ("gamma_up", "gamma_down_0", 1), ("gamma_down", "gamma_up_0", 1),
+        ):  # fmt: skip
+            if of in plain:
+                np.testing.assert_array_equal(mirrored[f"{name}_1"], sign * plain[of])
+        assert all(np.array_equal(mirrored[name], plain[name]) for name in plain if name.endswith("_0"))
+
+
 def test_other_constants_of_a_crosspoint_leave_the_device_as_it_is():
     cells, state = made(STEP)
     twice = cells | {"dwmin_up": 2 * cells["dwmin_up"]}

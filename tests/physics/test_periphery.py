@@ -7,6 +7,7 @@ import pytest
 
 from analogjax import random
 from analogjax.errors import ConfigError
+from analogjax.physics.input_scale import worst_case_scale
 from analogjax.physics.periphery import Periphery, average_abs_max, input_scale, mvm, quantise, step_of
 from tests.tolerance import assert_close, assert_mean, assert_std
 
@@ -130,7 +131,8 @@ def test_asymmetry_of_inputs_and_outputs(w, x, key):
     u = np.where(x < 0, 0.8 * np.asarray(x, np.float64), x)
     assert_close(run(off(inp_asymmetry=0.2), w, x, {}, key), product(w, u))
     y = product(w, x)
-    assert_close(run(off(out_asymmetry=0.2), w, x, {}, key), np.where(y < 0, 0.8 * y, y))
+    for gain, asymmetry in ((0.8, 0.2), (1.2, -0.2)):
+        assert_close(run(off(out_asymmetry=asymmetry), w, x, {}, key), np.where(y < 0, gain * y, y))
 
 
 # ---- noise management ----
@@ -158,6 +160,15 @@ def test_np_sum_scale_is_the_worst_case():
     assert_close(input_scale(p, x)[:, 0], [60 * 0.6 / 12])
     coarse = Periphery(noise_management="AbsMaxNPSum", inp_res=1 / 10, max_bm_res=0.25)  # capped at 1 / 0.2 * 0.25
     assert_close(input_scale(coarse, x)[:, 0], [1.25])
+    for nowhere in (0.0, -1.0):
+        unbounded = Periphery(noise_management="AbsMaxNPSum", inp_res=0.0, out_bound=nowhere, out_res=0.0)
+        assert_close(input_scale(unbounded, x)[:, 0], [60 * 0.6])
+
+
+def test_the_threshold_belongs_to_noise_management_also_in_the_worst_case_scale():
+    x = jnp.array([[0.5, -2.0]])
+    assert_close(worst_case_scale(Periphery(noise_management="None", nm_thres=0.3), x)[:, 0], [2.0])
+    assert_close(worst_case_scale(Periphery(noise_management="AbsMax", nm_thres=0.3), x)[:, 0], [0.3])
 
 
 def test_running_scale_is_a_leaky_mean():

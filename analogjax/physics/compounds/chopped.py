@@ -101,7 +101,7 @@ class ChoppedTransfer(BufferedLines):
         tops = jnp.stack([jnp.max(jnp.abs(x), -1), jnp.max(jnp.abs(d), -1)], axis=-1)
         largest, each = lax.scan(follow, state.memory["largest"], tops)
         product = each[:, 0] * each[:, 1]
-        rate = self.fast_lr * p.desired_bl * self.granularity / jnp.where(product > 0, product, 1.0)
+        rate = self.fast_lr * p.desired_bl * self.devices[0].granularity / jnp.where(product > 0, product, 1.0)
         rate = rate * lr if self.scale_fast_lr else rate * (jnp.asarray(lr) > 0)
         return rate, replace(state, memory=state.memory | {"largest": largest})
 
@@ -218,7 +218,7 @@ class DynamicTransfer(ChoppedTransfer):
             return scale
         assert state.memory is not None
         sample = state.memory["passes"] % self.chop_period + 1
-        return scale / jnp.minimum(sample, 1 / self.granularity)
+        return scale / jnp.minimum(sample, 1 / self.devices[0].granularity)
 
     def left(self, held: Array, taken: Array) -> Array:
         kept = super().left(held, taken)

@@ -82,7 +82,8 @@ class LineTransfer(UnitCell):
 
     @property
     def granularity(self) -> Scalar:
-        return self.devices[0].granularity
+        """The unit of the gradient's pulse counts: aihwkit takes the mean of all arrays, though one sees the pulses."""
+        return sum(device.granularity for device in self.devices) / len(self.devices)
 
     @property
     def axis(self) -> int:

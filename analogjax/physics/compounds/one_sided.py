@@ -5,7 +5,8 @@ mini-batches (or vectors) each column of both is read, and where the larger one 
 range and the smaller one `refresh_lower_thres`, both are reset and their difference is written to the larger one.
 
 Device 0 is `w_minus`, device 1 `w_plus`, as in aihwkit; both have the same parameters. With `copy_inverted` the second
-one's own draws are mirrored: steps and slopes swapped, bounds negated and swapped.
+is a mirror, as aihwkit makes it: of its own draws for steps (swapped), bounds (negated and swapped) and reference
+(negated), of the first one's for slopes (negated and swapped) and powers (swapped).
 Letters: `O` rows, `I` columns. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103.
 """
 
@@ -26,7 +27,9 @@ from analogjax.physics.periphery import Periphery, mvm
 from analogjax.physics.pulses import Pulses, Trains, coincidences, each_pulse, trains
 
 _MIRRORED = {"dwmin_up": "dwmin_down", "dwmin_down": "dwmin_up"}
-_MIRRORED_SIGNED = {"slope_up": "slope_down", "slope_down": "slope_up"}  # the law of a mirrored weight
+# the law of a mirrored weight, which is the first device's
+_OF_FIRST = {"slope_up": ("slope_down", -1), "slope_down": ("slope_up", -1), "gamma_up": ("gamma_down", 1),
+             "gamma_down": ("gamma_up", 1)}  # fmt: skip
 
 
 @pytree
@@ -69,10 +72,11 @@ class OneSided(UnitCell):
         cells = super().fabricate(shape, dtype, key)
         if not self.copy_inverted:
             return cells
-        plus = part_of(cells, 1)
+        first, plus = part_of(cells, 0), part_of(cells, 1)
         mirrored = {_MIRRORED.get(name, name): value for name, value in plus.items()}
-        mirrored |= {name: -plus[other] for name, other in _MIRRORED_SIGNED.items() if other in plus}
+        mirrored |= {name: sign * first[other] for name, (other, sign) in _OF_FIRST.items() if other in first}
         mirrored |= {"max_bound": -plus["min_bound"], "min_bound": -plus["max_bound"]}
+        mirrored |= {"reference": -plus["reference"]} if "reference" in plus else {}
         return cells | {f"{name}_1": value for name, value in mirrored.items()}
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:

@@ -24,6 +24,7 @@ from analogjax.physics.compounds.schedule import put, take, walk
 from analogjax.physics.pulses import Trains
 from analogjax.store import Checkpoints
 from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, update
+from tests.tolerance import assert_mean
 
 SOFT = devices.SoftBounds(dw_min=0.02)
 PAIR = {"devices": (SOFT, SOFT), "transfer_forward": Periphery(is_perfect=True)}
@@ -97,6 +98,17 @@ def test_a_line_goes_back_to_where_it_was_taken_from():
     back = put(tree, {"a": piece["a"] * 0 - 1, "b": piece["b"] + 1}, jnp.asarray(2), -1)
     assert back["b"] == 6 and np.all(np.asarray(back["a"])[:, 2] == -1)
     np.testing.assert_array_equal(np.delete(back["a"], 2, axis=1), np.delete(tree["a"], 2, axis=1))
+
+
+def test_pulses_are_counted_in_the_mean_granularity_of_all_arrays_n_4096() -> None:
+    """As aihwkit does: steps of 0.01 counted in units of (0.01 + 0.03) / 2 move half as far."""
+    exact = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
+    two = tuple(devices.ConstantStep(dw_min=dw_min, **exact) for dw_min in (0.01, 0.03))
+    cell = Transfer(devices=two, transfer_every=1e6, units_in_mbatch=False)
+    tile, signal = chip(cell), Signal(x=X[:1], d=D[:1])
+    keys = jax.random.split(random.key(5), 4096)
+    moved = jax.jit(jax.vmap(lambda key: update(tile, signal, 0.1, key=key).state.parts[0].w))(keys)
+    assert_mean(moved, -0.5 * 0.1 * np.outer(D[0], X[0]))
 
 
 @pytest.mark.parametrize("columns", [True, False])

@@ -8,7 +8,7 @@ import pytest
 from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import PowStep, PowStepReference
-from tests.physics.devices.nonlinear_samples import SMALL, alike, assert_step, made, pulsed_once
+from tests.physics.devices.nonlinear_samples import SMALL, alike, assert_step, made, pulse, pulsed_once, pulses
 from tests.tolerance import assert_close, assert_mean, assert_std
 
 LAW = {"dw_min": 0.008, "w_max": 0.7, "w_min": -0.5, "pow_gamma": 1.7}
@@ -84,6 +84,18 @@ def test_the_bounds_hold_for_the_sum_with_the_reference():
     np.testing.assert_array_equal(state.w, np.float32(0.7))
     moved = device.pulse(cells, state, jnp.ones(SMALL, jnp.int8), random.key(0))
     assert_close(moved.w, np.full(SMALL, 0.7 - 0.3))
+
+
+@pytest.mark.parametrize("w_max", [0.3, 0.4, 0.6])
+def test_a_full_device_with_a_reference_stays_where_it_is(w_max):
+    """A base below 0 by rounding is no NaN, which aihwkit turns into the other bound."""
+    device = alike(PowStepReference, dw_min=0.05, w_max=w_max, pow_gamma=0.5, reference_std=0.1)
+    cells, state = made(device, WIDE, 0.0)
+    full = np.asarray(cells["max_bound"] - cells["reference"])
+    state = pulses(device, cells, state, jnp.full(WIDE, 200), jnp.zeros(WIDE, int), random.key(0))
+    for n in range(3):
+        state = pulse(device, cells, state, jnp.ones(WIDE, jnp.int8), random.key(n))
+        np.testing.assert_allclose(state.w, full, atol=1e-6)
 
 
 def test_granularity_is_the_step_half_way():
