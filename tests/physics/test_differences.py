@@ -12,7 +12,7 @@ import pytest
 from analogjax import physics, random
 from analogjax.errors import ConfigError
 from analogjax.physics import presets
-from analogjax.physics.compounds import ChoppedTransfer, MixedPrecision, OneSided, Transfer
+from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, OneSided, Transfer
 from analogjax.physics.periphery import BoundManagement, NoiseManagement
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +109,19 @@ def test_an_inverted_copy_mirrors_its_own_draws_and_the_first_ones_law():
             if of in plain:
                 np.testing.assert_array_equal(mirrored[f"{name}_1"], sign * plain[of])
         assert all(np.array_equal(mirrored[name], plain[name]) for name in plain if name.endswith("_0"))
+
+
+def test_agad_refuses_choppers_of_the_other_lines_and_heeds_no_buffer():
+    pair = (STEP, STEP)
+    with pytest.raises(ConfigError, match="out_chop_prob"):
+        DynamicTransfer(devices=pair, out_chop_prob=0.1)
+    exact = physics.Periphery(is_perfect=True)
+    for no_buffer in (False, True):  # one read is never a whole step: only a buffer collects them
+        cell = DynamicTransfer(
+            devices=pair, transfer_forward=exact, in_chop_prob=0.5, buffer_granularity=400.0, no_buffer=no_buffer
+        )
+        after = updated(cell, physics.Pulses(), 1.0, batch=80)[1]
+        assert np.any(after.parts[1].w) != no_buffer
 
 
 def test_other_constants_of_a_crosspoint_leave_the_device_as_it_is():

@@ -10,7 +10,7 @@ transfer over the granularity of the buffer. A chopper of `c_in` flips after its
 
 `DynamicTransfer` (AGAD) measures what is read against the mean of the half-period before: `v - mu_ref` instead of `v`,
 with a running mean `mu <- (1 - beta) mu + beta v` of each device and `mu_ref = mu` when a chopper has flipped. It needs
-no reference array. Nothing is written before every chopper had a whole period.
+no reference array, and no choppers of the other lines. Nothing is written before every chopper had a whole period.
 
 `auto_scale` sets the rate of the fast array from running maxima of |x| and |d|, so that trains are well used.
 Reference: Rasch, Carta, Fagbohungbe & Gokmen 2024, doi:10.1038/s41467-024-51221-z.
@@ -199,6 +199,8 @@ class DynamicTransfer(ChoppedTransfer):
         super().__post_init__()
         check_number(self, "buffer_cap", "tail_weightening", low=0)
         check(self, is_static(self.in_chop_prob), "in_chop_prob", "is a period: give a plain number.")
+        measured = is_static(self.out_chop_prob) and self.out_chop_prob == 0
+        check(self, measured, "out_chop_prob", "the reference is measured while no other sign changes; leave it at 0.")
 
     def remembered(self, w: Array) -> dict[str, Array]:
         lines = w.shape[1] if self.transfer_columns else w.shape[0]
