@@ -117,12 +117,10 @@ def test_printing_shows_what_differs():
     assert str(presets.PCMPresetUnitCell()) == PRINTED_CELL
 
 
-# one of every kind of device; `make slow` has some more: each is a program of its own to compile
-QUICK = ("ReRamESPreset", "PCMPreset", "Idealized2Preset", "TikiTakaEcRamPreset", "TTv2IdealizedPreset",
-         "ChoppedTTv2CapacitorPreset", "AGADReRamSBPreset", "MixedPrecisionCapacitorPreset")  # fmt: skip
-
-
-SOME = tuple(dict.fromkeys((*QUICK, *PRESETS[::4])))
+# one of every kind of device, of which `make test` has some: each is a program of its own to compile
+QUICK = ("ReRamESPreset", "PCMPreset", "AGADReRamSBPreset", "MixedPrecisionCapacitorPreset")
+KINDS = (*QUICK, "Idealized2Preset", "TikiTakaEcRamPreset", "TTv2IdealizedPreset", "ChoppedTTv2CapacitorPreset")
+SOME = tuple(dict.fromkeys((*KINDS, *PRESETS[::4])))
 
 
 @pytest.mark.parametrize(
