@@ -95,6 +95,11 @@ def _add_train(commands: Any) -> None:
     add("--device", help="device of every crosspoint (default: ConstantStep); see `analogjax devices`")
     add("--set", action="append", metavar="NAME=VALUE", help="a parameter of the device; repeatable")
     add("--algorithm", help="how it is trained: sgd (default), tiki-taka, ttv2, c-ttv2, agad, mp or residual")
+    add(
+        "--n-devices",
+        type=int,
+        help="devices at each crosspoint, for residual (needs two or more) and sgd (default: 1)",
+    )
     add("--preset", help="a whole configuration instead, by aihwkit's name; see `analogjax devices`")
     add("--learn-out-scaling", action="store_true", help="also train a digital scale of each layer's outputs")
     add("--epochs", type=int, help="epochs (default: 5)")
@@ -121,6 +126,7 @@ _DEFAULTS: dict[str, Any] = {
     "device": None,
     "set": {},
     "algorithm": None,
+    "n_devices": 0,
     "preset": None,
     "learn_out_scaling": False,
     "epochs": 5,
@@ -202,7 +208,9 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
 def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
     """What decides the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
-    given = {name: options[name] for name in ("algorithm", "preset", "learn_out_scaling") if options[name]}
+    given = {name: options[name] for name in ("learn_out_scaling", "n_devices") if options[name]}
+    given |= {"algorithm": options["algorithm"].lower()} if options["algorithm"] else {}
+    given |= {"preset": described(options)} if options["preset"] else {}
     known = {"dataset": experiment.dataset.name, "device": described(options, recorded=True)}
     return {name: options[name] for name in (*names, "root", "on")} | given | known
 

@@ -56,7 +56,7 @@ def made_device(name: str, settings: dict[str, Any]) -> Any:
 
 
 def made_config(options: Mapping[str, Any]) -> Any:
-    """The tiles of a training, by its options `device`, `set`, `algorithm`, `preset` and `learn_out_scaling`.
+    """The tiles of a training, by its options (`device` and all that the command has after it up to its scaling).
 
     Raises `ConfigError` for unknown names, and for a preset beside what it decides.
     """
@@ -65,8 +65,9 @@ def made_config(options: Mapping[str, Any]) -> Any:
 
     if options["preset"]:
         config = presets.preset(_preset_name(options))
-    elif options["algorithm"]:
-        config = build_config(options["algorithm"], made_device(options["device"] or _DEFAULT, options["set"]))
+    elif options["algorithm"] or options["n_devices"]:
+        device, number = made_device(options["device"] or _DEFAULT, options["set"]), options["n_devices"] or 1
+        config = build_config(options["algorithm"] or "sgd", device, n_devices=number)
     else:
         config = TileConfig(device=made_device(options["device"] or _DEFAULT, options["set"]))
     if not options["learn_out_scaling"]:
@@ -87,9 +88,11 @@ def described(options: Mapping[str, Any], recorded: bool = False) -> str:
 def _preset_name(options: Mapping[str, Any]) -> str:
     from analogjax.tile.presets import PRESETS
 
-    given, name = [key for key in ("device", "set", "algorithm") if options[key]], options["preset"]
+    given, name = [key for key in ("device", "set", "algorithm", "n_devices") if options[key]], options["preset"]
     if given:
-        raise ConfigError(f"--preset {name}: says the devices and how they are trained; leave out --{given[0]}.")
+        raise ConfigError(
+            f"--preset {name}: says the devices and how they are trained; leave out --{given[0].replace('_', '-')}."
+        )
     match = {one.lower(): one for one in PRESETS}.get(name.lower())
     if match is None:
         raise ConfigError(f"--preset {name}: unknown; {_nearest(name, PRESETS)}Known: {', '.join(PRESETS)}.")

@@ -82,6 +82,7 @@ def test_resume_shows_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--set", "dw_mim=1"], "no such parameter"),
         (["--set", "dw_min"], "NAME=VALUE"),
         (["--set", "dw_min=-1"], "dw_min"),
+        (["--algorithm", "residual"], "n_devices=1"),
         (["--algorithm", "tiki"], "unknown algorithm; known are sgd, tiki-taka"),
         (["--preset", "CapacitorPrest"], "did you mean CapacitorPreset"),
         (["--preset", "CapacitorPreset", "--device", "SoftBounds"], "leave out --device"),
@@ -116,12 +117,21 @@ def test_presets_and_algorithms_are_listed_and_a_preset_is_shown(capsys: pytest.
 
 
 def test_a_preset_and_an_algorithm_decide_the_tiles() -> None:
-    options = {"device": None, "set": {}, "algorithm": None, "preset": None, "learn_out_scaling": False}
+    options = dict.fromkeys(("device", "set", "algorithm", "preset", "learn_out_scaling", "n_devices"))
+    options |= {"set": {}}
     assert made_config(options | {"preset": "agadcapacitorpreset"}) == presets.preset("AGADCapacitorPreset")
     chosen = options | {"device": "softbounds", "set": {"dw_min": 0.01}, "algorithm": "agad"}
     assert made_config(chosen) == build_config("agad", SoftBounds(dw_min=0.01))
     assert made_config(chosen | {"learn_out_scaling": True}).mapping.learn_out_scaling
     assert made_config(options) == TileConfig(device=ConstantStep())
+    three = made_config(options | {"algorithm": "residual", "n_devices": 3})
+    assert three == build_config("residual", ConstantStep(), n_devices=3)
+
+
+def test_a_preset_is_recorded_by_its_own_name(capsys: pytest.CaptureFixture) -> None:
+    for name in ("capacitorpreset", "CapacitorPreset"):
+        assert main([*SMALL, "--preset", name, "--epochs", "1", "--run", "preset"]) == 0
+    assert json.loads(Path("preset/config.json").read_text())["config"]["preset"] == "CapacitorPreset"
 
 
 def test_an_algorithm_trains_and_is_recorded(capsys: pytest.CaptureFixture) -> None:

@@ -145,7 +145,7 @@ def test_an_algorithm_keeps_the_mapping_and_what_it_does_not_know_is_told():
     assert set(ALGORITHMS) == {name for name in _FACTS["algorithms"] if " " not in name} | {"residual"}
     made = build_config("residual", ConstantStep(), pulses=Pulses(desired_bl=7), n_devices=4)
     assert made.device.gammas == (0.125, 0.25, 0.5, 1.0) and made.device.transfer_update.desired_bl == 7
-    with pytest.raises(ConfigError, match=r"ResidualTransfer.*has 1; needs two or more"):
+    with pytest.raises(ConfigError, match=r"n_devices=1.*give 2 or more"):
         build_config("residual", ConstantStep())
     with pytest.raises(ConfigError, match=r"build_config\('adam'\).*known are sgd, tiki-taka"):
         build_config("adam", ConstantStep())

@@ -199,7 +199,7 @@ class DynamicTransfer(ChoppedTransfer):
         super().__post_init__()
         check_number(self, "buffer_cap", "tail_weightening", low=0)
         check(self, is_static(self.in_chop_prob), "in_chop_prob", "is a period: give a plain number.")
-        measured = is_static(self.out_chop_prob) and self.out_chop_prob == 0
+        measured = is_static(self.out_chop_prob) and bool(self.out_chop_prob == 0)
         check(self, measured, "out_chop_prob", "the reference is measured while no other sign changes; leave it at 0.")
 
     def remembered(self, w: Array) -> dict[str, Array]:
