@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def add_devices_command(commands: Any) -> None:
 def made_device(name: str, settings: dict[str, Any]) -> Any:
     """The device of that class name with those parameters. Raises `ConfigError` for what is unknown."""
     known = _known_devices()
-    match = {key.lower(): key for key in known}.get(name.lower().removesuffix("device"))
+    match = _match(name.lower().removesuffix("device"), known)
     if match is None:
         raise ConfigError(f"--device {name}: unknown; {_nearest(name, known)}Known: {', '.join(known)}.")
     fields = [field.name for field in dataclasses.fields(known[match])]
@@ -60,16 +60,14 @@ def made_config(options: Mapping[str, Any]) -> Any:
 
     Raises `ConfigError` for unknown names, and for a preset beside what it decides.
     """
-    from analogjax.tile import TileConfig, presets
+    from analogjax.tile import presets
     from analogjax.tile.algorithms import build_config
 
     if options["preset"]:
         config = presets.preset(_preset_name(options))
-    elif options["algorithm"] or options["n_devices"]:
-        device, number = made_device(options["device"] or _DEFAULT, options["set"]), options["n_devices"] or 1
-        config = build_config(options["algorithm"] or "sgd", device, n_devices=number)
     else:
-        config = TileConfig(device=made_device(options["device"] or _DEFAULT, options["set"]))
+        device = made_device(options["device"] or _DEFAULT, options["set"])
+        config = build_config(options["algorithm"] or "sgd", device, n_devices=options["n_devices"] or 1)
     if not options["learn_out_scaling"]:
         return config
     return dataclasses.replace(config, mapping=dataclasses.replace(config.mapping, learn_out_scaling=True))
@@ -93,7 +91,7 @@ def _preset_name(options: Mapping[str, Any]) -> str:
         raise ConfigError(
             f"--preset {name}: says the devices and how they are trained; leave out --{given[0].replace('_', '-')}."
         )
-    match = {one.lower(): one for one in PRESETS}.get(name.lower())
+    match = _match(name, PRESETS)
     if match is None:
         raise ConfigError(f"--preset {name}: unknown; {_nearest(name, PRESETS)}Known: {', '.join(PRESETS)}.")
     return match
@@ -103,6 +101,11 @@ def _known_devices() -> dict[str, Any]:
     from analogjax.physics import devices
 
     return {name: value for name, value in sorted(vars(devices).items()) if isinstance(value, type)}
+
+
+def _match(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that is `name`, however it is capitalised."""
+    return {one.lower(): one for one in known}.get(name.lower())
 
 
 def _nearest(name: str, known: Any) -> str:
@@ -140,7 +143,7 @@ def _show(name: str) -> int:
     from analogjax.report import device_lines
     from analogjax.tile.presets import PRESETS, preset
 
-    match = {one.lower(): one for one in PRESETS}.get(name.lower())
+    match = _match(name, PRESETS)
     print(f"{match}: {preset(match)}" if match else "\n".join(device_lines(type(made_device(name, {})))))
     return 0
 
@@ -164,7 +167,7 @@ def _plottable(name: str) -> tuple[Any, Any]:
 
     parts = [part for part in presets.PARTS if isinstance(presets.preset_part(part), Device)]
     classes = [one for one in _known_devices() if one not in ("Ideal", "FloatingPoint")]
-    match = {one.lower(): one for one in (*classes, *parts, *presets.PRESETS)}.get(name.lower())
+    match = _match(name, (*classes, *parts, *presets.PRESETS))
     if match in presets.PRESETS:
         config = presets.preset(match)
         return config.device, config.update

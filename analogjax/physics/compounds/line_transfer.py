@@ -81,11 +81,6 @@ class LineTransfer(UnitCell):
         return self.gamma_vec or tuple(self.gamma ** (n - 1 - k) if k < n - 1 else 1.0 for k in range(n))
 
     @property
-    def granularity(self) -> Scalar:
-        """The unit of the gradient's pulse counts: aihwkit takes the mean of all arrays, though one sees the pulses."""
-        return sum(device.granularity for device in self.devices) / len(self.devices)
-
-    @property
     def axis(self) -> int:
         """The axis that numbers the lines which are read: -1 for columns, -2 for rows."""
         return -1 if self.transfer_columns else -2

@@ -64,10 +64,6 @@ class OneSided(UnitCell):
         """Minus and plus."""
         return -1.0, 1.0
 
-    @property
-    def granularity(self) -> Scalar:
-        return self.device.granularity
-
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         cells = super().fabricate(shape, dtype, key)
         if not self.copy_inverted:

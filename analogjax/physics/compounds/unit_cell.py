@@ -34,6 +34,11 @@ class UnitCell:
         """The weight of each device in the sum."""
 
     @property
+    def granularity(self) -> Scalar:
+        """The mean of all devices', whoever sees the pulses: what aihwkit counts them with."""
+        return sum(device.granularity for device in self.parts) / len(self.parts)
+
+    @property
     def needs_rest(self) -> bool:
         return any(device.needs_rest for device in self.parts)
 

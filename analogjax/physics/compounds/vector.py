@@ -60,10 +60,6 @@ class Vector(UnitCell):
         """The weight of each device in the sum."""
         return self.gamma_vec or (1 / len(self.devices),) * len(self.devices)
 
-    @property
-    def granularity(self) -> Scalar:
-        return sum(device.granularity for device in self.devices) / len(self.devices)
-
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         zero, fixed = jnp.zeros_like(w), self.update_policy is UpdatePolicy.SINGLE_FIXED
         parts = tuple(
