@@ -58,7 +58,10 @@ class Executor(Protocol):
         ...
 
     def logs(self, name: str, limit: int = 65536) -> str:
-        """The last `limit` bytes of what the job printed, as text; empty where there is nothing."""
+        """The last `limit` bytes of what the job printed, as text; empty where there is nothing.
+
+        The engine may add lines of its own, anywhere between those of the job, as Ray does.
+        """
         ...
 
     def close(self) -> None:

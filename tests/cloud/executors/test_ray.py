@@ -34,6 +34,7 @@ class TestContract(Contract):
     """The suite of all engines."""
 
     patience = 90.0
+    adds_lines = True  # of a job's start; by chance before, between or after what the job prints
 
 
 @pytest.mark.slow
