@@ -59,5 +59,6 @@ class ExpStep(Nonlinear):
         if not is_off(self.dw_min_std_add):
             spread = spread + self.dw_min_std_add
         if not is_off(self.dw_min_std_slope):
-            spread = spread + self.dw_min_std_slope * jnp.abs(v)
+            size = jnp.where(v < 0, -v, v)  # `abs` has no slope at 0, and the length of a leap follows from the slope
+            spread = spread + self.dw_min_std_slope * size
         return self.dw_min_std * spread

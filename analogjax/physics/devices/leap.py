@@ -1,11 +1,11 @@
 r"""Many pulses of a nonlinear device in few leaps (tau-leaping); what is better done pulse by pulse is left over.
 
 A leap takes `m` of the `n` pulses that are left, `u` UP and `d` DOWN as a random order has them: no more than change
-the step by about a tenth, `m |f'| <= 0.1`, or by a fifth through noise, `m (sigma f' / f)^2 <= 0.2^2`, and bend their
-path by 0.4 %, `m^2 |f'' f| / 6 <= 0.004`. Where they could reach a bound, `m <= max(1, (n - 48) / 4)`: the last pulses
-before it are single ones. There are leaps while more than a few crosspoints could leap by 4 or more pulses, or any has
-more than 64 left; all crosspoints take part in each. With the net
-step `G = u f_up - d f_dn` and its derivatives at the start,
+the step by about a tenth, `m |f'| <= 0.1`, or by a fifth through noise, `m (sigma f' / f)^2 <= 0.2^2`, and the spread
+likewise, `m |sigma'| f / sigma <= 0.1` and `m sigma'^2 <= 0.2^2`, and bend their path by 0.4 %, `m^2 |f'' f| / 6 <=
+0.004`. Where they could reach a bound, `m <= max(1, (n - 48) / 4)`: the last pulses before it are single ones. There
+are leaps while more than a few crosspoints could leap by 4 or more pulses, or any has more than 64 left; all
+crosspoints take part in each. With the net step `G = u f_up - d f_dn` and its derivatives at the start,
 
     v += L + h (2 m - 1) / (12 m) G'' L^2 + sqrt(q E(2 h a)) xi,     L = b E(a),     E(x) = (e^x - 1) / x,
     a = u log(1 + f_up') + d log(1 - f_dn'),   b = u l(f_up') f_up - d l(-f_dn') f_dn,   l(k) = log(1 + k) / k,
@@ -95,8 +95,14 @@ def leapt(
 def _pulses_of_a_leap(at: Sizes, slope: Sizes, room: tuple[Array, Array], up: Array, down: Array) -> Array:
     """`m` `[O, I]` as slope, noise and bounds have it; `room` is the distance to the lower and the upper bound."""
     n, limits = up + down, []
-    for count, f, df, sigma in ((up, at.up, slope.up, at.spread_up), (down, at.down, slope.down, at.spread_down)):
-        step, noise = jnp.abs(df) / _CHANGE, jnp.abs(sigma * df) / (_NOISE * jnp.maximum(jnp.abs(f), 1e-30))
+    sides = (
+        (up, at.up, slope.up, at.spread_up, slope.spread_up),
+        (down, at.down, slope.down, at.spread_down, slope.spread_down),
+    )
+    for count, f, df, sigma, dsigma in sides:
+        f, tiny = jnp.abs(f), 1e-30
+        step = jnp.maximum(jnp.abs(df), jnp.abs(dsigma) * f / jnp.maximum(sigma, tiny)) / _CHANGE
+        noise = jnp.maximum(jnp.abs(sigma * df) / jnp.maximum(f, tiny), jnp.abs(dsigma)) / _NOISE
         limits.append(jnp.where(count > 0, jnp.maximum(step, noise**2), 0.0))
     limit = 1 / jnp.maximum(jnp.maximum(*limits), 1e-6)
     m = jnp.clip(limit.astype(jnp.int32), 1, n)

@@ -13,7 +13,7 @@ from analogjax.physics.devices.leap import FEW, WORTH
 from analogjax.physics.devices.nonlinear import _places
 from analogjax.physics.devices.pulsed import hidden
 from analogjax.physics.presets import PCM, RERAM_ES
-from tests.physics.devices.nonlinear_samples import SMALL, made, one_by_one, pulse, pulses
+from tests.physics.devices.nonlinear_samples import SMALL, alike, made, one_by_one, pulse, pulses
 from tests.tolerance import assert_close, assert_same_bits
 
 DEVICES = {
@@ -70,6 +70,23 @@ def test_mixed_pulses_agree_with_a_random_order_n_2000(name):
     free = b.std(0) > 1e-6  # not stuck at a bound
     ratio = a.std(0)[free] / b.std(0)[free]
     assert np.all(np.abs(ratio - 1) < 5 / np.sqrt(CHIPS)), ratio
+
+
+@pytest.mark.parametrize("w", [0.0, 0.1])
+def test_noise_that_grows_with_the_weight_is_that_of_single_pulses_n_16k(w):
+    # each pulse of it changes the noise of the next by a third: nothing may be leapt over
+    device = alike(ExpStep, dw_min=0.01, dw_min_std=1.0, dw_min_std_slope=0.3, w_max=1.0, w_min=-1.0)
+    cells, state = made(device, shape := (128, 128), w)
+    signs = jnp.full(6, -1, jnp.int8)
+    ends = (
+        pulses(device, cells, state, *counts(0, 6, shape), random.key(0)),
+        one_by_one(device, cells, state, signs, random.key(1)),
+    )
+    a, b = (np.asarray(hidden(end), np.float64).ravel() for end in ends)
+    squares = [(x - x.mean()) ** 2 for x in (a, b)]
+    se = np.sqrt(sum(square.var() for square in squares) / a.size)
+    assert abs(squares[0].mean() - squares[1].mean()) < 4 * se
+    assert abs(a.mean() - b.mean()) < 4 * np.sqrt((a.var() + b.var()) / a.size)
 
 
 @most_devices_slowly
