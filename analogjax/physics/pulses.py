@@ -16,7 +16,7 @@ sample `b` in slot `t` depend on the key, `t` and `b` alone, so packed and seque
 
 Other pulse types: STOCHASTIC draws the pulses of positive and negative x apart, which changes no statistic and is done
 as above; MEAN_COUNT and DETERMINISTIC_IMPLICIT compute the number of coincidences (see `computed_pulses`); NONE adds
-the outer product in floating point, and NONE_WITH_DEVICE clips to the bounds after it.
+the outer product in floating point, and NONE_WITH_DEVICE clips to the bounds after that of each sample.
 
 Letters: `B` batch, `O` rows, `I` columns, `BL` train length, `eta` learning rate (not negative), `g` = `dw_min`.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Gokmen, Onen & Haensch 2017,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.errors import ShapeError
+from analogjax.errors import ConfigError, ShapeError
 from analogjax.tile.tile import Tile, TileConfig, create, initial_weights
 
 
@@ -103,11 +103,17 @@ def create_array(
 ) -> Tile | TileArray:
     """Make the chips of a logical matrix: one `Tile` where it fits, else a `TileArray`. Consumes `key`.
 
-    `weights` `[O, I]` default to uniform in +-1/sqrt(I) of the whole matrix. Raises as `create` does.
+    `weights` `[O, I]` default to uniform in +-1/sqrt(I) of the whole matrix. Raises as `create` does, and `ConfigError`
+    where devices idealise the last column (`perfect_bias`) of chips of unequal sizes.
     """
     grid = config.mapping.grid(*shape)
     if grid == (1, 1):
         return create(config, shape, key, weights, dtype)
+    if shape[1] % grid[1] and _has_perfect_bias(config.device):
+        raise ConfigError(
+            f"perfect_bias=True with {shape[1]} columns on {grid[1]} chips of unequal sizes: set it to False (a matrix "
+            "on several chips has a digital bias), or Mapping(max_input_size=...) to what cuts the columns evenly."
+        )
     k_weights, k_tiles = jax.random.split(key)
     weights = initial_weights(shape, k_weights, dtype) if weights is None else jnp.asarray(weights, dtype)
     if weights.shape != shape:
@@ -118,6 +124,11 @@ def create_array(
         *_flat((blocks, jax.random.split(k_tiles, grid)))
     )
     return TileArray(tiles=_spread(made, grid), outputs=shape[0], inputs=shape[1])
+
+
+def _has_perfect_bias(device: Any) -> bool:
+    inner = (*getattr(device, "devices", ()), getattr(device, "device", None))
+    return getattr(device, "perfect_bias", False) or any(_has_perfect_bias(part) for part in inner if part is not None)
 
 
 def _flat(tree: Any) -> Any:

@@ -201,6 +201,7 @@ def test_an_inference_input_is_understood(noise, preset):
     assert layer.config.forward.out_noise == 0.04
     assert layer.config.forward.out_bound == (12.0 if preset == "InferenceRPUConfig" else 20.0)
     assert layer.config.mapping.digital_bias is (not preset.startswith("Old"))
+    assert made.model().layers[3].config.mapping.digital_bias  # AnalogLinearMapped's always is
 
 
 @pytest.mark.parametrize(

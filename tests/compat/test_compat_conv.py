@@ -91,6 +91,15 @@ def test_mapped_layers_are_the_plain_ones(kind, plain):
     assert torch.equal(*outputs)
 
 
+@pytest.mark.parametrize(("kind", "given"), [(AnalogConv2dMapped, (2, 6, 3)), (AnalogLinearMapped, (20, 6))])
+def test_the_bias_of_mapped_layers_is_digital_on_a_single_chip_too(kind, given):
+    config = exact()
+    config.mapping.digital_bias = False
+    layer = kind(*given, rpu_config=config)
+    assert layer.analog_tile_count() == 1
+    assert layer.analog_module.bias.shape == (6,) and not layer.analog_module.analog_bias
+
+
 def network(config=exact):
     return AnalogSequential(
         AnalogConv2d(1, 4, 3, padding=1, rpu_config=config()), Tanh(), MaxPool2d(3, 2, 1, ceil_mode=True),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from analogjax import random
-from analogjax.errors import ShapeError
+from analogjax.errors import ConfigError, ShapeError
 from analogjax.physics import ConstantStep, Drift, Ideal, Periphery, Pulses
+from analogjax.physics.compounds import Transfer
 from analogjax.tile import Mapping, Signal, Tile, TileArray, TileConfig, create_array, mvm, update
 from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_same_bits
@@ -126,6 +127,15 @@ def test_wrong_weights_are_refused(key):
     config = TileConfig(mapping=Mapping(max_input_size=2))
     with pytest.raises(ShapeError, match="create_array"):
         create_array(config, (3, 5), key, jnp.zeros((5, 3)))
+
+
+@pytest.mark.parametrize(
+    "device", [ConstantStep(perfect_bias=True), Transfer(devices=(ConstantStep(perfect_bias=True),) * 2)]
+)
+def test_an_ideal_last_column_of_chips_of_unequal_sizes_is_refused(device, key):
+    with pytest.raises(ConfigError, match="7 columns on 3 chips of unequal sizes"):
+        array("10x7 at 4/3", device, key)
+    assert array("divides", device, key).grid == (2, 2)
 
 
 def test_updates_do_not_depend_on_jit(key):

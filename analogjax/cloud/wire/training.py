@@ -14,7 +14,7 @@ from analogjax.cloud.wire.tensors import array, tensor
 from analogjax.tile.presets import PRESETS
 
 DATASETS = {"fashion_mnist": "FashionMNIST", "svhn": "SVHN"}
-# cut over several chips where they are too large, which every analog layer is here
+# cut over several chips where they are too large, which every analog layer is here; their bias is always digital
 ALIASES = {"AnalogLinearMapped": "AnalogLinear", "AnalogConv2dMapped": "AnalogConv2d"}
 _LISTS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 
@@ -95,6 +95,9 @@ def layer_of(item: Any, where: str, config: Callable[[str, float, str], dict[str
             layer[argument.name] = _value(argument, kind.arguments.get(argument.name, ("", None))[0])
     if "config" in layer:
         layer["config"] = config(layer["config"], omega, where)
+        mapping = layer["config"].get("mapping", {})
+        if source.id in ALIASES and not mapping.get("digital_bias", True):
+            layer["config"] |= {"mapping": mapping | {"digital_bias": True}}
     return layer
 
 

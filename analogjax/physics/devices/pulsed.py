@@ -123,10 +123,9 @@ class Pulsed:
         if p.pulse_type.pulsed:
             k_draw, k_noise = jax.random.split(k_pulses)
             return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
-        w = hidden(state) - outer_product(x, d, lr)
         if p.pulse_type is PulseType.NONE_WITH_DEVICE:
-            w = jnp.clip(w, cells["min_bound"], cells["max_bound"])
-        return self.seen(state, w, k_pulses)
+            return self.seen(state, _within_bounds(cells, hidden(state), x, d, lr), k_pulses)
+        return self.seen(state, hidden(state) - outer_product(x, d, lr), k_pulses)
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
         if p.sequential:
@@ -220,6 +219,16 @@ def hidden(state: State) -> Array:
 def clipped(cells: Cells, w: Array) -> Array:
     """`w` `[O, I]` within the bounds of its devices."""
     return jnp.clip(w, cells["min_bound"], cells["max_bound"])
+
+
+def _within_bounds(cells: Cells, w: Array, x: Array, d: Array, lr: Scalar) -> Array:
+    """`w` `[O, I]` after the outer product of each sample, which no device follows beyond its bounds."""
+
+    def one(w: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+        x, d = pair
+        return clipped(cells, w - lr * d[:, None] * x[None, :]), None
+
+    return jax.lax.scan(one, w, (x, d))[0]
 
 
 def _consistent(cells: Cells) -> Cells:

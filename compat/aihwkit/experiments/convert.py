@@ -139,7 +139,7 @@ def _analog(module: Any, name: str) -> Layer:
         raise Obstacle("a tile holds a gradient that has not been stepped with")
     config = tile.tile.config
     if tile.use_bias and tile.analog_bias == config.mapping.digital_bias:
-        raise Obstacle("an analog bias of a matrix cut over several chips is digital here")
+        raise Obstacle("a bias that the mapping puts on the chip is digital here")
     params = {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
     params = {key: value for key, value in params.items() if value is not None}
     return Layer(module, _analog_call(module, config), name, tile=tile, params=params)

@@ -12,6 +12,7 @@ class AnalogLayerBase:
     """Added to a torch module: ways to its analog layers and tiles."""
 
     IS_CONTAINER: bool = False
+    _tile_options: dict[str, Any] = {}  # noqa: RUF012  # what a kind of layer asks of its tile module
 
     def named_analog_modules(self) -> Iterator[tuple[str, Any]]:
         """Analog layers and containers, this one included, with names."""

@@ -33,7 +33,7 @@ class AnalogLinear(AnalogLayerBase, torch.nn.Linear):  # type: ignore[misc]
         kind = tile_module_class or rpu_config.get_default_tile_module_class(out_features, in_features)
         # the key of the chips is drawn aside, so that weights are those of a digital layer with the same seed
         with torch.random.fork_rng(devices=[]):
-            self.analog_module = kind(out_features, in_features, rpu_config, bias)
+            self.analog_module = kind(out_features, in_features, rpu_config, bias, **self._tile_options)
         self.unregister_parameter("weight")
         self._parameters.pop("bias", None)
         self.bias = bias  # type: ignore[assignment]

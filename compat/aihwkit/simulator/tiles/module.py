@@ -36,7 +36,7 @@ class TileModule(torch.nn.Module):
 
     def __init__(
         self, out_size: int, in_size: int, rpu_config: Any, bias: bool = False, in_trans: bool = False,
-        out_trans: bool = False,
+        out_trans: bool = False, bias_outside: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if in_trans or out_trans:
@@ -44,8 +44,8 @@ class TileModule(torch.nn.Module):
         self.rpu_config, self.out_size, self.in_size, self.use_bias = rpu_config, out_size, in_size, bool(bias)
         config = rpu_config.to_native(in_size)
         split = config.mapping.grid(out_size, in_size) != (1, 1)
-        # an array of chips has its bias at the digital sum
-        self.digital_bias = self.use_bias and (config.mapping.digital_bias or split)
+        # an array of chips has its bias at the digital sum, and so have layers that are meant to be one
+        self.digital_bias = self.use_bias and (config.mapping.digital_bias or split or bias_outside)
         self.analog_bias = self.use_bias and not self.digital_bias
         self.chips = self._made(config, rpu_config.population_seed)
         self.configured_steps = steps_of(config.device)
