@@ -207,6 +207,14 @@ def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
     return up, total - up
 
 
+def coincidences_of(t: Trains, sample: Array, key: Key) -> tuple[Array, Array]:
+    """The part of `coincidences` that one sample has, for the same `key`, which is consumed."""
+    if t.pulse_type.counted:
+        number, down = computed_pulses(t, sample)
+        return jnp.where(down, 0, number), jnp.where(down, number, 0)
+    return coincidences(t.only(jnp.arange(t.length.size) == sample), key)
+
+
 def _computed(t: Trains) -> tuple[Array, Array]:
     """`coincidences` where nothing is drawn: sums over the batch."""
 

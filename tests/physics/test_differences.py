@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax import physics, random
+from analogjax import nn, physics, random
 from analogjax.errors import ConfigError
 from analogjax.physics import presets
 from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, OneSided, Transfer
 from analogjax.physics.periphery import BoundManagement, NoiseManagement
+from analogjax.tile import Mapping, TileConfig
 
 ROOT = Path(__file__).parents[2]
 STEP = physics.ConstantStep(dw_min=0.01, dw_min_std=0.0)
@@ -42,6 +43,15 @@ def test_a_negative_learning_rate_fires_no_pulse(kind):
 def test_a_negative_learning_rate_turns_a_digital_update_round():
     up, down = (updated(STEP, physics.Pulses(pulse_type="None"), lr)[1].w for lr in (0.1, -0.1))
     np.testing.assert_allclose(up, -down, atol=1e-7)
+
+
+@pytest.mark.parametrize(("columnwise", "shape"), [(False, ()), (True, (O,))])
+def test_a_layer_on_several_chips_has_one_learned_scale(columnwise, shape):
+    mapping = Mapping(max_input_size=3, max_output_size=2, learn_out_scaling=True, out_scaling_columnwise=columnwise)
+    layer = nn.AnalogLinear(features=O, config=TileConfig(mapping=mapping))
+    variables = layer.init(random.key(0), jnp.ones((1, I)))
+    assert variables["tiles"]["tile"].grid == (2, 2)
+    assert variables["params"]["out_scale"].shape == shape
 
 
 def test_what_is_dead_in_aihwkit_is_refused():

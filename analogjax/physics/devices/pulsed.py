@@ -11,6 +11,10 @@ positive and orders and signs the bounds. A corrupt device is stuck at a random 
 last column. Write noise: the persistent weight moves, and what a read sees is `w = p + write_noise_std dw_min xi`,
 redrawn for each cell that is pulsed and for all cells whenever they decay, diffuse, drift or are reset.
 
+Counted evaluation applies the pulses of a whole batch at once, in no order (each device tells what that costs: most
+where weights are at a bound). Small arrays (at most 32 samples and 4096 samples times crosspoints) take their samples
+one after the other, as all do pulse by pulse with `Pulses(sequential=True)`.
+
 Letters: `O` rows, `I` columns. Units: [w] weight, [1] relative, [batch] mini-batches.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
 """
@@ -26,7 +30,16 @@ from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells, State
 from analogjax.physics.drift import Drift
-from analogjax.physics.pulses import Pulses, PulseType, Trains, coincidences, each_pulse, outer_product, trains
+from analogjax.physics.pulses import (
+    Pulses,
+    PulseType,
+    Trains,
+    coincidences,
+    coincidences_of,
+    each_pulse,
+    outer_product,
+    trains,
+)
 from analogjax.random import bernoulli, normal, uniform
 
 
@@ -130,8 +143,15 @@ class Pulsed:
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
         if p.sequential:
             return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise)
-        up, down = coincidences(trains, k_draw)
-        return self.pulses(cells, state, up, down, k_noise)
+        batch = trains.length.size
+        if batch == 1 or batch > _FEW or batch * state.w.size > _SMALL:
+            return self.pulses(cells, state, *coincidences(trains, k_draw), k_noise)
+
+        def one(state: State, sample: Array) -> tuple[State, None]:
+            up, down = coincidences_of(trains, sample, k_draw)
+            return self.pulses(cells, state, up, down, jax.random.fold_in(k_noise, sample)), None
+
+        return jax.lax.scan(one, state, jnp.arange(batch))[0]
 
     def seen(self, state: State, new: Array, key: Key, touched: Array | bool = True) -> State:
         """The state with the persistent weight `new` `[O, I]`; write noise is redrawn where `touched`."""
@@ -211,6 +231,9 @@ class Pulsed:
         return cells
 
 
+_FEW, _SMALL = 32, 4096  # samples, and samples times crosspoints, that are taken one after the other
+
+
 def hidden(state: State) -> Array:
     """The weight underneath write noise `[O, I]`."""
     return state.w if state.persistent is None else state.persistent
@@ -224,11 +247,12 @@ def clipped(cells: Cells, w: Array) -> Array:
 def _within_bounds(cells: Cells, w: Array, x: Array, d: Array, lr: Scalar) -> Array:
     """`w` `[O, I]` after the outer product of each sample, which no device follows beyond its bounds."""
 
-    def one(w: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+    def one(wide: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
         x, d = pair
-        return clipped(cells, w - lr * d[:, None] * x[None, :]), None
+        return clipped(cells, wide - lr * d[:, None] * x[None, :]).astype(wide.dtype), None
 
-    return jax.lax.scan(one, w, (x, d))[0]
+    wide = w.astype(jnp.promote_types(w.dtype, jnp.float32))
+    return jax.lax.scan(one, wide, (x, d))[0].astype(w.dtype)
 
 
 def _consistent(cells: Cells) -> Cells:
