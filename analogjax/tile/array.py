@@ -3,6 +3,9 @@ r"""A logical matrix cut over a grid of chips: `TileArray` has the methods of `T
 The parts are padded to one size and stacked on two leading axes `[G_out, G_in]`, so that one compiled, vectorised
 function serves them all. Padding is exact: a padded column holds nothing and is fed with 0, a padded row is cut off the
 output and gets no error, so neither is ever pulsed; only its unused random numbers are wasted.
+
+Where the cut is uneven, compounds that transfer line by line spend turns on padded lines too, so that a chip one line
+shorter than the others transfers each of its own a little less often.
 """
 
 from collections.abc import Callable
