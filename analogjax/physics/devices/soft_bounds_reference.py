@@ -68,22 +68,10 @@ class SoftBoundsReference(Pulsed):
 
     def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
         k_step, k_seen = jax.random.split(key)
-        reference, touched = cells["reference"], up + down > 0
-        start, left = self._entered(cells, hidden(state) + reference, up, down)
-        v = clipped(cells, many_pulses(self._law(cells), start, *left, k_step))
+        reference, touched, law = cells["reference"], up + down > 0, self._law(cells)
+        start, left = _entered(law, cells, hidden(state) + reference, up, down)
+        v = clipped(cells, many_pulses(law, start, *left, k_step))
         return self.seen(state, jnp.where(touched, v - reference, hidden(state)), k_seen, touched)
-
-    def _entered(self, cells: Cells, v: Array, up: Array, down: Array) -> tuple[Array, tuple[Array, Array]]:
-        """`v` and the pulses left once a start beyond a bound, where a reference may put a written weight, is left.
-
-        That takes one pulse, whatever it is: it is clipped. Its noise is left out where it leads further inside.
-        """
-        inside, law = clipped(cells, v), self._law(cells)
-        falls = jnp.where(v > inside, down > 0, up == 0)
-        step = jnp.where(falls, -(law.s_down + law.k_down * v), law.s_up + law.k_up * v)
-        outside = (v != inside) & (up + down > 0)
-        v = jnp.where(outside, clipped(cells, v + step), v)
-        return v, (up - (outside & ~falls), down - (outside & falls))
 
     def _law(self, cells: Cells) -> Affine:
         s_up, s_down, high, low = cells["dwmin_up"], cells["dwmin_down"], cells["max_bound"], cells["min_bound"]
@@ -95,6 +83,19 @@ class SoftBoundsReference(Pulsed):
             noise=self.dw_min_std,
             multiplicative=self.mult_noise,
         )
+
+
+def _entered(law: Affine, cells: Cells, v: Array, up: Array, down: Array) -> tuple[Array, tuple[Array, Array]]:
+    """`v` and the pulses left once a start beyond a bound, where a reference may put a written weight, is left.
+
+    That takes one pulse, whatever it is: it is clipped. Its noise is left out where it leads further inside.
+    """
+    inside = clipped(cells, v)
+    falls = jnp.where(v > inside, down > 0, up == 0)
+    step = jnp.where(falls, -(law.s_down + law.k_down * v), law.s_up + law.k_up * v)
+    outside = (v != inside) & (up + down > 0)
+    v = jnp.where(outside, clipped(cells, v + step), v)
+    return v, (up - (outside & ~falls), down - (outside & falls))
 
 
 def symmetry_point(cells: Cells) -> Array:
