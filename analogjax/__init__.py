@@ -1,5 +1,6 @@
 """Neural networks on analog in-memory-computing chips, simulated in JAX."""
 
+from analogjax._pytree import pytree as pytree
 from analogjax._version import __version__ as __version__
 from analogjax.data import CIFAR10 as CIFAR10
 from analogjax.data import MNIST as MNIST

@@ -1,4 +1,4 @@
-"""`@pytree`: a frozen, keyword-only dataclass that JAX can flatten.
+"""`@pytree`: a frozen dataclass that JAX can flatten.
 
 One rule decides what a field is: **a plain Python value (number, string, bool, None, enum, or a tuple of them) is
 configuration and is compiled in; anything else (array, tracer, nested pytree) is data and is traced.** So
@@ -6,18 +6,34 @@ configuration and is compiled in; anything else (array, tracer, nested pytree) i
 `ConstantStep(dw_min=jnp.linspace(1e-4, 1e-2, 100))` under `jax.vmap` sweeps a hundred devices in one compilation, and
 `jax.grad` differentiates with respect to it.
 
+The rule is applied **once, by the constructor** (and so by `dataclasses.replace`, which calls it). Flattening never
+looks at a value again: a node that `jax.tree.map` made keeps the structure of the one it was made from, whatever its
+leaves have become (bools of a mask, axes of a `vmap`, shardings, `None`).
+
 Unflattening never calls `__init__`, so `__post_init__` may validate: it sees what a person wrote, never a tracer that
 JAX is carrying through a transformation.
+
+Nodes can be inputs and outputs of a function that `jax.export` serialises: their configuration is written as JSON.
 """
 
 import dataclasses
+import functools
+import importlib
+import json
+import sys
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform, overload
 
 import jax
+from jax import export
 
 _Class = TypeVar("_Class", bound=type)
 _PLAIN = (bool, int, float, str, bytes, type(None), Enum)
+_DATA = "_data_fields"  # names of the fields that are traced, fixed by the constructor
+
+_classes: list[type] = []
+_watchers: list[Callable[[type], None]] = []
 
 
 def is_static(value: Any) -> bool:
@@ -33,35 +49,131 @@ def is_off(value: Any) -> bool:
     return value is None or (is_static(value) and value == 0)
 
 
+@overload
+def pytree(cls: _Class) -> _Class: ...
+@overload
+def pytree(*, kw_only: bool) -> Callable[[_Class], _Class]: ...
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def pytree(cls: _Class) -> _Class:
-    """Make `cls` a frozen, keyword-only dataclass registered with JAX by the rule of this module."""
-    dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # works in place
+def pytree(cls: Any = None, *, kw_only: bool = True) -> Any:
+    """Make `cls` a frozen dataclass registered with JAX by the rule of this module; keyword-only unless told."""
+    if cls is None:
+        return functools.partial(pytree, kw_only=kw_only)
+    dataclasses.dataclass(frozen=True, kw_only=kw_only, repr=False)(cls)  # works in place
     setattr(cls, "__repr__", _short_repr)  # noqa: B010 - a class this generic can't be assigned to by name
+    setattr(cls, "__init__", _deciding(cls.__init__, cls))  # noqa: B010
+    _register(cls)
+    _classes.append(cls)
+    for watcher in _watchers:
+        watcher(cls)
+    return cls
+
+
+def data_fields(node: Any) -> tuple[str, ...]:
+    """Names of the fields of a node that are traced, in the order of their definition."""
+    return getattr(node, _DATA)
+
+
+def for_each_class(act: Callable[[type], None]) -> None:
+    """Call `act` for every class that `pytree` made, and for those that it will make."""
+    _watchers.append(act)
+    for cls in _classes:
+        act(cls)
+
+
+def _deciding(init: Callable[..., None], cls: type) -> Callable[..., None]:
+    """A constructor that decides at its end, after validation has had its say, which fields are data."""
     names = tuple(field.name for field in dataclasses.fields(cls))
 
-    def split(node: Any) -> tuple[list[tuple[str, Any]], tuple]:
-        values = [(name, getattr(node, name)) for name in names]
-        children = [(name, value) for name, value in values if not is_static(value)]
-        static = tuple((name, value) for name, value in values if is_static(value))
-        return children, (tuple(name for name, _ in children), static)
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        object.__setattr__(self, _DATA, tuple(name for name in names if not is_static(getattr(self, name))))
+
+    return __init__
+
+
+def _register(cls: type) -> None:
+    names = tuple(field.name for field in dataclasses.fields(cls))
+
+    def structure(node: Any) -> tuple[tuple[str, ...], tuple]:
+        data = data_fields(node)
+        return data, tuple((name, getattr(node, name)) for name in names if name not in data)
 
     def flatten_with_keys(node: Any) -> tuple[list, tuple]:
-        children, aux = split(node)
-        return [(jax.tree_util.GetAttrKey(name), child) for name, child in children], aux
+        aux = structure(node)
+        return [(jax.tree_util.GetAttrKey(name), getattr(node, name)) for name in aux[0]], aux
 
     def flatten(node: Any) -> tuple[list, tuple]:
-        children, aux = split(node)
-        return [child for _, child in children], aux
+        aux = structure(node)
+        return [getattr(node, name) for name in aux[0]], aux
 
     def unflatten(aux: tuple, children: Any) -> Any:
         node: Any = object.__new__(cls)
         for name, value in (*aux[1], *zip(aux[0], children, strict=True)):
             object.__setattr__(node, name, value)
+        object.__setattr__(node, _DATA, aux[0])
         return node
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    return cls
+    _register_for_export(cls)
+
+
+def _register_for_export(cls: type) -> None:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    # a cell of a notebook that is run again defines its class again, and a name can be registered only once
+    before = sum(f"{other.__module__}.{other.__qualname__}" == name for other in _classes)
+    export.register_pytree_node_serialization(
+        cls,
+        serialized_name=f"{name}#{before + 1}" if before else name,
+        serialize_auxdata=_to_bytes,
+        deserialize_auxdata=_from_bytes,
+    )
+
+
+def _to_bytes(aux: tuple) -> bytes:
+    return json.dumps([list(aux[0]), [[name, _written(value)] for name, value in aux[1]]]).encode()
+
+
+def _from_bytes(data: bytes) -> tuple:
+    names, static = json.loads(data)
+    return tuple(names), tuple((name, _read(value)) for name, value in static)
+
+
+def _written(value: Any) -> Any:
+    """A plain value as JSON; what JSON does not know is an object of one entry that names its kind."""
+    if isinstance(value, Enum):
+        return {"enum": [type(value).__module__, type(value).__qualname__, value.name]}
+    if isinstance(value, tuple):
+        return {"tuple": [_written(item) for item in value]}
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    return value
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tuple":
+        return tuple(_read(item) for item in content)
+    if kind == "bytes":
+        return bytes.fromhex(content)
+    return _member(*content)
+
+
+def _member(module: str, qualname: str, name: str) -> Enum:
+    """A member of an enum that is loaded already, or that is ours: a file must not make Python import what it likes."""
+    ours = module.partition(".")[0] == __package__
+    found: Any = importlib.import_module(module) if ours else sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Enum)):
+        raise ValueError(
+            f"the enum {module}.{qualname} of a serialised pytree is not known here; import {module} first."
+        )
+    return found[name]
 
 
 def _short_repr(node: Any) -> str:

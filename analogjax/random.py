@@ -72,7 +72,8 @@ def _settled(key: Array) -> Array:
 
 def _words(key: Array, shape: Shape) -> Array:
     size = math.prod(shape)
-    if size > 2**32:
+    # the size of an export with a symbolic batch is no number
+    if isinstance(size, int) and size > 2**32:
         raise ShapeError(f"one key yields at most 2^32 random words, {size} were asked for (shape {shape}); split it.")
     counter = jax.lax.iota(jnp.uint32, size).reshape(shape)
     a = _mix(counter * _WEYL + key[0])
@@ -99,6 +100,22 @@ FAST = jex_random.define_prng_impl(
     name="analogjax",
     tag="ajx",
 )
+
+
+def _register_name() -> None:
+    """Let JAX know the generator by its name too, which orbax writes beside the keys that it saves.
+
+    JAX has no public way to do so; where the private one is gone, keys can still be saved by `analogjax.store`, by the
+    flax savers, and by their `jax.random.key_data`.
+    """
+    try:
+        from jax._src.prng import prngs
+    except ImportError:
+        return
+    prngs.setdefault("analogjax", getattr(FAST, "_impl"))  # noqa: B009 - declared as a mere Hashable
+
+
+_register_name()
 
 
 def key(seed: int) -> Key:

@@ -9,3 +9,6 @@ from analogjax.nn.model import flatten as flatten
 from analogjax.nn.model import init as init
 from analogjax.nn.model import slots as slots
 from analogjax.nn.pool import max_pool as max_pool
+from analogjax.nn.serialization import register as _register_with_flax
+
+_register_with_flax()

@@ -4,23 +4,34 @@ These few functions wrap flax's own `init` and `apply`, and nothing more: a mode
 chips in the collection `tiles`, its slots in `signals`, its digital parameters in `params`, and the rng `analog`.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import field, replace
+from typing import Any
 
 import flax.linen as linen
 import jax
 
+from analogjax._pytree import pytree
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
 from analogjax.errors import ConfigError
 from analogjax.nn.linear import NOISE, SIGNALS, TILES, AnalogLinear
 
 
-class Variables(NamedTuple):
-    """The two kinds of trainable things in a model."""
+@pytree(kw_only=False)
+class Variables:
+    """What a model holds: `params, tiles = variables` takes out the two kinds that are trained."""
 
     params: PyTree  # digital: trained by an optax optimiser
     tiles: PyTree  # analog: trained by pulses
+    collections: PyTree = field(default_factory=dict)  # flax's others by name, such as `batch_stats`: not trained
+
+    def __iter__(self) -> Iterator[PyTree]:
+        return iter((self.params, self.tiles))
+
+    def replace(self, **changes: PyTree) -> "Variables":
+        """The same variables with some of them changed."""
+        return replace(self, **changes)
 
 
 def Sequential(*layers: Callable[[Array], Array]) -> linen.Module:

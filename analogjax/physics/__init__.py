@@ -1,5 +1,12 @@
 """Analog physics: devices, pulses, converters, as pure functions on pytrees."""
 
+from analogjax.physics.compounds import BufferedTransfer as BufferedTransfer
+from analogjax.physics.compounds import ChoppedTransfer as ChoppedTransfer
+from analogjax.physics.compounds import DynamicTransfer as DynamicTransfer
+from analogjax.physics.compounds import MixedPrecision as MixedPrecision
+from analogjax.physics.compounds import OneSided as OneSided
+from analogjax.physics.compounds import ResidualTransfer as ResidualTransfer
+from analogjax.physics.compounds import Transfer as Transfer
 from analogjax.physics.compounds import UpdatePolicy as UpdatePolicy
 from analogjax.physics.compounds import Vector as Vector
 from analogjax.physics.device import Cells as Cells

@@ -66,13 +66,13 @@ def test_learned_scales(columnwise, x, key):
     variables = nn.init(layer, x, key)
     scale = variables.params["out_scale"]
     assert scale.shape == ((4,) if columnwise else ()) and np.all(scale == 1)
-    doubled = variables._replace(params={"out_scale": 2 * scale})
+    doubled = variables.replace(params={"out_scale": 2 * scale})
     one, two = (nn.apply(layer, v, x, key=key) for v in (variables, doubled))
     assert_close(two, 2 * one)
     slots = nn.slots(layer, variables, x)
     signal = jax.grad(lambda s: nn.apply(layer, doubled, x, key=key, slots=s).sum())(slots)["tile"]
     assert_close(signal.d, np.full((3, 4), 2.0))  # the tile sees the error behind the scale
-    gradient = jax.grad(lambda p: nn.apply(layer, variables._replace(params=p), x, key=key).sum())(variables.params)
+    gradient = jax.grad(lambda p: nn.apply(layer, variables.replace(params=p), x, key=key).sum())(variables.params)
     assert_close(gradient["out_scale"], one.sum(0) if columnwise else one.sum(), factor=4)
 
 

@@ -43,7 +43,7 @@ def test_signals_are_the_dense_gradients_of_a_perfect_model(key):
     variables = nn.init(model, X, key)
 
     def loss(params, slots):
-        return jnp.sum(nn.apply(model, variables._replace(params=params), X, key=key, slots=slots) ** 2)
+        return jnp.sum(nn.apply(model, variables.replace(params=params), X, key=key, slots=slots) ** 2)
 
     grads, signals = jax.jit(jax.grad(loss, argnums=(0, 1)))(variables.params, nn.slots(model, variables, X))
     (first, second), names = [n["tile"].read() for n in variables.tiles.values()], list(variables.tiles)

@@ -107,7 +107,7 @@ def test_one_jitted_step_learns_a_regression_over_three_seeds(device):
         k_forward, k_update = jax.random.split(key)
 
         def loss(params, slots):
-            y = nn.apply(model, variables._replace(params=params), x, key=k_forward, slots=slots)
+            y = nn.apply(model, variables.replace(params=params), x, key=k_forward, slots=slots)
             return jnp.mean(jnp.sum((y - target) ** 2, -1))
 
         slots = nn.slots(model, variables, x)

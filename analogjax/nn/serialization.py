@@ -1,0 +1,32 @@
+"""Chips in flax's own checkpoints: every `@pytree` class takes part in `flax.serialization`.
+
+The state of a node is a dict of its traced fields. Its configuration is not stored: as for every flax dataclass, the
+target that is restored into brings it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from flax import serialization
+
+from analogjax._pytree import data_fields, for_each_class
+
+
+def _state_of(node: Any) -> dict[str, Any]:
+    return {name: serialization.to_state_dict(getattr(node, name)) for name in data_fields(node)}
+
+
+def _restored(target: Any, state: dict[str, Any]) -> Any:
+    names = data_fields(target)
+    if set(names) != set(state):
+        raise ValueError(
+            f"{type(target).__name__}: the target holds arrays in {sorted(names)}, what was stored in {sorted(state)}; "
+            "restore into a target of the same configuration."
+        )
+    fields = {name: serialization.from_state_dict(getattr(target, name), state[name], name=name) for name in names}
+    return replace(target, **fields)
+
+
+def register() -> None:
+    """Register every `@pytree` class with flax, those to come included."""
+    for_each_class(lambda cls: serialization.register_serialization_state(cls, _state_of, _restored))
