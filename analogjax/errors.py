@@ -14,7 +14,11 @@ class ShapeError(AnalogError, ValueError):
 
 
 class SlotError(AnalogError, ValueError):
-    """A signal slot is missing, or one slot serves two calls (JAX would silently sum what they saw)."""
+    """A signal slot is missing, left over, or serves two calls (JAX would silently sum what they saw)."""
+
+
+class GradientError(AnalogError, TypeError):
+    """The gradient of something was asked for that has none: the weights of a tile whose devices are pulsed."""
 
 
 class MissingPackage(AnalogError, ImportError):

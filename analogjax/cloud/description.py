@@ -28,6 +28,7 @@ from analogjax.cloud.configuration import config_to_json, is_number
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS, check_layer, shape_after
 from analogjax.experiments import Arrays, BasicTraining, cross_entropy_loss, nll_loss
+from analogjax.nn.sequential import Row
 
 FORMAT = "analogjax-experiment-1"
 LOSSES = {"NLLLoss": nll_loss, "CrossEntropyLoss": cross_entropy_loss}
@@ -180,7 +181,7 @@ def dataset_name(dataset: Any) -> str:
 
 def layers_of(model: linen.Module) -> Sequence[Any]:
     """The layers of a sequential model. Raises `DescriptionError` for any other."""
-    if not isinstance(model, linen.Sequential):
+    if not isinstance(model, (Row, linen.Sequential)):
         raise DescriptionError("The model must be analogjax.Sequential(...): other modules are code.")
     return model.layers
 

@@ -1,7 +1,13 @@
 r"""A linear layer whose matrix lives on analog chips: `y = out_scale * mvm(W, x) + bias`.
 
-The chips are in the collection `tiles`, one slot for each call in `signals` (both under the name `tile`); bias and
-output scale, if digital, are ordinary `params`. Noise comes from the rng `analog`.
+The chips are in the collection `tiles`, a tuple of slots in `signals` (both under the name `tile`), the n-th for the
+n-th call of the layer in one pass; bias and output scale, if digital, are ordinary `params`. Noise comes from the rng
+`analog`.
+
+Under flax's transformations these collections are lifted as any other: `linen.vmap` and `linen.scan` over layers stack
+chips and slots along the first axis (`variable_axes={"params": 0, "tiles": 0, "signals": 0}`), a scan over time shares
+chips and stacks slots (`linen.RNN(cell, variable_broadcast=("params", "tiles"), variable_axes={"signals": 0},
+split_rngs={"params": False, "analog": True})`).
 """
 
 from collections.abc import Callable
@@ -10,11 +16,12 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from analogjax._typing import Array, Key, Shape
-from analogjax.errors import ShapeError, SlotError
+from analogjax._typing import Array, DType, Key, Shape
+from analogjax.errors import ConfigError, ShapeError, SlotError
 from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
 
 TILES, SIGNALS, NOISE = "tiles", "signals", "analog"
+SLOTS, CALLS = "tile", "calls"  # in `signals`: what a pass is given, and what a pass for shapes notes
 
 
 class AnalogLinear(linen.Module):
@@ -22,14 +29,18 @@ class AnalogLinear(linen.Module):
 
     Weights start uniform in +-1/sqrt(I), as far as the devices can hold them; so does the bias. With
     `config.mapping.digital_bias=False` the bias is one more column of devices, fed with 1.
-    Raises `ShapeError` where `in_features` is given and x has another size, `SlotError` where one layer is called twice
-    in a pass that records signals (give each call a layer of its own).
+    A layer may be called several times in one pass: each call reads the same chips and has a slot of its own. `dtype`
+    is that of the outputs (default: that of x and the chips, promoted), `param_dtype` that of chips and parameters.
+    Raises `ShapeError` where `in_features` is given and x has another size, `ConfigError` where `features` is no whole
+    number above 0, `SlotError` where slots are of another pass.
     """
 
     features: int
     config: TileConfig = TileConfig()
     use_bias: bool = True
     in_features: int | None = None  # checked against x where given
+    dtype: DType | None = None  # of the outputs
+    param_dtype: DType = jnp.float32  # of chips, bias and output scale
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
@@ -39,51 +50,68 @@ class AnalogLinear(linen.Module):
     def dense(self, x: Array) -> Array:
         """The layer itself, for vectors `[..., I]`."""
         mapping, inputs = self.config.mapping, x.shape[-1]
+        x = x if self.dtype is None else x.astype(self.dtype)
         if self.use_bias and not mapping.digital_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
         tile = self.variable(TILES, "tile", self._chips, (self.features, x.shape[-1])).value
         y = self._product(tile, x)
         if mapping.learn_out_scaling:
             shape = (self.features,) if mapping.out_scaling_columnwise else ()
-            y = y * self.param("out_scale", linen.initializers.ones, shape)
+            y = y * self._along(self.param("out_scale", linen.initializers.ones, shape, self.param_dtype), y)
         if self.use_bias and mapping.digital_bias:
-            y = y + self.param("bias", _uniform(inputs), (self.features,))
-        return y
+            y = y + self._along(self.param("bias", _uniform(inputs), (self.features,), self.param_dtype), y)
+        return y if self.dtype is None else y.astype(self.dtype)
+
+    def _along(self, v: Array, y: Array) -> Array:
+        """`v` `[]` or `[O]` with the axes of `y` `[..., O]`."""
+        return v.reshape(*(1,) * (y.ndim - v.ndim), *v.shape)
 
     def _product(self, tile: Tile | TileArray, x: Array) -> Array:
-        slot = self._slot(tile, x)
         if self.is_initializing():
             # only shapes matter while chips are made; reading them would be compiled for nothing
-            return jnp.zeros((*x.shape[:-1], self.features), x.dtype)
-        return self.read_chips(tile, x, slot)
-
-    def read_chips(self, tile: Tile | TileArray, x: Array, slot: Signal | None) -> Array:
-        """The noisy product alone: a method, so that a pass for shapes only can step in (see `nn.slots`)."""
-        return mvm(tile, x, slot, key=self.make_rng(NOISE))
+            return slot_for(tile, x).d
+        if self.is_mutable_collection(SIGNALS) and not self.has_variable(SIGNALS, SLOTS):
+            return self._recorded(tile, x)
+        return mvm(tile, x, self._slot(), key=self.make_rng(NOISE))
 
     def _chips(self, shape: tuple[int, int]) -> Tile | TileArray:
-        return create_array(self.config, shape, self.make_rng("params"))
+        return create_array(self.config, shape, self.make_rng("params"), dtype=self.param_dtype)
 
-    def _slot(self, tile: Tile | TileArray, x: Array) -> Signal | None:
-        """The slot given by the caller; a fresh one while slots are being recorded; none otherwise."""
-        recording = self.is_mutable_collection(SIGNALS)
-        if not recording and not self.has_variable(SIGNALS, "tile"):
+    def _recorded(self, tile: Tile | TileArray, x: Array) -> Array:
+        """Note the shapes of this call, in a pass for shapes only: tracing the physics would cost more than the rest.
+
+        What is noted depends on x, so that flax refuses to keep one slot for all steps of a loop.
+        """
+        like = slot_for(tile, x)
+        y = jnp.broadcast_to(x[..., :1].astype(like.d.dtype), like.d.shape)
+        calls = self.variable(SIGNALS, CALLS, tuple)
+        calls.value = (*calls.value, Signal(x=x.astype(like.x.dtype), d=y))
+        return y
+
+    def _slot(self) -> Signal | None:
+        """The slot of this call, the first that no call before has taken; none where no signals are wanted."""
+        if not self.has_variable(SIGNALS, SLOTS):
             return None
-        if self.path in (taken := self._slots_taken()):
+        where = "/".join(self.path) or "AnalogLinear"
+        if not self.is_mutable_collection(SIGNALS):
             raise SlotError(
-                f"{'/'.join(self.path) or 'AnalogLinear'}: called twice in one pass. One slot carries the signals of "
-                "one call, and JAX would silently add up two. Give each call a layer of its own."
+                f"{where}: slots were given, but the collection {SIGNALS!r} can't be changed, so that calls can't be "
+                f"told apart. Use nn.apply, or model.apply(..., mutable=[{SIGNALS!r}])."
             )
-        taken.add(self.path)
-        return self.variable(SIGNALS, "tile", slot_for, tile, x).value
-
-    def _slots_taken(self) -> set[tuple[str, ...]]:
-        """Paths of the layers that used their slot in this pass, kept on flax's root scope, which lives as long."""
-        assert self.scope is not None  # inside `init` or `apply`
-        taken: set[tuple[str, ...]] = vars(self.scope.root).setdefault("_analogjax_slots_taken", set())
-        return taken
+        slots = self.variable(SIGNALS, SLOTS, tuple)
+        place = next((n for n, slot in enumerate(slots.value) if slot is not None), None)
+        if place is None:
+            raise SlotError(
+                f"{where}: called {len(slots.value) + 1} times in one pass, with slots for {len(slots.value)}. One "
+                "slot carries the signals of one call; make slots with nn.slots for this model and this x."
+            )
+        slot = slots.value[place]
+        slots.value = (*slots.value[:place], None, *slots.value[place + 1 :])
+        return slot
 
     def _check(self, x: Array) -> None:
+        if not isinstance(self.features, int) or self.features < 1:
+            raise ConfigError(f"AnalogLinear(features={self.features!r}): needs a whole number above 0.")
         if self.in_features is not None and x.shape[-1] != self.in_features:
             raise ShapeError(
                 f"AnalogLinear({self.in_features} -> {self.features}) at {'/'.join(self.path) or 'the top'}: got x of "
@@ -91,10 +119,10 @@ class AnalogLinear(linen.Module):
             )
 
 
-def _uniform(inputs: int) -> Callable[[Key, Shape], Array]:
+def _uniform(inputs: int) -> Callable[[Key, Shape, DType], Array]:
     bound = 1 / inputs**0.5
 
-    def init(key: Key, shape: Shape) -> Array:
-        return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+    def init(key: Key, shape: Shape, dtype: DType) -> Array:
+        return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
     return init

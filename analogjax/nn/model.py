@@ -1,7 +1,8 @@
-"""Whole models: put layers in a row, make their chips, find their slots, run them.
+"""Whole models: find their slots, run them.
 
 These few functions wrap flax's own `init` and `apply`, and nothing more: a model is an ordinary flax module, with its
-chips in the collection `tiles`, its slots in `signals`, its digital parameters in `params`, and the rng `analog`.
+chips in the collection `tiles`, its slots in `signals`, its digital parameters in `params`, whatever else it keeps
+(`batch_stats`) in collections of its own, and the rng `analog`. Any other rng (`dropout`) is derived from the same key.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ import jax
 from analogjax._pytree import pytree
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
-from analogjax.errors import ConfigError
-from analogjax.nn.linear import NOISE, SIGNALS, TILES, AnalogLinear
+from analogjax.errors import ConfigError, SlotError
+from analogjax.nn.linear import CALLS, NOISE, SIGNALS, SLOTS, TILES
+from analogjax.nn.mode import mode
+from analogjax.tile import Signal
 
 
 @pytree(kw_only=False)
@@ -34,14 +37,6 @@ class Variables:
         return replace(self, **changes)
 
 
-def Sequential(*layers: Callable[[Array], Array]) -> linen.Module:
-    """A flax module of layers in a row: modules, or plain functions such as `jax.nn.sigmoid`."""
-    for layer in layers:
-        if not callable(layer):
-            raise ConfigError(f"Sequential: {layer!r} is neither a module nor a function of the activations.")
-    return linen.Sequential(layers)
-
-
 def flatten(x: Array) -> Array:
     """`[B, ...] -> [B, N]`."""
     return x.reshape(x.shape[0], -1)
@@ -50,49 +45,104 @@ def flatten(x: Array) -> Array:
 @remembered
 def _maker(model: linen.Module) -> Callable[[tuple[Key, Key], Array], dict[str, Any]]:
     def make(keys: tuple[Key, Key], x: Array) -> dict[str, Any]:
-        # the pass also records slots; dropping them here lets XLA drop the pass itself
-        made = model.init({"params": keys[0], NOISE: keys[1]}, x)
-        return {name: value for name, value in made.items() if name != SIGNALS}
+        return dict(model.init({"params": keys[0], NOISE: keys[1]}, x, **mode(model, False)))
 
     return jax.jit(make)
 
 
 def init(model: linen.Module, x: Array, key: Key) -> Variables:
-    """Make the chips and digital parameters of `model` for inputs like `x` `[B, ...]`. Consumes `key`."""
+    """Make the chips, digital parameters and other collections of `model` for inputs like `x` `[B, ...]`.
+
+    Consumes `key`.
+    """
     k_init, k_noise = jax.random.split(key)
     made = _maker(model)((k_init, k_noise), x)
-    others = set(made) - {"params", TILES}
-    if others:
-        raise ConfigError(
-            f"the model keeps state in the flax collections {sorted(others)}, which this training loop does not carry. "
-            "Use layers without running statistics (LayerNorm, GroupNorm), or run it in a loop of your own."
-        )
-    return Variables(params=made.get("params", {}), tiles=made.get(TILES, {}))
+    others = {name: made[name] for name in sorted(set(made) - {"params", TILES})}
+    return Variables(made.get("params", {}), made.get(TILES, {}), others)
 
 
 def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
-    """One zero slot for each analog layer, for inputs like `x` `[B, ...]`: only shapes are computed."""
+    """The zero slots of each analog layer, one for each of its calls, for inputs like `x` `[B, ...]`.
+
+    Only shapes are computed. They are those of a pass in training.
+    """
 
     def record(variables: Variables, x: Array, key: Key) -> PyTree:
-        given = {"params": variables.params, TILES: variables.tiles}
-        return model.apply(given, x, rngs={NOISE: key}, mutable=[SIGNALS])[1].get(SIGNALS, {})
+        mutable = [SIGNALS, *variables.collections]
+        rngs = _rngs(key)
+        return model.apply(_given(variables), x, rngs=rngs, mutable=mutable, **mode(model, True))[1].get(SIGNALS, {})
 
-    with linen.intercept_methods(_shapes_only):
-        shapes = jax.eval_shape(record, variables, x, jax.random.key(0))
-    return jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-def _shapes_only(call: Callable, args: tuple, kwargs: dict[str, Any], context: Any) -> Any:
-    """Steps in for the product on the chips: to trace all of its physics costs more than the rest of the model."""
-    if isinstance(context.module, AnalogLinear) and context.method_name == "read_chips":
-        _, x, _ = args
-        return jax.numpy.zeros((*x.shape[:-1], context.module.features), x.dtype)
-    return call(*args, **kwargs)
+    shapes = jax.eval_shape(record, variables, x, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), _as_slots(shapes))
 
 
-def apply(model: linen.Module, variables: Variables, x: Array, *, key: Key, slots: PyTree | None = None) -> Any:
-    """Run the model on `x` `[B, ...]`; with `slots`, their cotangents are the signals. Consumes `key`."""
-    given = {"params": variables.params, TILES: variables.tiles}
-    if slots is not None:
-        given[SIGNALS] = slots
-    return model.apply(given, x, rngs={NOISE: key})
+def apply(
+    model: linen.Module,
+    variables: Variables,
+    x: Array,
+    *,
+    key: Key,
+    slots: PyTree | None = None,
+    training: bool | None = None,
+) -> Any:
+    """Run the model on `x` `[B, ...]`; with `slots`, their cotangents are the signals. Consumes `key`.
+
+    `training` (default: where slots are given) is what dropout and batch normalisation are told. Raises `ConfigError`
+    where training would change collections such as `batch_stats`: `apply_training` returns them.
+    """
+    training = slots is not None if training is None else training
+    y, collections = _run(model, variables, x, key, slots, training)
+    if training and collections:
+        raise ConfigError(
+            f"apply: in training this model changes its collections {sorted(collections)}, which would be lost. Use "
+            "apply_training, which returns outputs and collections, or give training=False."
+        )
+    return y
+
+
+def apply_training(
+    model: linen.Module, variables: Variables, x: Array, *, key: Key, slots: PyTree | None = None
+) -> tuple[Any, PyTree]:
+    """Run the model on `x` `[B, ...]` as in training: its outputs, and the new `Variables.collections`.
+
+    Consumes `key`.
+    """
+    return _run(model, variables, x, key, slots, True)
+
+
+def _run(
+    model: linen.Module, variables: Variables, x: Array, key: Key, slots: PyTree | None, training: bool
+) -> tuple[Any, PyTree]:
+    given = _given(variables) | ({} if slots is None else {SIGNALS: slots})
+    mutable = [*([] if slots is None else [SIGNALS]), *(variables.collections if training else ())]
+    y, changed = model.apply(given, x, rngs=_rngs(key), mutable=mutable, **mode(model, training))
+    changed = dict(changed)
+    _check_used(changed.pop(SIGNALS, {}))
+    return y, variables.collections | changed if training else {}
+
+
+def _given(variables: Variables) -> dict[str, PyTree]:
+    return {"params": variables.params, TILES: variables.tiles, **variables.collections}
+
+
+def _rngs(key: Key) -> dict[str, Key]:
+    # flax falls back to "params" for every rng that it is not given by name
+    k_noise, k_others = jax.random.split(key)
+    return {NOISE: k_noise, "params": k_others}
+
+
+def _as_slots(recorded: PyTree) -> PyTree:
+    """What a pass recorded, under the name under which the next one looks for it."""
+    if not isinstance(recorded, dict):
+        return recorded
+    return {SLOTS if name == CALLS else name: _as_slots(node) for name, node in recorded.items()}
+
+
+def _check_used(left: PyTree) -> None:
+    flat = jax.tree_util.tree_leaves_with_path(left, is_leaf=lambda node: isinstance(node, Signal))
+    if flat:
+        where = sorted({"/".join(str(key.key) for key in path[:-2]) or "the top" for path, _ in flat})
+        raise SlotError(
+            f"slots of {', '.join(where)} were not used: they are of a pass with other calls. Make them with nn.slots "
+            "for this model and this x."
+        )

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import keystr
 
 from analogjax._typing import Array, Key, PyTree, Scalar
-from analogjax.errors import ConfigError
-from analogjax.tile import Signal, Tile, TileArray, update
+from analogjax.errors import ConfigError, ShapeError
+from analogjax.tile import Signal, Tile, TileArray, rest, update
+from analogjax.tile.signals import Chips
 
 
 class PulsedState(NamedTuple):
@@ -39,19 +41,17 @@ class PulsedSGD:
     def update(self, signals: PyTree, state: PulsedState, tiles: PyTree, *, key: Key) -> tuple[PyTree, PulsedState]:
         """New tiles and state. `signals` are the cotangents of the slots. Consumes `key`.
 
-        Tile number `n`, in sorted order of the path, uses `fold_in(key, n)`.
+        For each tile there is one signal, or a tuple of them: those of its calls, in the order in which they happened.
+        A tile with an empty tuple is not pulsed; it rests like the others. Stacked chips are pulsed one by one. Tile
+        number `n`, in sorted order of the path, uses `fold_in(key, n)`. Raises `ConfigError` where signals and tiles
+        are not those of one model.
         """
         rate = self.learning_rate(state.step) if callable(self.learning_rate) else self.learning_rate
-        flat, treedef = jax.tree.flatten(tiles, is_leaf=_is_tile)
-        given, names = jax.tree.flatten(signals, is_leaf=lambda node: isinstance(node, Signal))
-        if names != treedef:  # type: ignore[operator]
-            raise ConfigError(
-                f"update: {len(given)} signals for {len(flat)} tiles, or of other layers: {names} for {treedef}; take "
-                "the gradient with respect to the slots of these very tiles."
-            )
+        flat, treedef = jax.tree_util.tree_flatten_with_path(tiles, is_leaf=_is_tile)
+        given = _signals_of([path for path, _ in flat], signals)
         new = [
-            _step(tile, s, rate, jax.random.fold_in(key, n))
-            for n, (tile, s) in enumerate(zip(flat, given, strict=True))
+            _step(tile, own, rate, jax.random.fold_in(key, n), path)
+            for n, ((path, tile), own) in enumerate(zip(flat, given, strict=True))
         ]
         return jax.tree.unflatten(treedef, new), PulsedState(step=state.step + 1)
 
@@ -60,7 +60,57 @@ def _is_tile(node: object) -> bool:
     return isinstance(node, (Tile, TileArray))
 
 
-def _step(tile: Tile | TileArray, signal: Signal, rate: Scalar, key: Key) -> Tile | TileArray:
+def _is_calls(node: object) -> bool:
+    """One signal, or the signals of several calls."""
+    return isinstance(node, Signal) or (isinstance(node, (tuple, list)) and all(isinstance(n, Signal) for n in node))
+
+
+def _signals_of(paths: list[tuple], signals: PyTree) -> list[tuple[Signal, ...]]:
+    """The signals of the tile at each path, where they stand too."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(signals, is_leaf=_is_calls)
+    stray = [keystr(path) for path, node in flat if not _is_calls(node)]
+    if stray:
+        raise ConfigError(
+            f"update: {', '.join(stray[:3])} of the signals is no Signal; give the gradient with respect to the slots."
+        )
+    calls = {path: _calls(node) for path, node in flat}
+    found = {"tiles without signals": set(paths) - set(calls), "signals without a tile": set(calls) - set(paths)}
+    odd = [
+        f"{what}: {', '.join(sorted(keystr(p) or 'the top' for p in which))}" for what, which in found.items() if which
+    ]
+    if odd:
+        raise ConfigError(
+            f"update: {len(calls)} signals for {len(paths)} tiles ({'; '.join(odd)}). Take the gradient with respect to "
+            "the slots of these very tiles; under flax's transformations lift the collection 'signals' with them; give "
+            "an empty tuple for a tile that shall stay as it is."
+        )
+    return [calls[path] for path in paths]
+
+
+def _step(tile: Chips, signals: tuple[Signal, ...], rate: Scalar, key: Key, path: tuple) -> Chips:
     k_pulse, k_rest = jax.random.split(key)
-    tile = update(tile, signal, rate, key=k_pulse)
-    return tile.rest(k_rest) if tile.config.device.needs_rest else tile
+    try:
+        return rest(update(tile, signals, rate, key=k_pulse), key=k_rest)
+    except ShapeError as error:
+        raise ShapeError(f"{keystr(path) or 'the tile'}: {error}") from None
+
+
+def joined(*signals: PyTree) -> PyTree:
+    """The signals of several micro-batches as one: their vectors one after the other, to be given to one `update`.
+
+    Gradients of micro-batches are added; signals must not be, since devices see every vector.
+    Raises `ConfigError` where they are not of the same layers.
+    """
+    flat = [jax.tree.flatten(tree, is_leaf=_is_calls) for tree in signals]
+    if any(treedef != flat[0][1] for _, treedef in flat):
+        raise ConfigError("joined: these are not the signals of one model; take them all with the same layers.")
+    calls = [sum((_calls(node) for node in nodes), ()) for nodes in zip(*(nodes for nodes, _ in flat), strict=True)]
+    return jax.tree.unflatten(flat[0][1], calls)
+
+
+def _calls(node: Signal | tuple[Signal, ...]) -> tuple[Signal, ...]:
+    return (node,) if isinstance(node, Signal) else tuple(node)
+
+
+def _named(paths: set[tuple]) -> str:
+    return ", ".join(sorted(keystr(path) or "the top" for path in paths))

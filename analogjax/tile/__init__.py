@@ -9,6 +9,7 @@ from analogjax.tile.inference import program as program
 from analogjax.tile.inference import program_all as program_all
 from analogjax.tile.mapping import Mapping as Mapping
 from analogjax.tile.signals import mvm as mvm
+from analogjax.tile.signals import rest as rest
 from analogjax.tile.signals import slot_for as slot_for
 from analogjax.tile.signals import update as update
 from analogjax.tile.tile import Signal as Signal

@@ -42,15 +42,36 @@ class TileArray:
     @property
     def grid(self) -> tuple[int, int]:
         """Chips along rows and columns."""
-        rows, columns = self.tiles.state.w.shape[:2]
+        rows, columns = self.tiles.state.w.shape[-4:-2]
         return rows, columns
 
+    @property
+    def stack(self) -> tuple[int, ...]:
+        """Leading axes of a stack of arrays (made under `vmap`); `()` for one array."""
+        return self.tiles.state.w.shape[:-4]
+
+    @property
+    def dtype(self) -> DType:
+        """That of the weights."""
+        return self.tiles.dtype
+
     def read(self) -> Array:
-        """The logical weights `[O, I]`, without read noise."""
+        """The logical weights `[O, I]`, without read noise; `[*stack, O, I]` of a stack of arrays."""
+        if self.stack:
+            return jax.vmap(TileArray.read)(self)
         return _assemble(_spread(jax.vmap(Tile.read)(_flat(self.tiles)), self.grid), self.outputs, self.inputs)
 
     def write(self, w: Array, key: Key) -> "TileArray":
-        """The array with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`."""
+        """The array with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`.
+
+        Raises `ShapeError` where `w` has another shape, or where this is a stack of arrays.
+        """
+        if jnp.shape(w) != self.shape or self.stack:
+            raise ShapeError(
+                f"write: weights of shape {jnp.shape(w)} for a matrix of shape {self.shape}; they must be equal"
+                f"{', and a stack is written under jax.vmap' if self.stack else ''}."
+            )
+        w = jnp.asarray(w, self.dtype)
         return replace(self, tiles=self._each(Tile.write, key, _blocks(w, self.grid)))
 
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
@@ -75,9 +96,14 @@ class TileArray:
         """Diffusion and decay of one mini-batch. Consumes `key`."""
         return replace(self, tiles=self._each(lambda tile, key: tile.rest(key, alpha), key))
 
-    def reset(self, key: Key, probability: Scalar = 1.0) -> "TileArray":
-        """Reset each device with `probability`. Consumes `key`."""
-        return replace(self, tiles=self._each(lambda tile, key: tile.reset(key, probability), key))
+    def reset(self, key: Key, probability: Scalar = 1.0, columns: Array | slice = slice(None)) -> "TileArray":
+        """Reset each device of the given columns (of the whole matrix) with `probability`. Consumes `key`."""
+        chosen = self._along_columns(jnp.zeros((1, self.inputs), bool).at[:, columns].set(True))
+
+        def act(tile: Tile, chosen: Array, key: Key) -> Tile:
+            return tile.reset_where(chosen[0], key, probability)
+
+        return replace(self, tiles=self._each(act, key, chosen))
 
     def age(self, dt: Scalar, key: Key) -> "TileArray":
         """Let `dt` seconds pass: drift. Consumes `key`."""

@@ -57,44 +57,68 @@ class Tile:
         """Rows and columns."""
         return self.state.w.shape[-2], self.state.w.shape[-1]
 
+    @property
+    def stack(self) -> tuple[int, ...]:
+        """Leading axes of a stack of chips (made under `vmap`); `()` for one chip."""
+        return self.state.w.shape[:-2]
+
+    @property
+    def dtype(self) -> DType:
+        """That of the weights."""
+        return self.state.w.dtype
+
     def read(self) -> Array:
-        """The logical weights `[O, I]`, without read noise."""
-        return self.state.w * jnp.expand_dims(self.scale, -1)
+        """The logical weights `[O, I]`, without read noise; `[*stack, O, I]` of a stack of chips."""
+        return self.state.w * _beside(self.scale, self.state.w)
+
+    def write(self, w: Array, key: Key) -> "Tile":
+        """The tile with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`.
+
+        Raises `ShapeError` where `w` has another shape, or where this is a stack of chips.
+        """
+        if jnp.shape(w) != self.state.w.shape or self.stack:
+            raise ShapeError(
+                f"write: weights of shape {jnp.shape(w)} for a tile of shape {self.state.w.shape}; they must be equal"
+                f"{', and a stack of chips is written under jax.vmap' if self.stack else ''}."
+            )
+        return self._written(jnp.asarray(w, self.dtype), key)
 
     @jax.jit
-    def write(self, w: Array, key: Key) -> "Tile":
-        """The tile with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`."""
+    def _written(self, w: Array, key: Key) -> "Tile":
         scale = self.config.mapping.scale_for(w)
-        return replace(
-            self, scale=scale, state=self.config.device.write(self.cells, w / jnp.expand_dims(scale, -1), key)
-        )
+        return replace(self, scale=scale, state=self.config.device.write(self.cells, w / _beside(scale, w), key))
 
     @jax.jit
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
         """`[B, I] -> [B, O]`, and which outputs pass a gradient (`None`: all). Consumes `key`."""
-        p = self.config.forward
-        y = mvm(p, self.state.w, x, self.frozen_forward, key, self.average)
+        p, dtype = self.config.forward, jnp.promote_types(x.dtype, self.dtype)
+        y = mvm(p, _wide(self.state.w), _wide(x, dtype), self.frozen_forward, key, self.average)
         unlimited = is_static(p.out_bound) and p.out_bound <= 0
         limit = _CLIPPED * p.out_bound * p.out_scale
         passes = None if unlimited else (jnp.abs(y) < limit) | (jnp.asarray(p.out_bound) <= 0)
-        return y * self.scale, passes
+        return (y * _across(self.scale, y)).astype(dtype), passes
 
     @jax.jit
     def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
         """`[B, O] -> [B, I]`. Consumes `key`."""
-        d = d * self.scale
+        dtype = jnp.promote_types(d.dtype, self.dtype)
+        d = _wide(d, dtype) * _across(self.scale, d)
         d = d if passes is None else jnp.where(passes, d, 0.0)
         p = replace(self.config.backward, bound_management=BoundManagement.NONE)
-        return mvm(p, self.state.w.T, d, self.frozen_backward, key, self.average)
+        return mvm(p, _wide(self.state.w).T, d, self.frozen_backward, key, self.average).astype(dtype)
 
     @jax.jit
     def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "Tile":
         """The tile after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
         rate = self.config.mapping.rate_scale(self.scale)
-        d = d / (self.scale * rate)
+        x, d = _wide(x, self.dtype), _wide(d, self.dtype)
+        d = d / _across(self.scale * rate, d)
         state = self.config.device.update(self.config.update, self.cells, self.state, x, d, lr * rate, key)
-        average = None if self.average is None else average_abs_max(self.config.forward, x, self.average)[-1]
-        return replace(self, state=state, average=average)
+        state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.state)
+        if self.average is None:
+            return replace(self, state=state)
+        average = average_abs_max(self.config.forward, x, self.average)[-1]
+        return replace(self, state=state, average=average.astype(self.average.dtype))
 
     @jax.jit
     def rest(self, key: Key, alpha: Scalar = 1.0) -> "Tile":
@@ -103,9 +127,12 @@ class Tile:
 
     def reset(self, key: Key, probability: Scalar = 1.0, columns: Array | slice = slice(None)) -> "Tile":
         """Reset each device of the given columns with `probability`. Consumes `key`."""
+        return self.reset_where(jnp.zeros(self.shape[1], bool).at[columns].set(True), key, probability)
+
+    def reset_where(self, columns: Array, key: Key, probability: Scalar = 1.0) -> "Tile":
+        """Reset each device of the columns where `columns` (`[I]` bool) holds, with `probability`. Consumes `key`."""
         k_which, k_reset = jax.random.split(key)
-        hit = jax.random.bernoulli(k_which, probability, self.shape)
-        chosen = jnp.zeros(self.shape, bool).at[:, columns].set(hit[:, columns])
+        chosen = jax.random.bernoulli(k_which, probability, self.shape) & columns[None, :]
         return replace(self, state=self.config.device.reset_cells(self.cells, self.state, chosen, k_reset))
 
     def age(self, dt: Scalar, key: Key) -> "Tile":
@@ -148,12 +175,30 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
     return Tile(
         config=config,
         cells=cells,
-        state=config.device.write(cells, weights / jnp.expand_dims(scale, -1), k_write),
+        state=config.device.write(cells, weights / _beside(scale, weights), k_write),
         scale=scale,
         frozen_forward=config.forward.fabricate(outputs, dtype, k_forward, inputs=inputs),
         frozen_backward=config.backward.fabricate(inputs, dtype, k_backward, inputs=outputs),
         average=jnp.zeros((), dtype) if averaging else None,
     )
+
+
+def _beside(scale: Array, w: Array) -> Array:
+    """An output scale `[*stack]` or `[*stack, O]`, with axes of 1 so that it scales weights `[*stack, O, I]`."""
+    return scale.reshape(*scale.shape, *(1,) * (w.ndim - scale.ndim))
+
+
+def _across(scale: Array, y: Array) -> Array:
+    """An output scale `[]` or `[O]`, with axes of 1 so that it scales outputs `[B, O]`."""
+    return scale.reshape(*(1,) * (y.ndim - scale.ndim), *scale.shape)
+
+
+def _wide(v: Array, dtype: DType | None = None) -> Array:
+    """`v` as the arithmetic of converters and pulses wants it: in `dtype` (its own), but at least in float32.
+
+    An ADC has more levels than bfloat16 has digits; what is stored and returned keeps its own dtype.
+    """
+    return v.astype(jnp.promote_types(v.dtype if dtype is None else dtype, jnp.float32))
 
 
 def initial_weights(shape: tuple[int, int], key: Key, dtype: DType = jnp.float32) -> Array:

@@ -56,7 +56,7 @@ def test_the_signals_hold_the_gradient_of_the_weights(key):
     def loss(slots):
         return jnp.sum(jnp.sin(nn.apply(layer, variables, x, key=jax.random.key(2), slots=slots)))
 
-    signal = jax.grad(loss)(slots)["tile"]
+    signal = jax.grad(loss)(slots)["tile"][0]
     assert signal.x.shape == (2, 7, 7, 18) and signal.d.shape == (2, 7, 7, 5)
     patches = signal.x.reshape(-1, 18)
 

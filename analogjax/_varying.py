@@ -1,0 +1,33 @@
+"""Under `jax.shard_map`, values vary over the mesh or not, and a loop must not turn one kind into the other."""
+
+from typing import Any, TypeVar
+
+import jax
+from jax import lax
+
+_Tree = TypeVar("_Tree")
+
+
+def varying_together(*trees: Any) -> Any:
+    """The trees with every array varying over each axis of the mesh over which any of them varies.
+
+    So the loops inside see one kind of value only. Outside of `jax.shard_map` nothing happens.
+    """
+    return tuple(varying_like(tree, trees) for tree in trees)
+
+
+def varying_like(tree: _Tree, reference: Any) -> _Tree:
+    """`tree` with every array varying over each axis of the mesh over which anything in `reference` varies."""
+    axes = frozenset().union(*(_axes(leaf) for leaf in jax.tree.leaves(reference)))
+    if not axes:
+        return tree
+    return jax.tree.map(lambda leaf: _cast(leaf, axes), tree)
+
+
+def _axes(leaf: Any) -> frozenset:
+    return getattr(jax.typeof(leaf), "vma", frozenset())
+
+
+def _cast(leaf: Any, axes: frozenset) -> Any:
+    missing = tuple(sorted(axes - _axes(leaf)))
+    return lax.pcast(leaf, missing, to="varying") if missing else leaf

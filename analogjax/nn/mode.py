@@ -1,0 +1,26 @@
+"""Training and evaluation: how a layer that behaves differently in the two is told which it is.
+
+Every library has its own name for it. What is called with the right one is found by the signature of the layer, so
+`linen.Dropout`, `linen.BatchNorm` and modules of one's own need no wrapper.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+# the argument, and its value while training
+_NAMES = {"train": True, "training": True, "is_training": True, "deterministic": False, "use_running_average": False}
+
+
+def mode(layer: Callable[..., Any], training: bool) -> dict[str, bool]:
+    """The keyword arguments that tell `layer`, a module or a function, whether this is training.
+
+    A layer whose field of that name is set, such as `linen.Dropout(0.5, deterministic=True)`, has made up its mind.
+    """
+    call = layer.__call__ if hasattr(layer, "scope") else layer  # of a flax module, not of its class
+    try:
+        arguments = inspect.signature(call).parameters
+    except (TypeError, ValueError):  # a function without a readable signature takes no mode
+        return {}
+    open_to = [name for name in _NAMES if name in arguments and getattr(layer, name, None) is None]
+    return {name: training is _NAMES[name] for name in open_to}
