@@ -12,6 +12,7 @@ for _flag, _value in ((_TWO, 2), (_WHOLE, 1)):
     if _flag not in os.environ.get("XLA_FLAGS", ""):  # before JAX starts its backend, and into child processes
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the compilation cache fills standard error otherwise
 sys.path.append(str(ROOT))  # `from tests.tolerance import ...`, whatever folder pytest was started in
 
 import jax  # noqa: E402

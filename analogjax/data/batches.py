@@ -1,7 +1,8 @@
 """Batches by index: a batch is a function of the key, the epoch and the step, so that no iterator holds state.
 
 One call gives the indices of an epoch, `[steps, B]`, and a weight for each: 1 for an item, 0 for the padding that fills
-the last batch, `B steps - n` times index 0. All shapes are static, so that an epoch can be one `jax.lax.scan`. The key
+the last batch with the first items of the same order (dropout and batch statistics see items, never one item many
+times). All shapes are static, so that an epoch can be one `jax.lax.scan`. The key
 of an epoch is `jax.random.fold_in(key, epoch)`.
 
 Letters: `n` items, `B` batch size.
@@ -49,8 +50,8 @@ def sequential_indices(n: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _batched(order: jax.Array, steps: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """`order` cut in `steps` rows, padded with index 0, and the weights that mark the padding."""
+    """`order` cut in `steps` rows, padded with its beginning, and the weights that mark the padding."""
     padding = steps * batch_size - len(order)
-    indices = jnp.pad(order.astype(jnp.int32), (0, padding))
+    indices = jnp.pad(order.astype(jnp.int32), (0, padding), mode="wrap") if padding else order.astype(jnp.int32)
     weights = jnp.pad(jnp.ones(len(order), jnp.float32), (0, padding))
     return indices.reshape(steps, batch_size), weights.reshape(steps, batch_size)

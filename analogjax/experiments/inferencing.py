@@ -102,7 +102,7 @@ class _Repeat(NamedTuple):
             n, t = given
             k_drift, k_read = jax.random.split(jax.random.fold_in(key, n + 1))
             tiles = drift_all(programmed, t, k_drift)
-            return self._classify(Variables(params=variables.params, tiles=tiles), data, k_read)
+            return self._classify(variables.replace(tiles=tiles), data, k_read)
 
         return lax.map(at, (jnp.arange(times.shape[0]), times))
 

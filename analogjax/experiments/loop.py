@@ -146,17 +146,17 @@ class Program:
         """One mini-batch `x` `[B, ...]`, `y` `[B]`, `weights` `[B]`; returns its summed loss. Consumes `key`."""
         k_forward, k_update = jax.random.split(key)
 
-        def loss(params: PyTree, slots: PyTree) -> Array:
-            variables = Variables(params=params, tiles=state.variables.tiles)
-            outputs = nn.apply(self.model, variables, x, key=k_forward, slots=slots)
-            return jnp.sum(self.loss_function(outputs, y) * weights) / jnp.sum(weights)
+        def loss(params: PyTree, slots: PyTree) -> tuple[Array, PyTree]:
+            variables = state.variables.replace(params=params)
+            outputs, collections = nn.apply_training(self.model, variables, x, key=k_forward, slots=slots)
+            return jnp.sum(self.loss_function(outputs, y) * weights) / jnp.sum(weights), collections
 
-        slots = nn.slots(self.model, state.variables, x)
-        value, (gradients, signals) = jax.value_and_grad(loss, argnums=(0, 1))(state.variables.params, slots)
+        slots, differentiate = nn.slots(self.model, state.variables, x), jax.value_and_grad(loss, (0, 1), has_aux=True)
+        (value, collections), (gradients, signals) = differentiate(state.variables.params, slots)
         tiles, pulsed = PulsedSGD(self.learning_rate).update(signals, state.pulsed, state.variables.tiles, key=k_update)
         moves, optimizer = self._digital_optimizer.update(gradients, state.optimizer, state.variables.params)
         params = optax.apply_updates(state.variables.params, moves)
-        new = state._replace(variables=Variables(params=params, tiles=tiles), optimizer=optimizer, pulsed=pulsed)
+        new = state._replace(variables=Variables(params, tiles, collections), optimizer=optimizer, pulsed=pulsed)
         return new, value * jnp.sum(weights)
 
     def advance(

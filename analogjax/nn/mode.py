@@ -12,14 +12,13 @@ from typing import Any
 _NAMES = {"train": True, "training": True, "is_training": True, "deterministic": False, "use_running_average": False}
 
 
-def mode(layer: Callable[..., Any], training: bool) -> dict[str, bool]:
+def mode(layer: Callable[..., Any], training: bool) -> dict[str, Any]:
     """The keyword arguments that tell `layer`, a module or a function, whether this is training.
 
     A layer whose field of that name is set, such as `linen.Dropout(0.5, deterministic=True)`, has made up its mind.
     """
-    call = layer.__call__ if hasattr(layer, "scope") else layer  # of a flax module, not of its class
     try:
-        arguments = inspect.signature(call).parameters
+        arguments = inspect.signature(layer).parameters
     except (TypeError, ValueError):  # a function without a readable signature takes no mode
         return {}
     open_to = [name for name in _NAMES if name in arguments and getattr(layer, name, None) is None]

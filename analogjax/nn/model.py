@@ -15,6 +15,7 @@ import jax
 from analogjax._pytree import pytree
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
+from analogjax._varying import varying_like
 from analogjax.errors import ConfigError, SlotError
 from analogjax.nn.linear import CALLS, NOISE, SIGNALS, SLOTS, TILES
 from analogjax.nn.mode import mode
@@ -73,7 +74,8 @@ def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
         return model.apply(_given(variables), x, rngs=rngs, mutable=mutable, **mode(model, True))[1].get(SIGNALS, {})
 
     shapes = jax.eval_shape(record, variables, x, jax.random.key(0))
-    return jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), _as_slots(shapes))
+    zeros = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), _as_slots(shapes))
+    return varying_like(zeros, (variables, x))
 
 
 def apply(

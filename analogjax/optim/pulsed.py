@@ -6,7 +6,7 @@ stand in its place. Digital parameters use plain optax beside it.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,9 +80,9 @@ def _signals_of(paths: list[tuple], signals: PyTree) -> list[tuple[Signal, ...]]
     ]
     if odd:
         raise ConfigError(
-            f"update: {len(calls)} signals for {len(paths)} tiles ({'; '.join(odd)}). Take the gradient with respect to "
-            "the slots of these very tiles; under flax's transformations lift the collection 'signals' with them; give "
-            "an empty tuple for a tile that shall stay as it is."
+            f"update: {len(calls)} signals for {len(paths)} tiles ({'; '.join(odd)}). Take the gradient with respect "
+            "to the slots of these very tiles; under flax's transformations lift the collection 'signals' with them; "
+            "give an empty tuple for a tile that shall stay as it is."
         )
     return [calls[path] for path in paths]
 
@@ -101,7 +101,7 @@ def joined(*signals: PyTree) -> PyTree:
     Gradients of micro-batches are added; signals must not be, since devices see every vector.
     Raises `ConfigError` where they are not of the same layers.
     """
-    flat = [jax.tree.flatten(tree, is_leaf=_is_calls) for tree in signals]
+    flat: list[tuple[list, Any]] = [jax.tree.flatten(tree, is_leaf=_is_calls) for tree in signals]
     if any(treedef != flat[0][1] for _, treedef in flat):
         raise ConfigError("joined: these are not the signals of one model; take them all with the same layers.")
     calls = [sum((_calls(node) for node in nodes), ()) for nodes in zip(*(nodes for nodes, _ in flat), strict=True)]

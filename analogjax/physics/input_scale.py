@@ -21,6 +21,7 @@ from jax import lax
 
 from analogjax._pytree import is_off
 from analogjax._typing import Array
+from analogjax._varying import varying_like
 from analogjax.physics.converters import step_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def average_abs_max(p: Periphery, x: Array, average: Array | None) -> Array:
         return mean, mean
 
     start = jnp.zeros((), x.dtype) if average is None else average.astype(x.dtype)
-    return lax.scan(step, start, jnp.max(jnp.abs(x), -1))[1]
+    peaks = jnp.max(jnp.abs(x), -1)
+    return lax.scan(step, varying_like(start, (p, peaks)), peaks)[1]
 
 
 def _cap(p: Periphery, scale: Array) -> Array:

@@ -35,6 +35,7 @@ from jax import lax
 
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
+from analogjax._varying import varying_like
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import as_choice, check, check_number
 from analogjax.physics.converters import clip as clip
@@ -270,5 +271,6 @@ def _reads(p: Periphery, w: Array, x: Array, alpha: Array, frozen: Frozen, key: 
 
     y = jnp.zeros((x.shape[0], w.shape[0]), x.dtype)
     done, rho = jnp.zeros(alpha.shape, bool), jnp.ones_like(alpha)
-    y, _, rho, _, trials = lax.while_loop(again, read, (y, done, rho, alpha, jnp.int32(0)))
+    start = varying_like((y, done, rho, alpha), (p, w, x, alpha, frozen, key))
+    y, _, rho, _, trials = lax.while_loop(again, read, (*start, jnp.int32(0)))
     return y, rho, trials

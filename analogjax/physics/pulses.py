@@ -34,6 +34,7 @@ from jax import lax
 
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Key, Scalar
+from analogjax._varying import varying_like
 from analogjax.physics.checks import as_choice, check, check_number
 from analogjax.physics.periphery import quantise
 from analogjax.random import uniform
@@ -173,6 +174,11 @@ def _pairs(length: Array, lane: Array) -> tuple[Array, Array, Array]:
     return sample, lane - (ends[sample] - length[sample]), lane < ends[-1]
 
 
+def _line_keys(key: Key) -> tuple[Key, Key]:
+    """Keys of the input and of the output lines: derived, since the devices of a unit cell all see the same trains."""
+    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+
+
 def _fires(key: Key, p: Array, slot: Array, sample: Array) -> Array:
     """Which lines fire, `[L, N]` bool, for `L` pairs (`slot`, `sample`) and probabilities `p` `[L, N]`."""
 
@@ -194,7 +200,7 @@ def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
     """Number of UP and of DOWN pulses at each crosspoint over the batch, `[O, I]` int32 each. Consumes `key`."""
     if t.pulse_type.counted:
         return _computed(t)
-    size, (k_x, k_d) = _lanes(t.p_x.shape[0]), jax.random.split(key)
+    size, (k_x, k_d) = _lanes(t.p_x.shape[0]), _line_keys(key)
 
     def one_pass(number: Array, counts: tuple[Array, Array]) -> tuple[Array, Array]:
         sample, slot, live = _pairs(t.length, number * size + jnp.arange(size))
@@ -203,7 +209,8 @@ def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
         return _count(x, d, pack(t.minus_x[sample]), pack(t.minus_d[sample]), counts)
 
     zero = jnp.zeros((t.p_d.shape[1], t.p_x.shape[1]), jnp.int32)
-    total, up = lax.fori_loop(0, -(-jnp.sum(t.length) // size), one_pass, (zero, zero))
+    start = varying_like((zero, zero), (t, key))
+    total, up = lax.fori_loop(0, -(-jnp.sum(t.length) // size), one_pass, start)
     return up, total - up
 
 
@@ -223,7 +230,7 @@ def _computed(t: Trains) -> tuple[Array, Array]:
         return (counts[0] + jnp.where(down, 0, number), counts[1] + jnp.where(down, number, 0)), None
 
     zero = jnp.zeros((t.p_d.shape[1], t.p_x.shape[1]), jnp.int32)
-    return lax.scan(one, (zero, zero), jnp.arange(t.p_x.shape[0]))[0]
+    return lax.scan(one, varying_like((zero, zero), t), jnp.arange(t.p_x.shape[0]))[0]
 
 
 def computed_pulses(t: Trains, sample: Array) -> tuple[Array, Array]:
@@ -269,7 +276,7 @@ def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: 
     """
     if t.pulse_type.counted:
         return _each_computed(t, visit, state, k_visit)
-    k_x, k_d = jax.random.split(key)
+    k_x, k_d = _line_keys(key)
 
     def one_sample(state: S, sample: Array) -> tuple[S, None]:
         p_x, p_d = t.p_x[sample][None], t.p_d[sample][None]

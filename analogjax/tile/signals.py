@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_static
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax._varying import varying_together
+from analogjax._varying import varies_like, varying_like, varying_together
 from analogjax.errors import ConfigError, GradientError, ShapeError, SlotError
 from analogjax.tile.array import TileArray
 from analogjax.tile.tile import Signal, Tile
@@ -101,7 +101,8 @@ def _refuse_gradient_of(tile: Any, shape: tuple[int, int]) -> None:
     if asked:
         raise GradientError(
             f"mvm: the gradient of a pulsed tile of shape {shape} was asked for ({', '.join(asked[:3])}"
-            f"{', ...' if len(asked) > 3 else ''}). Pulses move its devices; it has no gradient, and a digital optimiser would change the constants of its devices. Differentiate with respect to the "
+            f"{', ...' if len(asked) > 3 else ''}). Pulses move its devices; it has no gradient, and a digital "
+            "optimiser would change the constants of its devices. Differentiate with respect to the "
             "digital parameters and the slots, jax.grad(loss, argnums=(0, 1))(params, slots), and give the signals to "
             "optim.PulsedSGD; or hold the tile fast with jax.lax.stop_gradient(tile)."
         )
@@ -111,7 +112,8 @@ def slot_for(tile: Chips, x: Array) -> Signal:
     """The zero slot for one call of `mvm(tile, x, ...)`; under `jit` it costs no memory."""
     x = jnp.asarray(x)
     dtype = _dtype_of(tile, x)
-    return Signal(x=jnp.zeros(x.shape, dtype), d=jnp.zeros((*x.shape[:-1], tile.shape[0]), dtype))
+    zero = Signal(x=jnp.zeros(x.shape, dtype), d=jnp.zeros((*x.shape[:-1], tile.shape[0]), dtype))
+    return varying_like(zero, (tile, x))
 
 
 def _dtype_of(tile: Chips, x: Array) -> DType:
@@ -220,4 +222,9 @@ def _check(tile: Chips, x: Array, slot: Signal | None) -> None:
         raise ShapeError(
             f"mvm: a slot of shapes {slot.x.shape} and {slot.d.shape} for x of shape {x.shape}; "
             f"make it with slot_for(tile, x)."
+        )
+    if slot is not None and not varies_like(slot, (tile, x)):
+        raise SlotError(
+            "mvm: under jax.shard_map the slot must vary over the axes over which x or the tile vary, or JAX would add "
+            "up the signals of all devices; make it inside, with slot_for(tile, x) or nn.slots."
         )

@@ -18,7 +18,7 @@ def test_every_item_once_and_padding_of_weight_zero(n, batch_size, steps):
         assert indices.dtype == np.int32 and weights.dtype == np.float32
         flat, weight = np.ravel(indices), np.ravel(weights)
         assert weight.tolist() == [1.0] * n + [0.0] * (steps * batch_size - n)
-        assert sorted(flat[:n]) == list(range(n)) and not flat[n:].any()
+        assert sorted(flat[:n]) == list(range(n)) and list(flat[n:]) == [flat[k % n] for k in range(len(flat) - n)]
 
 
 def test_the_order_is_the_permutation_of_the_key():

@@ -99,15 +99,15 @@ class ChoppedTransfer(BufferedLines):
             return largest, largest
 
         tops = jnp.stack([jnp.max(jnp.abs(x), -1), jnp.max(jnp.abs(d), -1)], axis=-1)
-        largest, each = lax.scan(follow, state.memory["largest"], tops)
+        largest, each = lax.scan(follow, state.memory["largest"].astype(tops.dtype), tops)
         product = each[:, 0] * each[:, 1]
         rate = self.fast_lr * p.desired_bl * self.devices[0].granularity / jnp.where(product > 0, product, 1.0)
-        rate = rate * lr if self.scale_fast_lr else rate * (jnp.asarray(lr) > 0)
+        rate = rate * lr if self.scale_fast_lr else jnp.where(jnp.asarray(lr) > 0, rate, 0.0)
         return rate, replace(state, memory=state.memory | {"largest": largest})
 
     def chopped(self, state: State, t: Trains) -> Trains:
         x, d = self._choppers(state)
-        return replace(t, minus_x=t.minus_x ^ (x < 0), minus_d=t.minus_d ^ (d < 0))
+        return replace(t, minus_x=t.minus_x ^ (x < 0)[None, :], minus_d=t.minus_d ^ (d < 0)[None, :])
 
     def _choppers(self, state: State) -> tuple[Array, Array]:
         """The choppers of x `[I]` and of d `[O]`."""
@@ -139,7 +139,7 @@ class ChoppedTransfer(BufferedLines):
     def deliver(self, k: int, cells: Cells, state: State, line: Array, v: Array, lr: Rates, key: Key) -> State:
         assert state.memory is not None
         k_write, k_in, k_out = jax.random.split(key, 3)
-        sign = state.memory["in_chopper"][line] * state.memory["out_chopper"]
+        sign = (state.memory["in_chopper"][line] * state.memory["out_chopper"]).astype(v.dtype)
         value, state = self.seen(state, line, v)
         held = jnp.zeros_like(v) if self.no_buffer else self.held(state, _BUFFER, line)
         scale = self.sample_scale(state, self.buffer_scale(lr, (state.w.shape[0], state.w.shape[1])))

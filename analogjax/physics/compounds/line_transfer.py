@@ -163,7 +163,8 @@ class LineTransfer(UnitCell):
         if is_static(self.fast_lr) and self.fast_lr == 0:
             return lr, state
         scaled = self.fast_lr * lr if self.scale_fast_lr else jnp.asarray(self.fast_lr)
-        return jnp.where(jnp.asarray(self.fast_lr) > 0, scaled, lr) * (jnp.asarray(lr) > 0), state
+        rate = jnp.where(jnp.asarray(self.fast_lr) > 0, scaled, lr)
+        return jnp.where(jnp.asarray(lr) > 0, rate, 0.0), state
 
     def chopped(self, state: State, t: Trains) -> Trains:
         """The trains as the first array sees them."""

@@ -112,6 +112,7 @@ def _pulses_of_a_leap(at: Sizes, slope: Sizes, room: tuple[Array, Array], up: Ar
 
 def _shares(m: Array, up: Array, down: Array) -> tuple[Array, Array]:
     """UP and DOWN pulses among `m` on average."""
+    m, up, down = (n.astype(jnp.float32) for n in (m, up, down))
     share = m / jnp.maximum(up + down, 1)
     return share * up, share * down
 
@@ -143,7 +144,7 @@ def _bent(
     )
     part = (n_up * jnp.abs(up) + n_down * jnp.abs(down)) * square / 3
     whole = n_up * jnp.abs(at.up) + n_down * jnp.abs(at.down)
-    allowed = m * jnp.sqrt(jnp.minimum(_BEND * whole / jnp.maximum(part, 1e-30), 1.0))
+    allowed = m.astype(v.dtype) * jnp.sqrt(jnp.minimum(_BEND * whole / jnp.maximum(part, 1e-30), 1.0))
     return Bend(up, down, square), jnp.maximum(allowed.astype(jnp.int32), jnp.minimum(m, 1))
 
 

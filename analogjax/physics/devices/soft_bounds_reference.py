@@ -95,7 +95,7 @@ def _entered(law: Affine, cells: Cells, v: Array, up: Array, down: Array) -> tup
     step = jnp.where(falls, -(law.s_down + law.k_down * v), law.s_up + law.k_up * v)
     outside = (v != inside) & (up + down > 0)
     v = jnp.where(outside, clipped(cells, v + step), v)
-    return v, (up - (outside & ~falls), down - (outside & falls))
+    return v, (up - (outside & ~falls).astype(up.dtype), down - (outside & falls).astype(down.dtype))
 
 
 def symmetry_point(cells: Cells) -> Array:
