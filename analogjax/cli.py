@@ -181,7 +181,7 @@ def _check_plot(path: str | None) -> None:
 
 
 def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> Any:
-    from analogjax.experiments import Hooks, LocalRunner
+    from analogjax.experiments import CheckpointOptions, Hooks, LocalRunner
 
     return LocalRunner(device=options["on"]).run(
         experiment,
@@ -190,7 +190,7 @@ def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> 
         stdout=False,
         seed=options["seed"],
         checkpoint_dir=_checkpoint_folder(options, record),
-        checkpoint_every_steps=options["checkpoint_every_steps"],
+        checkpoints=CheckpointOptions(every_steps=options["checkpoint_every_steps"]),
         hooks=Hooks(on_epoch=lambda event: writer.epoch(event.metrics)),
         record=record,
     )

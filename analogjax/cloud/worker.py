@@ -105,7 +105,7 @@ def _train(
     description: Description, artefacts: Artefacts, ticket: dict[str, Any], attempt: int, device: Any, heart: Heart
 ) -> dict[str, bytes]:
     from analogjax.cloud.results import result_files
-    from analogjax.experiments import EpochEvent, Hooks, LocalRunner
+    from analogjax.experiments import CheckpointOptions, EpochEvent, Hooks, LocalRunner
 
     def on_epoch(event: EpochEvent) -> None:
         heart.epoch(event.metrics)
@@ -113,7 +113,8 @@ def _train(
     results = LocalRunner(device).run(
         description.experiment(ticket["data_root"]), description.max_elements, ticket["data_root"],
         seed=description.seed, progress=False,
-        checkpoint_dir=artefacts.checkpoints, checkpoint_every_steps=ticket["checkpoint_every_steps"],
+        checkpoint_dir=artefacts.checkpoints,
+        checkpoints=CheckpointOptions(every_steps=ticket["checkpoint_every_steps"]),
         record=artefacts.attempt(attempt) / "run", hooks=Hooks(on_epoch=on_epoch),
     )  # fmt: skip
     heart.epochs[:] = list(results)  # those of earlier attempts too

@@ -1,5 +1,7 @@
 """Experiments: what to train, and running it on this machine."""
 
+from analogjax.experiments.dataset import Arrays as Arrays
+from analogjax.experiments.dataset import Batches as Batches
 from analogjax.experiments.hooks import BatchEvent as BatchEvent
 from analogjax.experiments.hooks import EpochEvent as EpochEvent
 from analogjax.experiments.hooks import Hooks as Hooks
@@ -12,8 +14,10 @@ from analogjax.experiments.loop import TrainState as TrainState
 from analogjax.experiments.losses import cross_entropy_loss as cross_entropy_loss
 from analogjax.experiments.losses import mse_loss as mse_loss
 from analogjax.experiments.losses import nll_loss as nll_loss
+from analogjax.experiments.options import CheckpointOptions as CheckpointOptions
+from analogjax.experiments.options import EarlyStop as EarlyStop
+from analogjax.experiments.options import StopTraining as StopTraining
 from analogjax.experiments.placement import find_device as find_device
 from analogjax.experiments.runner import LocalRunner as LocalRunner
 from analogjax.experiments.runner import Results as Results
-from analogjax.experiments.training import Arrays as Arrays
 from analogjax.experiments.training import BasicTraining as BasicTraining

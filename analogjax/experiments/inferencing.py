@@ -27,10 +27,10 @@ from analogjax._remembered import remembered
 from analogjax._typing import Array, Key
 from analogjax.data import named, sequential_indices
 from analogjax.errors import ConfigError, NonFiniteError
-from analogjax.experiments.loop import Images, images_of
+from analogjax.experiments.dataset import DatasetLike
+from analogjax.experiments.images import Images, images_of
 from analogjax.experiments.losses import cross_entropy_loss
 from analogjax.experiments.placement import find_device
-from analogjax.experiments.training import DatasetLike
 from analogjax.nn import Variables
 from analogjax.physics.inference import GlobalCompensation, NoiseModel, PCMLike
 from analogjax.tile import drift_all, program_all

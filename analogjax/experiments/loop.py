@@ -10,63 +10,26 @@ The last batch of an epoch may be partial: it is filled with items of weight 0, 
 neither digital nor analog weights notice them. Letters: `N` items, `B` batch, `S` steps of an epoch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
 from analogjax import nn
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
-from analogjax.data import Split, sequential_indices, shuffled_indices, steps_per_epoch
-from analogjax.errors import ConfigError, NonFiniteError
-from analogjax.experiments.training import BasicTraining, DatasetLike
+from analogjax.data import sequential_indices, shuffled_indices
+from analogjax.errors import ConfigError, ShapeError
+from analogjax.experiments.images import Images as Images
+from analogjax.experiments.images import images_of as images_of
+from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
 from analogjax.optim import PulsedSGD, PulsedState
-
-
-class Images(NamedTuple):
-    """A split on the device, with its normalisation `(image / 255 - mean) / std` (uint8 images only)."""
-
-    images: Array  # [N, ...] uint8, or float used as it is
-    labels: Array  # [N] int32
-    mean: Array  # broadcast against an image
-    std: Array
-
-    def batch(self, indices: Array) -> tuple[Array, Array]:
-        """Normalised images `[B, ...]` and labels `[B]`."""
-        x = self.images[indices]
-        if x.dtype == jnp.uint8:
-            x = (x.astype(jnp.float32) * (1 / 255) - self.mean) * (1 / self.std)
-        return x.astype(jnp.float32), self.labels[indices]
-
-
-def images_of(split: Split, dataset: DatasetLike, device: jax.Device, which: str = "a split") -> Images:
-    """A split on a device; errors call it `which`.
-
-    Raises `ConfigError` for an empty one, `NonFiniteError` for NaN and infinite values.
-    """
-    images = np.asarray(split.images)
-    if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-        if not np.all(np.isfinite(images)):
-            item = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(axis=1)))
-            raise NonFiniteError(
-                f"dataset {dataset.name}: item {item} of {which} holds NaN or infinite values; drop or mend it."
-            )
-    if len(images) == 0:
-        raise ConfigError(f"dataset {dataset.name}: {which} holds no items; nothing can be trained on it, or read.")
-    if images.ndim == 3:
-        images = images[..., None]
-    mean, std = (np.asarray(v, np.float32) for v in (dataset.mean, dataset.std))
-    values = (images, np.asarray(split.labels, np.int32), mean, std)
-    return Images(*(jax.device_put(value, device) for value in values))
 
 
 class TrainState(NamedTuple):
@@ -101,6 +64,8 @@ class Program:
     batch_size: int
     learning_rate: float | optax.Schedule
     optimizer: optax.GradientTransformation | None  # of the digital parameters; None: plain SGD
+    weight_decay: float = 0.0
+    metrics: tuple[tuple[str, Callable[[Array, Array], Array]], ...] = ()
 
     @classmethod
     def of(cls, experiment: BasicTraining) -> "Program":
@@ -111,6 +76,8 @@ class Program:
             experiment.batch_size,
             experiment.learning_rate,
             experiment.optimizer,
+            experiment.weight_decay,
+            tuple(experiment.metrics.items()),
         )
 
     def compiled(self) -> "Compiled":
@@ -118,11 +85,15 @@ class Program:
         return _compiled(self)
 
     @property
-    def _digital_optimizer(self) -> optax.GradientTransformation:
-        return optax.sgd(self.learning_rate) if self.optimizer is None else self.optimizer
+    def digital_optimizer(self) -> optax.GradientTransformation:
+        """What updates the digital parameters."""
+        return _with_decay(self.optimizer, self.learning_rate, self.weight_decay)
 
-    def start(self, data: Images, key: Key, variables: Variables | None = None) -> TrainState:
-        """Fresh chips (or the given `variables`) and optimisers. Consumes `key`."""
+    def start(self, data: Images, key: Key, variables: Variables | None = None, steps: int | None = None) -> TrainState:
+        """Fresh chips (or the given `variables`) and optimisers, for epochs of `data` or of `steps` steps.
+
+        Consumes `key`.
+        """
         batch = self.batch_size
         x, _ = data.batch(jnp.zeros((batch,), jnp.int32))
         if variables is None:
@@ -130,12 +101,11 @@ class Program:
         else:
             # training gives its buffers away to be reused; the caller's stay the caller's
             variables = jax.tree.map(jnp.copy, variables)
-        steps = steps_per_epoch(data.labels.shape[0], batch)
         return TrainState(
             variables=variables,
-            optimizer=self._digital_optimizer.init(variables.params),
+            optimizer=self.digital_optimizer.init(variables.params),
             pulsed=PulsedSGD(self.learning_rate).init(variables.tiles),
-            losses=jnp.zeros((steps,), jnp.float32),
+            losses=jnp.zeros((data.steps(batch) if steps is None else steps,), jnp.float32),
         )
 
     def order(self, data: Images, epoch: int, key: Key) -> tuple[Array, Array]:
@@ -149,12 +119,13 @@ class Program:
         def loss(params: PyTree, slots: PyTree) -> tuple[Array, PyTree]:
             variables = state.variables.replace(params=params)
             outputs, collections = nn.apply_training(self.model, variables, x, key=k_forward, slots=slots)
-            return jnp.sum(self.loss_function(outputs, y) * weights) / jnp.sum(weights), collections
+            losses = per_item(self.loss_function(outputs, y), weights, "loss_function")
+            return jnp.sum(losses * weights) / jnp.sum(weights), collections
 
         slots, differentiate = nn.slots(self.model, state.variables, x), jax.value_and_grad(loss, (0, 1), has_aux=True)
         (value, collections), (gradients, signals) = differentiate(state.variables.params, slots)
         tiles, pulsed = PulsedSGD(self.learning_rate).update(signals, state.pulsed, state.variables.tiles, key=k_update)
-        moves, optimizer = self._digital_optimizer.update(gradients, state.optimizer, state.variables.params)
+        moves, optimizer = self.digital_optimizer.update(gradients, state.optimizer, state.variables.params)
         params = optax.apply_updates(state.variables.params, moves)
         new = state._replace(variables=Variables(params, tiles, collections), optimizer=optimizer, pulsed=pulsed)
         return new, value * jnp.sum(weights)
@@ -173,35 +144,81 @@ class Program:
 
         return lax.fori_loop(start, stop, body, state)
 
-    def evaluate(self, variables: Variables, data: Images, key: Key) -> tuple[Array, Array]:
-        """Accuracy and mean loss over all items, with the noise of the chips. Consumes `key`."""
-        size = min(data.labels.shape[0], _VALIDATION_BATCH)
-        indices, weights = sequential_indices(data.labels.shape[0], size)
+    def evaluate(self, variables: Variables, data: Images, rows: tuple[Array, Array], key: Key) -> Mapping[str, Array]:
+        """Sums over the items of `rows` (indices and weights `[S, B]`), with the noise of the chips. Consumes `key`.
 
-        def body(sums: Array, batch: tuple[Array, Array, Array]) -> tuple[Array, None]:
-            n, rows, weight = batch
-            x, y = data.batch(rows)
+        They are `loss`, the metrics by name, and for classes the number of right answers as `accuracy`.
+        """
+
+        def body(sums: dict[str, Array], batch: tuple[Array, Array, Array]) -> tuple[dict[str, Array], None]:
+            n, indices, weight = batch
+            x, y = data.batch(indices)
             outputs = nn.apply(self.model, variables, x, key=jax.random.fold_in(key, n))
-            losses = self.loss_function(outputs, y)
-            right = (jnp.argmax(outputs, -1) == y).astype(jnp.float32)
-            return sums + jnp.stack([jnp.sum(right * weight), jnp.sum(losses * weight)]), None
+            found = self._judged(outputs, y, weight)
+            return {name: sums[name] + jnp.sum(value * weight) for name, value in found.items()}, None
 
-        numbers = jnp.arange(indices.shape[0])
-        sums, _ = lax.scan(body, jnp.zeros(2), (numbers, indices, weights))
-        return sums[0] / data.labels.shape[0], sums[1] / data.labels.shape[0]
+        names = ["loss", *(name for name, _ in self.metrics), *(["accuracy"] if data.classified else [])]
+        return lax.scan(body, {name: jnp.zeros(()) for name in names}, (jnp.arange(rows[0].shape[0]), *rows))[0]
+
+    def _judged(self, outputs: Array, y: Array, weight: Array) -> dict[str, Array]:
+        """Loss, metrics and right answers of each item, `[B]` each."""
+        found = {"loss": per_item(self.loss_function(outputs, y), weight, "loss_function")}
+        for name, metric in self.metrics:
+            try:
+                value = metric(outputs, y)
+            except Exception as error:
+                raise ConfigError(f"metrics[{name!r}] raised {type(error).__name__}: {error}") from error
+            found[name] = per_item(value, weight, f"metrics[{name!r}]")
+        if jnp.issubdtype(y.dtype, jnp.integer):
+            found["accuracy"] = _right(outputs, y)
+        return found
+
+
+def _with_decay(
+    optimizer: optax.GradientTransformation | None, learning_rate: Any, weight_decay: float
+) -> optax.GradientTransformation:
+    """`optimizer`, or SGD with the decay of torch's."""
+    if optimizer is not None:
+        return optimizer
+    plain = optax.sgd(learning_rate)
+    return optax.chain(optax.add_decayed_weights(weight_decay), plain) if weight_decay else plain
+
+
+def per_item(values: Array, weights: Array, name: str) -> Array:
+    """`values` as float32 `[B]`. Raises `ShapeError` where they are not one for each item."""
+    values = jnp.asarray(values)
+    if values.shape != weights.shape:
+        raise ShapeError(
+            f"{name} returned shape {list(values.shape)} for a batch of {weights.shape[0]} items; it needs one value "
+            "for each item, [B], without a mean over them (the last batch of an epoch has items that do not count)."
+        )
+    return values.astype(jnp.float32)
+
+
+def _right(outputs: Array, y: Array) -> Array:
+    """The fraction of right answers of each item `[B]`; 0 where outputs are no scores of classes."""
+    if outputs.ndim != y.ndim + 1 or outputs.shape[:-1] != y.shape:
+        return jnp.zeros(y.shape[:1])
+    right = (jnp.argmax(outputs, -1) == y).astype(jnp.float32)
+    return jnp.mean(right.reshape(y.shape[0], -1), -1)
 
 
 class Compiled(NamedTuple):
     """The functions of a program, compiled when first called; `advance` takes its state's memory over."""
 
     advance: Callable[..., TrainState]
-    evaluate: Callable[..., tuple[Array, Array]]
+    evaluate: Callable[..., Mapping[str, Array]]
     order: Callable[..., tuple[Array, Array]]
 
 
 @remembered
 def _compiled(program: Program) -> Compiled:
     return Compiled(jax.jit(program.advance, donate_argnums=0), jax.jit(program.evaluate), jax.jit(program.order))
+
+
+def validation_rows(items: int) -> tuple[Array, Array]:
+    """Indices and weights `[S, B]` of all items, in their order."""
+    return sequential_indices(items, min(items, _VALIDATION_BATCH))
 
 
 _VALIDATION_BATCH = 500  # every vector is read on its own, so this changes speed and draws, not statistics

@@ -2,80 +2,53 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import flax.linen as linen
 import optax
 
 from analogjax._typing import Array
-from analogjax.data import Split, named
+from analogjax.data import named
 from analogjax.errors import ConfigError
+from analogjax.experiments.dataset import Arrays as Arrays
+from analogjax.experiments.dataset import Batches, DatasetLike
 from analogjax.experiments.losses import nll_loss
-
-
-class DatasetLike(Protocol):
-    """Anything that gives labelled images: a catalogue entry of `analogjax.data`, or `Arrays`."""
-
-    @property
-    def name(self) -> str:
-        """What the results call it."""
-        ...
-
-    @property
-    def mean(self) -> Any:
-        """Mean of the images in [0, 1], broadcast against one image."""
-        ...
-
-    @property
-    def std(self) -> Any:
-        """Their standard deviation."""
-        ...
-
-    def load(self, root: Any = None, *, train: bool) -> Split:
-        """One split, images uint8 (scaled to [0, 1], then normalised) or float (used as they are)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """A dataset of one's own: a training and a test split in memory."""
-
-    train: Split
-    test: Split
-    name: str = "Arrays"
-    mean: Any = (0.0,)
-    std: Any = (1.0,)
-
-    def load(self, root: Any = None, *, train: bool) -> Split:
-        """The split; `root` is not used."""
-        return self.train if train else self.test
 
 
 @dataclass(frozen=True)
 class BasicTraining:
-    """Supervised training of a classifier with analog layers.
+    """Supervised training of a model with analog layers.
 
     Analog tiles are updated by pulses at `learning_rate`; digital parameters by `optimizer`, which is plain SGD at the
-    same rate unless given. `dataset` is an entry of `analogjax.data` or its name, or anything with its `load`.
-    Raises `ConfigError` for values that make no sense.
+    same rate unless given. Raises `ConfigError` for values that make no sense.
     """
 
-    dataset: DatasetLike
+    dataset: DatasetLike | Batches
+    """An entry of `analogjax.data` or its name; `Arrays` or `Batches` of one's own; or anything with their `load`."""
     model: linen.Module
     batch_size: int = 64
     loss_function: Callable[[Array, Array], Array] = nll_loss
+    """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one for each item."""
     epochs: int = 30
     learning_rate: float | optax.Schedule = 0.05
     optimizer: optax.GradientTransformation | None = None
-    # trained variables to go on from; None: fresh chips
+    """Of the digital parameters; it has a learning rate of its own."""
     variables: Any = field(default=None, compare=False, repr=False)
+    """Trained variables to go on from; `None`: fresh chips."""
+    metrics: Mapping[str, Callable[[Array, Array], Array]] = field(default_factory=dict)
+    """More of what is told of the test items after an epoch, by name: `(outputs, targets) -> values [B]`, averaged."""
+    weight_decay: float = 0.0
+    """Added to the gradients of digital parameters, as by torch's SGD: `weight_decay * parameter`. Chips do not decay
+    by it: their devices have a `lifetime`. With an `optimizer` of one's own, the decay belongs there."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):
             object.__setattr__(self, "dataset", named(self.dataset))
-        _need(hasattr(self.dataset, "load"), "dataset", self.dataset, "give an entry of analogjax.data, or its name")
+        known = isinstance(self.dataset, Batches) or hasattr(self.dataset, "load")
+        remedy = "give an entry of analogjax.data or its name, experiments.Arrays in memory, or experiments.Batches"
+        _need(known, "dataset", self.dataset, remedy)
         _need(isinstance(self.model, linen.Module), "model", self.model, "give a flax (linen) module")
         _need(
             _whole(self.batch_size) and self.batch_size > 0, "batch_size", self.batch_size, "needs a whole number > 0"
@@ -86,17 +59,33 @@ class BasicTraining:
         good = callable(rate) or (isinstance(rate, (int, float)) and math.isfinite(rate) and rate >= 0)
         _need(good, "learning_rate", rate, "needs a finite number, 0 or more, or an optax schedule")
 
+        self._check_metrics()
+        decay = self.weight_decay
+        good = isinstance(decay, (int, float)) and math.isfinite(decay) and decay >= 0
+        _need(good, "weight_decay", decay, "needs a finite number, 0 or more")
+        alone = not decay or self.optimizer is None
+        _need(alone, "weight_decay", decay, "an optimizer was given; add the decay to it (optax.add_decayed_weights)")
+
+    def _check_metrics(self) -> None:
+        for name, metric in self.metrics.items():
+            taken = name in ("epoch", "time_epoch", "accuracy", "train_loss", "valid_loss")
+            good = isinstance(name, str) and callable(metric) and not taken
+            _need(good, "metrics", {name: metric}, "give functions by names that the results do not have yet")
+
     def describe(self) -> dict[str, Any]:
-        """What must be equal for one run to continue another, as plain JSON values."""
-        loss = getattr(self.loss_function, "__name__", repr(self.loss_function))
+        """The experiment in words for a record, as plain JSON values."""
+        rate = self.learning_rate
         described = {
             "dataset": self.dataset.name,
             "model": repr(self.model),
             "batch_size": self.batch_size,
-            "loss_function": loss,
-            "learning_rate": repr(self.learning_rate),
+            "epochs": self.epochs,
+            "loss_function": getattr(self.loss_function, "__name__", repr(self.loss_function)),
+            "learning_rate": repr(rate) if callable(rate) else rate,
             "optimizer": "sgd" if self.optimizer is None else repr(self.optimizer),
         }
+        described |= {"weight_decay": self.weight_decay} if self.weight_decay else {}
+        described |= {"metrics": sorted(self.metrics)} if self.metrics else {}
         # addresses of functions differ from run to run
         return {name: re.sub(r" at 0x[0-9a-f]+", "", v) if isinstance(v, str) else v for name, v in described.items()}
 

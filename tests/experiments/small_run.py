@@ -13,6 +13,7 @@ if __name__ == "__main__":  # imported by tests, it must leave their cache as it
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential
+from analogjax.experiments import CheckpointOptions
 from analogjax.nn import flatten
 
 
@@ -37,6 +38,6 @@ if __name__ == "__main__":
         stdout=True,
         seed=5,
         checkpoint_dir=folder if folder != "-" else None,
-        checkpoint_every_steps=3,
+        checkpoints=CheckpointOptions(every_steps=3),
     )
     Path(output).write_text(json.dumps(bits(found)))

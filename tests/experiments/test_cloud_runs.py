@@ -11,11 +11,13 @@ import pytest
 from small_run import bits, experiment
 
 from analogjax import LocalRunner
-from analogjax.experiments import Hooks, Results
+from analogjax.experiments import CheckpointOptions, Hooks, Results
 from analogjax.store import CheckpointError, Checkpoints, Location, read_run
 from analogjax.store.transfer import Retry
 from tests.store.fault_proxy import FaultProxy
 from tests.store.servers import gcs_server, make_place, s3_server  # noqa: F401
+
+EVERY = CheckpointOptions(every_steps=3)
 
 PROGRAM = Path(__file__).with_name("small_run.py")
 
@@ -27,7 +29,7 @@ class Lost(Exception):
 def run(place=None, on_batch=None, on_epoch=None, **options):
     hooks = Hooks(on_batch=on_batch, on_epoch=on_epoch)
     return LocalRunner().run(
-        experiment(3), 160, stdout=False, seed=5, checkpoint_dir=place, checkpoint_every_steps=3, hooks=hooks, **options
+        experiment(3), 160, stdout=False, seed=5, checkpoint_dir=place, checkpoints=EVERY, hooks=hooks, **options
     )
 
 

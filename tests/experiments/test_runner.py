@@ -12,7 +12,16 @@ from small_run import bits, experiment
 from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential, nn, random
 from analogjax.data import Split
 from analogjax.errors import ConfigError, NonFiniteError, ShapeError
-from analogjax.experiments import Arrays, Hooks, Images, Program, RunKeys, cross_entropy_loss, mse_loss
+from analogjax.experiments import (
+    Arrays,
+    CheckpointOptions,
+    Hooks,
+    Images,
+    Program,
+    RunKeys,
+    cross_entropy_loss,
+    mse_loss,
+)
 from analogjax.physics import Ideal, Periphery, SoftBounds
 from analogjax.store import CheckpointError
 from analogjax.tile import TileConfig
@@ -103,7 +112,8 @@ def test_resumed_run_equals_the_uninterrupted_one(whole: dict, tmp_path) -> None
 
     with pytest.raises(Stop):
         run(
-            experiment(), 320, stdout=False, seed=5, checkpoint_dir=tmp_path, checkpoint_every_steps=5,
+            experiment(), 320, stdout=False, seed=5, checkpoint_dir=tmp_path,
+            checkpoints=CheckpointOptions(every_steps=5),
             hooks=Hooks(on_batch=stop),
         )  # fmt: skip
     resumed = run(experiment(), 320, stdout=False, seed=5, checkpoint_dir=tmp_path)

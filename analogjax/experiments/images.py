@@ -1,0 +1,78 @@
+"""Items on a device, as batches need them."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from analogjax._typing import Array
+from analogjax.data import Split, steps_per_epoch
+from analogjax.errors import ConfigError, NonFiniteError, ShapeError
+
+
+class Images(NamedTuple):
+    """A split on the device, with its normalisation `(image / 255 - mean) / std` (uint8 images only)."""
+
+    images: Array  # [N, ...] uint8; or float32 or int32, used as they are
+    labels: Array  # [N] int32 classes, or targets [N, ...]
+    mean: Array  # broadcast against an image
+    std: Array
+
+    def batch(self, indices: Array) -> tuple[Array, Array]:
+        """Normalised images `[B, ...]` and labels `[B]`."""
+        x = self.images[indices]
+        if x.dtype == jnp.uint8:
+            axes = (1,) * (x.ndim - self.mean.ndim)
+            mean, std = (v.reshape(*axes, *v.shape) for v in (self.mean, self.std))
+            x = (x.astype(jnp.float32) * (1 / 255) - mean) * (1 / std)
+        return x, self.labels[indices]
+
+    def steps(self, batch_size: int) -> int:
+        """Batches that cover all items."""
+        return steps_per_epoch(self.labels.shape[0], batch_size)
+
+    @property
+    def classified(self) -> bool:
+        """Whether the labels are whole numbers: classes."""
+        return jnp.issubdtype(self.labels.dtype, jnp.integer)
+
+
+def images_of(split: Split, dataset: Any, device: jax.Device, which: str = "a split") -> Images:
+    """A split on a device; errors call it `which`.
+
+    Raises `ConfigError` for an empty one and for what is no numbers, `ShapeError` where images and labels are not as
+    many, `NonFiniteError` for NaN and infinite values.
+    """
+    images = _numbers(np.asarray(split.images), f"dataset {dataset.name}, {which}", "item", keep=np.uint8)
+    labels = _numbers(np.asarray(split.labels), f"dataset {dataset.name}, {which}", "label of item")
+    if len(images) == 0:
+        raise ConfigError(f"dataset {dataset.name}: {which} holds no items; nothing can be trained on it, or read.")
+    if len(images) != len(labels):
+        raise ShapeError(f"dataset {dataset.name}: {which} holds {len(images)} images and {len(labels)} labels.")
+    if images.ndim == 3 and images.dtype == np.uint8:
+        images = images[..., None]
+    mean, std = (np.asarray(v, np.float32) for v in (dataset.mean, dataset.std))
+    return Images(*(jax.device_put(value, device) for value in (images, labels, mean, std)))
+
+
+def _numbers(values: np.ndarray, where: str, what: str, keep: Any = None) -> np.ndarray:
+    """Numbers as a device holds them: float32 or int32, or of the dtype `keep`, which is left alone."""
+    if values.dtype == keep:
+        return values
+    if values.dtype.kind == "V" and jnp.issubdtype(values.dtype, jnp.floating):  # bfloat16 and its like
+        values = values.astype(np.float32)
+    if values.ndim == 0 or values.dtype.kind not in "biuf":
+        raise ConfigError(f"{where}: holds {values.dtype}; give arrays of real numbers with one entry for each {what}.")
+    if values.dtype.kind == "f":
+        values = values.astype(np.float32)
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if not np.all(finite):
+            raise NonFiniteError(
+                f"{where}: {what} {int(np.argmin(finite))} holds NaN or infinite values; drop or mend it."
+            )
+        return values
+    bounds = np.iinfo(np.int32)
+    if values.size and not (values.min() >= bounds.min and values.max() <= bounds.max):
+        raise ConfigError(f"{where}: holds whole numbers beyond int32 ({values.min()} to {values.max()}).")
+    return values.astype(np.int32)

@@ -1,0 +1,71 @@
+"""Options of a run, as small objects: when it is saved, and when it may end early."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analogjax.errors import ConfigError
+
+
+class StopTraining(Exception):
+    """Raise it in a hook to end a training there; the results of the epochs that were completed are returned."""
+
+
+@dataclass(frozen=True)
+class CheckpointOptions:
+    """How often a run with a `checkpoint_dir` is saved, and how much of it is kept.
+
+    Raises `ConfigError` for what is no whole number, 0 or more.
+    """
+
+    every: int = 1
+    """Epochs from one checkpoint to the next; 0: only the last one. Saving goes on beside the training."""
+    every_steps: int = 0
+    """Steps from one checkpoint to the next within an epoch, for epochs of hours; 0: none."""
+    keep_last: int = 2
+    """Newest checkpoints that are kept; 0: all of them."""
+    keep_best: int = 1
+    """Best checkpoints that are kept besides: the most accurate, or those of the smallest validation loss."""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "every_steps", "keep_last", "keep_best"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ConfigError(f"CheckpointOptions({name}={value!r}): needs a whole number, 0 or more.")
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Ends a training when a metric has not become better for some epochs; the results so far are returned.
+
+    Raises `ConfigError` for values that make no sense.
+    """
+
+    metric: str = "valid_loss"
+    """An entry of the results of an epoch."""
+    patience: int = 3
+    """Epochs without a better value after which the training ends."""
+    min_delta: float = 0.0
+    """By how much a value must be better to count."""
+    mode: str = "min"
+    """`min` where smaller is better, else `max`."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ConfigError(f"EarlyStop(mode={self.mode!r}): give 'min' or 'max'.")
+        if not isinstance(self.patience, int) or isinstance(self.patience, bool) or self.patience < 1:
+            raise ConfigError(f"EarlyStop(patience={self.patience!r}): needs a whole number of epochs, 1 or more.")
+        if not self.min_delta >= 0:
+            raise ConfigError(f"EarlyStop(min_delta={self.min_delta!r}): needs a number, 0 or more.")
+
+    def due(self, epochs: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a training with these results ends here. Raises `ConfigError` for an unknown metric."""
+        if epochs and self.metric not in epochs[-1]:
+            known = ", ".join(name for name in epochs[-1] if name not in ("epoch", "time_epoch"))
+            raise ConfigError(f"EarlyStop(metric={self.metric!r}): unknown; the results have {known}.")
+        sign = 1.0 if self.mode == "min" else -1.0
+        best, at = float("inf"), -1
+        for n, entry in enumerate(epochs):
+            if sign * entry[self.metric] < best - self.min_delta:
+                best, at = sign * entry[self.metric], n
+        return len(epochs) - 1 - at >= self.patience

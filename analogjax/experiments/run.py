@@ -1,0 +1,295 @@
+"""A training in progress: epochs, what is told of them, and what is saved."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from analogjax import nn
+from analogjax.errors import AnalogError, ConfigError, NonFiniteError
+from analogjax.experiments import fingerprint
+from analogjax.experiments.feed import Feed, Piece
+from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
+from analogjax.experiments.loop import Program, RunKeys, TrainState
+from analogjax.experiments.options import CheckpointOptions, EarlyStop, StopTraining
+from analogjax.experiments.training import BasicTraining
+from analogjax.nn import Variables
+from analogjax.store import CheckpointError, Checkpoints
+from analogjax.store.runs import RunRecord
+
+_STRETCH = 0.5  # seconds of work between two looks at the outside world
+
+
+class Results(list[dict[str, Any]]):
+    """The list of dicts that a run returns, one per epoch, with the trained `variables` beside it."""
+
+    def __init__(self, epochs: list[dict[str, Any]], variables: Variables) -> None:
+        super().__init__(epochs)
+        self.variables = variables
+
+
+@dataclass
+class Saving:
+    """Where and how often a run is saved."""
+
+    checkpoints: Checkpoints
+    options: CheckpointOptions
+
+
+@dataclass
+class Run:
+    """One run in progress."""
+
+    experiment: BasicTraining
+    program: Program
+    feed: Feed
+    keys: RunKeys
+    state: TrainState
+    seed: int
+    given: str | None  # a hash of the variables that were given
+    saving: Saving | None = None
+    record: RunRecord | None = None
+    early_stop: EarlyStop | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    epoch: int = 0
+    step: int = 0  # steps of this epoch that are done
+    loss: float = 0.0  # summed over the items of this epoch
+    items: int = 0  # of this epoch
+    check_interrupt: Callable[[], None] = lambda: None
+    spent: float = 0.0  # seconds spent on this epoch before it was interrupted
+    own: dict[str, Any] = field(default_factory=dict)  # the identity, where the run is saved
+
+    @classmethod
+    def begin(
+        cls, experiment: BasicTraining, feed: Feed, keys: RunKeys, seed: int, device: jax.Device, given: Any
+    ) -> "Run":
+        """A run that has done nothing yet."""
+        program = Program.of(experiment)
+        # bound to the device, as a step leaves it: else the first step would be compiled for itself
+        started = program.start(feed.example, keys.init, jax.device_put(given, device), feed.steps)
+        state = jax.device_put(started, device)
+        named = None if given is None else fingerprint.of_tree(given)
+        run = cls(experiment, program, feed, keys, state, seed, named)
+        run._check_metrics()
+        return run
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The run in words, for its record."""
+        items = {name: value for name, value in self.feed.identity().items() if name.endswith("_items")}
+        return self.experiment.describe() | {"seed": self.seed} | items
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for another run to continue this one, by contents."""
+        experiment, variables = self.experiment, self.state.variables
+        x, y = self.feed.example.batch(jnp.arange(min(4, experiment.batch_size)))
+        outputs = jax.eval_shape(
+            lambda v, x, key: nn.apply(experiment.model, v, x, key=key), variables, x, jax.random.key(0)
+        )
+        return self.feed.identity() | {
+            "seed": self.seed,
+            "batch_size": experiment.batch_size,
+            "model": fingerprint.of_model(experiment.model),
+            "shapes": fingerprint.shapes_of(variables),
+            "variables": self.given,
+            "learning_rate": fingerprint.rate_or_error(experiment.learning_rate),
+            "optimizer": fingerprint.of_optimizer(self.program.digital_optimizer, variables.params),
+            "loss_function": fingerprint.of_loss(experiment.loss_function, outputs, y),
+            "metrics": {name: fingerprint.of_loss(metric, outputs, y) for name, metric in experiment.metrics.items()},
+        }
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one. Raises `CheckpointError` for those of another run."""
+        if self.saving is None:
+            return
+        self.own = self.identity()
+        newest = self.saving.checkpoints.latest()
+        if newest is None:
+            return
+        saved = self.saving.checkpoints.meta(newest)["identity"]
+        different = fingerprint.differences(saved, self.own)
+        if different:
+            was, here = (fingerprint.shown(values.get(different[0])) for values in (saved, self.own))
+            raise CheckpointError(
+                f"the checkpoints in {self.saving.checkpoints.folder} are of another run: {', '.join(different)} differ"
+                f"{'s' if len(different) == 1 else ''}; {different[0]} was {was} there and is {here} here. Use another "
+                "checkpoint_dir, or the same settings."
+            )
+        self.state, meta = self.saving.checkpoints.restore(self.state)
+        self.epochs, self.epoch, self.step, self.spent = meta["epochs"], meta["epoch"], meta["step"], meta["spent"]
+        self.loss, self.items = meta["loss"], meta["items"]
+        self.feed.resume(meta["feed"], self.epoch, self.step)
+
+    def keep_model(self) -> None:
+        """Put the trained model into the record."""
+        if self.record is None or not self.epochs:
+            return
+        with Checkpoints(self.record.location / "model", keep_last=1) as models:
+            meta = {"identity": self.described, "epochs": self.epochs}
+            models.save(int(self.state.pulsed.step), self.state.variables, meta, _metrics(self.epochs[-1]))
+
+    def save(self, spent: float) -> None:
+        """Write a checkpoint of this very moment."""
+        assert self.saving is not None
+        meta = {
+            "identity": self.own, "epochs": self.epochs, "epoch": self.epoch, "step": self.step,
+            "spent": spent, "loss": self.loss, "items": self.items, "feed": self.feed.state(),
+        }  # fmt: skip
+        validated = self.step == 0 and bool(self.epochs)  # this very state, at the end of an epoch
+        metrics = _metrics(self.epochs[-1]) if validated else {}
+        self.saving.checkpoints.save(int(self.state.pulsed.step), self.state, meta, metrics)
+
+    def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
+        """All epochs that are left. What raises carries the results so far as `error.results`."""
+        if self.record is not None:
+            self.record.go_on_from(self.epochs)
+        try:
+            while self.epoch < self.experiment.epochs and not self._stops():
+                self._whole_epoch(stdout, hooks, progress)
+        except StopTraining:
+            self._last_save()
+        except AnalogError as error:
+            setattr(error, "results", Results(self.epochs, self.state.variables))  # noqa: B010 - of any error
+            raise
+        self.keep_model()
+        return Results(self.epochs, self.state.variables)
+
+    def _whole_epoch(self, stdout: bool, hooks: Hooks, progress: bool) -> None:
+        begun = time.perf_counter() - self.spent
+        self._run_epoch(hooks, progress, begun)
+        entry, items = self._validate(begun)
+        self.epochs.append(entry)
+        if self.record is not None:
+            self.record.epoch(entry)
+        if stdout:
+            print(_report(entry, items), flush=True)
+        self.epoch, self.step, self.spent, self.loss, self.items = self.epoch + 1, 0, 0.0, 0.0, 0
+        self.state = self.state._replace(losses=jnp.zeros_like(self.state.losses))
+        stopped = None
+        try:
+            if hooks.on_epoch is not None:
+                hooks.on_epoch(EpochEvent(entry["epoch"], dict(entry), self.state.variables))
+        except StopTraining as error:
+            stopped = error
+        last = self.epoch == self.experiment.epochs or stopped is not None or self._stops()
+        if self.saving is not None and (last or self._is_due(self.saving.options.every)):
+            self.save(0.0)
+        if stopped is not None:
+            raise stopped
+
+    def _stops(self) -> bool:
+        return self.early_stop is not None and self.early_stop.due(self.epochs)
+
+    def _is_due(self, every: int) -> bool:
+        return every > 0 and self.epoch % every == 0
+
+    def _last_save(self) -> None:
+        """A stop within an epoch leaves the run as its last checkpoint has it, or saves it where it stands."""
+        if self.saving is not None and self.step:
+            self.save(0.0)
+
+    def _run_epoch(self, hooks: Hooks, progress: bool, begun: float) -> None:
+        compiled = self.program.compiled()
+        bar = tqdm(
+            total=self.feed.total, initial=self.step, unit="step", desc=f"epoch {self.epoch}", disable=not progress,
+            leave=False, delay=2.0, file=sys.stderr,
+        )  # fmt: skip
+        before = self.step
+        with bar:
+            for piece in self.feed.pieces(self.epoch, self.step, compiled.order, self._next_save):
+                self._run_piece(piece, compiled.advance, hooks, bar, begun)
+        if self.step == before and not self.items:
+            raise ConfigError(f"epoch {self.epoch} had no batches: its iterator is used up. Give a list or a function.")
+
+    def _run_piece(self, piece: Piece, advance: Callable, hooks: Hooks, bar: tqdm, begun: float) -> None:
+        end, stretch = piece.first + piece.steps, 1 if hooks.on_batch is not None else 16
+        while self.step < end:
+            self._check()
+            due = self._next_save(self.step)
+            stop, clock = min(self.step + stretch, due, end), time.perf_counter()
+            rows = (self.step - piece.first, stop - piece.first)
+            self.state = advance(self.state, piece.data, piece.rows, *rows, self.keys.noise)
+            self._look(rows, piece, hooks)
+            done, self.step = stop - self.step, stop
+            if stop == end:
+                self.items += piece.items
+            bar.update(done)
+            if stop == due and not self._ends(stop):
+                self.save(time.perf_counter() - begun)
+            if hooks.on_batch is None:
+                pace = (time.perf_counter() - clock) / done
+                stretch = max(1, min(8 * stretch, int(_STRETCH / max(pace, 1e-6))))
+
+    def _ends(self, step: int) -> bool:
+        return self.feed.total is not None and step >= self.feed.total
+
+    def _check(self) -> None:
+        """Raises Ctrl-C, and the failure of a checkpoint that was being saved."""
+        self.check_interrupt()
+        if self.saving is not None:
+            self.saving.checkpoints.check()
+
+    def _next_save(self, step: int) -> int:
+        """The next step of this epoch after which a checkpoint is due; beyond every epoch where none is."""
+        every = self.saving.options.every_steps if self.saving is not None else 0
+        return sys.maxsize if every == 0 else (step // every + 1) * every
+
+    def _look(self, rows: tuple[int, int], piece: Piece, hooks: Hooks) -> None:
+        """Check the losses of the last stretch, and tell the hook."""
+        losses = np.asarray(self.state.losses)[slice(*rows)]
+        if not np.all(np.isfinite(losses)):
+            n = int(np.argmin(np.isfinite(losses)))
+            raise NonFiniteError(
+                f"the loss became {losses[n]} in epoch {self.epoch}, step {self.step + n}. Is the learning rate "
+                f"({self.experiment.learning_rate}) too large, or are there NaNs in the data or the model?"
+            )
+        for loss in losses:  # one by one: the same sum wherever an epoch is cut
+            self.loss += float(loss)
+        if hooks.on_batch is not None:
+            items = float(jnp.sum(piece.rows[1][rows[0]]))
+            hooks.on_batch(BatchEvent(self.epoch, self.step, float(losses[0]) / items, self.state.variables))
+
+    def _validate(self, begun: float) -> tuple[dict[str, Any], int]:
+        """The entry of this epoch, and how many items were tested."""
+        own, sums, items = jax.random.fold_in(self.keys.validation, self.epoch), None, 0
+        evaluate = self.program.compiled().evaluate
+        for n, (data, rows, count) in enumerate(self.feed.tests()):
+            key = jax.random.fold_in(own, n) if n else own
+            found = {name: float(value) for name, value in evaluate(self.state.variables, data, rows, key).items()}
+            sums = found if sums is None else {name: sums[name] + value for name, value in found.items()}
+            items += count
+        assert sums is not None
+        entry: dict[str, Any] = {"epoch": self.epoch, "time_epoch": time.perf_counter() - begun}
+        if "accuracy" in sums:
+            right = sums.pop("accuracy")
+            whole = self.feed.example.labels.ndim == 1  # a whole number of items, not a float32 near it
+            entry["accuracy"] = (round(right) if whole else right) / items
+        entry |= {"train_loss": self.loss / self.items, "valid_loss": sums.pop("loss") / items}
+        return entry | {name: value / items for name, value in sums.items()}, items
+
+    def _check_metrics(self) -> None:
+        """A metric that raises does so before the first step."""
+        if self.experiment.metrics:
+            data, rows, _ = next(self.feed.tests())
+            jax.eval_shape(self.program.evaluate, self.state.variables, data, rows, jax.random.key(0))
+
+
+def _metrics(entry: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in entry.items() if name not in ("epoch", "time_epoch")}
+
+
+def _report(entry: dict[str, Any], items: int) -> str:
+    accuracy = f"accuracy: {entry['accuracy']:.6%}, " if "accuracy" in entry else ""
+    known = ("epoch", "time_epoch", "accuracy", "train_loss", "valid_loss")
+    own = "".join(f", {name}: {value:.8g}" for name, value in entry.items() if name not in known)
+    return (
+        f"Epoch: {entry['epoch']}, loss: {entry['train_loss']:.8f}\n"
+        f"Number of images: {items}, {accuracy}validation loss: {entry['valid_loss']:.8f}{own}\n"
+        f"Time for epoch {entry['epoch']}: {entry['time_epoch']:.4}s"
+    )
