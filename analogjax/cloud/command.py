@@ -143,8 +143,8 @@ def _settings(options: argparse.Namespace) -> Any:
         if not getattr(options, name) > 0:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0.")
     limits = Limits(
-        queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts, lease=options.lease,
-        seconds=options.max_seconds,
+        queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts,
+        lease=options.lease, seconds=options.max_seconds,
     )  # fmt: skip
     chosen = {
         "workers": options.workers, "ray_address": options.ray_address, "slurm_partition": options.slurm_partition,

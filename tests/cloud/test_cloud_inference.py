@@ -263,6 +263,7 @@ def test_a_native_inference_runs_in_the_cloud(service, trained):
 
 def test_weights_that_are_not_those_that_were_named(service, trained):
     made, file = InferenceDescription.of(BasicInferencing(Digits, network(), trained))
+
     def put(weights, description=made, id="b" * 32, headers=None):
         body = {"name": "n", "device": "cpu", "description": description.to_json(), "weights": weights}
         return requests.put(

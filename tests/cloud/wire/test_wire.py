@@ -130,7 +130,7 @@ def test_shapes_at_the_edge_are_arrays():
 def test_two_arrays_of_one_name_are_refused():
     made = crafted(dims=[1], float_data=[1.0])
     made.network.layers[0].layer.state_dict.append(made.network.layers[0].layer.state_dict[0])
-    with pytest.raises(DescriptionError, match="two arrays 'params.bias'"):
+    with pytest.raises(DescriptionError, match=r"two arrays 'params\.bias'"):
         training.weights_in(made.SerializeToString())
 
 
