@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_refused_where_it_stands(device, told):
     assert told in _told(device)
 
 
-@pytest.mark.parametrize("huge", [10**309, -(10**400), 10**1000])
+@pytest.mark.parametrize("huge", [10**309, -(10**400), 10**1000], ids=["309", "-400", "1000"])
 @pytest.mark.parametrize(
     ("config", "told"),
     [
