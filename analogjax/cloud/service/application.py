@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
         dispatcher.start()
         yield
         listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
         dispatcher.stop()
         executor.close()
 

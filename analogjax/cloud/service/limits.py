@@ -34,7 +34,10 @@ class Counted:
 
     def next_event(self) -> Any:
         """The next event. Raises `h11.RemoteProtocolError`, and says in `refusal` why."""
-        event = self._connection.next_event()
+        try:
+            event = self._connection.next_event()
+        except ValueError:  # digits enough for Python to refuse them
+            raise h11.RemoteProtocolError("a number of too many digits") from None
         if isinstance(event, h11.Request):
             self._chunks = self._content = 0
         elif isinstance(event, h11.Data):

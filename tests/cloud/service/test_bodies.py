@@ -278,6 +278,7 @@ def test_what_is_broken_off_is_not_taken_for_the_whole(service):
 @pytest.mark.parametrize(
     "request_", [b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
                  b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                 b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n",
                  b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 79_000],
 )  # fmt: skip
 def test_what_is_no_http_is_told_so_in_json(service, request_):
