@@ -21,6 +21,14 @@ SMALL = 8 * 1024  # [bytes] of a body that nobody has to answer for, nor is coun
 _LINGER, _AWAY = 5.0, 64 * 1024 * 1024
 
 
+class _TooMuch(Refused):
+    """A body is too large, too slow, or one too many."""
+
+
+class _Gone(Exception):
+    """The client went away in the middle of its body."""
+
+
 class Buffers:
     """How much of bodies is held, of all senders and of each. For the event loop alone."""
 
@@ -36,9 +44,9 @@ class Buffers:
     def take(self, sender: str, size: int) -> None:
         """Make room for `size` bytes. Raises `Refused` (429, 503) where there is none now."""
         if self._held[sender] + size > self._most_each:
-            raise Refused("You are sending too much at a time: let some requests end first.", 429)
+            raise _TooMuch("You are sending too much at a time: let some requests end first.", 429)
         if self.held + size > self._most:
-            raise Refused("The service is receiving too much at a time: try again later.", 503)
+            raise _TooMuch("The service is receiving too much at a time: try again later.", 503)
         self._held[sender] += size
 
     def give_back(self, sender: str, size: int) -> None:
@@ -67,10 +75,6 @@ class _Place:
             self._size = 0
 
 
-class _Gone(Exception):
-    """The client went away in the middle of its body."""
-
-
 class Bodies:
     """ASGI middleware. Bodies of nobody get 401, those over `size` bytes 413, those that take over `seconds` 408.
 
@@ -95,24 +99,25 @@ class Bodies:
             await self._with_body(scope, receive, send, length)
 
     async def _with_body(self, scope: Any, receive: Any, send: Any, length: int | None) -> None:
-        place = None
         try:
             self._check(length or 0, self._size)
             sender = await run_in_threadpool(self._sender, scope)
             most = self._size if sender is not None else min(SMALL, self._size)
             self._check(length or 0, most)
-            place = _Place(self._buffers, sender)
-            place.reach(length or 0)
-            body = await self._read(receive, most, place)
-        except _Gone:
-            return
         except Exception as error:
             await _refuse(receive, send, answer_to(error))
-        else:
-            await self._pass_on(scope, receive, send, body)
+            return
+        place = _Place(self._buffers, sender)
+        try:
+            place.reach(length or 0)
+            await self._pass_on(scope, receive, send, await self._read(receive, most, place))
+        except _Gone:
+            return
+        except _TooMuch as error:
+            place.leave()  # what comes now is not held
+            await _refuse(receive, send, answer_to(error))
         finally:
-            if place is not None:
-                place.leave()
+            place.leave()
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any, body: bytes) -> None:
         given = [{"type": "http.request", "body": body, "more_body": False}]
@@ -124,29 +129,27 @@ class Bodies:
 
     async def _read(self, receive: Any, most: int, place: _Place) -> bytes:
         """The whole body. Raises `Refused` (408, 413, 429, 503), `_Gone`."""
-        parts: list[bytes] = []
-        size, end = 0, time.monotonic() + self._seconds
+        body, end = bytearray(), time.monotonic() + self._seconds  # no list: each of many small parts would cost more
         try:
             async with asyncio.timeout(self._seconds):
                 while True:
                     message = await receive()
                     if message["type"] != "http.request":
                         raise _Gone
-                    size += len(message.get("body", b""))
-                    self._check(size, most)
-                    place.reach(size)
-                    parts.append(message.get("body", b""))
+                    body += message.get("body", b"")
+                    self._check(len(body), most)
+                    place.reach(len(body))
                     if not message.get("more_body"):
-                        return b"".join(parts)
+                        return bytes(body)
                     if time.monotonic() > end:  # on a busy loop, time-outs come late, and bytes before them
                         raise TimeoutError
         except TimeoutError:
-            raise Refused(f"The request did not arrive within {self._seconds:g} s.", 408) from None
+            raise _TooMuch(f"The request did not arrive within {self._seconds:g} s.", 408) from None
 
     @staticmethod
     def _check(size: int, most: int) -> None:
         if size > most:
-            raise Refused(f"The request is larger than {most} bytes: make the experiment smaller.", 413)
+            raise _TooMuch(f"The request is larger than {most} bytes: make the experiment smaller.", 413)
 
 
 def _announced(scope: Any) -> int | None:

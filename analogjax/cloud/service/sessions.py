@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +58,8 @@ class Signer:
         word = self._read(text, "session")
         if word is None or word.get("session") is None:
             return
-        with self.database.transaction() as session:
+        # whoever ends it at the same moment does the same
+        with suppress(sa.exc.IntegrityError), self.database.transaction() as session:
             session.execute(sa.delete(EndedSession).where(EndedSession.expires < time.time()))
             session.merge(EndedSession(id=str(word["session"]), expires=float(word["exp"])))
 

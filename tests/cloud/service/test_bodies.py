@@ -253,12 +253,13 @@ def test_a_slow_body_is_refused_by_the_clock_though_the_loop_is_never_free(monke
         return {"type": "http.request", "body": b"x", "more_body": now[0] < 1000}
 
     async def send(message):
-        sent.append(message)
+        sent.append(message | {"held": room.held})
 
-    middleware = Bodies(None, sender=lambda scope: "ada", size=5000, seconds=7.0, buffers=Buffers(9000, 9000))
-    scope = {"type": "http", "headers": [(b"content-length", b"1000")], "state": {}}
+    room = Buffers(90_000, 90_000)
+    middleware = Bodies(None, sender=lambda scope: "ada", size=50_000, seconds=7.0, buffers=room)
+    scope = {"type": "http", "headers": [(b"content-length", b"10000")], "state": {}}
     asyncio.run(middleware(scope, receive, send))
-    assert sent[0]["status"] == 408 and "7 s" in json.loads(sent[1]["body"])["message"]
+    assert sent[0]["status"] == 408 and sent[0]["held"] == 0 and "7 s" in json.loads(sent[1]["body"])["message"]
 
 
 def test_what_is_broken_off_is_not_taken_for_the_whole(service):

@@ -1,5 +1,6 @@
 """Tokens are hashed, expire, can be revoked at once, and sessions die with them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_logging_out_ends_that_session_and_its_words_alone(database):
     for word in words:
         with pytest.raises(Refused):
             signer.file_of(word, "write")
+
+
+def test_logging_out_from_several_places_at_once(database):
+    signer, (text, _) = Signer(database), tokens.create_token(database, "ada")
+    session = signer.session(tokens.caller_by_token(database, text))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(signer.end, [session] * 24))
+    assert signer.caller(session) is None
 
 
 def test_sessions_without_an_id_of_an_earlier_version_are_not_taken(database):
