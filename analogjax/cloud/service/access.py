@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from analogjax.cloud.errors import Refused
 from analogjax.cloud.service.answers import answer_to, send_answer
@@ -20,6 +21,7 @@ from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.tokens import Caller
 
 COOKIE = "analogjax_session"
+FRESH = 1.0  # [s] in which who was asked for credentials before the body is not asked again after it
 _GONE = 499  # the status, in log and metrics, of a request that nobody waited for
 log = logging.getLogger("analogjax.cloud.access")
 _bearer = HTTPBearer(auto_error=False, description="A session (from /token/login), or a token itself.")
@@ -37,13 +39,17 @@ _HEADERS = [
 ]
 
 
-def caller(
+async def caller(
     request: Request,
     bearer: Annotated[Any, Depends(_bearer)] = None,
     cookie: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Caller:
     """Who makes the request. Raises `Refused` (401, 403)."""
-    return caller_of(request.app.state.signer, request, None if bearer is None else bearer.credentials, cookie)
+    known, since = getattr(request.state, "known", (None, 0.0))
+    if known is not None and time.monotonic() - since < FRESH:
+        return known
+    word = None if bearer is None else bearer.credentials
+    return await run_in_threadpool(caller_of, request.app.state.signer, request, word, cookie)
 
 
 def caller_of(signer: Signer, request: Request, bearer: str | None, cookie: str | None) -> Caller:
@@ -59,7 +65,7 @@ def caller_of(signer: Signer, request: Request, bearer: str | None, cookie: str 
         raise Refused("Not logged in: send Authorization: Bearer <token>.", 401)
     if found is None:
         raise Refused("The token or session is not valid, or no longer: log in again.", 401)
-    request.state.user = found.name
+    request.state.user, request.state.known = found.name, (found, time.monotonic())
     return found
 
 

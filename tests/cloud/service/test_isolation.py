@@ -1,6 +1,7 @@
 """What one user does is neither seen nor felt by another: names of jobs, labels of metrics, sessions, files."""
 
 import itertools
+import json
 import random
 import re
 import socket
@@ -12,6 +13,7 @@ import requests
 from analogjax.cloud.artefacts import ID
 from analogjax.cloud.executors import Phase
 from analogjax.cloud.executors.local import LocalExecutor
+from analogjax.cloud.service import access
 from analogjax.cloud.service.dispatcher import job_name
 from analogjax.cloud.service.metrics import Metrics
 from analogjax.cloud.service.tokens import create_token, revoke_token
@@ -197,6 +199,21 @@ def test_addresses_of_files_are_worthless_once_the_token_is_revoked(service):
     assert service.get(f"/inputs/{draft}/file").status_code == 404
     again = service.get(f"/inputs/{id}/file").json()["url"]  # by a token that is still good
     assert requests.get(again, timeout=30).status_code == 200
+
+
+def test_a_token_that_is_revoked_during_a_slow_upload_uploads_nothing(service, monkeypatch):
+    monkeypatch.setattr(access, "FRESH", 0.0)  # any upload is slow
+    text, made = create_token(service.app.state.signer.database, "ada")
+    body = json.dumps(submission()).encode()
+    head = f"PUT /api/v1/experiments/{'5' * 32} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {text}\r\n"
+    head += f"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.settings.port), timeout=30) as raw:
+        raw.sendall(head.encode())
+        assert raw.recv(4096).startswith(b"HTTP/1.1 100")  # it was let in
+        revoke_token(service.app.state.signer.database, made.id)
+        raw.sendall(body)
+        assert raw.recv(4096).split()[1] == b"401"
+    assert service.get(f"/api/v1/experiments/{'5' * 32}").status_code == 404
 
 
 def test_an_address_opens_nothing_of_another_user(service):
