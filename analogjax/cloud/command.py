@@ -62,6 +62,11 @@ def add_serve_command(commands: Any) -> None:
         help="experiments waiting or running at a time (default: %(default)s)",
     )
     add(
+        "--max-queued-each",
+        type=int,
+        help="of them, those of one user (default: a fifth of --max-queued, so that nobody fills the queue alone)",
+    )
+    add(
         "--max-attempts",
         type=int,
         default=_LIMITS.attempts,
@@ -138,8 +143,8 @@ def _settings(options: argparse.Namespace) -> Any:
         if not getattr(options, name) > 0:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0.")
     limits = Limits(
-        queued=options.max_queued, queued_each=options.max_queued, attempts=options.max_attempts, lease=options.lease,
-        seconds=options.max_seconds,
+        queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts,
+        lease=options.lease, seconds=options.max_seconds,
     )  # fmt: skip
     chosen = {
         "workers": options.workers, "ray_address": options.ray_address, "slurm_partition": options.slurm_partition,
@@ -152,6 +157,17 @@ def _settings(options: argparse.Namespace) -> Any:
         worker_python=options.worker_python, data_root=options.data_root, max_body=int(options.max_megabytes * 2**20),
         checkpoint_every_steps=options.checkpoint_every_steps, worker_environment=_worker_environment(options),
     )  # fmt: skip
+
+
+def _queued_each(options: argparse.Namespace) -> int:
+    """How many experiments one user may have in the queue."""
+    if options.max_queued_each is None:
+        return max(1, options.max_queued // 5)
+    if not 1 <= options.max_queued_each <= options.max_queued:
+        raise ConfigError(
+            f"--max-queued-each {options.max_queued_each}: needs 1 to {options.max_queued}, which --max-queued allows."
+        )
+    return options.max_queued_each
 
 
 def _worker_environment(options: argparse.Namespace) -> dict[str, str]:

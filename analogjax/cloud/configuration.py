@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -27,6 +28,7 @@ from analogjax.tile import TileConfig
 from analogjax.tile.presets import PRESETS, preset
 
 _MAX_DEPTH = 6
+_MOST = 2**31 - 1  # of a whole number
 _MOST_ROWS = 65_536  # of a chip, which may have more of them than its layer has inputs
 
 
@@ -157,6 +159,8 @@ def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     if number and (not is_number(value) or (isinstance(default, int) and not isinstance(value, int))):
         kind = "a whole number" if isinstance(default, int) else "a finite number"
         raise DescriptionError(f"{where}: needs {kind}, not {_short(value)}.")
+    if number and isinstance(default, int) and abs(value) > _MOST:
+        raise DescriptionError(f"{where}: a whole number is at most {_MOST} here, not {_short(value)}.")
     if not number and not isinstance(default, bool) and not (value is None and default is None):
         raise DescriptionError(f"{where}: {_short(value)} does not fit there.")
     return value
@@ -200,7 +204,9 @@ def _choice(kind: type[Enum], value: Any, where: str) -> Any:
 
 def is_number(value: Any) -> bool:
     """Whether it is a finite number, and no flag."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= sys.float_info.max
 
 
 def _short(value: Any) -> str:

@@ -213,7 +213,10 @@ def _noise_field(name: str, item: Any) -> Any:
     if isinstance(item, Mapping) and name == "g_converter" and item.get("class") == "SinglePair":
         given = {key: value for key, value in item.items() if key != "class"}
         if set(given) <= {"g_max", "g_min"} and all(map(is_number, given.values())):
-            return SinglePair(**given)
+            try:
+                return SinglePair(**given)
+            except ValueError as error:
+                raise DescriptionError(f"noise_model.{name}: {error}") from None
     if isinstance(item, list) and name == "prog_coeff" and 0 < len(item) <= 16 and all(map(is_number, item)):
         return tuple(float(one) for one in item)
     if item is None or (is_number(item) and name not in ("g_converter", "prog_coeff")):

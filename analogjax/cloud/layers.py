@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from analogjax import nn
-from analogjax.cloud.configuration import config_from_json
+from analogjax.cloud.configuration import config_from_json, is_number
 from analogjax.cloud.errors import DescriptionError
 
 Shape = tuple[int, ...]
@@ -78,9 +78,8 @@ def _checked(value: Any, expected: str, where: str) -> Any:
         return value
     if expected == "flag" and isinstance(value, bool):
         return value
-    if expected == "number" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return float(value)
+    if expected == "number" and is_number(value):
+        return float(value)
     if expected in ("size", "whole", "axis") and isinstance(value, int) and not isinstance(value, bool):
         low = {"size": 1, "whole": 0, "axis": -4}[expected]
         if low <= value <= _LARGEST:

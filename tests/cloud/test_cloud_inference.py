@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
 from dataclasses import replace
 
 import jax
@@ -93,7 +97,12 @@ def test_defaults_and_canonical_text():
         ({"noise_model": {"class": "PCMLike", "g_max": -1.0}}, "noise_model"),
         ({"noise_model": {"class": "PCMLike", "prog_coeff": [1.0] * 17}}, "does not fit"),
         ({"noise_model": {"class": "PCMLike", "g_converter": {"class": "PCMLike"}}}, "does not fit"),
-        ({"layers": []}, "1 to 200"),
+        ({"layers": []}, "1 to 200"), ({"inference_time": 10**400}, "from 1 to 1e"),
+        ({"noise_model": {"class": "PCMLike", "g_max": 10**400}}, "does not fit"),
+        ({"noise_model": {"class": "StateIndependent", "drift_nu_mean": -(10**400)}}, "does not fit"),
+        ({"noise_model": {"class": "PCMLike", "prog_coeff": [1.0, 10**400]}}, "does not fit"),
+        ({"noise_model": {"class": "PCMLike", "g_converter": {"class": "SinglePair", "g_max": 2.0, "g_min": 3.0}}},
+         "g_converter: SinglePair"),
     ],
 )  # fmt: skip
 def test_descriptions_that_are_refused(change, told):
@@ -254,7 +263,6 @@ def test_a_native_inference_runs_in_the_cloud(service, trained):
 
 def test_weights_that_are_not_those_that_were_named(service, trained):
     made, file = InferenceDescription.of(BasicInferencing(Digits, network(), trained))
-    from base64 import b64encode
 
     def put(weights, description=made, id="b" * 32, headers=None):
         body = {"name": "n", "device": "cpu", "description": description.to_json(), "weights": weights}
@@ -272,6 +280,79 @@ def test_weights_that_are_not_those_that_were_named(service, trained):
     answer = put(b64encode(file).decode(), id="d" * 32, headers=service.user("mallory"))
     assert answer.status_code == 409
     assert not list((service.settings.home / "store" / "experiments" / ("d" * 32)).glob("weights*"))
+
+
+def changed(file, change):
+    """The file of weights, after `change` of its message; and a description that names it."""
+    message = schema.training().TrainingOutput.FromString(file)
+    change(message)
+    return message.SerializeToString()
+
+
+def held(message, n, name):
+    return next(one for one in message.network.layers[n].layer.state_dict if one.name == name)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda m: m.network.layers.pop(), "they have 4 layers, not 5"),
+        (lambda m: m.network.layers.add(), "they have 6 layers, not 5"),
+        (lambda m: m.network.layers[1].layer.state_dict.pop(0), "is nothing, not float32"),
+        (lambda m: m.network.layers[3].layer.ClearField("state_dict"), "is nothing, not float32"),
+        (lambda m: setattr(m.network.layers[1].layer.state_dict[0], "name", "tiles.tile.v"), "has no 'tiles.tile.v'"),
+        (lambda m: m.network.layers[3].layer.state_dict.add(name="more").t.MergeFrom(
+            m.network.layers[3].layer.state_dict[0].t), "layers[3] has no 'more'"),
+        (lambda m: held(m, 1, "params.bias").t.dims.append(1), "not float32[8]"),
+        (lambda m: (held(m, 1, "params.bias").t.dims.append(2**62), None), "is damaged"),
+        (lambda m: held(m, 3, "params.bias").t.float_data.__setitem__(0, float("nan")), "NaN or infinity"),
+        (lambda m: held(m, 3, "params.bias").t.float_data.__setitem__(9, float("-inf")), "of layers[3]"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused_when_they_are_submitted(service, trained, change, told):
+    made, file = InferenceDescription.of(BasicInferencing(Digits, network(), trained))
+    file = changed(file, change)
+    made = replace(made, weights=hashlib.sha256(file).hexdigest())
+    body = {"description": made.to_json(), "weights": b64encode(file).decode()}
+    answer = service.put(f"/api/v1/experiments/{'c' * 32}", json=body)
+    assert answer.status_code == 422 and told in answer.json()["message"], answer.text
+    assert service.get(f"/api/v1/experiments/{'c' * 32}").status_code == 404
+    assert not (service.settings.home / "store" / "experiments" / ("c" * 32)).exists()
+
+
+def test_a_layer_of_more_arrays_than_any_has_is_refused(service, trained):
+    made, file = InferenceDescription.of(BasicInferencing(Digits, network(), trained))
+
+    def more(message):
+        for n in range(2000):
+            message.network.layers[1].layer.state_dict.add(name=f"x{n}")
+
+    file = changed(file, more)
+    made = replace(made, weights=hashlib.sha256(file).hexdigest())
+    body = {"description": made.to_json(), "weights": b64encode(file).decode()}
+    answer = service.put(f"/api/v1/experiments/{'c' * 32}", json=body)
+    assert answer.status_code == 422 and "at most 1000" in answer.json()["message"]
+
+
+def test_checking_weights_touches_no_accelerator(trained, tmp_path):
+    """A service that took its place there would leave none to the workers."""
+    made, file = InferenceDescription.of(BasicInferencing(Digits, network(), trained))
+    (tmp_path / "weights.pb").write_bytes(file)
+    (tmp_path / "description.json").write_text(made.text())
+    program = f"""
+import json, pathlib
+from analogjax.cloud.inference import description_from_json
+from analogjax.cloud.wire.tensors import check_weights
+from analogjax.cloud.wire.training import weights_in
+folder = pathlib.Path({str(tmp_path)!r})
+description = description_from_json(json.loads((folder / "description.json").read_text()))
+check_weights(description, weights_in((folder / "weights.pb").read_bytes()))
+print("checked")
+"""
+    # where no platform can be had, whatever asks for one fails
+    environment = os.environ | {"JAX_PLATFORMS": "none_such"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout == "checked\n", done.stderr[-2000:]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """`analogjax serve` and `analogjax cloud` as a person meets them: first steps, mistakes, Ctrl-C, a second one."""
 
+import argparse
 import builtins
 import os
 import re
@@ -10,6 +11,7 @@ import pytest
 import requests
 
 from analogjax.cli import main
+from analogjax.cloud.command import _settings, add_serve_command
 from tests.cloud.running_service import ServiceProcess, free_socket
 
 
@@ -42,6 +44,8 @@ def test_the_folder_is_readable_by_its_owner_alone(tmp_path):
     [
         (["--host", "0.0.0.0"], "There is no token, and 0.0.0.0 is not an address of this machine alone"),
         (["--workers", "0"], "--workers 0: needs 1 or more"),
+        (["--max-queued-each", "0"], "--max-queued-each 0: needs 1 to 10000"),
+        (["--max-queued", "5", "--max-queued-each", "6"], "--max-queued-each 6: needs 1 to 5"),
         (["--lease", "0"], "--lease 0.0: needs more than 0"),
         (["--database", "mysql://x/y"], "give sqlite:/// or postgresql://"),
         (["--executor", "ray", "--ray-address", "nowhere"], "no URL"),
@@ -53,6 +57,18 @@ def test_what_can_not_be_served_is_told(tmp_path, capsys, arguments, told):
         port = probe.getsockname()[1]
     assert main(["serve", "--home", str(tmp_path / "home"), "--port", str(port), *arguments]) == 1
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "queued", "each"),
+    [([], 10_000, 2000), (["--max-queued", "60"], 60, 12), (["--max-queued", "3"], 3, 1),
+     (["--max-queued", "3", "--max-queued-each", "3"], 3, 3)],
+)  # fmt: skip
+def test_one_user_has_a_part_of_the_queue(tmp_path, arguments, queued, each):
+    parser = argparse.ArgumentParser()
+    add_serve_command(parser.add_subparsers())
+    limits = _settings(parser.parse_args(["serve", "--home", str(tmp_path), *arguments])).limits
+    assert (limits.queued, limits.queued_each) == (queued, each)
 
 
 def test_a_port_that_is_taken(tmp_path, capsys):

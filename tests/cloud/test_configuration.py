@@ -174,6 +174,28 @@ def test_what_does_not_fit_is_refused_where_it_stands(device, told):
     assert told in _told(device)
 
 
+@pytest.mark.parametrize("huge", [10**309, -(10**400), 10**1000], ids=["309", "-400", "1000"])
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (lambda n: {"device": {"class": "SoftBounds", "dw_min": n}}, "dw_min: needs a finite number"),
+        (lambda n: {"forward": {"class": "Periphery", "inp_res": n}}, "inp_res: needs a finite number"),
+        (lambda n: {"mapping": {"class": "Mapping", "max_output_size": n}}, "max_output_size: needs a whole number"),
+        (lambda n: {"device": {"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [n, 1]}}, "gamma_vec[0]"),
+    ],
+)
+def test_numbers_beyond_all_floats_are_refused(config, told, huge):
+    with pytest.raises(DescriptionError) as caught:
+        config_from_json({"class": "TileConfig"} | config(huge))
+    assert told in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_whole_numbers_fit_into_those_of_the_machine():
+    config_from_json({"class": "TileConfig", "mapping": {"class": "Mapping", "max_input_size": 2**31 - 1}})
+    with pytest.raises(DescriptionError, match="max_input_size: a whole number is at most 2147483647"):
+        config_from_json({"class": "TileConfig", "mapping": {"class": "Mapping", "max_input_size": 2**31}})
+
+
 def test_a_compound_of_compounds_without_end_is_refused():
     device = _STEP
     for _ in range(20):

@@ -13,12 +13,16 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from analogjax.cloud.errors import Refused
+from analogjax.cloud.service.answers import answer_to, send_answer
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.tokens import Caller
 
 COOKIE = "analogjax_session"
+FRESH = 1.0  # [s] in which who was asked for credentials before the body is not asked again after it
+_GONE = 499  # the status, in log and metrics, of a request that nobody waited for
 log = logging.getLogger("analogjax.cloud.access")
 _bearer = HTTPBearer(auto_error=False, description="A session (from /token/login), or a token itself.")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="The page's session.")
@@ -35,15 +39,23 @@ _HEADERS = [
 ]
 
 
-def caller(
+async def caller(
     request: Request,
     bearer: Annotated[Any, Depends(_bearer)] = None,
     cookie: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Caller:
     """Who makes the request. Raises `Refused` (401, 403)."""
-    signer: Signer = request.app.state.signer
+    known, since = getattr(request.state, "known", (None, 0.0))
+    if known is not None and time.monotonic() - since < FRESH:
+        return known
+    word = None if bearer is None else bearer.credentials
+    return await run_in_threadpool(caller_of, request.app.state.signer, request, word, cookie)
+
+
+def caller_of(signer: Signer, request: Request, bearer: str | None, cookie: str | None) -> Caller:
+    """Who makes a request with these credentials. Raises `Refused` (401, 403)."""
     if bearer is not None:
-        found = signer.caller(bearer.credentials)
+        found = signer.caller(bearer)
     elif cookie is not None:
         # the page's own requests carry this header, which no form or link of another site can
         if request.method not in ("GET", "HEAD") and request.headers.get("x-requested-with") != "analogjax":
@@ -53,7 +65,7 @@ def caller(
         raise Refused("Not logged in: send Authorization: Bearer <token>.", 401)
     if found is None:
         raise Refused("The token or session is not valid, or no longer: log in again.", 401)
-    request.state.user = found.name
+    request.state.user, request.state.known = found.name, (found, time.monotonic())
     return found
 
 
@@ -61,7 +73,9 @@ CallerIs = Annotated[Caller, Depends(caller)]
 
 
 class Watch:
-    """ASGI middleware: adds security headers, writes one log line for each request, counts and times them."""
+    """ASGI middleware: adds security headers, answers where nothing else did, writes one log line for each request,
+    counts and times them.
+    """
 
     def __init__(self, app: Any, metrics: Any) -> None:
         self.app, self.metrics = app, metrics
@@ -71,11 +85,12 @@ class Watch:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), [500]
+        begun, status = time.perf_counter(), _GONE
 
         async def watched(message: Any) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                status[0] = message["status"]
+                status = message["status"]
                 known = {name for name, _ in message["headers"]}
                 page = scope["path"] == "/docs"  # FastAPI's own page has its script inside
                 extra = [
@@ -86,14 +101,18 @@ class Watch:
 
         try:
             await self.app(scope, receive, watched)
+        except Exception as error:
+            if status != _GONE:  # the answer has begun: it can only be broken off
+                raise
+            await send_answer(watched, answer_to(error))
         finally:
-            self._tell(scope, status[0], time.perf_counter() - begun)
+            self._tell(scope, status, time.perf_counter() - begun)
 
     def _tell(self, scope: Any, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = getattr(scope.get("route"), "path", None)
         self.metrics.request(scope["method"], route, status, seconds)
         log.info("request", extra={
-            "method": scope["method"], "path": shown_path(scope["path"]), "status": status,
+            "method": scope["method"][:20], "path": shown_path(scope["path"]), "status": status,
             "ms": round(1000 * seconds, 2), "user": scope.get("state", {}).get("user"),
             "client": (scope.get("client") or ("?",))[0],
         })  # fmt: skip

@@ -8,6 +8,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import BaseModel, ConfigDict, Field
 
 from analogjax._version import __version__
@@ -21,7 +22,7 @@ from analogjax.cloud.service.composer import REFUSALS, ExperimentsAre, Login, Na
 from analogjax.cloud.service.experiments import FILES, Experiments
 from analogjax.cloud.service.sessions import SESSION_SECONDS
 from analogjax.cloud.service.tables import Experiment
-from analogjax.cloud.service.tokens import caller_by_token
+from analogjax.cloud.service.tokens import PREFIX, caller_by_token
 from analogjax.data import DATASETS
 from analogjax.tile.presets import PRESETS
 
@@ -127,8 +128,14 @@ def begin_session(asked: Login, request: Request, response: Response) -> Any:
 
 
 @router.delete("/session", status_code=204)
-def end_session(response: Response) -> None:
-    """Log a page out."""
+def end_session(request: Request, response: Response) -> None:
+    """Log out: the session is worth nothing from now on, wherever it is kept. Without one, nothing happens."""
+    scheme, word = get_authorization_scheme_param(request.headers.get("authorization"))
+    shown = [word] if scheme.lower() == "bearer" else []
+    if any(one.startswith(PREFIX) for one in shown):
+        raise Refused("This is a token, not a session: end it with `analogjax cloud token revoke`.", 422)
+    for one in (*shown, request.cookies.get(COOKIE, "")):
+        request.app.state.signer.end(one)
     response.delete_cookie(COOKIE)
 
 
@@ -208,7 +215,7 @@ def get_file(
 ) -> Response:
     """A file of an experiment."""
     content = experiments.file(experiments.ledger.get(caller.user, id), name)
-    headers = {"Content-Disposition": f'attachment; filename="{id[:12]}_{name}"'}
+    headers = {"Content-Disposition": f'attachment; filename="{id}_{name}"'}
     return Response(content, media_type=FILES[name], headers=headers)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -20,29 +21,35 @@ from analogjax.cloud.errors import Refused
 from analogjax.cloud.executors import Executor, executor_for
 from analogjax.cloud.service import api, composer, workers
 from analogjax.cloud.service.access import Watch
+from analogjax.cloud.service.answers import answer_to
+from analogjax.cloud.service.bodies import Bodies, Buffers
 from analogjax.cloud.service.dispatcher import Dispatcher
+from analogjax.cloud.service.door import Door
 from analogjax.cloud.service.experiments import Experiments
+from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Ledger
-from analogjax.cloud.service.limits import BodyLimit
 from analogjax.cloud.service.metrics import Metrics
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
 
-log = logging.getLogger("analogjax.cloud")
 _PAGE = Path(__file__).parent / "page"
 
 
 def create_app(settings: Settings, database: Database, executor: Executor | None = None) -> FastAPI:
     """The application, over a database that is up to date. Raises `CloudError` where the engine can't be used."""
     executor = executor or executor_for(settings.executor, folder=settings.home / "jobs", **settings.executor_options)
-    ledger = Ledger(database, settings.limits)
-    dispatcher = Dispatcher(settings, ledger, executor)
+    ledger, hearing = Ledger(database, settings.limits), Hearing()
+    dispatcher = Dispatcher(settings, ledger, executor, hearing)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(hearing.live(ledger.probe))
         dispatcher.start()
         yield
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
         dispatcher.stop()
         executor.close()
 
@@ -51,12 +58,16 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
         description="Runs experiments with analog in-memory-computing chips. Speaks the composer protocol of aihwkit's "
         "CloudRunner, and a JSON API.",
     )  # fmt: skip
-    app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, Signer(database)
+    signer = Signer(database)
+    app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, signer
     app.state.experiments = Experiments(ledger, dispatcher, settings.location())
     metrics = Metrics(ledger.counts, lambda: dispatcher.engine_error is None)
     _add_routes(app, database, metrics)
     _add_handlers(app)
-    app.add_middleware(BodyLimit, size=settings.max_body, seconds=settings.body_seconds)
+    app.add_middleware(
+        Bodies, sender=Door(signer, ledger).sender, size=settings.max_body, seconds=settings.body_seconds,
+        buffers=Buffers(*(max(size, settings.max_body) for size in (settings.buffered, settings.buffered_each))),
+    )  # fmt: skip
     app.add_middleware(Watch, metrics=metrics)
     return app
 
@@ -77,9 +88,11 @@ def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
         """Numbers for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    app.include_router(composer.router)
-    app.include_router(api.router)
-    app.include_router(workers.router)
+    routers = (composer.router, api.router, workers.router)
+    for router in routers:
+        app.include_router(router)
+    routes = [route for known in (app, *routers) for route in known.routes if isinstance(route, APIRoute)]
+    metrics.know(frozenset(route.path for route in routes))
     app.mount("/", StaticFiles(directory=_PAGE, html=True, check_dir=False), name="page")
 
 
@@ -87,10 +100,11 @@ def _add_handlers(app: FastAPI) -> None:
     """Every refusal is `{"message": …}`, and nothing of what a client sent comes back in it."""
 
     @app.exception_handler(Refused)
-    def refused(request: Request, error: Refused) -> JSONResponse:
-        headers = {"Retry-After": "5"} if error.status in (429, 503) else {}
-        headers |= {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-        return _message(error.status, _encodable(str(error)), headers)
+    @app.exception_handler(sa.exc.OperationalError)
+    @app.exception_handler(sa.exc.TimeoutError)
+    def refused(request: Request, error: Exception) -> JSONResponse:
+        answer = answer_to(error)
+        return _message(answer.status, _encodable(answer.message), dict(answer.headers))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -102,12 +116,6 @@ def _add_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
         return _message(error.status_code, str(error.detail), dict(error.headers or {}))
-
-    @app.exception_handler(sa.exc.OperationalError)
-    @app.exception_handler(sa.exc.TimeoutError)
-    def busy(request: Request, error: Exception) -> JSONResponse:
-        log.error("database: %s", error)
-        return _message(503, "The database does not answer now: try again later.", {"Retry-After": "5"})
 
 
 def _message(status: int, text: str, headers: dict[str, Any] | None = None) -> JSONResponse:

@@ -14,7 +14,7 @@ from analogjax.cloud.service.access import CallerIs
 from analogjax.cloud.service.experiments import FILES, Experiments
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.tables import Experiment
-from analogjax.cloud.service.tokens import caller_by_token
+from analogjax.cloud.service.tokens import Caller, caller_by_token
 
 router = APIRouter(tags=["composer protocol"])
 Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -69,7 +69,7 @@ class ForExperiment(_Asked):
 
 
 class Url(BaseModel):
-    """Where a file is written or read, for an hour, without further credentials."""
+    """Where a file is written or read, for an hour or until the token is revoked, without further credentials."""
 
     url: str
 
@@ -117,7 +117,7 @@ def create_input(asked: ForExperiment, caller: CallerIs, experiments: Experiment
     found = experiments.ledger.get(caller.user, asked.experiment)
     if found.status != "draft":
         raise Refused("The experiment was submitted already: its input can't change.", 409)
-    return {"url": _url(request, "write", found.id, "input.pb")}
+    return {"url": _url(request, caller, "write", found.id, "input.pb")}
 
 
 @router.get("/inputs/{id}/file", response_model=Url, responses=REFUSALS)
@@ -126,7 +126,7 @@ def get_input(id: PathId, caller: CallerIs, experiments: ExperimentsAre, request
     found = experiments.ledger.get(caller.user, id)
     if not found.has_payload:
         raise Refused("The experiment has no input in protobuf.", 404)
-    return {"url": _url(request, "read", found.id, "input.pb")}
+    return {"url": _url(request, caller, "read", found.id, "input.pb")}
 
 
 @router.post("/jobs", responses=REFUSALS)
@@ -150,7 +150,7 @@ def get_output(id: PathId, caller: CallerIs, experiments: ExperimentsAre, reques
     found = experiments.ledger.get(caller.user, id)
     if found.status != "completed":
         raise Refused(f"The experiment is {found.status} and has no output.", 404)
-    return {"url": _url(request, "read", found.id, "output.pb")}
+    return {"url": _url(request, caller, "read", found.id, "output.pb")}
 
 
 @router.put(
@@ -168,11 +168,8 @@ async def write_file(word: str, request: Request) -> Response:
 
 
 def _write(word: str, payload: bytes, request: Request) -> Response:
-    signer, experiments = request.app.state.signer, experiments_of(request)
-    held = signer.file_of(word, "write")
-    if held is None:
-        raise Refused("This address is not valid, or no longer.", 403)
-    found = experiments.ledger.find(held[0])
+    held, experiments = request.app.state.signer.file_of(word, "write"), experiments_of(request)
+    found = experiments.ledger.get(held.caller.user, held.experiment)
     if found.status != "draft":
         raise Refused("The experiment was submitted already: its input can't change.", 409)
     experiments.take_input(found, payload)
@@ -184,11 +181,9 @@ def _write(word: str, payload: bytes, request: Request) -> Response:
 )
 def read_file(word: str, request: Request) -> Response:
     """Read a file of an experiment."""
-    held = request.app.state.signer.file_of(word, "read")
-    if held is None:
-        raise Refused("This address is not valid, or no longer.", 403)
-    experiments = experiments_of(request)
-    return Response(experiments.file(experiments.ledger.find(held[0]), held[1]), media_type=FILES[held[1]])
+    held, experiments = request.app.state.signer.file_of(word, "read"), experiments_of(request)
+    found = experiments.ledger.get(held.caller.user, held.experiment)
+    return Response(experiments.file(found, held.name), media_type=FILES[held.name])
 
 
 def shown(one: Experiment) -> dict[str, Any]:
@@ -202,6 +197,6 @@ def _job(one: Experiment) -> dict[str, Any]:
     return {"id": one.id, "status": one.status} | ({"output": one.id} if one.status == "completed" else {})
 
 
-def _url(request: Request, verb: str, experiment: str, name: str) -> str:
+def _url(request: Request, caller: Caller, verb: str, experiment: str, name: str) -> str:
     base = request.app.state.settings.public_url or str(request.base_url)
-    return f"{base.rstrip('/')}/files/{request.app.state.signer.file(verb, experiment, name)}"
+    return f"{base.rstrip('/')}/files/{request.app.state.signer.file(caller, verb, experiment, name)}"

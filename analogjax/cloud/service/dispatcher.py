@@ -6,6 +6,7 @@ of an attempt is what its worker left in the store, whether or not anybody heard
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 from analogjax.cloud.artefacts import Artefacts
 from analogjax.cloud.errors import CloudError
 from analogjax.cloud.executors import Executor, Phase, Ticket
+from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Claim, Ledger
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Experiment
@@ -30,31 +32,46 @@ _UNREACHABLE = (
 )
 _STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # XLA writes pages about each program that it takes from a cache
+_LONGEST_ID = 48  # characters of an id that an engine is told as it is
 _AGAIN = 5.0  # [s] until an engine that refused is tried again
 
 
 def job_name(experiment: str, attempt: int) -> str:
-    """What the engine knows an attempt by."""
-    return f"ajx-{experiment[:48]}-{attempt}"
+    """What the engine knows an attempt by: another name for each attempt of each experiment, of at most 60 characters.
+
+    A long id is hashed, under a first word that no name of a short one has.
+    """
+    if len(experiment) <= _LONGEST_ID:
+        return f"ajx-{experiment}-{attempt}"
+    return f"ajxh-{hashlib.sha256(experiment.encode()).hexdigest()[:40]}-{attempt}"
+
+
+_WHY = {  # what the engine says of an attempt that is not heard
+    Phase.UNKNOWN: "the engine has lost its worker",
+    Phase.RUNNING: "its worker gave no sign of life",
+    None: "neither its worker nor the engine can be reached",
+}
 
 
 class Dispatcher:
     """Start it, and stop it at the end; `wake` makes it look at once."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, executor: Executor) -> None:
-        self.settings, self.ledger, self.executor = settings, ledger, executor
+    def __init__(self, settings: Settings, ledger: Ledger, executor: Executor, hearing: Hearing) -> None:
+        self.settings, self.ledger, self.executor, self.hearing = settings, ledger, executor, hearing
         self.store = settings.location()
         self.engine_error: str | None = None
         self._closed, self._awake = threading.Event(), threading.Event()
         self._ended: set[tuple[str, int]] = set()  # workers that said so
-        self._cancelled: dict[tuple[str, int], float] = {}  # when an attempt was first seen to be cancelled
-        self._running: dict[tuple[str, int], float] = {}  # when the engine was first seen to run an attempt
+        # when, on the clock of hearing, an attempt was first seen to be cancelled, to be run by the engine, and to have
+        # the lease that it has now
+        self._cancelled: dict[tuple[str, int], float] = {}
+        self._running: dict[tuple[str, int], float] = {}
+        self._signs: dict[tuple[str, int], tuple[float | None, float]] = {}
         self._blocked_until = 0.0
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Begin; attempts that ran while the service was away get time to be heard."""
-        self.ledger.grace()
+        """Begin; attempts that ran while the service was away have a whole lease to be heard in."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -147,7 +164,8 @@ class Dispatcher:
     def _look(self) -> None:
         said, self._ended = self._ended, set()
         active = {(one.id, one.attempt): one for one in self.ledger.dispatched()}
-        for seen in (self._cancelled, self._running):
+        seen: dict[tuple[str, int], Any]
+        for seen in (self._cancelled, self._running, self._signs):
             for key in seen.keys() - active.keys():
                 del seen[key]
         for key in said & active.keys():
@@ -183,28 +201,34 @@ class Dispatcher:
         if phase is Phase.ENDED:
             if not self._settle(one):
                 self.ledger.lost(one.id, one.attempt, f"its worker ended without a result{self._last_line(one)}")
-        elif phase is Phase.UNKNOWN and silent > 0:
-            if not self._settle(one):
-                self.ledger.lost(one.id, one.attempt, "the engine has lost its worker")
-        elif phase is Phase.RUNNING and silent > 0:
-            if not self._settle(one):
-                log.warning("no sign of life", extra={"experiment": one.id, "attempt": one.attempt})
-                self.executor.cancel(job_name(one.id, one.attempt))
-                self.ledger.lost(one.id, one.attempt, "its worker gave no sign of life")
-        elif phase is None and silent > _UNREACHABLE and not self._settle(one):
-            self.ledger.lost(one.id, one.attempt, "neither its worker nor the engine can be reached")
+        elif silent > (_UNREACHABLE if phase is None else 0.0) and phase is not Phase.QUEUED:
+            self._give_up(one, phase)
+
+    def _give_up(self, one: Experiment, phase: Phase | None) -> None:
+        """End an attempt that gives no sign of life, unless it has left an outcome, or given one just now."""
+        if self._settle(one) or self.ledger.heard_since(one):
+            return
+        if phase is Phase.RUNNING:
+            log.warning("no sign of life", extra={"experiment": one.id, "attempt": one.attempt})
+            self.executor.cancel(job_name(one.id, one.attempt))
+        self.ledger.lost(one.id, one.attempt, _WHY[phase])
 
     def _silent(self, one: Experiment, phase: Phase | None) -> float:
-        """Seconds beyond the lease; below 0 where it was heard, or has only just begun."""
-        silent = time.time() - (one.lease or 0.0)
+        """Seconds beyond the lease in which it could have been heard; below 0 where it was, or has only just begun."""
+        key, now = (one.id, one.attempt), self.hearing.time
+        lease, since = self._signs.get(key, (None, now))
+        if lease != one.lease:
+            since = now
+        self._signs[key] = (one.lease, since)
+        silent = now - since - self.ledger.limits.lease
         if one.alive is None and phase is Phase.RUNNING:  # the lease began when the engine's queue took it
-            begun = self._running.setdefault((one.id, one.attempt), time.monotonic())
-            return min(silent, time.monotonic() - begun - _STARTING)
+            return min(silent, now - self._running.setdefault(key, now) - _STARTING)
         return silent
 
     def _end_by_force(self, one: Experiment) -> None:
-        first = self._cancelled.setdefault((one.id, one.attempt), time.monotonic())
-        if one.alive is None or time.monotonic() - first > _STOPPING:  # it never began, or does not stop
+        now = self.hearing.time  # on which it could have been told to stop
+        first = self._cancelled.setdefault((one.id, one.attempt), now)
+        if one.alive is None or now - first > _STOPPING:  # it never began, or does not stop
             self.executor.cancel(job_name(one.id, one.attempt))
 
     def _settle(self, one: Experiment) -> bool:

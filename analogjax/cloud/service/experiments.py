@@ -15,6 +15,7 @@ from analogjax.cloud.service.dispatcher import Dispatcher, job_name
 from analogjax.cloud.service.ledger import Ledger
 from analogjax.cloud.service.tables import Experiment
 from analogjax.cloud.wire.inferencing import inference_of
+from analogjax.cloud.wire.tensors import check_weights
 from analogjax.cloud.wire.training import description_of, weights_in
 from analogjax.errors import AnalogError
 from analogjax.store import Location, NotFound, StoreError
@@ -25,6 +26,7 @@ _NO_SUCH = (
     "trained: {} is no experiment of yours. Give the id of a training that this service has completed; aihwkit's "
     "protocol calls it weight_template_id."
 )
+_MOST_ARRAYS = 1000  # of one layer's chips
 _READERS: dict[str, Any] = {"train": description_of, "inference": inference_of}
 
 
@@ -96,7 +98,8 @@ class Experiments:
             return
         if hashlib.sha256(weights).hexdigest() != named:
             raise DescriptionError("weights: they are not those that the description names: their SHA-256 differs.")
-        weights_in(weights)
+        assert isinstance(description, InferenceDescription)  # only those name weights
+        check_weights(description, weights_in(weights, _MOST_ARRAYS))
         if not self.ledger.may_make(user, id):
             raise Refused("There is another experiment with this id: make a new id.", 409)
         self._stored(lambda: Artefacts(self.store, id).write_weights(weights))

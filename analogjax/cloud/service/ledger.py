@@ -193,11 +193,16 @@ class Ledger:
         with self.database.reading() as session:
             return _count(session, Experiment.status.in_(ACTIVE), Experiment.dispatched)
 
-    def grace(self) -> None:
-        """Renew all leases: the service itself was away, and could hear nobody."""
+    def heard_since(self, seen: Experiment) -> bool:
+        """Whether its attempt has given a sign of life, or ended, since it was read."""
+        with self.database.reading() as session:
+            found = session.get(Experiment, seen.id)
+            return found is None or (found.attempt, found.lease) != (seen.attempt, seen.lease)
+
+    def probe(self) -> None:
+        """Do what a sign of life needs of the database, and change nothing."""
         with self.database.transaction() as session:
-            dispatched = sa.and_(Experiment.status.in_(ACTIVE), Experiment.dispatched)
-            session.execute(sa.update(Experiment).where(dispatched).values(lease=time.time() + self.limits.lease))
+            session.execute(sa.text("SELECT 1"))
 
     def finish(
         self, id: str, attempt: int, status: str, reason: str | None, epochs: Iterable[Mapping[str, Any]]
@@ -257,6 +262,11 @@ class Ledger:
 
     # What workers say
 
+    def check_worker(self, id: str, attempt: int, secret: str) -> None:
+        """Raises `Superseded` for any attempt but the current one, `Refused` without the right secret."""
+        with self.database.reading() as session:
+            _check_secret(_owned(session.get(Experiment, id)), attempt, secret)
+
     def beat(self, id: str, attempt: int, secret: str, epochs: Sequence[Mapping[str, Any]]) -> bool:
         """A sign of life of an attempt, with what it has done; whether it is to stop.
 
@@ -265,10 +275,7 @@ class Ledger:
         now = time.time()
         with self.database.transaction() as session:
             found = _found(session, id)
-            if found.attempt != attempt or found.status not in ACTIVE or not found.dispatched:
-                raise Superseded("This attempt is no longer the current one.", 409)
-            if not hmac.compare_digest(found.secret or "", digest(secret)):
-                raise Refused("This is not the secret of this attempt.", 403)
+            _check_secret(found, attempt, secret)
             found.status, found.alive, found.lease = "running", now, now + self.limits.lease
             found.started = found.started or now
             _write_epochs(session, id, epochs, exactly=False)
@@ -311,6 +318,13 @@ def _owned(found: Experiment | None, user: str | None = None) -> Experiment:
     if found is None or user not in (None, found.user):
         raise Refused("There is no such experiment.", 404)  # the same words, whether it is another's or nobody's
     return found
+
+
+def _check_secret(found: Experiment, attempt: int, secret: str) -> None:
+    if found.attempt != attempt or found.status not in ACTIVE or not found.dispatched:
+        raise Superseded("This attempt is no longer the current one.", 409)
+    if not hmac.compare_digest(found.secret or "", digest(secret)):
+        raise Refused("This is not the secret of this attempt.", 403)
 
 
 def _current(session: Session, id: str, attempt: int) -> Experiment | None:

@@ -1,76 +1,78 @@
-"""What a client may not do to the service: send too much, too slowly, or never end.
+"""What a connection may not do to the service: begin slowly, or send its body in crumbs.
 
-`BodyLimit` bounds the size and the time of a request's body. `PatientProtocol` is uvicorn's own HTTP/1.1 protocol with
-one thing added: a connection whose request's head does not arrive in time is closed (a slow loris).
+`patient_protocol` is uvicorn's own HTTP/1.1 protocol with a few things added. A connection whose request's head does
+not arrive in time is closed (a slow loris). Little is read at a time, and no more of a body before somebody asks for
+it, so that no connection keeps the event loop for long. Chunks must not be tiny: h11 parses each by itself, in Python,
+which takes longer than sending it. A parser in C would only move that limit, and be one more package; a bound on the
+chunks holds with any parser. What uvicorn itself refuses is refused in the service's own form.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from analogjax.cloud.service.answers import Answer
 
-class BodyLimit:
-    """ASGI middleware: bodies over `size` bytes get 413, those that take over `seconds` get 408."""
+_READ = 16 * 1024  # [bytes] taken from a connection at a time
+_CHUNKS, _MEAN_CHUNK = 256, 64  # chunks of any size in one body; beyond them, the least mean size [bytes]
 
-    def __init__(self, app: Any, size: int, seconds: float) -> None:
-        self.app, self.size, self.seconds = app, size, seconds
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle one connection event stream."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        said = dict(scope["headers"]).get(b"content-length", b"0")
-        if not said.isdigit() or int(said) > self.size:
-            await _answer(send, 413, f"The request is larger than {self.size} bytes: make the experiment smaller.")
-            return
+class Counted:
+    """An h11 connection that takes a body in crumbs for an error."""
+
+    def __init__(self, connection: h11.Connection) -> None:
+        self._connection = connection
+        self._chunks = self._content = 0  # of the body that is being read
+        self.refusal: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def next_event(self) -> Any:
+        """The next event. Raises `h11.RemoteProtocolError`, and says in `refusal` why."""
         try:
-            body = await asyncio.wait_for(self._body(receive), self.seconds)
-        except TimeoutError:
-            await _answer(send, 408, f"The request did not arrive within {self.seconds:g} s.")
-            return
-        if body is None:
-            await _answer(send, 413, f"The request is larger than {self.size} bytes: make the experiment smaller.")
-            return
-        given = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive_again() -> Any:
-            return given.pop() if given else await receive()
-
-        await self.app(scope, receive_again, send)
-
-    async def _body(self, receive: Any) -> bytes | None:
-        """The whole body; `None` if it is too large."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return b"".join(parts)
-            size += len(message.get("body", b""))
-            if size > self.size:
-                return None
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                return b"".join(parts)
-
-
-async def _answer(send: Any, status: int, message: str) -> None:
-    body = json.dumps({"message": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
-    await send({"type": "http.response.body", "body": body})
+            event = self._connection.next_event()
+        except ValueError:  # digits enough for Python to refuse them
+            raise h11.RemoteProtocolError("a number of too many digits") from None
+        if isinstance(event, h11.Request):
+            self._chunks = self._content = 0
+        elif isinstance(event, h11.Data):
+            self._content += len(event.data)
+            self._chunks += event.chunk_start
+            if self._chunks > _CHUNKS + self._content // _MEAN_CHUNK:
+                self.refusal = f"The body comes in chunks of less than {_MEAN_CHUNK} bytes: send larger ones."
+                raise h11.RemoteProtocolError(self.refusal)
+        return event
 
 
 def patient_protocol(seconds: float) -> type[H11Protocol]:
     """uvicorn's protocol, closing connections whose request's head takes longer than `seconds`."""
 
-    class PatientProtocol(H11Protocol):
+    # as a BufferedProtocol it decides itself how much is read at a time
+    class PatientProtocol(H11Protocol, asyncio.BufferedProtocol):
         _deadline: asyncio.TimerHandle | None = None
+
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.conn = Counted(self.conn)  # type: ignore[assignment]
+            self._space = bytearray(_READ)
+            # uvicorn would answer in plain text, and the application would not know
+            self._most, self.limit_concurrency = self.limit_concurrency, None
+            self._application, self.app = self.app, self._tell_if_crowded
+
+        async def _tell_if_crowded(self, scope: Any, receive: Any, send: Any) -> None:
+            scope["state"]["crowded"] = self._most is not None and len(self.connections) >= self._most
+            await self._application(scope, receive, send)
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            return self._space
+
+        def buffer_updated(self, nbytes: int) -> None:
+            self.data_received(bytes(self._space[:nbytes]))
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -81,8 +83,23 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
             super().data_received(data)
             if self.cycle is not before:  # a head is complete
                 self._unwatch()
+                if self.cycle.more_body:
+                    self.flow.pause_reading()  # until somebody asks for the body
             elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
                 self._watch()  # the first bytes of a further request on a kept connection
+
+        def send_400_response(self, msg: str) -> None:
+            why = self.conn.refusal or "This is no request in HTTP/1.1."  # type: ignore[attr-defined]
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # else it has its answer
+                body = Answer(400, why).body
+                headers = [("content-type", "application/json"), ("content-length", str(len(body))),
+                           ("connection", "close")]  # fmt: skip
+                for event in (
+                    h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(data=body),
+                    h11.EndOfMessage(),
+                ):  # fmt: skip
+                    self.transport.write(self.conn.send(event))
+            self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._unwatch()

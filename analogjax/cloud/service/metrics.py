@@ -1,4 +1,7 @@
-"""Numbers for Prometheus: requests, experiments by state, the engine."""
+"""Numbers for Prometheus: requests, experiments by state, the engine.
+
+A label's every value is kept for ever, so none is taken from a client as it came.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_OTHER = "other"
+
 
 class Metrics:
     """The service's own registry: several services in one process do not mix."""
 
     def __init__(self, counts: Callable[[], dict[str, int]], engine_fine: Callable[[], bool]) -> None:
         self._registry, self._counts, self._engine_fine = CollectorRegistry(), counts, engine_fine
+        self._routes: frozenset[str] = frozenset()
         labels = ["method", "route"]
         self._requests = Counter(
             "analogjax_requests", "Requests answered.", [*labels, "status"], registry=self._registry
@@ -20,9 +27,16 @@ class Metrics:
         self._experiments = Gauge("analogjax_experiments", "Experiments by state.", ["status"], registry=self._registry)
         self._engine = Gauge("analogjax_engine_up", "Whether the engine answered last time.", registry=self._registry)
 
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request."""
-        self._requests.labels(method, route, str(status)).inc()
+    def know(self, routes: frozenset[str]) -> None:
+        """The templates of the routes that there are; requests to anything else count as `other`."""
+        self._routes = routes
+
+    def request(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """Count one request; `route` is the template that it matched, if any."""
+        method = method if method in _METHODS else _OTHER
+        route = route if route in self._routes else _OTHER
+        shown = str(status) if 100 <= status <= 599 else _OTHER
+        self._requests.labels(method, route, shown).inc()
         self._seconds.labels(method, route).observe(seconds)
 
     def text(self) -> bytes:

@@ -40,8 +40,8 @@ def serve(settings: Settings) -> None:
             )
         print("There is no token yet. Make one: analogjax cloud token create NAME", file=sys.stderr)
     with _only_one(settings), _bound(settings) as listener:
-        log_as_json()
         app = create_app(settings, database)
+        log_as_json()
         print(
             f"analogjax serves on http://{settings.host}:{settings.port}  (Ctrl-C stops it)",
             file=sys.stderr,

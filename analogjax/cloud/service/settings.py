@@ -33,6 +33,8 @@ class Settings:
     checkpoint_every_steps: int = 0  # besides after every epoch
     limits: Limits = field(default_factory=Limits)
     max_body: int = 8 * 1024 * 1024  # [bytes] of one request
+    buffered: int = 256 * 1024 * 1024  # [bytes] of bodies that are held at a time; always room for one of `max_body`
+    buffered_each: int = 64 * 1024 * 1024  # of one user
     body_seconds: float = 30.0  # [s] that a client may take to send one
     header_seconds: float = 10.0  # [s] that a client may take to send its request's head
     connections: int = 1000  # at a time

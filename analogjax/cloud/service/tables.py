@@ -66,7 +66,7 @@ class Experiment(Base):
     ended: Mapped[float | None]
     attempt: Mapped[int]  # number of the current attempt, 0: none yet. It fences off all earlier ones
     dispatched: Mapped[bool]  # whether the current attempt was given to the engine
-    lease: Mapped[float | None]  # the current attempt is given up if there is no sign of life until then
+    lease: Mapped[float | None]  # changes with each sign of life; it is given up when that ceases for a while
     alive: Mapped[float | None]  # last sign of life
     secret: Mapped[str | None]  # SHA-256 of what the current attempt's worker proves itself with
     stalled: Mapped[int]  # attempts that ended without an epoch more than before
@@ -82,6 +82,14 @@ class Epoch(Base):
     experiment: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     metrics: Mapped[str]  # JSON text
+
+
+class EndedSession(Base):
+    """A session that somebody has logged out of, until it would have expired anyway."""
+
+    __tablename__ = "ended_sessions"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    expires: Mapped[float]
 
 
 class Setting(Base):

@@ -24,11 +24,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request: a user, by one of its tokens."""
+    """Who makes a request: a user, by one of its tokens, perhaps in a session that was begun with it."""
 
     user: str
     name: str
     token: str
+    session: str | None = None
 
 
 def create_token(database: Database, user: str, label: str = "", days: float | None = None) -> tuple[str, Token]:

@@ -14,7 +14,7 @@ from analogjax.cloud.description import FORMAT
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.inference import InferenceDescription
 from analogjax.cloud.wire import schema
-from analogjax.cloud.wire.training import DATASETS, layer_of, parsed
+from analogjax.cloud.wire.training import DATASETS, check_number, layer_of, parsed
 from analogjax.physics import Periphery
 from analogjax.physics.devices import Ideal
 from analogjax.tile import Mapping as TileMapping
@@ -42,6 +42,7 @@ def inference_of(payload: bytes, seed: int = 0) -> InferenceDescription:
     if dataset.dataset_id not in DATASETS:
         known = ", ".join(DATASETS)
         raise DescriptionError(f"dataset_id {dataset.dataset_id[:60]!r} is unknown; known are {known}.")
+    check_number(message.network.layers)
     config = _configs(asked.analog_info)
     noise_model, compensation = _noise_model(asked.noise_model_info)
     return InferenceDescription.from_json({

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ _TYPES = {
     "int16": (5, "int32_data"), "int32": (6, "int32_data"), "int64": (7, "int64_data"), "bool": (9, "int32_data"),
 }  # fmt: skip
 _KINDS = {number: (dtype, field) for dtype, (number, field) in _TYPES.items()}
+_FIELDS = ("float_data", "int32_data", "int64_data", "string_data")
+_MOST_DIMS, _MOST_VALUES = 16, 1 << 40
+_PARTS = ("params", "tiles")
+_LOGICAL = ("weight", "bias")  # of each layer, for readers; they follow from the rest
 
 
 def tensor(messages: Any, name: str, array: Any) -> Any:
@@ -36,13 +41,41 @@ def tensor(messages: Any, name: str, array: Any) -> Any:
 
 def array(attribute: Any) -> np.ndarray:
     """The array in an `AttributeProto`. Raises `DescriptionError` for a damaged one."""
-    found = attribute.t
-    dtype, field = _KINDS.get(found.data_type, ("", ""))
-    values = getattr(found, field) if dtype else ()
-    shape = tuple(found.dims)
-    if not dtype or any(n < 0 for n in shape) or len(values) != int(np.prod(shape, dtype=np.int64)):
-        raise DescriptionError(f"The tensor {attribute.name!r} is damaged.")
-    return np.array(values, dtype).reshape(shape)
+    found, name = attribute.t, attribute.name
+    if found.data_type not in _KINDS:
+        raise _damaged(name, f"its data type {found.data_type} is none of {', '.join(_TYPES)}")
+    dtype, field = _KINDS[found.data_type]
+    for other in _FIELDS:
+        if other != field and len(getattr(found, other)):
+            raise _damaged(name, f"an array of {dtype} has its values in {field}, not in {other}")
+    values, shape = getattr(found, field), _shape(found.dims, name)
+    if len(values) != math.prod(shape):
+        raise _damaged(name, f"its shape is {list(shape)}, and it has {len(values)} values")
+    return _of_dtype(values, dtype, name).reshape(shape)
+
+
+def _shape(dims: Sequence[int], name: str) -> tuple[int, ...]:
+    """Dimensions that an array can have, whatever numpy would make of others."""
+    if len(dims) > _MOST_DIMS:
+        raise _damaged(name, f"it has {len(dims)} dimensions; at most {_MOST_DIMS} are known")
+    if any(n < 0 for n in dims) or math.prod(max(n, 1) for n in dims) > _MOST_VALUES:
+        raise _damaged(name, f"its shape is {list(dims)}")
+    return tuple(dims)
+
+
+def _of_dtype(values: Any, dtype: str, name: str) -> np.ndarray:
+    """The values, none of which is changed by becoming what they should be."""
+    if dtype == "float32":
+        return np.array(values, np.float32)
+    wide = np.array(values, np.int64)
+    low, high = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if wide.size and not low <= wide.min() <= wide.max() <= high:
+        raise _damaged(name, f"it has values from {wide.min()} to {wide.max()}; those of {dtype} are {low} to {high}")
+    return wide.astype(dtype)
+
+
+def _damaged(name: str, why: str) -> DescriptionError:
+    return DescriptionError(f"The tensor {name[:60]!r} is damaged: {why}.")
 
 
 def weights_of(description: Described, variables: nn.Variables) -> list[dict[str, np.ndarray]]:
@@ -66,17 +99,60 @@ def _layer_weights(variables: nn.Variables, name: str) -> dict[str, np.ndarray]:
 
 def variables_of(description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
     """The variables that `weights_of` took apart. Raises `DescriptionError` where they are not of this model."""
-    model = description.model()
-    shapes = jax.eval_shape(lambda key: nn.init(model, description.sample(), key), jax.random.key(0))
+    shapes = _shapes(description)
+    _check_names(shapes, description, weights)
 
     def fill(part: str, name: str, tree: Any) -> Any:
-        arrays = weights[int(name.removeprefix("layers_"))]
-        leaves = [_fitting(arrays, path, leaf) for path, leaf in _leaves(part, tree)]
+        arrays = weights[_number(name)]
+        leaves = [jax.numpy.asarray(_fitting(arrays, path, leaf)) for path, leaf in _leaves(part, tree)]
         return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
     return nn.Variables(*(
-        {name: fill(part, name, tree) for name, tree in getattr(shapes, part).items()} for part in ("params", "tiles")
+        {name: fill(part, name, tree) for name, tree in getattr(shapes, part).items()} for part in _PARTS
     ))  # fmt: skip
+
+
+def check_weights(description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Raises `DescriptionError` where they are not of this model, or hold a number that no weight can be.
+
+    No accelerator is touched: a service may share it with its workers.
+    """
+    shapes = _shapes(description)
+    _check_names(shapes, description, weights)
+    for part in _PARTS:
+        for name, tree in getattr(shapes, part).items():
+            for path, leaf in _leaves(part, tree):
+                found = _fitting(weights[_number(name)], path, leaf)
+                if found.dtype.kind == "f" and not np.isfinite(found).all():
+                    raise DescriptionError(f"The weights hold NaN or infinity: {path} of layers[{_number(name)}].")
+
+
+def _shapes(description: Described) -> nn.Variables:
+    """The variables of the model, their shapes and dtypes only."""
+
+    def made(seed: Any) -> nn.Variables:
+        return nn.init(description.model(), description.sample(), jax.random.key(seed))
+
+    return jax.eval_shape(made, jax.ShapeDtypeStruct((), np.uint32))
+
+
+def _check_names(shapes: nn.Variables, description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> None:
+    if len(weights) != len(description.layers):
+        raise DescriptionError(
+            f"The weights are of another model: they have {len(weights)} layers, not {len(description.layers)}."
+        )
+    known = {(n, name) for n in range(len(weights)) for name in _LOGICAL}
+    for part in _PARTS:
+        for name, tree in getattr(shapes, part).items():
+            known |= {(_number(name), path) for path, _ in _leaves(part, tree)}
+    for n, arrays in enumerate(weights):
+        for name in arrays:
+            if (n, name) not in known:
+                raise DescriptionError(f"The weights are of another model: layers[{n}] has no {name[:60]!r}.")
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("layers_"))
 
 
 def _leaves(part: str, tree: Any) -> list[tuple[str, Any]]:
@@ -84,11 +160,11 @@ def _leaves(part: str, tree: Any) -> list[tuple[str, Any]]:
     return [(f"{part}.{jax.tree_util.keystr(path, simple=True, separator='.')}", leaf) for path, leaf in flat]
 
 
-def _fitting(arrays: Mapping[str, np.ndarray], path: str, like: Any) -> jax.Array:
+def _fitting(arrays: Mapping[str, np.ndarray], path: str, like: Any) -> np.ndarray:
     found = arrays.get(path)
     if found is None or found.shape != like.shape or found.dtype != like.dtype:
         shown = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
         raise DescriptionError(
             f"The weights are of another model: {path} is {shown}, not {like.dtype}{list(like.shape)}."
         )
-    return jax.numpy.asarray(found)
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analogjax.cloud.configuration import expanded
-from analogjax.cloud.description import FORMAT, Described, Description
+from analogjax.cloud.description import FORMAT, MAX_LAYERS, Described, Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS
 from analogjax.cloud.wire import schema
@@ -28,12 +28,19 @@ def description_of(payload: bytes, seed: int = 0) -> Description:
         raise DescriptionError(f"dataset_id {dataset.dataset_id[:60]!r} is unknown; known are {known}.")
     if dataset.transforms or training.HasField("scheduler"):
         raise DescriptionError("Transforms and schedulers are not supported: leave them out.")
+    check_number(message.network.layers)
     return Description.from_json({
         "format": FORMAT, "dataset": DATASETS[dataset.dataset_id], "channels_first": True, "seed": seed,
         "batch_size": dataset.batch_size, "epochs": training.epochs, "loss_function": training.loss_function.id,
         "learning_rate": _learning_rate(training.optimizer),
         "layers": [layer_of(item, f"layers[{n}]", _config) for n, item in enumerate(message.network.layers)],
     })  # fmt: skip
+
+
+def check_number(layers: Any) -> None:
+    """Raises `DescriptionError` for more layers than a network may have, before anything is made of them."""
+    if len(layers) > MAX_LAYERS:
+        raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers, not {len(layers)}.")
 
 
 def parsed(kind: Any, payload: bytes) -> Any:
@@ -122,10 +129,22 @@ def epochs_of(payload: bytes) -> list[dict[str, Any]]:
     return [{"epoch": one.epoch, "metrics": {entry.name: entry.f for entry in one.metrics}} for one in message.epochs]
 
 
-def weights_in(payload: bytes) -> list[dict[str, Any]]:
-    """What `output` wrote of each layer's weights. Raises `DescriptionError`."""
+def weights_in(payload: bytes, most: int | None = None) -> list[dict[str, Any]]:
+    """What `output` wrote of each layer's weights, at most `most` arrays of each. Raises `DescriptionError`."""
     message = parsed(schema.training().TrainingOutput, payload)
+    check_number(message.network.layers)
     return [
-        {one.name: array(one) for one in item.layer.state_dict} if item.HasField("layer") else {}
-        for item in message.network.layers
+        _arrays(item.layer.state_dict, f"layers[{n}]", most) if item.HasField("layer") else {}
+        for n, item in enumerate(message.network.layers)
     ]
+
+
+def _arrays(state: Any, where: str, most: int | None) -> dict[str, Any]:
+    if most is not None and len(state) > most:
+        raise DescriptionError(f"{where} has {len(state)} arrays; at most {most} are known.")
+    found = {}
+    for one in state:
+        if one.name in found:
+            raise DescriptionError(f"{where} has two arrays {one.name[:60]!r}.")
+        found[one.name] = array(one)
+    return found

@@ -1,5 +1,6 @@
 """Both faces of the service over HTTP: the composer protocol call by call, the JSON API, and who may see what."""
 
+import json
 import re
 import time
 from datetime import datetime
@@ -177,6 +178,16 @@ def test_bodies_that_are_none(service, body):
         headers = service.headers | {"Content-Type": "application/json"}
         answer = requests.request(method, service.url + path, headers=headers, data=body, timeout=30)
         assert 400 <= answer.status_code < 500 and set(answer.json()) == {"message"}, (path, answer.text)
+
+
+@pytest.mark.parametrize("where", ["learning_rate", "batch_size", "seed", "dataset", "layers", "loss_function"])
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "-1e400", "NaN", "{}", "[[]]", '"\\ud800"'])
+def test_values_that_are_none_are_refused_in_json(service, where, value):
+    body = json.dumps({"description": submission()["description"] | {where: "HERE"}}).replace('"HERE"', value)
+    headers = service.headers | {"Content-Type": "application/json"}
+    url = f"{service.url}/api/v1/experiments/{'e' * 32}"
+    answer = requests.put(url, data=body, headers=headers, timeout=30)
+    assert answer.status_code == 422 and set(answer.json()) == {"message"}, answer.text
 
 
 def test_cancelling_what_waits(service):

@@ -1,12 +1,17 @@
 """Tokens are hashed, expire, can be revoked at once, and sessions die with them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
-from analogjax.cloud.errors import CloudError
-from analogjax.cloud.service import tokens
+from analogjax.cloud.errors import CloudError, Refused
+from analogjax.cloud.quota import Limits
+from analogjax.cloud.service import migrations, tokens
+from analogjax.cloud.service.ledger import Ledger
 from analogjax.cloud.service.sessions import Signer
-from analogjax.cloud.service.tables import Database, Token
+from analogjax.cloud.service.tables import Database, EndedSession, Token
 
 
 def test_only_a_hash_is_kept(tmp_path):
@@ -72,13 +77,60 @@ def test_sessions_outlive_a_restart_but_not_another_service(database, tmp_path):
 
 
 def test_a_word_for_a_file_opens_only_that(database):
-    signer = Signer(database)
-    word = signer.file("read", "a" * 8, "input.pb")
-    assert signer.file_of(word, "read") == ("a" * 8, "input.pb")
-    assert signer.file_of(word, "write") is None and signer.caller(word) is None
-    assert signer.file_of("x.y.z", "read") is None and signer.file_of("", "read") is None
+    signer, caller = Signer(database), tokens.caller_by_token(database, tokens.create_token(database, "ada")[0])
+    word = signer.file(caller, "read", "a" * 8, "input.pb")
+    opened = signer.file_of(word, "read")
+    assert (opened.caller, opened.experiment, opened.name) == (caller, "a" * 8, "input.pb")
+    assert signer.caller(word) is None
     unsigned = "eyJhbGciOiJub25lIn0.eyJ1c2UiOiJmaWxlIiwidmVyYiI6InJlYWQiLCJleHAiOjk5OTk5OTk5OTl9."
-    assert signer.file_of(unsigned, "read") is None
+    for text, verb in ((word, "write"), ("x.y.z", "read"), ("", "read"), (unsigned, "read")):
+        with pytest.raises(Refused, match="not valid") as refused:
+            signer.file_of(text, verb)
+        assert refused.value.status == 403
+
+
+def test_logging_out_ends_that_session_and_its_words_alone(database):
+    signer, (text, made) = Signer(database), tokens.create_token(database, "ada")
+    first, other = (signer.session(tokens.caller_by_token(database, text)) for _ in range(2))
+    words = [signer.file(signer.caller(one), "write", "a" * 8, "input.pb") for one in (first, other, text)]
+    assert signer.caller(first).session != signer.caller(other).session
+    for _ in range(2):
+        signer.end(first)
+    assert signer.caller(first) is None and Signer(database).caller(first) is None  # after a restart too
+    assert signer.caller(other).name == signer.caller(text).name == "ada"
+    with pytest.raises(Refused):
+        signer.file_of(words[0], "write")
+    assert signer.file_of(words[1], "write").caller.token == signer.file_of(words[2], "write").caller.token == made.id
+    tokens.revoke_token(database, made.id)
+    for word in words:
+        with pytest.raises(Refused):
+            signer.file_of(word, "write")
+
+
+def test_logging_out_from_several_places_at_once(database):
+    signer, (text, _) = Signer(database), tokens.create_token(database, "ada")
+    session = signer.session(tokens.caller_by_token(database, text))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(signer.end, [session] * 24))
+    assert signer.caller(session) is None
+
+
+def test_sessions_without_an_id_of_an_earlier_version_are_not_taken(database):
+    signer, (_, made) = Signer(database), tokens.create_token(database, "ada")
+    old = signer._sign({"use": "session", "token": made.id, "exp": 99999999999})
+    assert signer.caller(old) is None
+    signer.end(old)
+    signer.end("nothing")
+
+
+def test_only_sessions_that_could_still_be_shown_are_remembered_as_ended(database):
+    signer, (text, _) = Signer(database), tokens.create_token(database, "ada")
+    with database.transaction() as session:
+        session.add(EndedSession(id="long ago", expires=1.0))
+    signer.end(signer.session(tokens.caller_by_token(database, text)))
+    with database.reading() as session:
+        kept = list(session.scalars(sa.select(EndedSession)))
+    assert len(kept) == 1 and kept[0].id != "long ago"
 
 
 def test_the_database_is_migrated_once_and_matches_the_tables(database):
@@ -90,6 +142,27 @@ def test_the_database_is_migrated_once_and_matches_the_tables(database):
     database.migrate()
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path):
+    from alembic import command
+    from alembic.config import Config
+
+    database = Database(f"sqlite:///{tmp_path / 'old.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["engine"] = database.engine
+    command.upgrade(config, "0001")
+    text, made = tokens.create_token(database, "ada")
+    ledger = Ledger(database, Limits())
+    ledger.put(made.user, "a" * 8, "n", "cpu", "{}", 1)
+    claim = ledger.claim()
+    database.migrate()
+    signer = Signer(database)
+    signer.end(signer.session(tokens.caller_by_token(database, text)))
+    assert signer.caller(text).name == "ada" and not ledger.beat("a" * 8, 1, claim.secret, [{"epoch": 0}])
+    assert ledger.get(made.user, "a" * 8).status == "running"
+    database.close()
 
 
 def test_a_database_of_a_newer_version_is_refused(database):

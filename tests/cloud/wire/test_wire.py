@@ -81,6 +81,104 @@ def test_a_dtype_that_is_not_known():
         tensors.tensor(schema.training(), "a", np.zeros(1, np.complex64))
 
 
+def crafted(**given):
+    """A `TrainingOutput` with one array, of these fields."""
+    m = schema.training()
+    made = m.TrainingOutput(version=m.Version(schema=1, opset=1))
+    item = made.network.layers.add()
+    item.layer.id = "AnalogLinear"
+    held = item.layer.state_dict.add(name="params.bias", type=m.AttributeProto.TENSOR)
+    held.t.data_type = given.pop("data_type", 1)
+    for name, values in given.items():
+        getattr(held.t, name).extend(values)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"dims": [2**31, 2**33]}, "its shape is"), ({"dims": [2**61, 8]}, "its shape is"),
+        ({"dims": [2**63 - 1, 2**63 - 1, 2]}, "its shape is"), ({"dims": [0, 2**62, 2**62]}, "its shape is"),
+        ({"dims": [1] * 65, "float_data": [1.0]}, "65 dimensions"), ({"dims": [1] * 100_000}, "100000 dimensions"),
+        ({"dims": [-1], "float_data": [1.0]}, "its shape is"), ({"dims": [-2, -2], "float_data": [1.0] * 4}, "shape"),
+        ({"dims": [3, 2], "float_data": [1.0] * 5}, "it has 5 values"), ({"float_data": [1.0, 2.0]}, "it has 2 values"),
+        ({"dims": [1]}, "it has 0 values"), ({"dims": [1], "data_type": 8, "string_data": [b"1"]}, "data type 8"),
+        ({"dims": [1], "data_type": 0, "float_data": [1.0]}, "data type 0"),
+        ({"dims": [1], "data_type": -7, "float_data": [1.0]}, "data type -7"),
+        ({"dims": [1], "data_type": 2, "int32_data": [256]}, "uint8 are 0 to 255"),
+        ({"dims": [2], "data_type": 2, "int32_data": [1, -1]}, "from -1 to 1"),
+        ({"dims": [1], "data_type": 3, "int32_data": [-129]}, "int8 are -128"),
+        ({"dims": [1], "data_type": 4, "int32_data": [65536]}, "uint16"),
+        ({"dims": [1], "data_type": 5, "int32_data": [40_000]}, "int16"),
+        ({"dims": [1], "data_type": 9, "int32_data": [2]}, "bool are 0 to 1"),
+        ({"dims": [1], "data_type": 6, "int64_data": [1]}, "in int32_data, not in int64_data"),
+        ({"dims": [1], "float_data": [1.0], "int32_data": [1]}, "in float_data, not in int32_data"),
+    ],
+)  # fmt: skip
+def test_crafted_tensors_are_refused_with_the_reason(given, told):
+    with pytest.raises(DescriptionError, match=r"'params\.bias' is damaged: .*" + told):
+        training.weights_in(crafted(**given).SerializeToString())
+
+
+def test_shapes_at_the_edge_are_arrays():
+    for shape in ((), (0,), (0, 5), (1,) * 16, (2, 3)):
+        given = np.zeros(shape, np.int8)
+        again = tensors.array(tensors.tensor(schema.training(), "a", given))
+        assert again.shape == shape and again.dtype == np.int8
+
+
+def test_two_arrays_of_one_name_are_refused():
+    made = crafted(dims=[1], float_data=[1.0])
+    made.network.layers[0].layer.state_dict.append(made.network.layers[0].layer.state_dict[0])
+    with pytest.raises(DescriptionError, match=r"two arrays 'params\.bias'"):
+        training.weights_in(made.SerializeToString())
+
+
+def test_mutated_outputs_are_refused_or_read_but_nothing_else():
+    """10,000 mutations of an output of several dtypes and shapes, with a fixed seed."""
+    m, source = schema.training(), random.Random(1)
+    made = m.TrainingOutput(version=m.Version(schema=1, opset=1))
+    for arrays in ([np.ones((2, 3), np.float32), np.arange(4, dtype=np.int8)], [np.array([True, False])]):
+        state = made.network.layers.add().layer
+        state.id = "AnalogLinear"
+        state.state_dict.extend(tensors.tensor(m, f"a{n}", one) for n, one in enumerate(arrays))
+    good, read = made.SerializeToString(), 0
+    for _ in range(10_000):
+        data = bytearray(good)
+        for _ in range(source.choice((1, 1, 2, 6))):
+            where = source.randrange(len(data))
+            if source.random() < 0.7:
+                data[where] = source.choice((0, 1, 127, 128, 255, source.randrange(256)))
+            else:
+                data[where : where + source.randint(0, 2)] = source.randbytes(source.randint(0, 9))
+        try:
+            training.weights_in(bytes(data))
+            read += 1
+        except DescriptionError:
+            continue
+    assert 100 < read < 9_900
+
+
+@pytest.mark.parametrize(
+    ("good", "read"), [(protobuf(), training.description_of), (inference_protobuf("a" * 32), inferencing.inference_of),
+                       (crafted(dims=[1], float_data=[1.0]), training.weights_in)],
+    ids=["training", "inference", "weights"],
+)  # fmt: skip
+def test_layers_are_counted_before_anything_is_made_of_them(good, read, monkeypatch):
+    def never(*given):
+        raise AssertionError("a layer was converted")
+
+    for module in (training, inferencing):
+        monkeypatch.setattr(module, "layer_of", never, raising=False)
+    monkeypatch.setattr(training, "array", never)
+    message = type(good)()
+    message.CopyFrom(good)
+    while len(message.network.layers) <= 200:
+        message.network.layers.append(good.network.layers[0])
+    with pytest.raises(DescriptionError, match="1 to 200 layers, not 201"):
+        read(message.SerializeToString())
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

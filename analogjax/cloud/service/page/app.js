@@ -65,5 +65,8 @@ async function refresh(mine) {
 
 addEventListener("hashchange", () => { if (!logout.hidden) route(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && view?.live()) { clearTimeout(timer); refresh(number); } });
-logout.addEventListener("click", async () => { stop(); await logOut().catch(() => {}); loginView(); });
+logout.addEventListener("click", async () => {
+  try { await logOut(); } catch (error) { tell(`You are still logged in. ${error.message}`); return; }
+  stop(); tell(""); loginView();
+});
 start();
