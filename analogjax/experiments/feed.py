@@ -116,8 +116,8 @@ class Streamed:
         if every_steps and not self.stream.restorable:
             raise ConfigError(
                 f"dataset {data.name}: CheckpointOptions(every_steps={every_steps}) needs batches that can be found "
-                "again within an epoch. Give a list, a function of the epoch, or an iterator with get_state and set_state "
-                "or state_dict and load_state_dict; or save after whole epochs only."
+                "again within an epoch. Give a list, a function of the epoch, or an iterator with get_state and "
+                "set_state or state_dict and load_state_dict; or save after whole epochs only."
             )
         self._ahead: list[Pair] | None = first  # of epoch 0
         self.example = self._images(first, batch_size)

@@ -80,7 +80,12 @@ def of_optimizer(optimizer: optax.GradientTransformation, params: PyTree) -> lis
 
 
 def of_loss(loss: Callable[[Array, Array], Array], outputs: Any, targets: Array) -> list[float]:
-    """A loss function's values and slopes for outputs of a shape: any numbers, probabilities, their logarithms."""
+    """A loss function's values and slopes for outputs of a shape: any numbers, probabilities, their logarithms.
+
+    Of `targets` the shape and dtype count alone.
+    """
+    classes = jnp.arange(targets.size).reshape(targets.shape) % (outputs.shape[-1] if outputs.ndim > 1 else 2)
+    targets = classes.astype(targets.dtype) if jnp.issubdtype(targets.dtype, jnp.integer) else _wave(targets.shape, 3.0)
     found: list[float] = []
     wave = _wave(outputs.shape, 1.0).astype(outputs.dtype)
     for probe in (wave, jax.nn.softmax(wave), jax.nn.log_softmax(wave)):

@@ -58,7 +58,7 @@ def images_of(split: Split, dataset: Any, device: jax.Device, which: str = "a sp
 
 def _numbers(values: np.ndarray, where: str, what: str, keep: Any = None) -> np.ndarray:
     """Numbers as a device holds them: float32 or int32, or of the dtype `keep`, which is left alone."""
-    if values.dtype == keep:
+    if keep is not None and values.dtype == keep:
         return values
     if values.dtype.kind == "V" and jnp.issubdtype(values.dtype, jnp.floating):  # bfloat16 and its like
         values = values.astype(np.float32)

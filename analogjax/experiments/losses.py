@@ -4,18 +4,48 @@ import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array
+from analogjax.errors import ConfigError, ShapeError
 
 
 def nll_loss(log_probabilities: Array, labels: Array) -> Array:
-    """Negative log-likelihood `-log p(label)` `[B]` of `log_probabilities` `[B, C]` (put `log_softmax` last)."""
+    """Negative log-likelihood `-log p(label)` `[B]` of `log_probabilities` `[B, C]` (put `log_softmax` last).
+
+    Raises `ConfigError` where labels are no whole numbers, `ShapeError` where they are not one for each item.
+    """
+    _check_classes("nll_loss", log_probabilities, labels)
     return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
 
 
 def cross_entropy_loss(logits: Array, labels: Array) -> Array:
-    """Cross entropy `[B]` of unnormalised `logits` `[B, C]`."""
+    """Cross entropy `[B]` of unnormalised `logits` `[B, C]`. Raises as `nll_loss`."""
+    _check_classes("cross_entropy_loss", logits, labels)
     return nll_loss(jax.nn.log_softmax(logits), labels)
 
 
 def mse_loss(outputs: Array, labels: Array) -> Array:
-    """Mean squared error `[B]` between `outputs` `[B, C]` and the one-hot labels."""
-    return jnp.mean((outputs - jax.nn.one_hot(labels, outputs.shape[-1])) ** 2, axis=-1)
+    """Mean squared error `[B]` between `outputs` `[B, C]` and the one-hot labels, or between outputs and targets.
+
+    Targets that are no whole numbers have the shape of the outputs, or lack a last axis of 1. Raises `ShapeError`.
+    """
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        _check_classes("mse_loss", outputs, labels)
+        targets = jax.nn.one_hot(labels, outputs.shape[-1])
+    else:
+        targets = labels[..., None] if labels.shape == outputs.shape[:-1] and outputs.shape[-1] == 1 else labels
+        if targets.shape != outputs.shape:
+            raise ShapeError(f"mse_loss: outputs {list(outputs.shape)} and targets {list(labels.shape)} do not fit.")
+    errors = (outputs - targets) ** 2
+    return jnp.mean(errors.reshape(errors.shape[0], -1), axis=-1)
+
+
+def _check_classes(name: str, outputs: Array, labels: Array) -> None:
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ConfigError(
+            f"{name}: labels of {labels.dtype}; it needs classes, whole numbers from 0. Targets of other numbers go with "
+            "mse_loss, or a loss of your own."
+        )
+    if outputs.ndim != 2 or labels.shape != outputs.shape[:1]:
+        raise ShapeError(
+            f"{name}: outputs {list(outputs.shape)} and labels {list(labels.shape)}; it needs outputs [B, C] and one "
+            "label for each item, [B]."
+        )

@@ -215,11 +215,12 @@ class Run:
             stop, clock = min(self.step + stretch, due, end), time.perf_counter()
             rows = (self.step - piece.first, stop - piece.first)
             self.state = advance(self.state, piece.data, piece.rows, *rows, self.keys.noise)
-            self._look(rows, piece, hooks)
-            done, self.step = stop - self.step, stop
-            if stop == end:
-                self.items += piece.items
+            done = self._count(rows, piece)
             bar.update(done)
+            if hooks.on_batch is not None:
+                items = float(jnp.sum(piece.rows[1][rows[0]]))
+                loss = float(self.state.losses[rows[0]]) / items
+                hooks.on_batch(BatchEvent(self.epoch, self.step - 1, loss, self.state.variables))
             if stop == due and not self._ends(stop):
                 self.save(time.perf_counter() - begun)
             if hooks.on_batch is None:
@@ -240,8 +241,8 @@ class Run:
         every = self.saving.options.every_steps if self.saving is not None else 0
         return sys.maxsize if every == 0 else (step // every + 1) * every
 
-    def _look(self, rows: tuple[int, int], piece: Piece, hooks: Hooks) -> None:
-        """Check the losses of the last stretch, and tell the hook."""
+    def _count(self, rows: tuple[int, int], piece: Piece) -> int:
+        """Take the last stretch as done, whose losses are checked; how many steps it had."""
         losses = np.asarray(self.state.losses)[slice(*rows)]
         if not np.all(np.isfinite(losses)):
             n = int(np.argmin(np.isfinite(losses)))
@@ -251,9 +252,10 @@ class Run:
             )
         for loss in losses:  # one by one: the same sum wherever an epoch is cut
             self.loss += float(loss)
-        if hooks.on_batch is not None:
-            items = float(jnp.sum(piece.rows[1][rows[0]]))
-            hooks.on_batch(BatchEvent(self.epoch, self.step, float(losses[0]) / items, self.state.variables))
+        self.step += len(losses)
+        if self.step == piece.first + piece.steps:
+            self.items += piece.items
+        return len(losses)
 
     def _validate(self, begun: float) -> tuple[dict[str, Any], int]:
         """The entry of this epoch, and how many items were tested."""

@@ -49,6 +49,7 @@ def experiment(**changes):
 
 
 def warm(peak):
+    """A schedule that is the same for 50,000 steps."""
     return optax.join_schedules([optax.constant_schedule(0.01), optax.constant_schedule(peak)], [50_000])
 
 
