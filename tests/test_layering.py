@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "tile": _TILE,
     "optim": _TILE,
     "nn": _TILE,
+    "nnx": _TILE | {"nn"},
     "fit": _GROUND | {"physics"},
     "experiments": _LOOP,
     "cloud": _LOOP,
@@ -35,7 +36,7 @@ _UPPER = {"experiments", "cloud", "report", "cli", "runs_command", "devices_comm
 # package -> parts that may import it
 PACKAGES = {
     "optax": {"optim", "fit"} | _UPPER,
-    "flax": {"nn"} | _UPPER,
+    "flax": {"nn", "nnx"} | _UPPER,
     "orbax": {"store"},
     "fsspec": {"store"},
     "fastapi": {"cloud"},

@@ -1,0 +1,15 @@
+"""The NNX door: analog layers for models written with `flax.nnx`.
+
+model = Net(rngs=nnx.Rngs(0, analog=1))
+value, gradients, signals = analogjax.nnx.value_and_grad(loss)(model, x, y)
+optimizer.update(model, gradients)                                        # nnx.Optimizer, of the nnx.Param
+new, state = pulsed.update(signals, state, analogjax.nnx.tiles(model), key=key)
+analogjax.nnx.set_tiles(model, new)
+"""
+
+from analogjax.nnx.calls import set_tiles as set_tiles
+from analogjax.nnx.calls import tiles as tiles
+from analogjax.nnx.calls import value_and_grad as value_and_grad
+from analogjax.nnx.layers import AnalogConv2d as AnalogConv2d
+from analogjax.nnx.layers import AnalogLinear as AnalogLinear
+from analogjax.nnx.layers import Chips as Chips

@@ -1,0 +1,149 @@
+"""Gradients and signals of NNX models: each call of an analog layer in a pass has a slot of its own.
+
+A pass is told to the layers by an object that stands beside their variables while it lasts: one that notes the shapes
+of the calls, then one that hands out the slots. It belongs to the trace in which the pass began: a layer inside
+`nnx.scan`, `nnx.vmap` or `nnx.remat` would share one slot among calls, so there it is refused (`analogjax.nn` lifts
+slots through linen's transformations).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.extend.core import get_opaque_trace_state
+
+from analogjax._typing import Array, Key, PyTree
+from analogjax.errors import SlotError
+from analogjax.tile import Signal, mvm, slot_for
+
+_PASS = "_pass"  # the attribute of a layer in which a pass stands
+Path = tuple[Any, ...]
+
+
+class _Noting:
+    """A pass for shapes only."""
+
+    def __init__(self) -> None:
+        self.calls: list[Signal] = []
+
+    def read(self, tile: Any, x: Array, key: Key) -> Array:
+        slot = slot_for(tile, x)
+        self.calls.append(slot)
+        return slot.d
+
+
+class _Handing:
+    """A pass whose calls get their slots in turn."""
+
+    def __init__(self, name: str, slots: tuple[Signal, ...]) -> None:
+        self.name, self.slots, self.used = name, slots, 0
+        self.trace = get_opaque_trace_state(convention="nnx")
+
+    def read(self, tile: Any, x: Array, key: Key) -> Array:
+        if get_opaque_trace_state(convention="nnx") != self.trace:
+            raise SlotError(
+                f"{self.name}: is called inside a transformation of the model (nnx.scan, nnx.vmap, nnx.remat, a jit or "
+                "loop of your own), where its calls can't be told apart. Call it outside, or use analogjax.nn with "
+                "linen's transformations, which lift slots."
+            )
+        if self.used == len(self.slots):
+            raise SlotError(f"{self.name}: was called more often than the {len(self.slots)} times noted before.")
+        self.used += 1
+        return mvm(tile, x, self.slots[self.used - 1], key=key)
+
+
+def product(layer: Any, x: Array, key: Key) -> Array:
+    """The noisy product of a layer's chips with `x`, with the slot of this call where a pass wants signals."""
+    current = getattr(layer, _PASS, None)
+    tile = layer.tile.get_value()
+    return mvm(tile, x, key=key) if current is None else current.read(tile, x, key)
+
+
+def value_and_grad(loss: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., tuple[Any, nnx.State, PyTree]]:
+    """A function of the arguments of `loss` that gives its value, gradients and signals.
+
+    Args:
+        loss: `loss(model, *args) -> scalar`, or `(scalar, aux)` with `has_aux`.
+        has_aux: whether it returns a pair.
+
+    The gradients are an `nnx.State` of the model's `nnx.Param`, for `nnx.Optimizer.update(model, gradients)`; the
+    signals are a dict by layer, for `optim.PulsedSGD.update(signals, state, tiles(model), key=key)`. Other variables
+    (rngs, batch statistics) are left in the model as the pass changed them. Raises `SlotError` where a layer is called
+    inside a transformation.
+    """
+
+    def run(model: nnx.Module, *args: Any) -> tuple[Any, nnx.State, PyTree]:
+        graph, params, others = _parted(model)
+        slots = _noted(graph, params, others, loss, args)
+
+        def of(params: nnx.State, slots: PyTree) -> tuple[Array, tuple[Any, nnx.State]]:
+            copy = nnx.merge(graph, params, others, copy=True)  # its variables belong to this trace
+            found = {name: _Handing(name, slots[name]) for name in slots}
+            with_pass(copy, found)
+            out = loss(copy, *args)
+            without_pass(copy)
+            value, aux = out if has_aux else (out, None)
+            return value, (aux, _parted(copy)[2])
+
+        ((value, (aux, changed)), (gradients, signals)) = jax.value_and_grad(of, argnums=(0, 1), has_aux=True)(
+            params, slots
+        )
+        nnx.update(model, changed)
+        return (value, aux) if has_aux else value, gradients, signals
+
+    return run
+
+
+def _parted(model: nnx.Module) -> tuple[Any, nnx.State, nnx.State]:
+    """The structure of a model, its parameters, and all its other variables."""
+    graph, params, *others = nnx.split(model, nnx.Param, ...)
+    return graph, params, others[0]
+
+
+def _noted(graph: Any, params: nnx.State, others: nnx.State, loss: Callable, args: tuple) -> PyTree:
+    """The zero slots of each layer, by a pass in which only shapes are computed."""
+
+    def note(params: nnx.State, others: nnx.State) -> PyTree:
+        copy = nnx.merge(graph, params, others)
+        found = {name: _Noting() for name, _ in analog_layers(copy)}
+        with_pass(copy, found)
+        loss(copy, *args)
+        return {name: tuple(one.calls) for name, one in found.items()}
+
+    shapes = jax.eval_shape(note, params, others)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def analog_layers(model: nnx.Module) -> Iterator[tuple[str, Any]]:
+    """Each layer with chips, by its path, in order; a layer that is shared once."""
+    for path, node in nnx.iter_graph(model):
+        if isinstance(node, nnx.Module) and hasattr(node, "tile") and hasattr(node, "analog_bias"):
+            yield "/".join(str(part) for part in path) or "model", node
+
+
+def with_pass(model: nnx.Module, found: dict[str, Any]) -> None:
+    """Let the layers of a model take part in a pass."""
+    for name, layer in list(analog_layers(model)):
+        object.__setattr__(layer, _PASS, found[name])
+
+
+def without_pass(model: nnx.Module) -> None:
+    """The end of a pass."""
+    for _, layer in list(analog_layers(model)):
+        object.__delattr__(layer, _PASS)
+
+
+def tiles(model: nnx.Module) -> dict[str, Any]:
+    """The chips of a model by layer, as `PulsedSGD.update` and `tile.program_all` take them."""
+    return {name: layer.tile.get_value() for name, layer in analog_layers(model)}
+
+
+def set_tiles(model: nnx.Module, new: dict[str, Any]) -> None:
+    """Put chips, of an update or programmed ones, into the layers of a model. Raises `SlotError` for unknown names."""
+    layers = dict(analog_layers(model))
+    if set(new) != set(layers):
+        raise SlotError(f"set_tiles: given chips of {sorted(new)}, and the model's layers are {sorted(layers)}.")
+    for name, layer in layers.items():
+        layer.tile.set_value(new[name])
