@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from compat.aitoolbox.store import one_save
 from compat.aitoolbox.store.errors import DamagedFile
 
 FORMAT = 1
@@ -20,12 +21,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Version:
-    """What one content of a file looks like, and when it was saved [s since 1970]."""
+    """What one content of a file looks like, when it was saved [s since 1970], and by which save (`one_save.py`)."""
 
     size: int
     sha256: str
     saved: float = 0.0
     pending: bool = False
+    save: str = ""
 
     def same(self, other: "Version") -> bool:
         """Whether both are one content."""
@@ -93,4 +95,4 @@ def version_of(file: str | os.PathLike[str]) -> Version:
     """Size and checksum of `file` as it is now. Raises `OSError`."""
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return Version(os.fstat(stream.fileno()).st_size, digest, time.time())
+        return Version(os.fstat(stream.fileno()).st_size, digest, time.time(), save=one_save.number())

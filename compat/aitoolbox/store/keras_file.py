@@ -79,12 +79,13 @@ def _compiled_as_before(model: Any) -> Iterator[None]:
 
 
 def check(model: Any) -> None:
-    """Raises `AttributeError` unless `model` can be saved, before any folder is made."""
+    """Raises `AttributeError` unless `model` can be saved, and `MissingPackage`, before any folder is made."""
     if not callable(getattr(model, "save", None)):
         raise AttributeError(
             f"A Keras model with a `save` method is needed, a {type(model).__name__} was given: for a PyTorch "
             "checkpoint use the PyTorch saver, for a JAX pytree the Flax saver."
         )
+    load_keras()
 
 
 def read(file: str | os.PathLike[str], *, trusted: bool = False) -> Any:

@@ -9,6 +9,7 @@ from compat.aitoolbox.cloud.AWS.data_access import BaseDataLoader
 from compat.aitoolbox.cloud.bucket import experiment_folder
 from compat.aitoolbox.experiment.local_load.local_model_load import AbstractLocalModelLoader, PyTorchLocalModelLoader
 from compat.aitoolbox.experiment.local_save.folder_create import ExperimentFolder
+from compat.aitoolbox.store import one_save
 from compat.aitoolbox.store.checksums import Table
 from compat.aitoolbox.store.errors import DamagedFile, NoSuchExperiment
 from compat.aitoolbox.store.folder import Folder, verify_file
@@ -63,7 +64,8 @@ class ModelDownload:
             )
             verify_file(draft, lines)
 
-        folder.write(name, download)
+        with one_save.of(known.save if known else ""):
+            folder.write(name, download)
 
 
 def _is_whole(folder: Folder, name: str, local: Path, lines: Any) -> bool:

@@ -70,7 +70,7 @@ class BaseLocalModelSaver:
 
         Without `experiment_timestamp` it is now, or the next second for which there is no experiment
         (`protect_existing_folder=False`: now, whatever is there). `epoch` and `iteration_idx` go into the name.
-        Raises what `check_model` does (nothing is made then), `BadName`, and `SaveError`.
+        Raises what `check_model` and `write_model` do, `BadName`, and `SaveError`; a new folder is removed then.
         """
         self.check_model(model)
         if experiment_timestamp is None:
@@ -83,9 +83,12 @@ class BaseLocalModelSaver:
         names.check_experiment(project_name, experiment_name, experiment_timestamp)
         name = self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)
         path = self.create_experiment_local_models_folder(project_name, experiment_name, experiment_timestamp)
-        Folder(os.path.dirname(path)).write(
-            f"{os.path.basename(path)}/{name}", lambda draft: self.write_model(draft, model)
-        )
+        folder = Folder(os.path.dirname(path))
+        try:
+            folder.write(f"{os.path.basename(path)}/{name}", lambda draft: self.write_model(draft, model))
+        except BaseException:
+            folder.withdraw()
+            raise
         return name, os.path.join(path, name)
 
     def model_file_name(
@@ -144,6 +147,7 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
     def check_model(self, model: Any) -> None:
         self.check_model_dict_contents(model)
+        from compat import torch_package  # noqa: F401 - says how to get torch before anything is made
 
     def write_model(self, file: Path, model: Any) -> None:
         from compat.aitoolbox.store import torch_file
