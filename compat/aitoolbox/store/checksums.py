@@ -62,6 +62,10 @@ class Table:
         """The table that does not know `names`."""
         return replace(self, files={name: lines for name, lines in self.files.items() if name not in names})
 
+    def saved(self, name: str) -> float:
+        """When `name` was last saved [s since 1970], 0 if that is not known."""
+        return max((line.saved for line in self.files.get(name, ())), default=0.0)
+
     def must_exist(self) -> list[str]:
         """Names of the files that were in place."""
         return [name for name, lines in self.files.items() if not all(line.pending for line in lines)]

@@ -88,8 +88,10 @@ def check(model: Any) -> None:
     load_keras()
 
 
-def read(file: str | os.PathLike[str], *, trusted: bool = False) -> Any:
-    """`keras.models.load_model`; `trusted` also runs the Lambda layers in the file.
+def read(
+    file: str | os.PathLike[str], *, trusted: bool = False, custom_objects: Any = None, compile: bool = True
+) -> Any:
+    """`keras.models.load_model`, with its options; `trusted` also runs the Lambda layers in the file.
 
     Raises `UnsafeFile`, `DamagedFile`, `FileNotFoundError`.
     """
@@ -98,7 +100,9 @@ def read(file: str | os.PathLike[str], *, trusted: bool = False) -> Any:
         raise FileNotFoundError(f"There is no model file {os.fspath(file)}.")
     _check_whole(file)
     try:
-        model = keras.models.load_model(str(file), safe_mode=not trusted)
+        model = keras.models.load_model(
+            str(file), safe_mode=not trusted, custom_objects=custom_objects, compile=compile
+        )
         if os.fspath(file).endswith(".h5"):
             _restore_optimizer(file, model)
         return model

@@ -37,6 +37,7 @@ class BaseLocalModelSaver:
     """Where models go: `model`, or `checkpoint_model` for those saved during training, in the experiment's folder."""
 
     file_format = ""
+    load_options: tuple[str, ...] = ("like", "map_location")  # what `read_model` takes beside `allow_pickle`
 
     def __init__(
         self, local_model_result_folder_path: str = "~/project/model_result", checkpoint_model: bool = False
@@ -120,7 +121,7 @@ class BaseLocalModelSaver:
         """Writes `model` into the new file `file`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to write a model: override write_model.")
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(self, file: str, *, allow_pickle: bool = False, **options: Any) -> Any:
         """Returns the model in `file`, which is whole: see `load_experiment` of the experiment savers."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to read a model: override read_model.")
 
@@ -154,7 +155,9 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
         torch_file.write(file, torch_file.plain_checkpoint(model))
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(  # type: ignore[override]
+        self, file: str, *, allow_pickle: bool = False, like: Any = None, map_location: Any = None
+    ) -> Any:
         from compat.aitoolbox.store import torch_file
 
         checkpoint = torch_file.read(file, map_location, weights_only=not allow_pickle)
@@ -165,6 +168,8 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
 class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
     """Saves Keras models; `file_format` is `"h5"` or `"keras"`, which also takes subclassed models."""
+
+    load_options = ("custom_objects", "compile")
 
     def __init__(
         self,
@@ -198,16 +203,19 @@ class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
         keras_file.write(file, model)
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(  # type: ignore[override]
+        self, file: str, *, allow_pickle: bool = False, custom_objects: Any = None, compile: bool = True
+    ) -> Any:
         from compat.aitoolbox.store import keras_file
 
-        return keras_file.read(file, trusted=allow_pickle)
+        return keras_file.read(file, trusted=allow_pickle, custom_objects=custom_objects, compile=compile)
 
 
 class FlaxLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
     """Saves JAX models: any pytree of arrays, PRNG keys and plain values, in one `.npz` without pickle."""
 
     file_format = "npz"
+    load_options = ("like",)
 
     def check_model(self, model: Any) -> None:
         from compat.aitoolbox.store import leaves
@@ -219,7 +227,7 @@ class FlaxLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
         leaves.write(file, model)
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(self, file: str, *, allow_pickle: bool = False, like: Any = None) -> Any:  # type: ignore[override]
         from compat.aitoolbox.store import leaves
 
         return leaves.read(file, like)
