@@ -42,6 +42,10 @@ class WrongModel(ExperimentError, RuntimeError):
     """A checkpoint and a model do not fit."""
 
 
+class UnknownObject(ExperimentError, ValueError, TypeError):
+    """A model refers to a class or function by a name that does not lead to it."""
+
+
 class NoSuchExperiment(ExperimentError, FileNotFoundError):
     """There is no such experiment, or no such file in it."""
 
