@@ -80,6 +80,8 @@ class BaseFullExperimentSaver(Library, AbstractExperimentSaver):
                 model, result_package, training_history, place, options, protect_existing_folder
             )
         self._delete_old(place[2])
+        # those of this stamp were removed before it was uploaded; of others we cannot know who writes them
+        library.discard_unfinished(self.model_saver, self._prefix(), self.project_name)
         return model_path, results_path
 
     def _save(

@@ -215,11 +215,15 @@ def _check_one_save(folder: Folder, models: list[str], results: list[str]) -> No
         raise MixedSaves(f"{folder.path}: {wrong}. That save was cut off, or still goes on: {remedy} save again.")
 
 
-def verify(folder: Folder, only: list[str] | None = None) -> None:
-    """Checks every file, or those named, against the checksums; warns if there are none. Raises `DamagedFile`."""
+def verify(folder: Folder, only: list[str] | None = None, *, where: str | None = None) -> None:
+    """Checks every file, or those named, against the checksums; warns if there are none. Raises `DamagedFile`.
+
+    `where` is where the folder was copied from.
+    """
     if folder.table() is None:
         warnings.warn(
-            f"{folder.path} has no checksums, as aitoolbox itself writes none: it is loaded without being verified.",
+            f"{where or folder.path} has no checksums, as aitoolbox itself writes none: it is loaded without being "
+            "verified.",
             stacklevel=4,
         )
     folder.verify(only)

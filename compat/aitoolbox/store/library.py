@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from analogjax.store.transfer import each
-from compat.aitoolbox.store import catalog, checkpoints, names, one_save
+from compat.aitoolbox.store import bucket_folder, catalog, checkpoints, names, one_save
 from compat.aitoolbox.store.bucket_folder import CHECKSUMS, BucketFolder
 from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
 from compat.aitoolbox.store.checksums import Version
@@ -247,7 +247,7 @@ def load_bucket(bucket: Any, prefix: str, found: SavedExperiment, wanted: Wanted
         BucketFolder(location).download(files, copy)
         with _named_as_there(str(copy), location.url):
             if wanted.verify:
-                catalog.verify(Folder(copy), files)
+                catalog.verify(Folder(copy), files, where=location.url)
             local = SavedExperiment(**{**vars(found), "path": str(copy)})
             loaded = catalog.read(
                 local,
@@ -271,6 +271,12 @@ def _named_as_there(copy: str, url: str) -> Iterator[None]:
         if copy not in str(error):
             raise
         raise type(error)(str(error).replace(copy, url)) from error
+
+
+def discard_unfinished(bucket: Any, prefix: str, project_name: str) -> None:
+    """Removes the parts of uploads to a project that were begun over a day ago and were never finished."""
+    top = bucket.location / prefix if prefix else bucket.location
+    bucket_folder.discard_unfinished(top / project_name, older_than=bucket_folder.LONGEST_UPLOAD)
 
 
 def delete_bucket(bucket: Any, prefix: str, experiments: list[SavedExperiment]) -> None:

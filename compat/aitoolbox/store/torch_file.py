@@ -95,12 +95,42 @@ def fit(model: Any, checkpoint: Any, file: str | os.PathLike[str], prefix: str =
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
+        wrapped = _wrapped(set(weights), set(model.state_dict()))
+        if wrapped:
+            raise WrongModel(f"{os.fspath(file)} does not fit this {type(model).__name__}, as {wrapped}.") from error
         _, *lines = str(error).splitlines() or [""]
         reasons = "; ".join(line.strip()[:200] for line in lines[:3]) or str(error)
         raise WrongModel(
             f"{os.fspath(file)} is of another model than this {type(model).__name__}: {reasons} Build the model that "
             "was saved, or load another file."
         ) from error
+
+
+def _wrapped(saved: set[str], wanted: set[str]) -> str:
+    """What to do if the names differ by what a wrapper of the model puts before them, `""` if they do not."""
+    for prefix, (wrapper, remedy) in _WRAPPERS.items():
+        if {name.removeprefix(prefix) for name in saved} == wanted:
+            return f"its names begin with {prefix!r}: it was saved from a model inside {wrapper}. {remedy}"
+        if saved == {name.removeprefix(prefix) for name in wanted}:
+            return (
+                f"the model's names begin with {prefix!r}, those that were saved do not: load into the model inside it"
+            )
+    return ""
+
+
+_WRAPPERS = {
+    "module.": (
+        "DataParallel or DistributedDataParallel",
+        "Load into the model inside such a wrapper with init_model(model, used_data_parallel=True), give the wrapped "
+        "model as `like`, or save model.module.state_dict()",
+    ),
+    "_orig_mod.": (
+        "torch.compile",
+        "Give the compiled model as `like`, or save the state_dict() of the model that was compiled (model._orig_mod)",
+    ),
+    "_orig_mod.module.": ("torch.compile of DataParallel", "Save model._orig_mod.module.state_dict()"),
+    "module._orig_mod.": ("DataParallel of torch.compile", "Save model.module._orig_mod.state_dict()"),
+}
 
 
 def _damaged(file: str | os.PathLike[str], error: object) -> DamagedFile:

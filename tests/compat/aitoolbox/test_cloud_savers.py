@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -33,9 +34,11 @@ from aitoolbox.experiment.experiment_saver import (
 )
 from aitoolbox.experiment.result_reporting.hyperparam_reporter import HyperParamSourceReporter
 
+from analogjax.store import multipart
 from analogjax.store.location import NotFound, StoreError
-from compat.aitoolbox.store import names
+from compat.aitoolbox.store import bucket_folder, names
 from compat.aitoolbox.store.errors import BadName, DamagedFile, NoSuchExperiment
+from tests.store.servers import s3_client
 
 KINDS = {"s3": (FullPyTorchExperimentS3Saver, FullFlaxExperimentS3Saver, PyTorchS3ModelLoader),
          "gs": (FullPyTorchExperimentGoogleStorageSaver, FullFlaxExperimentGoogleStorageSaver,
@@ -233,7 +236,9 @@ def test_a_loader_downloads_what_is_not_whole_here(cloud, checkpoint):
     path, stamp, _ = saver.save_model(checkpoint(epoch=7), "p", "e", "1", 7, 9)
     assert (path, stamp) == (f"{cloud.bucket}/lead/p/e_1/checkpoint_model/model_e_1_E7_ITER9.pth", "1")
     loader = cloud.loader(str(cloud.root / "there"), cloud.bucket, "lead", **cloud.options)
-    with pytest.raises(NoSuchExperiment, match=r"no model .*model_e_1_E8\.pth"):
+    with pytest.raises(
+        NoSuchExperiment, match=r"no model .*model_e_1_E8\.pth.*'checkpoint_model' has: model_e_1_E7_ITER9\.pth"
+    ):
         loader.load_model("p", "e", "1", epoch_num=8)
     assert not (cloud.root / "there").exists()
     assert loader.load_model("p", "e", "1", epoch_num=7, iteration_idx=9)["epoch"] == 7
@@ -319,3 +324,33 @@ def test_a_bucket_can_be_looked_at_with_boto3(s3_server, monkeypatch):
     saver = BaseDataSaver(s3_server.bucket(), endpoint_url=s3_server.url)
     assert saver.s3_client.list_objects_v2(Bucket=saver.bucket_name)["KeyCount"] == 0
     saver.s3_client.close()
+
+
+def test_parts_of_a_killed_upload_do_not_stay(s3_server, tmp_path, package, checkpoint, monkeypatch):
+    cloud = Cloud(s3_server, tmp_path)
+    made = cloud.saver()
+    made.save_experiment(checkpoint(), package(), None, "1")
+
+    def killed(*keys):
+        with closing(s3_client(s3_server.url)) as client:
+            for key in keys:
+                client.create_multipart_upload(Bucket=cloud.bucket, Key=f"lead/p/{key}")
+
+    def dangling():
+        with closing(s3_client(s3_server.url)) as client:
+            uploads = client.list_multipart_uploads(Bucket=cloud.bucket).get("Uploads", [])
+            return sorted(one["Key"].removeprefix("lead/p/") for one in uploads)
+
+    killed("e_1/model/model_e_1.pth", "e_1/checkpoint_model/model_e_1_E3.pth", "e_2/model/model_e_2.pth")
+    monkeypatch.setattr(bucket_folder, "LONGEST_UPLOAD", 1e10)  # moto says of all uploads that they began in 2010
+    made.save_experiment(checkpoint(), package(), None, "1")
+    assert dangling() == ["e_2/model/model_e_2.pth"]  # another machine may be at it
+    monkeypatch.setattr(bucket_folder, "LONGEST_UPLOAD", 86400.0)
+    made.save_experiment(checkpoint(), package(), None, "3")
+    assert dangling() == []
+    monkeypatch.setattr(multipart, "unfinished", refused)
+    assert made.save_experiment(checkpoint(), package(), None, "3")[0].endswith("model_e_3.pth")
+
+
+def refused(*_):
+    raise PermissionError("Access Denied")

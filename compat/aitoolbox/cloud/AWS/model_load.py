@@ -52,8 +52,11 @@ class ModelDownload:
         if local.is_file() and _is_whole(Folder(path), name, local, lines):
             return
         if not remote.location.exists(name):
+            save_dir = name.partition("/")[0]
+            others = ", ".join(entry.name for entry in (remote.location / save_dir).list()) or "no model"
             raise NoSuchExperiment(
-                f"There is no model {remote.location.url}/{name}: check names, time stamp and epoch."
+                f"There is no model {remote.location.url}/{name}: check names, time stamp and epoch; {save_dir!r} has: "
+                f"{others}."
             )
         folder = Folder.made(*place, self.local_model_result_folder_path)
         known = lines[0] if len(lines) == 1 else None
