@@ -27,12 +27,13 @@ def for_json(value: Any, where: str = "value") -> Any:
     return _guarded(lambda: _Json().convert(value, where), where)
 
 
-def for_torch(value: Any, where: str = "value") -> Any:
+def for_torch(value: Any, where: str = "value", *, warn: bool = True) -> Any:
     """`value` in types that `torch.load(weights_only=True)` takes; tensors, devices and dtypes stay what they are.
 
-    Objects that are not data become text, with a `UserWarning` that names them.
+    Objects that are not data become text, with a `UserWarning` that names them if `warn`. Raises `TypeError`, naming
+    the place, for a dictionary two of whose keys are one text, and for what contains itself.
     """
-    return _guarded(lambda: _Torch().convert(value, where), where)
+    return _guarded(lambda: _Torch(warn).convert(value, where), where)
 
 
 def _guarded(convert: Callable[[], Any], where: str) -> Any:
@@ -135,6 +136,9 @@ class _Json:
 
 
 class _Torch(_Json):
+    def __init__(self, warn: bool) -> None:
+        self._warn = warn
+
     def array(self, value: Any) -> Any:
         return value if is_tensor(value) else as_numpy(value)
 
@@ -150,7 +154,8 @@ class _Torch(_Json):
         torch = sys.modules["torch"]
         if is_tensor(value) or isinstance(value, (bytes, complex, torch.device, torch.dtype, torch.Size)):
             return value
-        return warned_text(value, name_of(value) or str(value), where)
+        text = name_of(value) or str(value)
+        return warned_text(value, text, where) if self._warn else text
 
 
 def is_torch_name(value: Any) -> bool:

@@ -4,6 +4,7 @@ import argparse
 import collections
 import datetime
 import importlib
+import io
 import os
 import pathlib
 import pickle
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from compat.aitoolbox.store import plain
-from compat.aitoolbox.store.errors import DamagedFile, SaveError, UnsafeFile, WrongModel
+from compat.aitoolbox.store.errors import DamagedFile, NotData, SaveError, UnsafeFile, WrongModel
 
 _HARMLESS = (
     argparse.Namespace, collections.defaultdict, collections.deque, datetime.date, datetime.datetime, datetime.time,
@@ -29,6 +30,35 @@ def plain_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
     copy = {key: plain.without_numpy_numbers(value) for key, value in checkpoint.items()}
     copy["hyperparams"] = plain.for_torch(checkpoint["hyperparams"], "hyperparams")
     return copy
+
+
+def check(checkpoint: dict[str, Any]) -> None:
+    """Raises `NotData` for what cannot be pickled, and what `plain.for_torch` does, before anything is written."""
+    from compat.torch_package import torch
+
+    plain.for_torch(checkpoint["hyperparams"], "hyperparams", warn=False)
+    numbers = (torch.Tensor, torch.UntypedStorage, np.ndarray)
+    for key, value in checkpoint.items():
+        if key == "hyperparams":
+            continue
+        try:
+            _Structure(io.BytesIO(), numbers).dump(value)
+        except Exception as error:  # objects say in many ways that they cannot be pickled
+            raise NotData(
+                f"The checkpoint's {key!r} is not saved, as it cannot be pickled ({error}): nothing was written. Give "
+                "its state_dict() or plain values instead."
+            ) from error
+
+
+class _Structure(pickle.Pickler):
+    """Pickles everything but the numbers, so that it takes no time."""
+
+    def __init__(self, stream: io.BytesIO, numbers: tuple[type, ...]) -> None:
+        super().__init__(stream)
+        self._numbers = numbers
+
+    def persistent_id(self, value: Any) -> str | None:
+        return "numbers" if isinstance(value, self._numbers) else None
 
 
 def write(file: Path, checkpoint: dict[str, Any]) -> None:
@@ -109,9 +139,9 @@ def fit(model: Any, checkpoint: Any, file: str | os.PathLike[str], prefix: str =
 def _wrapped(saved: set[str], wanted: set[str]) -> str:
     """What to do if the names differ by what a wrapper of the model puts before them, `""` if they do not."""
     for prefix, (wrapper, remedy) in _WRAPPERS.items():
-        if {name.removeprefix(prefix) for name in saved} == wanted:
+        if saved != wanted and {name.removeprefix(prefix) for name in saved} == wanted:
             return f"its names begin with {prefix!r}: it was saved from a model inside {wrapper}. {remedy}"
-        if saved == {name.removeprefix(prefix) for name in wanted}:
+        if saved != wanted and saved == {name.removeprefix(prefix) for name in wanted}:
             return (
                 f"the model's names begin with {prefix!r}, those that were saved do not: load into the model inside it"
             )

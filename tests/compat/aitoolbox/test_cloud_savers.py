@@ -32,6 +32,7 @@ from aitoolbox.experiment.experiment_saver import (
     FullPyTorchExperimentGoogleStorageSaver,
     FullPyTorchExperimentS3Saver,
 )
+from aitoolbox.experiment.result_package.abstract_result_packages import PreCalculatedResultPackage
 from aitoolbox.experiment.result_reporting.hyperparam_reporter import HyperParamSourceReporter
 
 from analogjax.store import multipart
@@ -354,3 +355,30 @@ def test_parts_of_a_killed_upload_do_not_stay(s3_server, tmp_path, package, chec
 
 def refused(*_):
     raise PermissionError("Access Denied")
+
+
+def test_content_that_cannot_be_saved_leaves_nothing_in_the_bucket(cloud, package, checkpoint):
+    for model, made in [(checkpoint(), package({"a": lambda: 1})), (checkpoint(hook=lambda: 1), package())]:
+        for stamp in ("1", None):
+            with pytest.raises(TypeError, match=r"cannot be pickled.*nothing was written"):
+                cloud.saver().save_experiment(model, made, None, stamp)
+    assert cloud.location.list() == [] and not (cloud.root / "here").exists()
+
+
+def test_an_upload_that_was_cut_off_before_the_model_leaves_the_experiment_as_it_was(cloud, monkeypatch):
+    def saved(number):
+        made = PreCalculatedResultPackage({"n": number})
+        cloud.saver(cloud.flax).save_experiment({"w": np.full(3, number)}, made, None, "1")
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    saved(1)
+    monkeypatch.setattr(bucket_folder, "discard_unfinished", dies)  # the table says already what is to come
+    with pytest.raises(KeyboardInterrupt):
+        saved(2)
+    [listed] = cloud.saver().list_experiments()
+    assert not listed.complete and "it is not known which of both contents" in listed.mixed  # both have one size
+    for stamp in (None, "1"):
+        loaded = cloud.saver(cloud.flax).load_experiment(experiment_timestamp=stamp)
+        assert loaded.results == {"n": 1} and loaded.model["w"][0] == 1

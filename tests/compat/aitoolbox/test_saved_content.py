@@ -49,6 +49,14 @@ class Schedule:
         return "a schedule"
 
 
+class Key:
+    def __init__(self, value):
+        self.value = value
+
+    def __str__(self):
+        return str(int(self.value))
+
+
 def activation(x):
     return x
 
@@ -161,13 +169,27 @@ def test_an_object_among_the_results_is_refused(tmp_path, package):
 def test_a_first_model_that_fails_leaves_no_folder(tmp_path, package):
     model = {**checkpoint_of(1), "hook": lambda: 1}
     saver = FullPyTorchExperimentLocalSaver("p", "e", str(tmp_path))
-    with pytest.raises(Exception, match=r"[Pp]ickle"):
-        saver.save_experiment(model, package(), None, "1")
+    for stamp in ("1", None):
+        with pytest.raises(NotData, match="The checkpoint's 'hook' is not saved, as it cannot be pickled"):
+            saver.save_experiment(model, package(), None, stamp)
+    with pytest.raises(TypeError, match="two keys that are both '1' as text"):
+        saver.save_experiment(checkpoint_of({"a": {Key(1): 1, Key(1.0): 2}}), package(), None, "1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_first_model_whose_writing_fails_leaves_no_folder_but_what_was_there(tmp_path, package, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(torch, "save", fail)
+    saver = FullPyTorchExperimentLocalSaver("p", "e", str(tmp_path))
+    with pytest.raises(RuntimeError, match="in the middle"):
+        saver.save_experiment(checkpoint_of(1), package(), None, "1")
     assert not list((tmp_path / "p").iterdir())
     (tmp_path / "p/e_2").mkdir()
     (tmp_path / "p/e_2/notes.txt").write_text("mine")
-    with pytest.raises(Exception, match=r"[Pp]ickle"):
-        saver.save_experiment(model, package(), None, "2")
+    with pytest.raises(RuntimeError, match="in the middle"):
+        saver.save_experiment(checkpoint_of(1), package(), None, "2")
     assert (tmp_path / "p/e_2/notes.txt").read_text() == "mine"
 
 

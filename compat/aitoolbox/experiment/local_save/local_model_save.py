@@ -148,7 +148,9 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
     def check_model(self, model: Any) -> None:
         self.check_model_dict_contents(model)
-        from compat import torch_package  # noqa: F401 - says how to get torch before anything is made
+        from compat.aitoolbox.store import torch_file
+
+        torch_file.check(model)
 
     def write_model(self, file: Path, model: Any) -> None:
         from compat.aitoolbox.store import torch_file
