@@ -14,7 +14,7 @@ from compat.aitoolbox.cloud.GoogleCloud.model_save import (
     PyTorchGoogleStorageModelSaver,
 )
 from compat.aitoolbox.cloud.GoogleCloud.results_save import GoogleStorageResultsSaver
-from compat.aitoolbox.store import catalog, library, names, one_save
+from compat.aitoolbox.store import catalog, content, library, names, one_save
 from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
 from compat.aitoolbox.store.library import Library
 
@@ -75,7 +75,7 @@ class BaseFullExperimentSaver(Library, AbstractExperimentSaver):
         place = (self.project_name, self.experiment_name, self._stamp(experiment_timestamp, protect_existing_folder))
         self._check_names(place[2])
         options = (save_true_pred_labels, separate_files)
-        with one_save.begun(one_save.EXPERIMENT):
+        with one_save.begun(one_save.EXPERIMENT, lambda: content.record(result_package)):
             model_path, results_path = self._save(
                 model, result_package, training_history, place, options, protect_existing_folder
             )

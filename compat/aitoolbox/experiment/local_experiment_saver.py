@@ -12,7 +12,7 @@ from compat.aitoolbox.experiment.local_save.local_model_save import (
     PyTorchLocalModelSaver,
 )
 from compat.aitoolbox.experiment.local_save.local_results_save import LocalResultsSaver
-from compat.aitoolbox.store import catalog, library, names, one_save
+from compat.aitoolbox.store import catalog, content, library, names, one_save
 from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
 from compat.aitoolbox.store.library import Library
 
@@ -80,7 +80,7 @@ class BaseFullExperimentLocalSaver(Library, AbstractExperimentSaver):
         }
         saver = self.results_saver
         save = saver.save_experiment_results_separate_files if separate_files else saver.save_experiment_results
-        with one_save.begun(one_save.EXPERIMENT):
+        with one_save.begun(one_save.EXPERIMENT, lambda: content.record(result_package)):
             _, model_path = self.model_saver.save_model(model=model, **place)
             saved = save(
                 result_package=result_package,

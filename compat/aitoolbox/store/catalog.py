@@ -5,7 +5,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ class SavedExperiment:
     """One experiment that is there; `complete` if it has both a final model and results, of one save.
 
     `mixed` says what belongs to different saves, and is empty where nothing does. `checkpoints` are the models that
-    were saved during training, in its order.
+    were saved during training, in its order. Of the newest results, `provenance` says where they come from
+    (`analogjax.store.provenance`), `results` has the numbers, and `hyperparameters` those that are one number or text;
+    all three are empty for what aitoolbox itself saved.
     """
 
     project_name: str
@@ -39,6 +41,9 @@ class SavedExperiment:
     verifiable: bool = True
     mixed: str = ""
     checkpoints: tuple[Checkpoint, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    results: Mapping[str, float] = field(default_factory=dict, compare=False)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -106,7 +111,17 @@ def entry(
     mixed = _mixed(table, folder, files, present) if table is not None and whole else ""
     made = _time_of(stamp) or (table.created if table is not None else made)
     trained = checkpoints.among(files, folder, table)
-    return SavedExperiment(project, name, stamp, path, whole and not mixed, made, table is not None, mixed, trained)
+    complete, verifiable = whole and not mixed, table is not None
+    noted = _noted(table, folder) if table is not None else {}
+    return SavedExperiment(project, name, stamp, path, complete, made, verifiable, mixed, trained, **noted)
+
+
+def _noted(table: Table, folder: str) -> dict[str, Any]:
+    """What is noted of the save that the newest results are of."""
+    lines = [line for name in results_names(folder) for line in table.files.get(name, ()) if not line.pending]
+    newest = max(lines, key=lambda line: line.saved, default=None)
+    found = table.saves.get(newest.save, {}) if newest is not None else {}
+    return {key: found[key] for key in ("provenance", "results", "hyperparameters") if key in found}
 
 
 def _mixed(table: Table, folder: str, files: list[str], present: Callable[[str], Version | None]) -> str:

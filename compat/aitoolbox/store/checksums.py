@@ -38,7 +38,8 @@ class Version:
 class Table:
     """The files of one experiment by their name relative to its folder, and what the experiment is called.
 
-    `claim` is what no other writer has, where the table takes possession of a folder in a bucket.
+    `claim` is what no other writer has, where the table takes possession of a folder in a bucket. `saves` has what is
+    noted of each save that files are of, by its number.
     """
 
     project_name: str = ""
@@ -48,15 +49,23 @@ class Table:
     deleted: bool = False
     claim: str = ""
     files: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+    saves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def expecting(self, name: str, version: Version) -> "Table":
         """The table in which `name` may also have `version`."""
         old = tuple(old for old in self.files.get(name, ()) if not old.same(version))
-        return replace(self, files={**self.files, name: (*old, replace(version, pending=True))})
+        return self._with(name, (*old, replace(version, pending=True)))
 
     def settled(self, name: str, version: Version) -> "Table":
         """The table in which `name` has `version` and no other."""
-        return replace(self, files={**self.files, name: (replace(version, pending=False),)})
+        return self._with(name, (replace(version, pending=False),))
+
+    def _with(self, name: str, lines: tuple[Version, ...]) -> "Table":
+        files = {**self.files, name: lines}
+        now = one_save.going_on()
+        known = {**self.saves, now.number: now.record} if now.record else self.saves
+        used = {line.save for some in files.values() for line in some}
+        return replace(self, files=files, saves={number: known[number] for number in known if number in used})
 
     def without(self, *names: str) -> "Table":
         """The table that does not know `names`."""
@@ -99,4 +108,4 @@ def version_of(file: str | os.PathLike[str]) -> Version:
     """Size and checksum of `file` as it is now. Raises `OSError`."""
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return Version(os.fstat(stream.fileno()).st_size, digest, time.time(), save=one_save.number())
+        return Version(os.fstat(stream.fileno()).st_size, digest, time.time(), save=one_save.going_on().number)

@@ -9,10 +9,13 @@ import collections
 import dataclasses
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from analogjax.store.provenance import provenance
 from compat.aitoolbox.store import pickles, plain
 from compat.aitoolbox.store.errors import NotData
 
@@ -36,6 +39,32 @@ def encoded(content: dict[str, Any], file_format: str) -> bytes:
     if file_format == "json":
         return json.dumps(plain.for_json(content, "The results"), sort_keys=True, indent=4).encode()
     return pickles.dumps(content, checked=True)
+
+
+def record(package: Any) -> dict[str, Any]:
+    """What is noted of a save beside its files, to tell saves apart without loading them.
+
+    `provenance` as of `analogjax.store.provenance`; of a checked package `results`, those that are numbers, with a `/`
+    between the names of nested ones, and `hyperparameters`, those that are numbers, text or `None`.
+    """
+    noted: dict[str, Any] = {"provenance": provenance()}
+    if isinstance(package, Checked):
+        noted["results"] = dict(_numbers(package.get_results(), ""))
+        given = package.get_hyperparameters()
+        noted["hyperparameters"] = {
+            str(name): value
+            for name, value in (given.items() if isinstance(given, Mapping) else ())
+            if value is None or type(value) in (bool, int, float, str)
+        }
+    return noted
+
+
+def _numbers(results: Any, name: str) -> Iterator[tuple[str, float]]:
+    if isinstance(results, Mapping):
+        for key, value in results.items():
+            yield from _numbers(value, f"{name}/{key}" if name else f"{key}")
+    elif isinstance(results, (bool, int, float, np.integer, np.floating)) and name:
+        yield name, results.item() if isinstance(results, np.generic) else results
 
 
 class Checked:

@@ -5,42 +5,53 @@ two of them leaves the model of one save beside the results of another. The numb
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
     from compat.aitoolbox.store.checksums import Version
 
 EXPERIMENT, RESULTS = "experiment", "results"  # what a save wrote: model and results, or results alone
-_number: ContextVar[str] = ContextVar("number of the save", default="")
+
+
+@dataclass(frozen=True)
+class Save:
+    """One save: its number, `""` if that is not known, and what is noted of it beside the checksums of its files."""
+
+    number: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+_going_on: ContextVar[Save | None] = ContextVar("the save that is going on", default=None)
 
 
 @contextmanager
-def begun(kind: str) -> Iterator[None]:
+def begun(kind: str, record: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
     """All files that are written inside belong to one save, that of an outer block if there is one."""
-    if _number.get():
+    if going_on().number:
         yield
         return
-    with of(f"{kind}-{uuid4().hex}"):
+    with of(Save(f"{kind}-{uuid4().hex}", record())):
         yield
 
 
 @contextmanager
-def of(number: str) -> Iterator[None]:
-    """Files that are written inside belong to the save with this number, `""` if it is not known."""
-    before = _number.set(number)
+def of(save: Save) -> Iterator[None]:
+    """Files that are written inside belong to `save`."""
+    before = _going_on.set(save)
     try:
         yield
     finally:
-        _number.reset(before)
+        _going_on.reset(before)
 
 
-def number() -> str:
-    """The number of the save that is going on, `""` outside of one."""
-    return _number.get()
+def going_on() -> Save:
+    """The save that is going on; outside of one it has no number."""
+    return _going_on.get() or Save()
 
 
 def present(lines: Sequence["Version"], size: int | None, digest: Callable[[], str] | None) -> "Version | None":

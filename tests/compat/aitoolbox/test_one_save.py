@@ -132,10 +132,9 @@ def test_a_first_save_that_was_cut_off_among_its_results(tmp_path, package, cut)
     assert not listed.complete and listed.mixed == "the results lack results/train_history_e_1.p"
 
 
+@pytest.mark.parametrize("make", ["s3", "gs"], indirect=True)
 def test_a_bucket_whose_upload_was_cut_off(make, package, monkeypatch):
     saver = make()
-    if not hasattr(saver.model_saver, "location"):
-        pytest.skip("a bucket's own")
     save(saver, package, 1)
     upload = BucketFolder.upload
 
@@ -291,3 +290,29 @@ def test_an_option_of_another_kind_of_model_is_refused(make, package):
             make().load_experiment(**option)
     with pytest.raises(TypeError, match="no argument 'weights_only'"):
         make().load_experiment(weights_only=True)
+
+
+def test_saves_are_told_apart_without_loading_them(make, package):
+    for number, lr in [(1, 0.1), (2, 0.01)]:
+        results = {"accuracy": np.float32(number / 2), "by": {"class": {"a": number}, "name": "x"}, "curve": [1, 2]}
+        hyperparameters = {"lr": lr, "name": "net", "layers": [3, 4], "none": None}
+        made = package(results, hyperparameters)
+        make().save_experiment({"n": number}, made, None, f"2024-01-0{number}_00-00-00", separate_files=number == 2)
+    best = max(make(root="elsewhere").list_experiments(), key=lambda one: one.results["accuracy"])
+    assert best.results == {"accuracy": 1.0, "by/class/a": 2}
+    assert best.hyperparameters == {"lr": 0.01, "name": "net", "none": None}
+    assert best.provenance["packages"]["jax"] and best.provenance["command"]
+    assert len({*make().list_experiments()}) == 2  # they are still hashable
+
+
+def test_what_is_noted_is_of_the_newest_results_only(tmp_path, package):
+    saver = FullFlaxExperimentLocalSaver("p", "e", str(tmp_path))
+    save(saver, package, 1)
+    save(saver, package, 2)
+    assert saver.list_experiments()[0].results == {"n": 2}
+    saver.results_saver.save_experiment_results(package({"n": 3}), None, "p", "e", "1")
+    saver.model_saver.save_model({"n": 4}, "p", "e", "2")
+    one, other = saver.list_experiments()
+    assert one.results == {"n": 3} and (other.results, other.provenance) == ({}, {})
+    table = json.loads((tmp_path / "p/e_1/.checksums.json").read_text())
+    assert len(table["saves"]) == 2  # of the model and of the results; what no file is of is forgotten

@@ -67,7 +67,7 @@ class ModelDownload:
             )
             verify_file(draft, lines)
 
-        with one_save.of(known.save if known else ""):
+        with one_save.of(one_save.Save(known.save) if known else one_save.Save()):
             folder.write(name, download)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from compat.aitoolbox.cloud.AWS.data_access import BaseDataSaver
 from compat.aitoolbox.cloud.bucket import claim, experiment_folder, experiment_key, join
 from compat.aitoolbox.experiment.local_save.local_results_save import LocalResultsSaver
-from compat.aitoolbox.store import one_save
+from compat.aitoolbox.store import content, one_save
 
 
 class AbstractResultsSaver(ABC):
@@ -100,7 +100,7 @@ class S3ResultsSaver(BaseResultsSaver, AbstractResultsSaver):
                 share=not protect_existing_folder,
             )
         place = (project_name, experiment_name, stamp)
-        with one_save.begun(one_save.RESULTS):
+        with one_save.begun(one_save.RESULTS, lambda: content.record(result_package)):
             saved = self.save_locally(result_package, training_history, place, save_true_pred_labels, separate_files)
             folder = experiment_folder(self, self.cloud_dir_prefix, *place)
             folder.upload([(Path(path), f"results/{name}") for name, path in saved if os.path.isfile(path)])

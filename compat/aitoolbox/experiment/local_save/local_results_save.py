@@ -206,7 +206,7 @@ class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
         folder = self.create_experiment_local_folder_structure(project_name, experiment_name, stamp)
         head = {"experiment_name": experiment_name, "experiment_results_local_path": folder}
         saved = []
-        with one_save.begun(one_save.RESULTS):
+        with one_save.begun(one_save.RESULTS, lambda: content.record(result_package)):
             for name, (with_head, part) in files.items():
                 name = f"{name}_{experiment_name}_{stamp}"
                 part = {**head, **part} if with_head else part
