@@ -105,9 +105,9 @@ def _loadable(value: Any, where: str, is_description: bool) -> Any:
     inside = _inside(value, where, is_description)
     if inside is not None:
         return inside
-    array = plain.as_numpy(value)
+    array = np.asarray(value) if isinstance(value, np.ndarray) else plain.as_numpy(value)
     if array is not value:
-        return array
+        return _loadable(array, where, is_description)
     name = plain.name_of(value)
     if name is not None and "<" not in name:
         return plain.warned_text(value, name, where)

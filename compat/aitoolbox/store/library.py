@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +60,10 @@ class Library:
         with_results: bool = True,
         like: Any = None,
         map_location: Any = None,
+        custom_objects: Mapping[str, Any] | None = None,
+        compile: bool | None = None,
         allow_pickle: bool = False,
         verify: bool = True,
-        **options: Any,
     ) -> LoadedExperiment:
         """Reads an experiment back: this saver's own project and experiment, and the latest complete save, by default.
 
@@ -81,7 +82,7 @@ class Library:
         if newest:
             model_save_dir = checkpoints.FOLDER
         local = self._local_model_saver()
-        options = _given(local, like=like, map_location=map_location, **options)
+        options = _given(local, like=like, map_location=map_location, custom_objects=custom_objects, compile=compile)
         project, name = project_name or self.project_name, experiment_name or self.experiment_name
         with_checkpoints = newest or (model_save_dir == checkpoints.FOLDER and epoch_num is not None)
         found = catalog.find(
@@ -124,15 +125,14 @@ class Library:
 def _given(saver: Any, **options: Any) -> dict[str, Any]:
     """The options that are given. Raises `ValueError`, naming one that `saver` does not have."""
     known = getattr(saver, "load_options", ("like", "map_location"))
-    for option in options.keys() - set(known):
-        if option not in ("like", "map_location", "custom_objects", "compile"):
-            raise TypeError(f"load_experiment has no argument {option!r}.")
-        if options[option] is not None:
-            raise ValueError(
-                f"{option} is not an option of models that {type(saver).__name__} saves, which has "
-                f"{', '.join(known)}: leave it out."
-            )
-    return {option: value for option, value in options.items() if value is not None}
+    given = {option: value for option, value in options.items() if value is not None}
+    wrong = sorted(given.keys() - set(known))
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]} is not an option of models that {type(saver).__name__} saves: leave it out. Theirs are: "
+            f"{', '.join(known)}."
+        )
+    return given
 
 
 def _newest(found: SavedExperiment, saver: Any, iteration_idx: int | None) -> tuple[int, int | None]:

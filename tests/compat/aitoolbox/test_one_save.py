@@ -288,8 +288,6 @@ def test_an_option_of_another_kind_of_model_is_refused(make, package):
     for option in ({"map_location": "cpu"}, {"custom_objects": {}}, {"compile": False}):
         with pytest.raises(ValueError, match=f"{next(iter(option))} is not an option of models that Flax"):
             make().load_experiment(**option)
-    with pytest.raises(TypeError, match="no argument 'weights_only'"):
-        make().load_experiment(weights_only=True)
 
 
 def test_saves_are_told_apart_without_loading_them(make, package):

@@ -49,6 +49,10 @@ class Schedule:
         return "a schedule"
 
 
+class Marked(np.ndarray):
+    pass
+
+
 class Key:
     def __init__(self, value):
         self.value = value
@@ -83,6 +87,8 @@ CASES = {
     "NumPy dtype": (np.dtype("int8"), np.dtype("int8"), "int8", "warns:int8"),
     "JAX dtype": (jnp.bfloat16, jnp.bfloat16, "warns:jax.numpy.bfloat16", "warns:jax.numpy.bfloat16"),
     "JAX array inside": (collections.OrderedDict(a=jnp.arange(2)), "any", {"a": [0, 1]}, {"a": [0, 1]}),
+    "own kind of array": (np.arange(2).view(Marked), "any", [0, 1], [0, 1]),
+    "factory": (collections.defaultdict(lambda: 0, a=1), {"a": 1}, {"a": 1}, {"a": 1}),
     "object": (Schedule(), "warns:a schedule", TypeError, "warns:a schedule"),
     "complex": (1 + 2j, 1 + 2j, TypeError, 1 + 2j),
 }
