@@ -45,7 +45,7 @@ def _explanation(where: str, error: Exception, told: str) -> StoreError:
 
 def _has_expired(error: Exception, told: str) -> bool:
     codes = ("ExpiredToken", "TokenRefreshRequired", "RequestExpired")
-    words = re.search(r"(token|credentials?|session|signature)\b.{0,40}\bexpired", told, re.IGNORECASE)
+    words = re.search(r"(token|credentials?|session)\b.{0,40}\bexpired", told, re.IGNORECASE)
     return code_of(error) in codes or any(code in told for code in codes) or words is not None
 
 

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,13 +208,14 @@ def read(
     `read_model` does.
     """
     folder = Folder(experiment.path)
+    table = folder.table() or Table()
     loaded = LoadedExperiment(experiment.project_name, experiment.experiment_name, experiment.experiment_timestamp)
     models, results = [], []
     if read_model is not None:
-        models = [_newest(folder, model_names, "model", "with_model=False leaves it out")]
+        models = [_newest(folder, table, model_names, "model", "with_model=False leaves it out")]
     if with_results:
-        results = _results_files(folder, f"{loaded.experiment_name}_{loaded.experiment_timestamp}")
-    _check_one_save(folder, [name for name in models if name.startswith("model/")], results)
+        results = _results_files(folder, table, f"{loaded.experiment_name}_{loaded.experiment_timestamp}")
+    _check_one_save(folder, table, [name for name in models if name.startswith("model/")], results)
     if read_model is not None:
         loaded.paths.append(str(folder.path / models[0]))
         loaded.model = read_model(loaded.paths[0])
@@ -222,9 +224,9 @@ def read(
     return loaded
 
 
-def _check_one_save(folder: Folder, models: list[str], results: list[str]) -> None:
+def _check_one_save(folder: Folder, table: Table, models: list[str], results: list[str]) -> None:
     """A checkpoint belongs to no results. Raises `MixedSaves`."""
-    wrong = belonging(models, results, folder.table() or Table(), folder.present)
+    wrong = belonging(models, results, table, partial(folder.present, table=table))
     if wrong:
         remedy = "load them one by one with with_model=False and with_results=False, or" if models else "Each is whole;"
         raise MixedSaves(f"{folder.path}: {wrong}. That save was cut off, or still goes on: {remedy} save again.")
@@ -251,12 +253,12 @@ def results_names(name: str) -> list[str]:
     ]
 
 
-def _results_files(folder: Folder, name: str) -> list[str]:
+def _results_files(folder: Folder, table: Table, name: str) -> list[str]:
     """The newest results, with the files that were written with them, the main one first."""
-    main = _newest(folder, results_names(name), "results", "with_results=False leaves them out")
+    main = _newest(folder, table, results_names(name), "results", "with_results=False leaves them out")
     labels = f"results/true_pred_labels_{name}{os.path.splitext(main)[1]}"
     files = [one for one in _belonging_to(main) if one != labels]
-    ours, theirs = folder.present(main), folder.present(labels)
+    ours, theirs = folder.present(main, table), folder.present(labels, table)
     is_old = ours is not None and theirs is not None and ours.save != theirs.save  # this save was one without labels
     with_labels = len(files) > 1 and (folder.path / labels).exists() and not is_old
     return [*files, labels] if with_labels else files
@@ -293,8 +295,7 @@ def _read_one(file: str, allow_pickle: bool) -> dict[str, Any]:
     return content
 
 
-def _newest(folder: Folder, candidates: list[str], what: str, remedy: str) -> str:
-    table = folder.table() or Table()
+def _newest(folder: Folder, table: Table, candidates: list[str], what: str, remedy: str) -> str:
     there = [name for name in candidates if (folder.path / name).is_file()]
     if not there:
         files = [f"{kind}/{path.name}" for kind in _SUBFOLDERS for path in (folder.path / kind).glob("*.*")]
@@ -316,7 +317,7 @@ def _described(folder: Path) -> SavedExperiment | None:
     except DamagedFile:
         table = None
     files = [f"{kind}/{path.name}" for kind in _SUBFOLDERS for path in (folder / kind).glob("*") if path.is_file()]
-    present = Folder(folder).present
+    present = partial(Folder(folder).present, table=table or Table())
     return entry(folder.parent.name, folder.name, str(folder), table, files, present, folder.stat().st_mtime)
 
 

@@ -9,7 +9,8 @@ import collections
 import dataclasses
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,11 +35,16 @@ def checked(parts: Mapping[str, Any], file_format: str) -> dict[str, Any]:
     return {name: _loadable_part(part, f"The results[{name!r}]", name) for name, part in parts.items()}
 
 
-def encoded(content: dict[str, Any], file_format: str) -> bytes:
-    """The file of what `checked` returned. Raises as that does."""
-    if file_format == "json":
-        return json.dumps(plain.for_json(content, "The results"), sort_keys=True, indent=4).encode()
-    return pickles.dumps(content, checked=True)
+def writer(content: dict[str, Any], file_format: str) -> Callable[[Path], None]:
+    """What writes the file of what `checked` returned. Raises as that does."""
+    if file_format == "pickle":
+        return lambda file: pickles.write(file, content)
+    text = json.dumps(plain.for_json(content, "The results"), sort_keys=True, indent=4)
+
+    def write(file: Path) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    return write
 
 
 def record(package: Any) -> dict[str, Any]:
@@ -80,14 +86,13 @@ class Checked:
 def _loadable_part(part: Any, where: str, name: str) -> Any:
     part = plain.without_jax(part)
     try:
-        data = pickles.dumps(part)
+        names = pickles.check(part)
     except NotData:
         try:
             part = _loadable(part, where, is_description=name == "hyperparameters")
         except RecursionError:
             raise NotData(f"{where} contains itself or is nested too deeply: give a finite tree of values.") from None
-        data = pickles.dumps(part)
-    names = pickles.names_in(data)
+        names = pickles.check(part)
     if names:
         warnings.warn(
             f"{where} holds {', '.join(names)}: loaded without allow_pickle=True, it is only this name.", stacklevel=5
@@ -98,7 +103,7 @@ def _loadable_part(part: Any, where: str, name: str) -> Any:
 def _loadable(value: Any, where: str, is_description: bool) -> Any:
     """`value` itself if it can be loaded, or what stands for it."""
     try:
-        pickles.dumps(value)
+        pickles.check(value)
         return value
     except NotData as error:
         reason = error

@@ -93,9 +93,9 @@ class Folder:
             os.rename(self.path, trash)
             shutil.rmtree(trash, ignore_errors=True)
 
-    def present(self, name: str) -> Version | None:
-        """Which content of `name` is there, `None` if that is not known."""
-        lines = (self.table() or Table()).files.get(name, ())
+    def present(self, name: str, table: Table) -> Version | None:
+        """Which of the contents in the `table` the file `name` has, `None` if that is not known."""
+        lines = table.files.get(name, ())
         file = self.path / name
         if not file.is_file():
             return None

@@ -226,7 +226,11 @@ def _with_lists(node: Any, lists: set[str], path: list[Any]) -> Any:
     if is_list:
         return [items[index] for index in sorted(items)]
     # JAX flattens plain dictionaries in the order of their keys, and classes in the order of their fields
-    return items if list(items) == sorted(items, key=str) else OrderedDict(items)
+    try:
+        in_order = list(items) == sorted(items)
+    except TypeError:  # keys of several types
+        in_order = False
+    return items if in_order else OrderedDict(items)
 
 
 def _like(leaf: Any, stored: Any, path: str) -> Any:

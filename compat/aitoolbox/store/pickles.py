@@ -42,27 +42,27 @@ _NOTE = b"\n# analogjax names "  # after the pickle; what follows is JSON, to th
 _LONGEST_NOTE = 1 << 20
 
 
-def dumps(content: Any, *, checked: bool = False) -> bytes:
-    """`content` as the bytes of a file that `read` reads back; `checked` content is not read back once more.
+def check(content: Any) -> list[str]:
+    """Raises `NotData` if `read` would not read back what `write` writes: it cannot be pickled, or it is no data.
 
-    Raises `NotData` for what cannot be pickled, or would not be read back because it is no data.
+    Returns the names of the classes and functions in it, of which only the names are read back.
     """
     try:
         data = _pickled(content)
     except Exception as error:  # objects say in many ways that they cannot be pickled
         raise NotData(f"it cannot be pickled ({error})") from error
-    if checked:
-        return data
+    note = _note(data)
     try:
-        _load(io.BytesIO(data), _note(data))
+        _Plain(io.BytesIO(data), note).load()
     except Exception as error:
         raise NotData(f"it is pickled as more than data ({error})") from error
-    return data
+    return [name.replace(":", ".") for name in note["names"]]
 
 
-def names_in(data: bytes) -> list[str]:
-    """The classes and functions in what `dumps` returned, of which only the names are read back."""
-    return [name.replace(":", ".") for name in _note(data)["names"]]
+def write(file: str | os.PathLike[str], content: Any) -> None:
+    """Makes the file of what `check` has passed."""
+    with open(file, "wb") as stream:
+        _Pickler(stream).dump_with_note(content)
 
 
 def read(file: str | os.PathLike[str], *, allow_pickle: bool = False) -> Any:
@@ -72,7 +72,7 @@ def read(file: str | os.PathLike[str], *, allow_pickle: bool = False) -> Any:
     """
     with open(file, "rb") as stream:
         try:
-            return pickle.load(stream) if allow_pickle else _load(stream, _note(_tail(stream)))
+            return pickle.load(stream) if allow_pickle else _Plain(stream, _note(_tail(stream))).load()
         except UnsafeFile as error:
             raise UnsafeFile(
                 f"{os.fspath(file)} was not loaded, because {error} and so might run a program. If you trust whoever "
@@ -86,19 +86,10 @@ def read(file: str | os.PathLike[str], *, allow_pickle: bool = False) -> Any:
             ) from error
 
 
-def _load(stream: Any, note: dict[str, list[str]]) -> Any:
-    return _Plain(stream, note).load()
-
-
 def _pickled(content: Any) -> bytes:
+    """`content` as it is written, but for the numbers in its arrays, about which there is nothing to check."""
     stream = io.BytesIO()
-    pickler = _Pickler(stream)
-    pickler.dump(content)
-    # the class of a member is met as a name as well
-    names = pickler.names - pickler.enumerations
-    note = {"enumerations": sorted(pickler.enumerations), "names": sorted(names)}
-    if any(note.values()):
-        stream.write(_NOTE + json.dumps(note).encode())
+    _Structure(stream).dump_with_note(content)
     return stream.getvalue()
 
 
@@ -124,6 +115,7 @@ class _Pickler(pickle.Pickler):
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
+        self._stream = stream
         self.enumerations: set[str] = set()
         self.names: set[str] = set()
 
@@ -134,6 +126,22 @@ class _Pickler(pickle.Pickler):
         if isinstance(value, _NAMED) and not _is_data(value.__module__ or "", value.__qualname__):
             self.names.add(f"{value.__module__}:{value.__qualname__}")
         return NotImplemented
+
+    def dump_with_note(self, content: Any) -> None:
+        self.dump(content)
+        # the class of a member is met as a name as well
+        names = self.names - self.enumerations
+        note = {"enumerations": sorted(self.enumerations), "names": sorted(names)}
+        if any(note.values()):
+            self._stream.write(_NOTE + json.dumps(note).encode())
+
+
+class _Structure(_Pickler):
+    """Writes something empty in the place of arrays of numbers or text."""
+
+    def reducer_override(self, value: Any) -> Any:
+        is_data = type(value) is np.ndarray and value.dtype.kind in "biufcSUmM"
+        return (dict, ()) if is_data else super().reducer_override(value)
 
 
 class _Plain(pickle.Unpickler):

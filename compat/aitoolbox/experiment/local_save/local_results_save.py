@@ -98,12 +98,8 @@ class BaseLocalResultsSaver:
         return self._write(content.checked(result_dict, self._format()), file_name_w_type, file_local_path_w_type)
 
     def _write(self, checked: dict[str, Any], name: str, path: str) -> tuple[str, str]:
-        data, ending = content.encoded(checked, self._format()), ENDINGS[self.file_format]
+        write, ending = content.writer(checked, self._format()), ENDINGS[self.file_format]
         target = Path(f"{path}{ending}")
-
-        def write(draft: Path) -> None:
-            draft.write_bytes(data)
-
         if target.parent.name == "results":
             Folder(target.parent.parent).write(f"results/{target.name}", write)
         else:
