@@ -29,8 +29,8 @@ class SavedExperiment:
 
     `mixed` says what belongs to different saves, and is empty where nothing does. `checkpoints` are the models that
     were saved during training, in its order. Of the newest results, `provenance` says where they come from
-    (`analogjax.store.provenance`), `results` has the numbers, and `hyperparameters` those that are one number or text;
-    all three are empty for what aitoolbox itself saved.
+    (`analogjax.store.provenance`), `results` has the numbers, and `hyperparameters` those that are one number or text
+    (at most a thousand of each); all three are empty for what aitoolbox itself saved.
     """
 
     project_name: str

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from compat.aitoolbox.store import pickles, plain
 from compat.aitoolbox.store.errors import NotData
 
 ENDINGS = {"pickle": ".p", "json": ".json"}
+_MOST = 1000  # entries of each kind that are noted beside a save, and characters of one; a table is written often
 _SETS = (set, frozenset, collections.deque)
 
 
@@ -51,17 +53,19 @@ def record(package: Any) -> dict[str, Any]:
     """What is noted of a save beside its files, to tell saves apart without loading them.
 
     `provenance` as of `analogjax.store.provenance`; of a checked package `results`, those that are numbers, with a `/`
-    between the names of nested ones, and `hyperparameters`, those that are numbers, text or `None`.
+    between the names of nested ones, and `hyperparameters`, those that are numbers, short text or `None`; at most a
+    thousand of each.
     """
     noted: dict[str, Any] = {"provenance": provenance()}
     if isinstance(package, Checked):
-        noted["results"] = dict(_numbers(package.get_results(), ""))
         given = package.get_hyperparameters()
-        noted["hyperparameters"] = {
-            str(name): value
+        plainly = (
+            (str(name), value)
             for name, value in (given.items() if isinstance(given, Mapping) else ())
-            if value is None or type(value) in (bool, int, float, str)
-        }
+            if value is None or (type(value) in (bool, int, float, str) and len(str(value)) <= _MOST)
+        )
+        noted["results"] = dict(islice(_numbers(package.get_results(), ""), _MOST))
+        noted["hyperparameters"] = dict(islice(plainly, _MOST))
     return noted
 
 
