@@ -10,6 +10,7 @@ import sys
 import types
 
 from analogjax.errors import AnalogError
+from compat import keras_backend
 from compat.alias import Alias
 
 
@@ -21,12 +22,14 @@ def install(torchvision: bool | None = None, aitoolbox: bool | None = None) -> N
     """Make `aihwkit` and `aitoolbox` mean ours in this process; calling it again changes nothing.
 
     `torchvision` says whether to offer our minimal one under that name: `None` does where the real one cannot be
-    imported, `True` always, `False` never. `aitoolbox` likewise: `None` does unless the real one is already in use.
+    imported, `True` always, `False` never. `aitoolbox` likewise: `None` does unless the real one is already in use;
+    a Keras that is imported later then runs on JAX, where TensorFlow is missing and no other backend is chosen.
     Raises `InstallError` where a name can't be taken over because the real package is already imported.
     """
     _take_over("aihwkit")
     if aitoolbox or (aitoolbox is None and "aitoolbox" not in sys.modules):
         _take_over("aitoolbox")
+        keras_backend.choose()
     if torchvision or (torchvision is None and not _is_importable("torchvision")):
         _take_over("torchvision")
 

@@ -43,7 +43,11 @@ def describe(tree: Any) -> list[Row]:
 
     Raises `TypeError`, naming the path, for any other leaf, and `ValueError` if two leaves have the same path.
     """
-    leaves = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]
+    return table(jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0])
+
+
+def table(leaves: list[tuple[Any, Any]]) -> list[Row]:
+    """The same for leaves that are given one by one, each with its path."""
     rows = [_row(jax.tree_util.keystr(path) or "the tree itself", leaf) for path, leaf in leaves]
     if len({row.path for row in rows}) < len(rows):
         repeated = next(row.path for index, row in enumerate(rows) if row.path in {r.path for r in rows[:index]})

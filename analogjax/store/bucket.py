@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -218,6 +219,10 @@ class Bucket:
         """Remove files."""
         each(self._delete, names)
 
+    def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
+        """Nothing: a file is whole or absent, and Google Storage forgets the parts of one after a week."""
+        return []
+
     def _delete(self, name: str) -> None:
         try:
             self._call(name, lambda: self.system.rm_file(self._path(name)))
@@ -261,6 +266,17 @@ class _S3Bucket(Bucket):
             from analogjax.store.multipart import upload
 
             upload(self.system, file, self._path(name), self.retry, progress)
+
+    def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
+        """Abort uploads in parts below this folder."""
+        from analogjax.store.multipart import abort, unfinished
+
+        bucket, key, _ = self.system.split_path(f"{self.root}/")
+        found = self._call("", lambda: unfinished(self.system, bucket, key, older_than))
+        found = [upload for upload in found if only(upload["Key"].removeprefix(key))]
+        for upload in found:
+            self._call("", partial(abort, self.system, upload))
+        return [upload["Key"].removeprefix(key) for upload in found]
 
     def _get(self, path: str) -> bytes:
         bucket, key, _ = self.system.split_path(path)

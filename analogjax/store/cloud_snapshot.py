@@ -134,21 +134,21 @@ class CloudSnapshots:
     def sweep(self, older_than: float) -> list[str]:
         """Deletes attempts begun more than `older_than` seconds ago that no manifest names; returns them.
 
-        An upload that is still going on looks the same, so give more time than any upload takes.
+        So it does with the parts of large files that were never finished, which are in no list of files. An upload
+        that is still going on looks the same, so give more time than any upload takes.
         """
-        swept = []
         with _explained(f"{self.location} cannot be swept"):
             names = [entry.name for entry in self.location.list()]
             published = {name: self.manifest(name).attempt for name in self.names()}
-            for name in names:
-                parts = name.split("/")
-                stamp = _ATTEMPT.fullmatch(parts[1]) if len(parts) > 2 else None
-                if stamp is None or published.get(parts[0]) == parts[1]:
-                    continue
-                begun = datetime.strptime(stamp[1], _STAMP).replace(tzinfo=UTC)
-                if (datetime.now(UTC) - begun).total_seconds() > older_than:
-                    swept.append(name)
+
+            def is_left(name: str) -> bool:
+                begun = _begun(name)
+                is_old = begun is not None and (datetime.now(UTC) - begun).total_seconds() > older_than
+                return is_old and published.get(name.split("/")[0]) != name.split("/")[1]
+
+            swept = [name for name in names if is_left(name)]
             self.location.delete(*swept)
+            swept += self.location.discard_unfinished(only=is_left)
         return sorted({"/".join(name.split("/")[:2]) for name in swept})
 
     def _upload(self, content: Path, manifest: Manifest, progress: Progress | None) -> None:
@@ -196,6 +196,13 @@ class CloudSnapshots:
 
 
 _LARGE = 32 << 20  # bytes
+
+
+def _begun(name: str) -> datetime | None:
+    """When the attempt began that the file `name` belongs to, if it belongs to one."""
+    parts = name.split("/")
+    stamp = _ATTEMPT.fullmatch(parts[1]) if len(parts) > 2 else None
+    return None if stamp is None else datetime.strptime(stamp[1], _STAMP).replace(tzinfo=UTC)
 
 
 def _folder(name: str, manifest: Manifest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -94,6 +95,20 @@ class Disk:
                     folder.rmdir()
                 except OSError:  # not empty
                     break
+
+    def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
+        """Remove the drafts below this folder."""
+        found = []
+        with _explained(self.root):
+            for path, _, names in os.walk(self.root, onerror=_unless_gone):
+                for draft in (Path(path, name) for name in names if name.startswith(_DRAFT)):
+                    name = draft.relative_to(self.root).as_posix()
+                    with suppress(FileNotFoundError):  # it has just been finished
+                        is_old = older_than <= 0 or time.time() - draft.stat().st_mtime > older_than
+                        if is_old and only(name):
+                            draft.unlink()
+                            found.append(name)
+        return found
 
     def _place(self, name: str, fill: Callable[[Path], object], put: Callable[[Path, Path], object]) -> None:
         path = self.root / name

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from analogjax.store.location import AlreadyExists, NoAnswer, NotFound, StoreError
-from analogjax.store.transfer import may_pass, status_of, was_damaged
+from analogjax.store.transfer import code_of, may_pass, status_of, was_damaged
 
 
 @contextmanager
@@ -32,10 +32,21 @@ def _explanation(where: str, error: Exception, told: str) -> StoreError:
     # not every store says in its 412 which condition failed, and then the clients can't tell
     if isinstance(error, FileExistsError) or status == 412:
         return AlreadyExists(f"{where} is there already: use another name, or delete it first.")
+    if _has_expired(error, told):
+        return StoreError(
+            f"{where}: the credentials have expired ({told}). Get new ones, as with `aws sso login` or `gcloud auth "
+            "login`; where they are passed on, in storage_options or AWS_SESSION_TOKEN, pass on the new ones."
+        )
     if isinstance(error, PermissionError) or status in (401, 403) or told.startswith("Forbidden"):
         access = "Check that these credentials may read and write there."
         return StoreError(f"{where}: the store refuses access ({told}). {access}")
     return (NoAnswer if may_pass(error) else StoreError)(f"{where}: {_reason(error, told)}")
+
+
+def _has_expired(error: Exception, told: str) -> bool:
+    codes = ("ExpiredToken", "TokenRefreshRequired", "RequestExpired")
+    words = re.search(r"(token|credentials?|session)\b.{0,40}\bexpired", told, re.IGNORECASE)
+    return code_of(error) in codes or any(code in told for code in codes) or words is not None
 
 
 _SECRET = re.compile(r"token|secret|passw|key|credential|auth|signature", re.IGNORECASE)

@@ -86,6 +86,9 @@ class Medium(Protocol):
     def delete(self, names: Names) -> None:
         """Remove files."""
 
+    def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
+        """Remove the parts of unfinished files that were begun more than `older_than` seconds ago."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -197,6 +200,15 @@ class Location:
     def delete(self, *names: str) -> None:
         """Removes files; those that are not there count as removed."""
         self._medium.delete([_safe(name) for name in names])
+
+    def discard_unfinished(self, older_than: float = 0.0, only: Callable[[str], bool] = lambda name: True) -> Names:
+        """Removes the parts of files that killed writers began over `older_than` seconds ago and never finished.
+
+        No reader sees such parts, but S3 keeps them, and charges for them, for ever; Google Storage forgets them by
+        itself. A writer that is still at work looks the same: give more time than any upload takes, unless there is one
+        writer only. `only(name)` may leave some out. Returns the names of the files.
+        """
+        return sorted(self._medium.discard_unfinished(older_than, only))
 
     def __str__(self) -> str:
         return self.url

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,30 @@ def upload(system: Any, file: Path, path: str, retry: Retry, progress: Progress 
         raise
     finally:
         os.close(handle)
+
+
+def unfinished(system: Any, bucket: str, prefix: str, older_than: float) -> list[dict[str, str]]:
+    """The uploads to keys that start with `prefix` that began over `older_than` seconds ago and are not finished.
+
+    Raises the client's errors. (MinIO lists those of one whole key only, and aborts them by itself after a day.)
+    """
+    found: list[dict[str, str]] = []
+    marks: dict[str, str] = {}
+    while True:
+        page = system.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marks)
+        for one in page.get("Uploads", []):
+            # the store's clock may be ahead of ours
+            if older_than <= 0 or (datetime.now(UTC) - one["Initiated"]).total_seconds() > older_than:
+                found.append({"Bucket": bucket, "Key": one["Key"], "UploadId": one["UploadId"]})
+        if not page.get("IsTruncated"):
+            return found
+        marks = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def abort(system: Any, upload: dict[str, str]) -> None:
+    """Makes the store forget the parts of an upload; one that was finished or aborted meanwhile is no error."""
+    with suppress(FileNotFoundError):
+        system.call_s3("abort_multipart_upload", **upload)
 
 
 def _complete(system: Any, ours: dict[str, str], parts: list[dict[str, Any]], total: int, retry: Retry) -> None:

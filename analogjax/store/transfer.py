@@ -60,8 +60,12 @@ def may_pass(error: BaseException) -> bool:
 
 def was_damaged(error: BaseException) -> bool:
     """Whether bytes were damaged on their way, as we, the client or the store noticed."""
-    code = _answer(error).get("Error", {}).get("Code")
-    return isinstance(error, Damaged) or code in _DAMAGED_CODES or bool(_names(error) & _DAMAGED_NAMES)
+    return isinstance(error, Damaged) or code_of(error) in _DAMAGED_CODES or bool(_names(error) & _DAMAGED_NAMES)
+
+
+def code_of(error: BaseException) -> str | None:
+    """S3's word for what went wrong, if it sent one."""
+    return _answer(error).get("Error", {}).get("Code")
 
 
 def status_of(error: BaseException) -> int | None:

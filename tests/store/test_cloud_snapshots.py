@@ -5,6 +5,8 @@ import os
 import shutil
 import threading
 import warnings
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from analogjax.store.cloud_snapshot import CloudSnapshots
 from analogjax.store.snapshots import DiskSnapshots, snapshots_at
 from analogjax.store.transfer import Retry
 from tests.store.fault_proxy import FaultProxy
-from tests.store.servers import make_place
+from tests.store.servers import make_place, s3_client
 
 QUICK = Retry(attempts=3, first=0.01)
 
@@ -117,6 +119,20 @@ def test_only_old_leftovers_are_swept(cloud, monkeypatch):
     assert snapshots.sweep(older_than=3600) == [f"a/{old}", f"b/{old}"]
     left = {entry.name for entry in cloud.list()}
     assert {f"a/{new}/x", "a/notes.txt", "mine/by hand/x"} <= left and content(snapshots, "a")[0] == {"x": "1"}
+
+
+def test_parts_of_uploads_that_were_killed_are_swept_too(request):
+    location = make_place("s3", request)
+    bucket, folder = location.url.split("/", 3)[2:]
+    old, new = (f"{datetime.now(UTC) - timedelta(hours=age):%Y%m%dT%H%M%S}-{'0' * 32}" for age in (2, 0))
+    with closing(s3_client(request.getfixturevalue("s3_server").url)) as client:
+        for name in (f"a/{old}/large", f"a/{new}/large", "mine/by hand/large"):
+            client.create_multipart_upload(Bucket=bucket, Key=f"{folder}/{name}")
+        assert snapshots_at(location).sweep(older_than=3600) == [f"a/{old}"]
+        left = {
+            one["Key"].removeprefix(f"{folder}/") for one in client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+        }
+    assert left == {f"a/{new}/large", "mine/by hand/large"}
 
 
 def test_writers_at_the_same_time(cloud):

@@ -1,6 +1,7 @@
 """`Location`: one contract for a disk, memory, S3 and Google Storage; odd names, pages and parts."""
 
 import os
+import time
 from contextlib import closing
 
 import pytest
@@ -235,3 +236,18 @@ def test_the_local_file_is_named_when_it_is_to_blame(place, tmp_path):
     with pytest.raises(StoreError, match=f"{tmp_path}/folder cannot be written: Is a directory"):
         place.download("file", tmp_path / "folder")
     assert names(place.list()) == ["file"] and not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))
+
+
+def test_drafts_of_killed_writers_are_removed_and_nothing_else(place):
+    place.write("folder/file", b"1")
+    drafts = []
+    if place.path is not None:
+        for name, age in [("folder/.part-1", 0), (".part-2", 7200)]:
+            drafts.append(name)
+            (place.path / name).write_bytes(b"half")
+            moment = time.time() - age
+            os.utime(place.path / name, (moment, moment))
+    assert place.discard_unfinished(older_than=3600) == drafts[1:]
+    assert place.discard_unfinished() == drafts[:1]
+    assert place.discard_unfinished() == [] and place.read("folder/file") == b"1"
+    assert (place / "none").discard_unfinished() == []

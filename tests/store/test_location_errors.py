@@ -289,6 +289,17 @@ def test_forbidden(kind, request, file):
             assert len(proxy.log) == 1, name  # trying again would help nobody
 
 
+@pytest.mark.parametrize("code", [400, 403])
+@pytest.mark.parametrize("reason", ["ExpiredToken", "RequestExpired"])
+def test_credentials_that_have_expired(code, reason, s3_server, file):
+    with FaultProxy(s3_server.url) as proxy:
+        place = s3_server.location(endpoint_url=proxy.url)
+        proxy.rule("status", code=code, reason=reason)
+        for call in ("read", "write", "upload"):  # the answer to HEAD has no word for the reason
+            with pytest.raises(StoreError, match=rf"(?s)the credentials have expired .*{reason}.*Get new ones"):
+                every_call(place, file)[call]()
+
+
 @pytest.mark.parametrize("kind", ["s3_server", "gcs_server"])
 def test_nobody_listens(kind, request, patient):
     server = request.getfixturevalue(kind)

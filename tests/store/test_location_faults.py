@@ -378,6 +378,63 @@ def test_a_failed_upload_leaves_nothing(s3, large, path, fault):
     assert s3.proxy.count("PUT|POST", path) in (most, ATTEMPTS)
 
 
+def killed_upload(wire, key):
+    """What a writer leaves in the store that is killed among the parts of a large file."""
+    name = wire.place.url.split("/")[2]
+    with closing(s3_client(wire.server.url)) as client:
+        upload = client.create_multipart_upload(Bucket=name, Key=key)["UploadId"]
+        client.upload_part(Bucket=name, Key=key, UploadId=upload, PartNumber=1, Body=b"x" * 100)
+    return upload
+
+
+def forget(wire):
+    """The bucket is shared with other tests."""
+    name = wire.place.url.split("/")[2]
+    with closing(s3_client(wire.server.url)) as client:
+        for upload in dangling(wire):
+            client.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def test_what_killed_uploads_left_is_found_and_removed(s3):
+    folder = s3.place.url.split("/", 3)[3]
+    for key in (f"{folder}/a", f"{folder}/b/c", f"{folder}-other/d", "e"):
+        killed_upload(s3, key)
+    s3.direct.write("kept", b"kept")
+    # moto says of all uploads that they began in 2010
+    assert s3.direct.discard_unfinished(older_than=1e10) == [] and len(dangling(s3)) == 4
+    assert s3.direct.discard_unfinished() == ["a", "b/c"]
+    assert sorted(upload["Key"] for upload in dangling(s3)) == sorted([f"{folder}-other/d", "e"])
+    assert s3.direct.discard_unfinished() == [] and s3.direct.read("kept") == b"kept"
+    forget(s3)
+
+
+def test_more_unfinished_uploads_than_one_answer_holds(s3, monkeypatch):
+    from analogjax.store import multipart
+
+    folder = s3.place.url.split("/", 3)[3]
+    ids = {killed_upload(s3, f"{folder}/{number}") for number in range(5)}
+    system = s3.direct._medium.system
+    call = type(system).call_s3
+    monkeypatch.setattr(
+        type(system),
+        "call_s3",
+        lambda it, name, **more: call(it, name, **more, **({"MaxUploads": 2} if "list_m" in name else {})),
+    )
+    bucket = s3.place.url.split("/")[2]
+    assert {one["UploadId"] for one in multipart.unfinished(system, bucket, f"{folder}/", 0)} == ids
+    forget(s3)
+
+
+def test_an_upload_that_is_gone_already_is_no_error(s3):
+    from analogjax.store import multipart
+
+    bucket, folder = s3.place.url.split("/", 3)[2:]
+    upload = {"Bucket": bucket, "Key": f"{folder}/a", "UploadId": killed_upload(s3, f"{folder}/a")}
+    for _ in range(2):
+        multipart.abort(s3.direct._medium.system, upload)
+    assert dangling(s3) == []
+
+
 def test_an_interrupted_upload_leaves_nothing(s3, large):
     def interrupt(size):
         raise KeyboardInterrupt

@@ -14,7 +14,7 @@ from compat.aitoolbox.cloud.GoogleCloud.model_save import (
     PyTorchGoogleStorageModelSaver,
 )
 from compat.aitoolbox.cloud.GoogleCloud.results_save import GoogleStorageResultsSaver
-from compat.aitoolbox.store import catalog, library, names
+from compat.aitoolbox.store import catalog, content, library, names, one_save
 from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
 from compat.aitoolbox.store.library import Library
 
@@ -64,30 +64,54 @@ class BaseFullExperimentSaver(Library, AbstractExperimentSaver):
         bucket. Raises as the local savers do, and `StoreError` if the bucket is out of reach: then everything is on
         the local disk, and calling again with the same stamp uploads it.
         """
+        if experiment_timestamp is not None:
+            self._check_names(experiment_timestamp)
         if hasattr(self.model_saver, "local_saver"):
             self.model_saver.local_saver.check_model(model)
+        if hasattr(self.results_saver, "local_results_saver"):
+            result_package, training_history = self.results_saver.local_results_saver.checked(
+                result_package, training_history, save_true_pred_labels
+            )
         place = (self.project_name, self.experiment_name, self._stamp(experiment_timestamp, protect_existing_folder))
-        names.check_experiment(*place)
-        names.check_results(*place[1:])
+        self._check_names(place[2])
         options = (save_true_pred_labels, separate_files)
+        with one_save.begun(one_save.EXPERIMENT, lambda: content.record(result_package)):
+            model_path, results_path = self._save(
+                model, result_package, training_history, place, options, protect_existing_folder
+            )
+        self._delete_old(place[2])
+        # those of this stamp were removed before it was uploaded; of others we cannot know who writes them
+        library.discard_unfinished(self.model_saver, self._prefix(), self.project_name)
+        return model_path, results_path
+
+    def _save(
+        self,
+        model: Any,
+        package: Any,
+        history: Any,
+        place: tuple[str, str, str],
+        options: tuple[bool, bool],
+        protect: bool,
+    ) -> tuple[str, str]:
         try:
             model_path, *_ = self.model_saver.save_model(
                 model=model,
                 project_name=place[0],
                 experiment_name=place[1],
                 experiment_timestamp=place[2],
-                protect_existing_folder=protect_existing_folder,
+                protect_existing_folder=protect,
             )
         except StoreError as error:
             if hasattr(self.results_saver, "save_locally"):
-                self.results_saver.save_locally(result_package, training_history, place, *options)
+                self.results_saver.save_locally(package, history, place, *options)
                 error.add_note(f"Model and results of {place[1]} {place[2]} are saved on the local disk.")
             raise
-        results_path, _ = self.results_saver.save_experiment_results(
-            result_package, training_history, *place, *options, protect_existing_folder
-        )
-        self._delete_old(place[2])
+        results_path, _ = self.results_saver.save_experiment_results(package, history, *place, *options, protect)
         return model_path, results_path
+
+    def _check_names(self, stamp: str) -> None:
+        names.check_experiment(self.project_name, self.experiment_name, stamp)
+        names.check_results(self.experiment_name, stamp)
 
     def _stamp(self, given: str | None, protect: bool) -> str:
         if given is not None:

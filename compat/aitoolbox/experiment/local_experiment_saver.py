@@ -12,7 +12,7 @@ from compat.aitoolbox.experiment.local_save.local_model_save import (
     PyTorchLocalModelSaver,
 )
 from compat.aitoolbox.experiment.local_save.local_results_save import LocalResultsSaver
-from compat.aitoolbox.store import catalog, library, names
+from compat.aitoolbox.store import catalog, content, library, names, one_save
 from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
 from compat.aitoolbox.store.library import Library
 
@@ -56,31 +56,38 @@ class BaseFullExperimentLocalSaver(Library, AbstractExperimentSaver):
 
         Every file that is there is replaced as a whole or not at all. Without `experiment_timestamp` it is now, or the
         next second for which there is no experiment. Raises what the model saver does for a model that it does not
-        know (nothing is made then), `BadName`, and `SaveError`.
+        know, and the results saver for content that could not be loaded again (nothing is made then), `BadName`, and
+        `SaveError`.
         """
+        stamp = experiment_timestamp
+        if stamp is not None:
+            names.check_experiment(self.project_name, self.experiment_name, stamp)
+            names.check_results(self.experiment_name, stamp)
         if hasattr(self.model_saver, "check_model"):
             self.model_saver.check_model(model)
-        stamp = experiment_timestamp
+        if hasattr(self.results_saver, "checked"):
+            result_package, training_history = self.results_saver.checked(
+                result_package, training_history, save_true_pred_labels
+            )
         if stamp is None:
             root = self.results_saver.local_model_result_folder_path
             stamp = names.claim(self.project_name, self.experiment_name, root, share=not protect_existing_folder)
-        names.check_experiment(self.project_name, self.experiment_name, stamp)
-        names.check_results(self.experiment_name, stamp)
         place = {
             "project_name": self.project_name,
             "experiment_name": self.experiment_name,
             "experiment_timestamp": stamp,
             "protect_existing_folder": protect_existing_folder,
         }
-        _, model_path = self.model_saver.save_model(model=model, **place)
         saver = self.results_saver
         save = saver.save_experiment_results_separate_files if separate_files else saver.save_experiment_results
-        saved = save(
-            result_package=result_package,
-            training_history=training_history,
-            save_true_pred_labels=save_true_pred_labels,
-            **place,
-        )
+        with one_save.begun(one_save.EXPERIMENT, lambda: content.record(result_package)):
+            _, model_path = self.model_saver.save_model(model=model, **place)
+            saved = save(
+                result_package=result_package,
+                training_history=training_history,
+                save_true_pred_labels=save_true_pred_labels,
+                **place,
+            )
         library.delete_local(self._old(stamp, self.keep_last))
         return [model_path, *(path for _, path in saved)]
 

@@ -6,6 +6,7 @@ put of the checksums, so that two machines never share one by accident.
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +16,16 @@ from compat.aitoolbox.store.checksums import Table, Version, version_of
 from compat.aitoolbox.store.errors import DamagedFile
 
 CHECKSUMS = "checksums.json"
+
+
+LONGEST_UPLOAD = 86400.0  # [s]; what began earlier and is not finished never will be
+
+
+def discard_unfinished(location: Location, older_than: float = 0.0) -> None:
+    """Removes the parts of uploads below `location` whose writers were killed."""
+    # the right to list them is one of its own, and without it files can be saved all the same
+    with suppress(StoreError):
+        location.discard_unfinished(older_than)
 
 
 class BucketFolder:
@@ -53,6 +64,7 @@ class BucketFolder:
         for name, version in versions.items():
             table = table.expecting(name, version)
         self.location.write(CHECKSUMS, table.to_bytes())
+        discard_unfinished(self.location)
         for file, name in files:
             self.location.upload(file, name)
         for name, version in versions.items():

@@ -5,24 +5,33 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compat.aitoolbox.store import names, pickles
-from compat.aitoolbox.store.checksums import Table
-from compat.aitoolbox.store.errors import DamagedFile, NoSuchExperiment
+from compat.aitoolbox.store import checkpoints, names, one_save, pickles
+from compat.aitoolbox.store.checkpoints import Checkpoint
+from compat.aitoolbox.store.checksums import Table, Version
+from compat.aitoolbox.store.errors import DamagedFile, MixedSaves, NoSuchExperiment
 from compat.aitoolbox.store.folder import Folder
 from compat.aitoolbox.store.names import STAMP
 
 _STAMPED = re.compile(r"(?P<name>.*)_(?P<stamp>\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)", re.DOTALL)
+_REQUIRED = 3  # files of results that are saved one by one; labels are optional
 _SUBFOLDERS = ("model", "checkpoint_model", "results")
 
 
 @dataclass(frozen=True)
 class SavedExperiment:
-    """One experiment that is there; `complete` if it has both a final model and results."""
+    """One experiment that is there; `complete` if it has both a final model and results, of one save.
+
+    `mixed` says what belongs to different saves, and is empty where nothing does. `checkpoints` are the models that
+    were saved during training, in its order. Of the newest results, `provenance` says where they come from
+    (`analogjax.store.provenance`), `results` has the numbers, and `hyperparameters` those that are one number or text
+    (at most a thousand of each); all three are empty for what aitoolbox itself saved.
+    """
 
     project_name: str
     experiment_name: str
@@ -31,11 +40,19 @@ class SavedExperiment:
     complete: bool
     created: float  # [s since 1970]
     verifiable: bool = True
+    mixed: str = ""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    results: Mapping[str, float] = field(default_factory=dict, compare=False)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass
 class LoadedExperiment:
-    """One experiment, read back; `paths` are the files that it was read from."""
+    """One experiment, read back; `paths` are the files that it was read from.
+
+    `epoch_num` and `iteration_idx` say which checkpoint `model` is, if it is one.
+    """
 
     project_name: str
     experiment_name: str
@@ -46,6 +63,8 @@ class LoadedExperiment:
     training_history: Any = None
     y_true: Any = None
     y_predicted: Any = None
+    epoch_num: int | None = None
+    iteration_idx: int | None = None
     paths: list[str] = field(default_factory=list)
 
 
@@ -67,9 +86,18 @@ def in_order(experiments: Iterable[SavedExperiment]) -> list[SavedExperiment]:
 
 
 def entry(
-    project: str, folder: str, path: str, table: Table | None, files: Iterable[str], made: float = 0.0
+    project: str,
+    folder: str,
+    path: str,
+    table: Table | None,
+    files: Iterable[str],
+    present: Callable[[str], Version | None],
+    made: float = 0.0,
 ) -> SavedExperiment | None:
-    """The experiment in a folder with these files; `None` if it is being deleted, or has none."""
+    """The experiment in a folder with these files; `None` if it is being deleted, or has none.
+
+    `present` tells which of the contents in the table a file has.
+    """
     files = [name for name in files if name.split("/")[0] in _SUBFOLDERS and "/" in name]
     files += table.must_exist() if table is not None and files else []  # what is lost is to be missed when it is loaded
     if (table is not None and table.deleted) or not files:
@@ -80,25 +108,90 @@ def entry(
     )
     if table is not None and f"{table.experiment_name}_{table.experiment_timestamp}" == folder:
         name, stamp = table.experiment_name, table.experiment_timestamp
-    complete = all(any(file.startswith(start) for file in files) for start in ("model/model_", "results/results_"))
+    whole = all(any(file.startswith(start) for file in files) for start in ("model/model_", "results/results_"))
+    mixed = _mixed(table, folder, files, present) if table is not None and whole else ""
     made = _time_of(stamp) or (table.created if table is not None else made)
-    return SavedExperiment(project, name, stamp, path, complete, made, table is not None)
+    trained = checkpoints.among(files, folder, table)
+    complete, verifiable = whole and not mixed, table is not None
+    noted = _noted(table, folder) if table is not None else {}
+    return SavedExperiment(project, name, stamp, path, complete, made, verifiable, mixed, trained, **noted)
+
+
+def _noted(table: Table, folder: str) -> dict[str, Any]:
+    """What is noted of the save that the newest results are of."""
+    lines = [line for name in results_names(folder) for line in table.files.get(name, ()) if not line.pending]
+    newest = max(lines, key=lambda line: line.saved, default=None)
+    found = table.saves.get(newest.save, {}) if newest is not None else {}
+    return {key: found[key] for key in ("provenance", "results", "hyperparameters") if key in found}
+
+
+def _mixed(table: Table, folder: str, files: list[str], present: Callable[[str], Version | None]) -> str:
+    """What is wrong with the newest final model and the newest results together; `""` if nothing is."""
+    models = [name for name in files if os.path.splitext(name)[0] == f"model/model_{folder}"]
+    results = [name for name in results_names(folder) if name in files]
+    if not models or not results:
+        return ""
+    model, main = (max(names, key=table.saved) for names in (models, results))
+    group = _belonging_to(main)[:_REQUIRED]
+    lost = [name for name in group if name not in files]
+    return f"the results lack {lost[0]}" if lost else belonging([model], group, table, present)
+
+
+def belonging(models: list[str], results: list[str], table: Table, present: Callable[[str], Version | None]) -> str:
+    """What is wrong with a model, if one is named, beside files of results, the main one first; `""` if nothing is."""
+    lines = {name: present(name) for name in [*models, *results] if table.files.get(name)}
+    unknown = [name for name, line in lines.items() if line is None]
+    if unknown:
+        return f"a save was cut off while it replaced {unknown[0]}, and it is not known which of both contents that has"
+    found = [line for name in results if (line := lines.get(name)) is not None]
+    wrong = one_save.split(found)
+    model = lines.get(models[0]) if models else None
+    return wrong or (one_save.difference(model, found[0]) if model is not None and found else "")
 
 
 def find(
-    experiments: list[SavedExperiment], project_name: str, experiment_name: str, experiment_timestamp: str | None
+    experiments: list[SavedExperiment],
+    project_name: str,
+    experiment_name: str,
+    experiment_timestamp: str | None,
+    *,
+    with_checkpoints: bool = False,
+    mixed_too: bool = False,
 ) -> SavedExperiment:
-    """The experiment with this stamp, or without one the latest complete one. Raises `NoSuchExperiment`."""
+    """The experiment with this stamp, or without one the latest complete one, or the latest one that has checkpoints.
+
+    One whose model and results are of different saves counts where only one of them is wanted (`mixed_too`), or where
+    there is no other. Raises `NoSuchExperiment`.
+    """
     named = [one for one in experiments if one.experiment_name == experiment_name]
     if experiment_timestamp is not None:
         named = [one for one in experiments if _folder(one) == f"{experiment_name}_{experiment_timestamp}"]
-    chosen = [one for one in named if one.complete or experiment_timestamp is not None]
+    if with_checkpoints:
+        fitting = [one for one in named if one.checkpoints]
+    else:
+        fitting = [one for one in named if one.complete or (one.mixed and mixed_too)]
+        fitting = fitting or [one for one in named if one.mixed]  # reading it will say what is wrong
+    chosen = named if experiment_timestamp is not None else fitting
     if chosen:
         return chosen[-1]
     there = ", ".join(_folder(one) for one in experiments[-3:]) or "nothing"
     wanted = f"{experiment_name!r}" + (f" of {experiment_timestamp}" if experiment_timestamp else "")
-    cut = f" ({len(named)} saves of it were cut off: give one's experiment_timestamp)" if named else ""
-    raise NoSuchExperiment(f"There is no experiment {wanted} in project {project_name!r}{cut}. There is: {there}.")
+    if with_checkpoints:
+        wanted += " with checkpoints"
+    raise NoSuchExperiment(
+        f"There is no experiment {wanted} in project {project_name!r}{_cut_off(named)}. There is: {there}."
+    )
+
+
+def _cut_off(named: list[SavedExperiment]) -> str:
+    if not named:
+        return ""
+    last, told = named[-1], f" ({len(named)} saves of it were cut off: give one's experiment_timestamp"
+    if last.checkpoints:
+        epochs = ", ".join(f"{one.epoch_num}" for one in last.checkpoints[-5:] if one.iteration_idx is None)
+        told += f"; {last.experiment_timestamp} has checkpoints{f' of epochs {epochs}' if epochs else ''}: "
+        told += "epoch_num='newest' loads the newest one"
+    return f"{told})"
 
 
 def read(
@@ -111,24 +204,43 @@ def read(
 ) -> LoadedExperiment:
     """Reads an experiment's model, the newest of `model_names`, unless `read_model` is `None`, and its newest results.
 
-    Raises `DamagedFile`, `UnsafeFile`, `NoSuchExperiment` and what `read_model` does.
+    Raises `MixedSaves` if they are of different saves, `DamagedFile`, `UnsafeFile`, `NoSuchExperiment`, and what
+    `read_model` does.
     """
     folder = Folder(experiment.path)
+    table = folder.table() or Table()
     loaded = LoadedExperiment(experiment.project_name, experiment.experiment_name, experiment.experiment_timestamp)
+    models, results = [], []
     if read_model is not None:
-        file = _newest(folder, model_names, "model", "with_model=False leaves it out")
-        loaded.model = read_model(file)
-        loaded.paths.append(file)
+        models = [_newest(folder, table, model_names, "model", "with_model=False leaves it out")]
     if with_results:
-        _read_results(folder, loaded, allow_pickle)
+        results = _results_files(folder, table, f"{loaded.experiment_name}_{loaded.experiment_timestamp}")
+    _check_one_save(folder, table, [name for name in models if name.startswith("model/")], results)
+    if read_model is not None:
+        loaded.paths.append(str(folder.path / models[0]))
+        loaded.model = read_model(loaded.paths[0])
+    for name in results:
+        _read_results(str(folder.path / name), loaded, allow_pickle)
     return loaded
 
 
-def verify(folder: Folder, only: list[str] | None = None) -> None:
-    """Checks every file, or those named, against the checksums; warns if there are none. Raises `DamagedFile`."""
+def _check_one_save(folder: Folder, table: Table, models: list[str], results: list[str]) -> None:
+    """A checkpoint belongs to no results. Raises `MixedSaves`."""
+    wrong = belonging(models, results, table, partial(folder.present, table=table))
+    if wrong:
+        remedy = "load them one by one with with_model=False and with_results=False, or" if models else "Each is whole;"
+        raise MixedSaves(f"{folder.path}: {wrong}. That save was cut off, or still goes on: {remedy} save again.")
+
+
+def verify(folder: Folder, only: list[str] | None = None, *, where: str | None = None) -> None:
+    """Checks every file, or those named, against the checksums; warns if there are none. Raises `DamagedFile`.
+
+    `where` is where the folder was copied from.
+    """
     if folder.table() is None:
         warnings.warn(
-            f"{folder.path} has no checksums, as aitoolbox itself writes none: it is loaded without being verified.",
+            f"{where or folder.path} has no checksums, as aitoolbox itself writes none: it is loaded without being "
+            "verified.",
             stacklevel=4,
         )
     folder.verify(only)
@@ -141,21 +253,31 @@ def results_names(name: str) -> list[str]:
     ]
 
 
-def _read_results(folder: Folder, loaded: LoadedExperiment, allow_pickle: bool) -> None:
-    name = f"{loaded.experiment_name}_{loaded.experiment_timestamp}"
-    main = _newest(folder, results_names(name), "results", "with_results=False leaves them out")
-    files = [main]
-    if not os.path.basename(main).startswith("results_hyperParams_hist_"):
-        place, rest = os.path.dirname(main), os.path.basename(main).removeprefix("results")
-        files += [os.path.join(place, f"{kind}{rest}") for kind in ("hyperparams", "train_history")]
-        labels = os.path.join(place, f"true_pred_labels{rest}")
-        files += [labels] if os.path.exists(labels) else []
-    for file in files:
-        content = _read_one(file, allow_pickle)
-        for key in ("results", "hyperparameters", "training_history", "y_true", "y_predicted"):
-            if key in content:
-                setattr(loaded, key, content[key])
-        loaded.paths.append(file)
+def _results_files(folder: Folder, table: Table, name: str) -> list[str]:
+    """The newest results, with the files that were written with them, the main one first."""
+    main = _newest(folder, table, results_names(name), "results", "with_results=False leaves them out")
+    labels = f"results/true_pred_labels_{name}{os.path.splitext(main)[1]}"
+    files = [one for one in _belonging_to(main) if one != labels]
+    ours, theirs = folder.present(main, table), folder.present(labels, table)
+    is_old = ours is not None and theirs is not None and ours.save != theirs.save  # this save was one without labels
+    with_labels = len(files) > 1 and (folder.path / labels).exists() and not is_old
+    return [*files, labels] if with_labels else files
+
+
+def _belonging_to(main: str) -> list[str]:
+    """The main file of results, and those that are written beside it; the labels, which are optional, come last."""
+    if os.path.basename(main).startswith("results_hyperParams_hist_"):
+        return [main]
+    rest = main.removeprefix("results/results")
+    return [main, *(f"results/{kind}{rest}" for kind in ("hyperparams", "train_history", "true_pred_labels"))]
+
+
+def _read_results(file: str, loaded: LoadedExperiment, allow_pickle: bool) -> None:
+    content = _read_one(file, allow_pickle)
+    for key in ("results", "hyperparameters", "training_history", "y_true", "y_predicted"):
+        if key in content:
+            setattr(loaded, key, content[key])
+    loaded.paths.append(file)
 
 
 def _read_one(file: str, allow_pickle: bool) -> dict[str, Any]:
@@ -173,22 +295,20 @@ def _read_one(file: str, allow_pickle: bool) -> dict[str, Any]:
     return content
 
 
-def _newest(folder: Folder, candidates: list[str], what: str, remedy: str) -> str:
-    table = folder.table() or Table()
+def _newest(folder: Folder, table: Table, candidates: list[str], what: str, remedy: str) -> str:
     there = [name for name in candidates if (folder.path / name).is_file()]
     if not there:
-        files = sorted(
-            str(path.relative_to(folder.path)) for kind in _SUBFOLDERS for path in (folder.path / kind).glob("*.*")
-        )
-        raise NoSuchExperiment(
-            f"{folder.path} has no {what} {' or '.join(candidates)}; {remedy}. It has: {', '.join(files) or 'nothing'}."
-        )
+        files = [f"{kind}/{path.name}" for kind in _SUBFOLDERS for path in (folder.path / kind).glob("*.*")]
+        raise nothing_of(folder.path, what, candidates, remedy, files)
+    return max(there, key=lambda name: table.saved(name) or (folder.path / name).stat().st_mtime)
 
-    def saved(name: str) -> float:
-        times = [line.saved for line in table.files.get(name, ())]
-        return max(times, default=(folder.path / name).stat().st_mtime)
 
-    return str(folder.path / max(there, key=saved))
+def nothing_of(where: object, what: str, candidates: list[str], remedy: str, files: Iterable[str]) -> NoSuchExperiment:
+    """The error that `where` has none of the `candidates`, and what it has instead."""
+    there = sorted(name for name in files if name.split("/")[0] in _SUBFOLDERS and name.count("/") == 1)
+    return NoSuchExperiment(
+        f"{where} has no {what} {' or '.join(candidates)}; {remedy}. It has: {', '.join(there) or 'nothing'}."
+    )
 
 
 def _described(folder: Path) -> SavedExperiment | None:
@@ -197,7 +317,8 @@ def _described(folder: Path) -> SavedExperiment | None:
     except DamagedFile:
         table = None
     files = [f"{kind}/{path.name}" for kind in _SUBFOLDERS for path in (folder / kind).glob("*") if path.is_file()]
-    return entry(folder.parent.name, folder.name, str(folder), table, files, folder.stat().st_mtime)
+    present = partial(Folder(folder).present, table=table or Table())
+    return entry(folder.parent.name, folder.name, str(folder), table, files, present, folder.stat().st_mtime)
 
 
 def _is_visible(path: Path) -> bool:

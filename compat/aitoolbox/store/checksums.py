@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from compat.aitoolbox.store import one_save
 from compat.aitoolbox.store.errors import DamagedFile
 
 FORMAT = 1
@@ -20,12 +21,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Version:
-    """What one content of a file looks like, and when it was saved [s since 1970]."""
+    """What one content of a file looks like, when it was saved [s since 1970], and by which save (`one_save.py`)."""
 
     size: int
     sha256: str
     saved: float = 0.0
     pending: bool = False
+    save: str = ""
 
     def same(self, other: "Version") -> bool:
         """Whether both are one content."""
@@ -36,7 +38,8 @@ class Version:
 class Table:
     """The files of one experiment by their name relative to its folder, and what the experiment is called.
 
-    `claim` is what no other writer has, where the table takes possession of a folder in a bucket.
+    `claim` is what no other writer has, where the table takes possession of a folder in a bucket. `saves` has what is
+    noted of each save that files are of, by its number.
     """
 
     project_name: str = ""
@@ -46,19 +49,31 @@ class Table:
     deleted: bool = False
     claim: str = ""
     files: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+    saves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def expecting(self, name: str, version: Version) -> "Table":
         """The table in which `name` may also have `version`."""
         old = tuple(old for old in self.files.get(name, ()) if not old.same(version))
-        return replace(self, files={**self.files, name: (*old, replace(version, pending=True))})
+        return self._with(name, (*old, replace(version, pending=True)))
 
     def settled(self, name: str, version: Version) -> "Table":
         """The table in which `name` has `version` and no other."""
-        return replace(self, files={**self.files, name: (replace(version, pending=False),)})
+        return self._with(name, (replace(version, pending=False),))
+
+    def _with(self, name: str, lines: tuple[Version, ...]) -> "Table":
+        files = {**self.files, name: lines}
+        now = one_save.going_on()
+        known = {**self.saves, now.number: now.record} if now.record else self.saves
+        used = {line.save for some in files.values() for line in some}
+        return replace(self, files=files, saves={number: known[number] for number in known if number in used})
 
     def without(self, *names: str) -> "Table":
         """The table that does not know `names`."""
         return replace(self, files={name: lines for name, lines in self.files.items() if name not in names})
+
+    def saved(self, name: str) -> float:
+        """When `name` was last saved [s since 1970], 0 if that is not known."""
+        return max((line.saved for line in self.files.get(name, ())), default=0.0)
 
     def must_exist(self) -> list[str]:
         """Names of the files that were in place."""
@@ -93,4 +108,4 @@ def version_of(file: str | os.PathLike[str]) -> Version:
     """Size and checksum of `file` as it is now. Raises `OSError`."""
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return Version(os.fstat(stream.fileno()).st_size, digest, time.time())
+        return Version(os.fstat(stream.fileno()).st_size, digest, time.time(), save=one_save.going_on().number)

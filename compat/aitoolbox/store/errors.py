@@ -30,8 +30,20 @@ class UnsafeFile(ExperimentError, pickle.UnpicklingError):
     """A file holds more than data: reading it could run a program."""
 
 
+class NotData(ExperimentError, TypeError, pickle.PicklingError):
+    """Something to be saved is more than data, so that it could not be read back; nothing was written."""
+
+
+class MixedSaves(DamagedFile):
+    """The files of one experiment are whole, and of different saves: one was cut off before its last file."""
+
+
 class WrongModel(ExperimentError, RuntimeError):
     """A checkpoint and a model do not fit."""
+
+
+class UnknownObject(ExperimentError, ValueError, TypeError):
+    """A model refers to a class or function by a name that does not lead to it."""
 
 
 class NoSuchExperiment(ExperimentError, FileNotFoundError):

@@ -12,8 +12,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from analogjax.store import file_lock
+from analogjax.store.location import sha256_of
 from analogjax.store.snapshot import fsync
-from compat.aitoolbox.store import names
+from compat.aitoolbox.store import names, one_save
 from compat.aitoolbox.store.checksums import Table, Version, version_of
 from compat.aitoolbox.store.errors import DamagedFile, explained
 
@@ -92,6 +93,14 @@ class Folder:
             os.rename(self.path, trash)
             shutil.rmtree(trash, ignore_errors=True)
 
+    def present(self, name: str, table: Table) -> Version | None:
+        """Which of the contents in the `table` the file `name` has, `None` if that is not known."""
+        lines = table.files.get(name, ())
+        file = self.path / name
+        if not file.is_file():
+            return None
+        return one_save.present(lines, file.stat().st_size, lambda: sha256_of(file))
+
     def verify(self, only: Iterable[str] | None = None) -> None:
         """Checks every file that was saved, or those named. Raises `DamagedFile` naming the first that is not whole."""
         table = self.table()
@@ -142,6 +151,18 @@ class Folder:
         finally:
             draft.unlink(missing_ok=True)
         fsync(self.path)
+
+    def withdraw(self) -> None:
+        """Removes the folder if nothing was ever saved in it, as after a first save that failed."""
+        with suppress(OSError, DamagedFile), self._locked():
+            if (self.table() or Table()).files:
+                return
+            for folder in [path for path in self.path.iterdir() if path.is_dir()]:
+                folder.rmdir()  # refused if anything is in it
+            if {path.name for path in self.path.iterdir()} == {CHECKSUMS, _LOCK}:
+                (self.path / CHECKSUMS).unlink()
+                (self.path / _LOCK).unlink()
+                self.path.rmdir()
 
     def mark_deleted(self) -> None:
         """Says in the table that this experiment is being deleted."""

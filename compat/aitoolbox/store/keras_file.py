@@ -1,9 +1,8 @@
 """Keras models in `.h5` or `.keras` files that Keras 3 loads again."""
 
-import importlib.util
 import json
 import os
-import sys
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from analogjax.errors import MissingPackage
-from compat.aitoolbox.store.errors import DamagedFile, UnsafeFile
+from compat import keras_backend
+from compat.aitoolbox.store.errors import DamagedFile, UnknownObject, UnsafeFile
 
 FORMATS = ("h5", "keras")
 # Keras writes the short names into .h5 files and, since version 3, does not find them when it reads them back
@@ -24,29 +24,22 @@ _FULL_NAMES = {
     "bce": "binary_crossentropy",
     "kld": "kl_divergence",
 }
+_UNKNOWN = re.compile(r"(?:Unknown \w+: '?|Could not locate \w+ '|identifier: '?)(\w+)")
 
 
 def load_keras() -> Any:
     """The module `keras`, on JAX unless another backend is chosen. Raises `MissingPackage`."""
-    _choose_backend()
+    keras_backend.choose()
     try:
         import keras
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "tensorflow":
+            raise MissingPackage(
+                "Keras is set to run on TensorFlow, which is not installed: set KERAS_BACKEND=jax before Keras is "
+                'imported, or pip install "analogjax[tf]".'
+            ) from error
         raise MissingPackage('Keras models need Keras: pip install "analogjax[keras]"') from error
     return keras
-
-
-def _choose_backend() -> None:
-    """JAX, where nobody has chosen and the TensorFlow that Keras would take is missing."""
-    if "keras" in sys.modules or "KERAS_BACKEND" in os.environ or importlib.util.find_spec("tensorflow"):
-        return
-    config = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
-    try:
-        chosen = json.loads(config.read_text()).get("backend")
-    except (OSError, ValueError):
-        chosen = None
-    if chosen in (None, "tensorflow"):  # Keras writes that itself
-        os.environ["KERAS_BACKEND"] = "jax"
 
 
 def write(file: Path, model: Any) -> None:
@@ -57,7 +50,7 @@ def write(file: Path, model: Any) -> None:
     if file.suffix == ".h5" and _is_subclassed(model):
         warnings.warn(
             f"{type(model).__name__} is a subclassed model: Keras writes it to .h5, and cannot load it from there. "
-            "Use file_format='keras'.",
+            "Use model_format='keras' of the experiment saver, or file_format='keras' of a KerasLocalModelSaver.",
             stacklevel=2,
         )
     with _compiled_as_before(model):
@@ -79,39 +72,96 @@ def _compiled_as_before(model: Any) -> Iterator[None]:
 
 
 def check(model: Any) -> None:
-    """Raises `AttributeError` unless `model` can be saved, before any folder is made."""
+    """Raises `AttributeError` unless `model` can be saved, and `MissingPackage`, before any folder is made."""
     if not callable(getattr(model, "save", None)):
         raise AttributeError(
             f"A Keras model with a `save` method is needed, a {type(model).__name__} was given: for a PyTorch "
             "checkpoint use the PyTorch saver, for a JAX pytree the Flax saver."
         )
+    load_keras()
 
 
-def read(file: str | os.PathLike[str], *, trusted: bool = False) -> Any:
-    """`keras.models.load_model`; `trusted` also runs the Lambda layers in the file.
+def read(
+    file: str | os.PathLike[str], *, trusted: bool = False, custom_objects: Any = None, compile: bool = True
+) -> Any:
+    """`keras.models.load_model`, with its options; `trusted` also runs the Lambda layers in the file.
 
-    Raises `UnsafeFile`, `DamagedFile`, `FileNotFoundError`.
+    Raises `UnsafeFile`, `UnknownObject` for classes and functions that Keras does not find by their names,
+    `DamagedFile`, `FileNotFoundError`.
     """
     keras = load_keras()
     if not os.path.isfile(file):
         raise FileNotFoundError(f"There is no model file {os.fspath(file)}.")
     _check_whole(file)
     try:
-        model = keras.models.load_model(str(file), safe_mode=not trusted)
+        model = keras.models.load_model(
+            str(file), safe_mode=not trusted, custom_objects=custom_objects, compile=compile
+        )
         if os.fspath(file).endswith(".h5"):
             _restore_optimizer(file, model)
         return model
-    except ValueError as error:
-        if "safe_mode" in str(error) or "unsafe" in str(error).lower() or "lambda" in str(error).lower():
-            raise UnsafeFile(
-                f"{os.fspath(file)} was not loaded, because it holds a function that would run. If you trust whoever "
-                "wrote it, pass allow_pickle=True."
-            ) from error
-        raise
+    except (ValueError, TypeError) as error:
+        raise _explained(file, error, trusted) from error
     except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedFile(
             f"{os.fspath(file)} is damaged or not a Keras model ({error}): restore it from a copy."
         ) from error
+
+
+def _explained(file: str | os.PathLike[str], error: Exception, trusted: bool) -> Exception:
+    told, names = str(error), _names_of_training(file)
+    if "<lambda>" in names or "lambda" in names:
+        return UnknownObject(
+            f"{os.fspath(file)} was compiled with a lambda as loss or metric, of which it holds no more than that: "
+            "load it with compile=False, and compile it again."
+        )
+    if not trusted and any(word in told.lower() for word in ("safe_mode", "unsafe", "lambda")):
+        return UnsafeFile(
+            f"{os.fspath(file)} was not loaded, because it holds a function that would run. If you trust whoever "
+            "wrote it, pass allow_pickle=True."
+        )
+    unknown = [*_UNKNOWN.findall(told), *names]
+    named = ", ".join(f"{name!r}: ..." for name in dict.fromkeys(unknown)) or "'its name': ..."
+    reason = " ".join(told.rpartition("Exception encountered:")[2].split())
+    return UnknownObject(
+        f"{os.fspath(file)} was not loaded: {reason[:300].rstrip('.')}. Give what Keras does not find by its name, "
+        f"custom_objects={{{named}}}, or mark it with @keras.saving.register_keras_serializable() before it is saved; "
+        "compile=False leaves out loss, metrics and optimizer."
+    )
+
+
+def _names_of_training(file: str | os.PathLike[str]) -> list[str]:
+    """The losses and metrics in an .h5 file that Keras has not got."""
+    import h5py
+
+    if not h5py.is_hdf5(file):
+        return []
+    with h5py.File(file) as stored:
+        config = json.loads(stored.attrs.get("training_config", "{}"))
+    given = [config.get("loss"), config.get("metrics"), config.get("weighted_metrics")]
+    return [name for name in _texts(given) if not _is_known(name)]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        if "class_name" in value:
+            inside = value.get("config")
+            return [inside] if isinstance(inside, str) else _texts(inside.get("fn")) if isinstance(inside, dict) else []
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def _is_known(name: str) -> bool:
+    keras = load_keras()
+    for find in (keras.losses.get, keras.metrics.get):
+        try:
+            if find(name) is not None:
+                return True
+        except (ValueError, TypeError):
+            continue
+    return name in ("accuracy", "acc", "crossentropy", "ce", "loss")  # Keras chooses what they mean for a model
 
 
 def _check_whole(file: str | os.PathLike[str]) -> None:
@@ -127,12 +177,13 @@ def _check_whole(file: str | os.PathLike[str]) -> None:
 
 
 def _is_subclassed(model: Any) -> bool:
+    """Whether the layers are made by code, so that a configuration is not enough."""
     keras = load_keras()
-    if not isinstance(model, keras.Model):
+    if not isinstance(model, keras.Model) or isinstance(model, keras.Sequential):
         return False
-    return not isinstance(model, keras.Sequential) and not getattr(
-        model, "_is_graph_network", hasattr(model, "_functional")
-    )
+    # what `keras.Model(inputs, outputs)` returns has no public name
+    kinds = type(model).__mro__
+    return not any(kind.__name__ == "Functional" and kind.__module__.partition(".")[0] == "keras" for kind in kinds)
 
 
 def _spell_out(file: Path) -> None:

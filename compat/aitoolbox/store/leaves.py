@@ -1,5 +1,7 @@
 """A pytree in one `.npz` file: an array per leaf, and a JSON table of the leaves; NumPy writes it, without pickle.
 
+Nothing is put into a node of the tree but the leaves that it had: what a node makes of other values is its own affair.
+
 The member `table` holds, as UTF-8 bytes, `{"format", "leaves", "keys", "values", "generators"}`: a row
 `[path, shape, dtype]` per leaf as `analogjax.store.arrays` describes it, the steps of each path, the values of the
 leaves that are not arrays, and the generators of the PRNG keys. The array of row 12 is the member `0012`; dtypes
@@ -9,25 +11,41 @@ that NumPy has no name for (bfloat16) are stored as unsigned integers of their s
 import json
 import os
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from analogjax import random
 from analogjax.store import arrays, json_values
 from compat.aitoolbox.store.errors import DamagedFile, WrongModel
 
 FORMAT = 1
 _SHOWN = 3
+_OURS = {"ajx": random.FAST, "analogjax": random.FAST}  # generators that JAX knows by no name
 
 
 def check(tree: Any) -> None:
-    """Raises `TypeError`, naming the path, for a leaf that `write` could not write."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_leaf)[0]:
+    """Raises `TypeError`, naming the path, for a leaf that `write` could not write, `ValueError` for one that is gone,
+    or for leaves whose paths cannot be told apart.
+    """
+    flat = _flat(tree)
+    _rows(flat)
+    steps = [json.dumps(_steps(path)) for path, _ in flat]
+    for index, (path, leaf) in enumerate(flat):
+        where = jax.tree_util.keystr(path) or "the model itself"
+        if steps[index] in steps[:index]:
+            raise ValueError(f"Two leaves of the model have the same path {where}: give its nodes keys that differ.")
         if not _is_array(leaf):
-            _value(leaf, jax.tree_util.keystr(path))
-    _rows(tree)
+            _value(leaf, where)
+        elif isinstance(leaf, jax.core.Tracer):
+            raise TypeError(f"The leaf {where} is {leaf}, a value inside a transformation: save outside of jit.")
+        elif isinstance(leaf, jax.Array) and leaf.is_deleted():
+            raise ValueError(f"The leaf {where} was deleted or donated: save before its buffer is given away.")
+        elif _is_key(leaf):
+            _generator(_impl(leaf), where)
 
 
 def write(file: Path, tree: Any) -> None:
@@ -35,7 +53,7 @@ def write(file: Path, tree: Any) -> None:
 
     Raises `TypeError`, naming the path, for any other leaf.
     """
-    flat = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_leaf)[0]
+    flat = _flat(tree)
     members: dict[str, np.ndarray] = {}
     values, generators = {}, {}
     for index, (path, leaf) in enumerate(flat):
@@ -43,13 +61,13 @@ def write(file: Path, tree: Any) -> None:
             values[f"{index}"] = _value(leaf, jax.tree_util.keystr(path))
             continue
         if _is_key(leaf):
-            generators[f"{index}"] = str(jax.random.key_impl(leaf))
+            generators[f"{index}"] = _impl(leaf)
             leaf = jax.random.key_data(leaf)
         members[f"{index:04d}"] = _storable(np.asarray(leaf))
     table = {
         "format": FORMAT,
-        "leaves": [list(row) for row in _rows(tree)],
-        "keys": [[_step(entry) for entry in path] for path, _ in flat],
+        "leaves": [list(row) for row in _rows(flat)],
+        "keys": [_steps(path) for path, _ in flat],
         "values": values,
         "generators": generators,
     }
@@ -60,7 +78,7 @@ def write(file: Path, tree: Any) -> None:
 
 def read(file: str | os.PathLike[str], like: Any = None) -> Any:
     """Returns the tree, bit for bit: in the structure and with the leaf types of `like`, or as dictionaries, lists
-    and NumPy arrays without it.
+    and NumPy arrays without it, whose leaves come in the same order.
 
     Raises `WrongModel`, naming paths, if `like` has other leaves, and `DamagedFile` for a file that is not whole.
     """
@@ -69,16 +87,17 @@ def read(file: str | os.PathLike[str], like: Any = None) -> Any:
     if like is None:
         return _nested(table["keys"], leaves)
     stored = [arrays.Row(path, tuple(shape), dtype) for path, shape, dtype in table["leaves"]]
-    wanted = _rows(like)
+    flat = _flat(like)
+    wanted = _rows(flat)
     wrong = arrays.differences(stored, wanted)
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise WrongModel(f"{os.fspath(file)} is of another model: {'; '.join(wrong[:_SHOWN])}{more}.")
     by_path = {row.path: leaf for row, leaf in zip(stored, leaves, strict=True)}
-    flat, structure = jax.tree_util.tree_flatten(like, is_leaf=_is_leaf)
+    structure = jax.tree_util.tree_structure(like, is_leaf=_is_leaf)
     return jax.tree_util.tree_unflatten(
         structure,
-        [_like(leaf, by_path[row.path]) for row, leaf in zip(wanted, flat, strict=True)],
+        [_like(leaf, by_path[row.path], row.path) for row, (_, leaf) in zip(wanted, flat, strict=True)],
     )
 
 
@@ -105,14 +124,19 @@ def _leaf(index: int, row: list[Any], table: dict[str, Any], members: dict[str, 
     try:
         array = members[f"{index:04d}"]
         if f"{index}" in table["generators"]:
-            return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=table["generators"][f"{index}"])
+            generator = _generator(table["generators"][f"{index}"], path)
+            return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=generator)
         return array.view(jax.numpy.dtype(dtype)).reshape(shape)
     except (KeyError, ValueError, TypeError) as error:
         raise DamagedFile(f"The checkpoint's array of {path} does not fit its table ({error}): restore it.") from error
 
 
-def _rows(tree: Any) -> list[arrays.Row]:
-    return arrays.describe(jax.tree.map(lambda leaf: leaf if _is_described(leaf) else None, tree, is_leaf=_is_leaf))
+def _flat(tree: Any) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_leaf)[0]
+
+
+def _rows(flat: list[tuple[Any, Any]]) -> list[arrays.Row]:
+    return arrays.table([(path, leaf if _is_described(leaf) else None) for path, leaf in flat])
 
 
 def _is_leaf(node: Any) -> bool:
@@ -132,7 +156,26 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def _impl(key: jax.Array) -> str:
+    return str(jax.random.key_impl(key))
+
+
+def _generator(name: str, where: str) -> Any:
+    """What JAX takes as the generator of this name. Raises `TypeError` if there is none."""
+    if name in _OURS:
+        return _OURS[name]
+    try:
+        jax.random.key(0, impl=name)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"The key {where} is of the generator {name!r}, which cannot be found by its name: save its "
+            "jax.random.key_data(key), and make the key again with jax.random.wrap_key_data."
+        ) from error
+    return name
+
+
 def _storable(array: np.ndarray) -> np.ndarray:
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # the table does not say which end comes first
     if type(array.dtype).__module__ == "numpy.dtypes":
         return array
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
@@ -144,6 +187,10 @@ def _value(leaf: Any, path: str) -> Any:
     except TypeError as error:
         raise TypeError(f"The leaf {path} of the model cannot be saved: {error}") from None
     return leaf
+
+
+def _steps(path: Any) -> list[list[Any]]:
+    return [_step(entry) for entry in path]
 
 
 def _step(entry: Any) -> list[Any]:
@@ -176,13 +223,24 @@ def _with_lists(node: Any, lists: set[str], path: list[Any]) -> Any:
     is_list = json.dumps(path) in lists
     kind = "index" if is_list else "key"
     items = {key: _with_lists(item, lists, [*path, [kind, key]]) for key, item in node.items()}
-    return [items[index] for index in sorted(items)] if is_list else items
+    if is_list:
+        return [items[index] for index in sorted(items)]
+    # JAX flattens plain dictionaries in the order of their keys, and classes in the order of their fields
+    try:
+        in_order = list(items) == sorted(items)
+    except TypeError:  # keys of several types
+        in_order = False
+    return items if in_order else OrderedDict(items)
 
 
-def _like(leaf: Any, stored: Any) -> Any:
+def _like(leaf: Any, stored: Any, path: str) -> Any:
     if not _is_described(leaf):
         return leaf if _is_leaf(leaf) and leaf is not None else stored
     if isinstance(leaf, (np.ndarray, np.generic)):
         return np.asarray(stored)
+    if not _is_key(stored) and stored.dtype != jax.dtypes.canonicalize_dtype(stored.dtype):
+        raise WrongModel(
+            f"{path} is {stored.dtype}, which JAX cuts to 32 bits: set jax.config.update('jax_enable_x64', True)."
+        )
     placed = isinstance(leaf, jax.ShapeDtypeStruct) or leaf.committed
     return jax.device_put(stored, leaf.sharding if placed else None)

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,20 @@ _NAMED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 def for_json(value: Any, where: str = "value") -> Any:
     """`value` as strings, numbers, bools, `None`, lists and string-keyed dictionaries.
 
-    Arrays and tensors become lists, sets sorted lists, dates ISO strings, paths strings; NaN stays NaN, as Python's
-    `json` writes and reads it. Raises `TypeError`, naming the place, for anything else.
+    Arrays and tensors become lists, sets sorted lists, dates ISO strings, paths, dtypes and devices strings; classes
+    and functions their names, with a `UserWarning`; NaN stays NaN, as Python's `json` writes and reads it. Raises
+    `TypeError`, naming the place, for anything else.
     """
     return _guarded(lambda: _Json().convert(value, where), where)
 
 
-def for_torch(value: Any, where: str = "value") -> Any:
+def for_torch(value: Any, where: str = "value", *, warn: bool = True) -> Any:
     """`value` in types that `torch.load(weights_only=True)` takes; tensors, devices and dtypes stay what they are.
 
-    Objects that are not data become text, with a `UserWarning` that names them.
+    Objects that are not data become text, with a `UserWarning` that names them if `warn`. Raises `TypeError`, naming
+    the place, for a dictionary two of whose keys are one text, and for what contains itself.
     """
-    return _guarded(lambda: _Torch().convert(value, where), where)
+    return _guarded(lambda: _Torch(warn).convert(value, where), where)
 
 
 def _guarded(convert: Callable[[], Any], where: str) -> Any:
@@ -81,7 +83,7 @@ class _Json:
     def container(self, value: Any, where: str) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        elif isinstance(value, argparse.Namespace):
+        elif isinstance(value, (argparse.Namespace, SimpleNamespace)):
             value = vars(value)
         if isinstance(value, Mapping):
             return self.mapping(value, where)
@@ -122,6 +124,11 @@ class _Json:
         return self.other(value, where)
 
     def other(self, value: Any, where: str) -> Any:
+        if isinstance(value, np.dtype) or is_torch_name(value):
+            return str(value)
+        name = name_of(value)
+        if name is not None and "<" not in name:  # one in a function, or a lambda, is not found by its name
+            return warned_text(value, name, where)
         raise TypeError(
             f"{where} is of type {type(value).__name__}, which JSON cannot hold: convert it, for example with "
             "float(x), str(x) or x.tolist(), or save with file_format='pickle'."
@@ -129,6 +136,9 @@ class _Json:
 
 
 class _Torch(_Json):
+    def __init__(self, warn: bool) -> None:
+        self._warn = warn
+
     def array(self, value: Any) -> Any:
         return value if is_tensor(value) else as_numpy(value)
 
@@ -144,15 +154,32 @@ class _Torch(_Json):
         torch = sys.modules["torch"]
         if is_tensor(value) or isinstance(value, (bytes, complex, torch.device, torch.dtype, torch.Size)):
             return value
-        text = (
-            f"{getattr(value, '__module__', '')}.{value.__qualname__}" if isinstance(value, _NAMED[:-1]) else str(value)
-        )
-        warnings.warn(
-            f"{where} is of type {type(value).__name__}, which a checkpoint that loads safely cannot hold: it is saved "
-            f"as the text {text[:60]!r}.",
-            stacklevel=2,
-        )
-        return text
+        text = name_of(value) or str(value)
+        return warned_text(value, text, where) if self._warn else text
+
+
+def is_torch_name(value: Any) -> bool:
+    """Whether `value` is a dtype, a device or the like of torch, which its text tells."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, (torch.dtype, torch.device, torch.layout, torch.memory_format))
+
+
+def name_of(value: Any) -> str | None:
+    """The dotted name of a class, function or module, `None` of anything else."""
+    if isinstance(value, ModuleType):
+        return value.__name__
+    named = isinstance(value, _NAMED) or (callable(value) and hasattr(value, "__qualname__"))
+    return f"{getattr(value, '__module__', '')}.{value.__qualname__}" if named else None
+
+
+def warned_text(value: Any, text: str, where: str) -> str:
+    """`text`, with a `UserWarning` that it stands for `value`."""
+    warnings.warn(
+        f"{where} is of type {type(value).__name__}, which no file that loads safely can hold: it is saved as the text "
+        f"{text[:60]!r}.",
+        stacklevel=2,
+    )
+    return text
 
 
 def without_numpy_numbers(value: Any) -> Any:

@@ -4,6 +4,7 @@ import argparse
 import collections
 import datetime
 import importlib
+import io
 import os
 import pathlib
 import pickle
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from compat.aitoolbox.store import plain
-from compat.aitoolbox.store.errors import DamagedFile, SaveError, UnsafeFile, WrongModel
+from compat.aitoolbox.store.errors import DamagedFile, NotData, SaveError, UnsafeFile, WrongModel
 
 _HARMLESS = (
     argparse.Namespace, collections.defaultdict, collections.deque, datetime.date, datetime.datetime, datetime.time,
@@ -29,6 +30,35 @@ def plain_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
     copy = {key: plain.without_numpy_numbers(value) for key, value in checkpoint.items()}
     copy["hyperparams"] = plain.for_torch(checkpoint["hyperparams"], "hyperparams")
     return copy
+
+
+def check(checkpoint: dict[str, Any]) -> None:
+    """Raises `NotData` for what cannot be pickled, and what `plain.for_torch` does, before anything is written."""
+    from compat.torch_package import torch
+
+    plain.for_torch(checkpoint["hyperparams"], "hyperparams", warn=False)
+    numbers = (torch.Tensor, torch.UntypedStorage, np.ndarray)
+    for key, value in checkpoint.items():
+        if key == "hyperparams":
+            continue
+        try:
+            _Structure(io.BytesIO(), numbers).dump(value)
+        except Exception as error:  # objects say in many ways that they cannot be pickled
+            raise NotData(
+                f"The checkpoint's {key!r} is not saved, as it cannot be pickled ({error}): nothing was written. Give "
+                "its state_dict() or plain values instead."
+            ) from error
+
+
+class _Structure(pickle.Pickler):
+    """Pickles everything but the numbers, so that it takes no time."""
+
+    def __init__(self, stream: io.BytesIO, numbers: tuple[type, ...]) -> None:
+        super().__init__(stream)
+        self._numbers = numbers
+
+    def persistent_id(self, value: Any) -> str | None:
+        return "numbers" if isinstance(value, self._numbers) else None
 
 
 def write(file: Path, checkpoint: dict[str, Any]) -> None:
@@ -95,12 +125,42 @@ def fit(model: Any, checkpoint: Any, file: str | os.PathLike[str], prefix: str =
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
+        wrapped = _wrapped(set(weights), set(model.state_dict()))
+        if wrapped:
+            raise WrongModel(f"{os.fspath(file)} does not fit this {type(model).__name__}, as {wrapped}.") from error
         _, *lines = str(error).splitlines() or [""]
         reasons = "; ".join(line.strip()[:200] for line in lines[:3]) or str(error)
         raise WrongModel(
             f"{os.fspath(file)} is of another model than this {type(model).__name__}: {reasons} Build the model that "
             "was saved, or load another file."
         ) from error
+
+
+def _wrapped(saved: set[str], wanted: set[str]) -> str:
+    """What to do if the names differ by what a wrapper of the model puts before them, `""` if they do not."""
+    for prefix, (wrapper, remedy) in _WRAPPERS.items():
+        if saved != wanted and {name.removeprefix(prefix) for name in saved} == wanted:
+            return f"its names begin with {prefix!r}: it was saved from a model inside {wrapper}. {remedy}"
+        if saved != wanted and saved == {name.removeprefix(prefix) for name in wanted}:
+            return (
+                f"the model's names begin with {prefix!r}, those that were saved do not: load into the model inside it"
+            )
+    return ""
+
+
+_WRAPPERS = {
+    "module.": (
+        "DataParallel or DistributedDataParallel",
+        "Load into the model inside such a wrapper with init_model(model, used_data_parallel=True), give the wrapped "
+        "model as `like`, or save model.module.state_dict()",
+    ),
+    "_orig_mod.": (
+        "torch.compile",
+        "Give the compiled model as `like`, or save the state_dict() of the model that was compiled (model._orig_mod)",
+    ),
+    "_orig_mod.module.": ("torch.compile of DataParallel", "Save model._orig_mod.module.state_dict()"),
+    "module._orig_mod.": ("DataParallel of torch.compile", "Save model.module._orig_mod.state_dict()"),
+}
 
 
 def _damaged(file: str | os.PathLike[str], error: object) -> DamagedFile:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -31,11 +32,14 @@ from aitoolbox.experiment.experiment_saver import (
     FullPyTorchExperimentGoogleStorageSaver,
     FullPyTorchExperimentS3Saver,
 )
+from aitoolbox.experiment.result_package.abstract_result_packages import PreCalculatedResultPackage
 from aitoolbox.experiment.result_reporting.hyperparam_reporter import HyperParamSourceReporter
 
+from analogjax.store import multipart
 from analogjax.store.location import NotFound, StoreError
-from compat.aitoolbox.store import names
+from compat.aitoolbox.store import bucket_folder, names
 from compat.aitoolbox.store.errors import BadName, DamagedFile, NoSuchExperiment
+from tests.store.servers import s3_client
 
 KINDS = {"s3": (FullPyTorchExperimentS3Saver, FullFlaxExperimentS3Saver, PyTorchS3ModelLoader),
          "gs": (FullPyTorchExperimentGoogleStorageSaver, FullFlaxExperimentGoogleStorageSaver,
@@ -233,7 +237,9 @@ def test_a_loader_downloads_what_is_not_whole_here(cloud, checkpoint):
     path, stamp, _ = saver.save_model(checkpoint(epoch=7), "p", "e", "1", 7, 9)
     assert (path, stamp) == (f"{cloud.bucket}/lead/p/e_1/checkpoint_model/model_e_1_E7_ITER9.pth", "1")
     loader = cloud.loader(str(cloud.root / "there"), cloud.bucket, "lead", **cloud.options)
-    with pytest.raises(NoSuchExperiment, match=r"no model .*model_e_1_E8\.pth"):
+    with pytest.raises(
+        NoSuchExperiment, match=r"no model .*model_e_1_E8\.pth.*'checkpoint_model' has: model_e_1_E7_ITER9\.pth"
+    ):
         loader.load_model("p", "e", "1", epoch_num=8)
     assert not (cloud.root / "there").exists()
     assert loader.load_model("p", "e", "1", epoch_num=7, iteration_idx=9)["epoch"] == 7
@@ -319,3 +325,60 @@ def test_a_bucket_can_be_looked_at_with_boto3(s3_server, monkeypatch):
     saver = BaseDataSaver(s3_server.bucket(), endpoint_url=s3_server.url)
     assert saver.s3_client.list_objects_v2(Bucket=saver.bucket_name)["KeyCount"] == 0
     saver.s3_client.close()
+
+
+def test_parts_of_a_killed_upload_do_not_stay(s3_server, tmp_path, package, checkpoint, monkeypatch):
+    cloud = Cloud(s3_server, tmp_path)
+    made = cloud.saver()
+    made.save_experiment(checkpoint(), package(), None, "1")
+
+    def killed(*keys):
+        with closing(s3_client(s3_server.url)) as client:
+            for key in keys:
+                client.create_multipart_upload(Bucket=cloud.bucket, Key=f"lead/p/{key}")
+
+    def dangling():
+        with closing(s3_client(s3_server.url)) as client:
+            uploads = client.list_multipart_uploads(Bucket=cloud.bucket).get("Uploads", [])
+            return sorted(one["Key"].removeprefix("lead/p/") for one in uploads)
+
+    killed("e_1/model/model_e_1.pth", "e_1/checkpoint_model/model_e_1_E3.pth", "e_2/model/model_e_2.pth")
+    monkeypatch.setattr(bucket_folder, "LONGEST_UPLOAD", 1e10)  # moto says of all uploads that they began in 2010
+    made.save_experiment(checkpoint(), package(), None, "1")
+    assert dangling() == ["e_2/model/model_e_2.pth"]  # another machine may be at it
+    monkeypatch.setattr(bucket_folder, "LONGEST_UPLOAD", 86400.0)
+    made.save_experiment(checkpoint(), package(), None, "3")
+    assert dangling() == []
+    monkeypatch.setattr(multipart, "unfinished", refused)
+    assert made.save_experiment(checkpoint(), package(), None, "3")[0].endswith("model_e_3.pth")
+
+
+def refused(*_):
+    raise PermissionError("Access Denied")
+
+
+def test_content_that_cannot_be_saved_leaves_nothing_in_the_bucket(cloud, package, checkpoint):
+    for model, made in [(checkpoint(), package({"a": lambda: 1})), (checkpoint(hook=lambda: 1), package())]:
+        for stamp in ("1", None):
+            with pytest.raises(TypeError, match=r"cannot be pickled.*nothing was written"):
+                cloud.saver().save_experiment(model, made, None, stamp)
+    assert cloud.location.list() == [] and not (cloud.root / "here").exists()
+
+
+def test_an_upload_that_was_cut_off_before_the_model_leaves_the_experiment_as_it_was(cloud, monkeypatch):
+    def saved(number):
+        made = PreCalculatedResultPackage({"n": number})
+        cloud.saver(cloud.flax).save_experiment({"w": np.full(3, number)}, made, None, "1")
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    saved(1)
+    monkeypatch.setattr(bucket_folder, "discard_unfinished", dies)  # the table says already what is to come
+    with pytest.raises(KeyboardInterrupt):
+        saved(2)
+    [listed] = cloud.saver().list_experiments()
+    assert not listed.complete and "it is not known which of both contents" in listed.mixed  # both have one size
+    for stamp in (None, "1"):
+        loaded = cloud.saver(cloud.flax).load_experiment(experiment_timestamp=stamp)
+        assert loaded.results == {"n": 1} and loaded.model["w"][0] == 1

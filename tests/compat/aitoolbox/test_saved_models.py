@@ -138,6 +138,26 @@ def test_data_parallel_names_lose_only_their_prefix(tmp_path, checkpoint):
     assert torch.equal(loader.init_model(torch.nn.Linear(3, 2), used_data_parallel=True).bias, layer.bias)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "word"),
+    [("module.", "used_data_parallel=True"), ("_orig_mod.", "torch.compile"), ("module._orig_mod.", "Save")],
+)
+def test_the_prefix_of_a_wrapper_is_named(tmp_path, checkpoint, prefix, word):
+    layer = torch.nn.Linear(3, 2)
+    weights = {f"{prefix}{name}": value for name, value in layer.state_dict().items()}
+    path = saved(tmp_path, checkpoint(model_state_dict=weights))
+    with pytest.raises(
+        WrongModel, match=rf"model_e_1\.pth does not fit this Linear, as its names begin with '{prefix}'.*{word}"
+    ):
+        PyTorchLocalModelSaver(str(tmp_path)).read_model(path, like=torch.nn.Linear(3, 2))
+    saved(tmp_path, checkpoint())
+    wrapped = torch.nn.Sequential()
+    wrapped.add_module(prefix.rstrip(".").partition(".")[0], layer)
+    if prefix != "module._orig_mod.":
+        with pytest.raises(WrongModel, match="the model's names begin with"):
+            PyTorchLocalModelSaver(str(tmp_path)).read_model(path, like=wrapped)
+
+
 def test_a_missing_model_names_the_others(tmp_path, checkpoint):
     saved(tmp_path, checkpoint())
     with pytest.raises(NoSuchExperiment, match="checkpoint_model' has: no model"):

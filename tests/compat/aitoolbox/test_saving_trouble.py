@@ -19,7 +19,7 @@ from aitoolbox.experiment.local_save.local_results_save import BaseLocalResultsS
 
 from analogjax.errors import AnalogError
 from compat.aitoolbox.store import names
-from compat.aitoolbox.store.errors import BadName, SaveError
+from compat.aitoolbox.store.errors import BadName, MixedSaves, SaveError
 from compat.aitoolbox.store.folder import Folder
 
 ROOT = Path(__file__).parents[3]
@@ -225,10 +225,17 @@ def kill_and_look(root, rounds, seed):
         finished = max([finished, *map(int, writer.stdout.read().split())])
         writer.wait()
         writer.stdout.close()
-        loaded = saver.load_experiment()  # verifies every file
-        assert (loaded.model["w"] == loaded.model["number"]).all()
-        for found in (loaded.model["number"], loaded.results["number"]):
-            assert finished <= found <= finished + 1
+        model = saver.load_experiment(with_results=False).model  # verifies every file
+        results = saver.load_experiment(with_model=False).results
+        assert (model["w"] == model["number"]).all()
+        assert finished <= results["number"] <= model["number"] <= finished + 1
+        [listed] = saver.list_experiments()
+        assert listed.complete == (model["number"] == results["number"])
+        if listed.complete:
+            assert saver.load_experiment().results == results
+        else:
+            with pytest.raises(MixedSaves, match="the model is of the save of"):
+                saver.load_experiment()
         number = finished + 1
     save(root, package=None or _package())
     assert not [name for name in files(root) if ".staging" in name]

@@ -9,6 +9,7 @@ from compat.aitoolbox.cloud.AWS.data_access import BaseDataLoader
 from compat.aitoolbox.cloud.bucket import experiment_folder
 from compat.aitoolbox.experiment.local_load.local_model_load import AbstractLocalModelLoader, PyTorchLocalModelLoader
 from compat.aitoolbox.experiment.local_save.folder_create import ExperimentFolder
+from compat.aitoolbox.store import one_save
 from compat.aitoolbox.store.checksums import Table
 from compat.aitoolbox.store.errors import DamagedFile, NoSuchExperiment
 from compat.aitoolbox.store.folder import Folder, verify_file
@@ -51,8 +52,11 @@ class ModelDownload:
         if local.is_file() and _is_whole(Folder(path), name, local, lines):
             return
         if not remote.location.exists(name):
+            save_dir = name.partition("/")[0]
+            others = ", ".join(entry.name for entry in (remote.location / save_dir).list()) or "no model"
             raise NoSuchExperiment(
-                f"There is no model {remote.location.url}/{name}: check names, time stamp and epoch."
+                f"There is no model {remote.location.url}/{name}: check names, time stamp and epoch; {save_dir!r} has: "
+                f"{others}."
             )
         folder = Folder.made(*place, self.local_model_result_folder_path)
         known = lines[0] if len(lines) == 1 else None
@@ -63,7 +67,8 @@ class ModelDownload:
             )
             verify_file(draft, lines)
 
-        folder.write(name, download)
+        with one_save.of(one_save.Save(known.save) if known else one_save.Save()):
+            folder.write(name, download)
 
 
 def _is_whole(folder: Folder, name: str, local: Path, lines: Any) -> bool:

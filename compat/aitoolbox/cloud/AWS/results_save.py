@@ -9,6 +9,7 @@ from typing import Any
 from compat.aitoolbox.cloud.AWS.data_access import BaseDataSaver
 from compat.aitoolbox.cloud.bucket import claim, experiment_folder, experiment_key, join
 from compat.aitoolbox.experiment.local_save.local_results_save import LocalResultsSaver
+from compat.aitoolbox.store import content, one_save
 
 
 class AbstractResultsSaver(ABC):
@@ -85,6 +86,9 @@ class S3ResultsSaver(BaseResultsSaver, AbstractResultsSaver):
         Arguments as of the local saver; `separate_files` chooses its method. Raises what that raises, and
         `StoreError`, with the local files in place.
         """
+        result_package, training_history = self.local_results_saver.checked(
+            result_package, training_history, save_true_pred_labels
+        )
         stamp = experiment_timestamp
         if stamp is None:
             stamp = claim(
@@ -96,9 +100,10 @@ class S3ResultsSaver(BaseResultsSaver, AbstractResultsSaver):
                 share=not protect_existing_folder,
             )
         place = (project_name, experiment_name, stamp)
-        saved = self.save_locally(result_package, training_history, place, save_true_pred_labels, separate_files)
-        folder = experiment_folder(self, self.cloud_dir_prefix, *place)
-        folder.upload([(Path(path), f"results/{name}") for name, path in saved if os.path.isfile(path)])
+        with one_save.begun(one_save.RESULTS, lambda: content.record(result_package)):
+            saved = self.save_locally(result_package, training_history, place, save_true_pred_labels, separate_files)
+            folder = experiment_folder(self, self.cloud_dir_prefix, *place)
+            folder.upload([(Path(path), f"results/{name}") for name, path in saved if os.path.isfile(path)])
         key = self.create_experiment_cloud_storage_folder_structure(*place)
         return join(self.bucket_name, key, saved[0][0]), stamp
 

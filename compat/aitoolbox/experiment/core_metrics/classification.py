@@ -1,10 +1,10 @@
-"""Metrics of classifiers, as Python floats."""
+"""Metrics of classifiers, as Python floats. Each raises `ValueError` for what is no labels or predictions."""
 
 from typing import Any
 
 import numpy as np
 
-from compat.aitoolbox.experiment.core_metrics import counts
+from compat.aitoolbox.experiment.core_metrics import counts, targets
 from compat.aitoolbox.experiment.core_metrics.abstract_metric import AbstractBaseMetric
 
 
@@ -12,7 +12,7 @@ class AccuracyMetric(AbstractBaseMetric):
     """The share of right labels.
 
     Predictions `[N, C]` are turned into the most likely class, probabilities into `p >= positive_class_thresh`;
-    with `None` predictions are labels already.
+    with `None` predictions are labels already. Predictions outside [0, 1] must be labels too.
     """
 
     def __init__(self, y_true: Any, y_predicted: Any, positive_class_thresh: float | None = 0.5) -> None:
@@ -21,19 +21,22 @@ class AccuracyMetric(AbstractBaseMetric):
 
     def calculate_metric(self) -> float:
         if self.y_predicted.ndim > 1 and self.y_predicted.shape[1] > 1:
-            self.y_predicted = np.argmax(self.y_predicted, axis=1)
+            self.y_predicted = targets.classes_of_rows(self.y_predicted, "y_predicted")
         elif self.positive_class_thresh is not None:
-            if np.min(self.y_predicted) >= 0.0 and np.max(self.y_predicted) <= 1.0:
-                self.y_predicted = self.y_predicted >= self.positive_class_thresh
-            else:
-                print("Accuracy: the predictions are not between 0 and 1, so the threshold was not applied")
+            self.y_predicted = self._thresholded(targets.numbers(self.y_predicted, "y_predicted"))
         if self.y_true.ndim > 1 and self.y_true.shape[1] > 1:
-            self.y_true = np.argmax(self.y_true, axis=1)
+            self.y_true = targets.classes_of_rows(self.y_true, "y_true")
         return counts.accuracy(self.y_true, self.y_predicted)
+
+    def _thresholded(self, predictions: np.ndarray) -> np.ndarray:
+        if np.min(predictions) >= 0.0 and np.max(predictions) <= 1.0:
+            return predictions >= self.positive_class_thresh
+        print("Accuracy: the predictions are not between 0 and 1, so the threshold was not applied")
+        return predictions
 
 
 class ROCAUCMetric(AbstractBaseMetric):
-    """The area under the ROC curve of scores for labels 0 and 1."""
+    """The area under the ROC curve of scores for two classes, of which the larger label is the positive one."""
 
     def __init__(self, y_true: Any, y_predicted: Any) -> None:
         super().__init__(y_true, y_predicted, metric_name="ROC_AUC")
@@ -58,7 +61,8 @@ class _Thresholded(AbstractBaseMetric):
         super().__init__(y_true, y_predicted, metric_name=metric_name)
 
     def counts(self) -> tuple[int, int, int]:
-        return counts.hits_of_class_one(self.y_true, np.where(self.y_predicted > self.positive_class_thresh, 1, 0))
+        scores = targets.numbers(self.y_predicted, "y_predicted")
+        return counts.hits_of_class_one(self.y_true, np.where(scores > self.positive_class_thresh, 1, 0))
 
 
 class F1ScoreMetric(_Thresholded):

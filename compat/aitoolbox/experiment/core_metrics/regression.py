@@ -4,16 +4,15 @@ from typing import Any
 
 import numpy as np
 
+from compat.aitoolbox.experiment.core_metrics import targets
 from compat.aitoolbox.experiment.core_metrics.abstract_metric import AbstractBaseMetric
 
 
 class _MeanError(AbstractBaseMetric):
-    """A mean over samples, then over outputs. Raises `ValueError` if the shapes do not fit."""
+    """A mean over samples, then over outputs. Raises `ValueError` unless both are finite numbers, of one shape."""
 
     def differences(self) -> np.ndarray:
-        truth, guess = (y[:, None] if y.ndim == 1 else y for y in (self.y_true, self.y_predicted))
-        if truth.shape != guess.shape:
-            raise ValueError(f"Targets of shape {truth.shape} and predictions of shape {guess.shape} do not fit.")
+        truth, guess = targets.pair_of_numbers(self.y_true, self.y_predicted)
         return truth - guess
 
 

@@ -37,6 +37,7 @@ class BaseLocalModelSaver:
     """Where models go: `model`, or `checkpoint_model` for those saved during training, in the experiment's folder."""
 
     file_format = ""
+    load_options: tuple[str, ...] = ("like", "map_location")  # what `read_model` takes beside `allow_pickle`
 
     def __init__(
         self, local_model_result_folder_path: str = "~/project/model_result", checkpoint_model: bool = False
@@ -70,7 +71,7 @@ class BaseLocalModelSaver:
 
         Without `experiment_timestamp` it is now, or the next second for which there is no experiment
         (`protect_existing_folder=False`: now, whatever is there). `epoch` and `iteration_idx` go into the name.
-        Raises what `check_model` does (nothing is made then), `BadName`, and `SaveError`.
+        Raises what `check_model` and `write_model` do, `BadName`, and `SaveError`; a new folder is removed then.
         """
         self.check_model(model)
         if experiment_timestamp is None:
@@ -83,9 +84,12 @@ class BaseLocalModelSaver:
         names.check_experiment(project_name, experiment_name, experiment_timestamp)
         name = self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)
         path = self.create_experiment_local_models_folder(project_name, experiment_name, experiment_timestamp)
-        Folder(os.path.dirname(path)).write(
-            f"{os.path.basename(path)}/{name}", lambda draft: self.write_model(draft, model)
-        )
+        folder = Folder(os.path.dirname(path))
+        try:
+            folder.write(f"{os.path.basename(path)}/{name}", lambda draft: self.write_model(draft, model))
+        except BaseException:
+            folder.withdraw()
+            raise
         return name, os.path.join(path, name)
 
     def model_file_name(
@@ -117,7 +121,7 @@ class BaseLocalModelSaver:
         """Writes `model` into the new file `file`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to write a model: override write_model.")
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(self, file: str, *, allow_pickle: bool = False, **options: Any) -> Any:
         """Returns the model in `file`, which is whole: see `load_experiment` of the experiment savers."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to read a model: override read_model.")
 
@@ -144,13 +148,18 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
     def check_model(self, model: Any) -> None:
         self.check_model_dict_contents(model)
+        from compat.aitoolbox.store import torch_file
+
+        torch_file.check(model)
 
     def write_model(self, file: Path, model: Any) -> None:
         from compat.aitoolbox.store import torch_file
 
         torch_file.write(file, torch_file.plain_checkpoint(model))
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(  # type: ignore[override]
+        self, file: str, *, allow_pickle: bool = False, like: Any = None, map_location: Any = None
+    ) -> Any:
         from compat.aitoolbox.store import torch_file
 
         checkpoint = torch_file.read(file, map_location, weights_only=not allow_pickle)
@@ -161,6 +170,8 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
 class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
     """Saves Keras models; `file_format` is `"h5"` or `"keras"`, which also takes subclassed models."""
+
+    load_options = ("custom_objects", "compile")
 
     def __init__(
         self,
@@ -194,16 +205,19 @@ class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
         keras_file.write(file, model)
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(  # type: ignore[override]
+        self, file: str, *, allow_pickle: bool = False, custom_objects: Any = None, compile: bool = True
+    ) -> Any:
         from compat.aitoolbox.store import keras_file
 
-        return keras_file.read(file, trusted=allow_pickle)
+        return keras_file.read(file, trusted=allow_pickle, custom_objects=custom_objects, compile=compile)
 
 
 class FlaxLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
     """Saves JAX models: any pytree of arrays, PRNG keys and plain values, in one `.npz` without pickle."""
 
     file_format = "npz"
+    load_options = ("like",)
 
     def check_model(self, model: Any) -> None:
         from compat.aitoolbox.store import leaves
@@ -215,7 +229,7 @@ class FlaxLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
         leaves.write(file, model)
 
-    def read_model(self, file: str, *, like: Any = None, map_location: Any = None, allow_pickle: bool = False) -> Any:
+    def read_model(self, file: str, *, allow_pickle: bool = False, like: Any = None) -> Any:  # type: ignore[override]
         from compat.aitoolbox.store import leaves
 
         return leaves.read(file, like)

@@ -1,8 +1,6 @@
 """Savers of results to the local disk."""
 
-import json
 import os
-import pickle
 import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Any
 from compat.aitoolbox.experiment.local_save.folder_create import ExperimentFolder
 from compat.aitoolbox.experiment.result_reporting.report_generator import TrainingHistoryPlotter
 from compat.aitoolbox.experiment.training_history import as_training_history
-from compat.aitoolbox.store import names, plain
+from compat.aitoolbox.store import content, names, one_save
+from compat.aitoolbox.store.content import ENDINGS, Checked
 from compat.aitoolbox.store.errors import explained
 from compat.aitoolbox.store.folder import Folder, replace_file
-
-_ENDINGS = {"pickle": ".p", "json": ".json"}
 
 
 class AbstractLocalResultsSaver(ABC):
@@ -55,7 +52,7 @@ class BaseLocalResultsSaver:
         self, local_model_result_folder_path: str = "~/project/model_result", file_format: str = "pickle"
     ) -> None:
         self.local_model_result_folder_path = os.path.expanduser(local_model_result_folder_path)
-        if file_format not in _ENDINGS:
+        if file_format not in ENDINGS:
             print(f"There is no file_format {file_format!r}, only 'pickle' and 'json': using 'pickle'")
             file_format = "pickle"
         self.file_format = file_format
@@ -95,19 +92,24 @@ class BaseLocalResultsSaver:
     ) -> tuple[str, str]:
         """Writes a dictionary; the name and the path are given without the ending, and returned with it.
 
-        Raises `ValueError` for an unknown `file_format`, `TypeError` for values that JSON cannot hold, `SaveError`;
+        Raises `ValueError` for an unknown `file_format`, `TypeError` for values that could not be loaded, `SaveError`;
         a file that was there is whole in each case.
         """
-        if self.file_format not in _ENDINGS:
-            raise ValueError(f"There is no file_format {self.file_format!r}: use 'pickle' or 'json'.")
-        ending = _ENDINGS[self.file_format]
-        write = _json_writer(result_dict) if ending == ".json" else _pickle_writer(result_dict)
-        path = Path(f"{file_local_path_w_type}{ending}")
-        if path.parent.name == "results":
-            Folder(path.parent.parent).write(f"results/{path.name}", write)
+        return self._write(content.checked(result_dict, self._format()), file_name_w_type, file_local_path_w_type)
+
+    def _write(self, checked: dict[str, Any], name: str, path: str) -> tuple[str, str]:
+        write, ending = content.writer(checked, self._format()), ENDINGS[self.file_format]
+        target = Path(f"{path}{ending}")
+        if target.parent.name == "results":
+            Folder(target.parent.parent).write(f"results/{target.name}", write)
         else:
-            replace_file(path, write)
-        return f"{file_name_w_type}{ending}", f"{file_local_path_w_type}{ending}"
+            replace_file(target, write)
+        return f"{name}{ending}", f"{path}{ending}"
+
+    def _format(self) -> str:
+        if self.file_format not in ENDINGS:
+            raise ValueError(f"There is no file_format {self.file_format!r}: use 'pickle' or 'json'.")
+        return self.file_format
 
 
 class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
@@ -129,13 +131,15 @@ class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
         """Saves everything into one file; returns `[[path in the results folder, path], ...]`, this file first.
 
         `training_history`: a `TrainingHistory`, a dictionary of lists, or `None`. For the time stamp and
-        `protect_existing_folder` see the model savers. Raises `BadName`, `SaveError`, `TypeError`.
+        `protect_existing_folder` see the model savers. Raises what `checked` does (nothing is made then), `BadName`,
+        and `SaveError`.
         """
+        package, history = self.checked(result_package, training_history, save_true_pred_labels)
         stamp = self._stamp(project_name, experiment_name, experiment_timestamp, protect_existing_folder)
-        parts = _parts(result_package, training_history, save_true_pred_labels)
+        parts = _parts(package, history, save_true_pred_labels)
         together = {key: value for part in parts.values() for key, value in part.items()}
         files = {"results_hyperParams_hist": (True, together)}
-        return self._save(files, result_package, training_history, project_name, experiment_name, stamp)
+        return self._save(files, package, history, project_name, experiment_name, stamp)
 
     def save_experiment_results_separate_files(
         self,
@@ -151,10 +155,32 @@ class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
 
         Arguments and errors as of `save_experiment_results`.
         """
+        package, history = self.checked(result_package, training_history, save_true_pred_labels)
         stamp = self._stamp(project_name, experiment_name, experiment_timestamp, protect_existing_folder)
-        parts = _parts(result_package, training_history, save_true_pred_labels)
+        parts = _parts(package, history, save_true_pred_labels)
         files = {name: (name != "true_pred_labels", part) for name, part in parts.items()}
-        return self._save(files, result_package, training_history, project_name, experiment_name, stamp)
+        return self._save(files, package, history, project_name, experiment_name, stamp)
+
+    def checked(self, result_package: Any, training_history: Any, with_labels: bool = False) -> tuple[Any, Any]:
+        """Package and history as the two methods above save them: with nothing in them that could not be loaded again.
+
+        Classes, functions and objects among the hyperparameters become text, with a `UserWarning`. Raises `TypeError`,
+        naming the place, for what cannot be saved, and `ValueError` for an unknown `file_format`.
+        """
+        if isinstance(result_package, Checked):
+            return result_package, training_history
+        parts = _parts(result_package, training_history, with_labels)
+        found: dict[str, Any] = {}
+        for part in parts.values():
+            found |= content.checked(part, self._format())
+        package = Checked(
+            result_package,
+            get_results=lambda: found["results"],
+            get_hyperparameters=lambda: found["hyperparameters"],
+            **({name: found[name] for name in ("y_true", "y_predicted")} if with_labels else {}),
+        )
+        history = Checked(as_training_history(training_history), get_train_history=lambda: found["training_history"])
+        return package, history
 
     def _stamp(self, project_name: str, experiment_name: str, given: str | None, protect: bool) -> str:
         stamp = given
@@ -176,11 +202,12 @@ class LocalResultsSaver(BaseLocalResultsSaver, AbstractLocalResultsSaver):
         folder = self.create_experiment_local_folder_structure(project_name, experiment_name, stamp)
         head = {"experiment_name": experiment_name, "experiment_results_local_path": folder}
         saved = []
-        for name, (with_head, content) in files.items():
-            name = f"{name}_{experiment_name}_{stamp}"
-            content = {**head, **content} if with_head else content
-            saved.append(list(self.save_file(content, name, os.path.join(folder, name))))
-        return saved + _additional(result_package, folder) + _plots(training_history, folder)
+        with one_save.begun(one_save.RESULTS, lambda: content.record(result_package)):
+            for name, (with_head, part) in files.items():
+                name = f"{name}_{experiment_name}_{stamp}"
+                part = {**head, **part} if with_head else part
+                saved.append(list(self._write(part, name, os.path.join(folder, name))))
+            return saved + _additional(result_package, folder) + _plots(training_history, folder)
 
 
 def _parts(result_package: Any, training_history: Any, with_labels: bool) -> dict[str, dict[str, Any]]:
@@ -219,22 +246,3 @@ def _plots(training_history: Any, results_folder: str) -> list[list[str]]:
     except Exception as error:
         warnings.warn(f"The training history could not be plotted: {error}", stacklevel=3)
         return []
-
-
-def _pickle_writer(content: dict[str, Any]) -> Any:
-    content = plain.without_jax(content)
-
-    def write(draft: Path) -> None:
-        with open(draft, "wb") as file:
-            pickle.dump(content, file)
-
-    return write
-
-
-def _json_writer(content: dict[str, Any]) -> Any:
-    text = json.dumps(plain.for_json(content, "The results"), sort_keys=True, indent=4)
-
-    def write(draft: Path) -> None:
-        draft.write_text(text, encoding="utf-8")
-
-    return write
