@@ -29,6 +29,8 @@ class View:
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
 
     def __str__(self) -> str:
+        if not dataclasses.is_dataclass(self):  # a subclass by a user, of a class without fields
+            return _folded(f"{type(self).__name__}(", [f"{k}={_text(v)}" for k, v in vars(self).items()], ")")
         shown = [f"{field.name}={_text(getattr(self, field.name))}" for field in _shown(self)]
         return _folded(f"{type(self).__name__}(", shown, ")")
 

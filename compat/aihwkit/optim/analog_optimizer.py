@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from types import new_class
 from typing import Any
+from weakref import WeakValueDictionary
 
-from compat.aihwkit.optim.context import AnalogContext
+from compat.aihwkit.optim.context import AnalogContext, resting_with
 from compat.torch_package import torch
 
 
 class AnalogOptimizerMixin:
-    """Put before a torch optimizer: tiles get pulsed SGD at the rate of their group, the rest what torch does."""
+    """Put before a torch optimizer: pulsed tiles get SGD at the rate of their group, the rest what torch does.
+
+    The weights of inference tiles are ordinary parameters, and belong to the rest.
+    """
 
     param_groups: list[dict[str, Any]]
     defaults: dict[str, Any]
@@ -30,16 +34,18 @@ class AnalogOptimizerMixin:
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None, **kwargs: Any) -> Any:
-        """One step: digital parameters, then pulses of every tile that has seen something, then its rest.
+        """One step: what torch trains, then pulses of every tile that has seen something, then its rest.
 
         A rate of 0 pulses nothing; the rest (diffusion, decay) happens all the same.
         """
         result = super().step(closure, **kwargs)  # type: ignore[misc]
         for group in self.param_groups:
             rate = float(group["lr"])
-            for context in group["params"]:
-                if isinstance(context, AnalogContext):
-                    _advance(context, rate)
+            for param in group["params"]:
+                if isinstance(param, AnalogContext):
+                    _advance(param, rate)
+                elif (tile := resting_with(param)) is not None:
+                    tile.post_update_step()
         return result
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -71,14 +77,16 @@ def _advance(context: AnalogContext, rate: float) -> None:
 class AnalogOptimizer(AnalogOptimizerMixin, torch.optim.Optimizer):
     """`AnalogOptimizer(torch.optim.Adam, parameters, ...)`: any torch optimizer, with analog tiles."""
 
-    SUBCLASSES: dict[str, type] = {}  # noqa: RUF012 - one registry for all
+    # one registry for all; a class that nobody uses any more may go
+    SUBCLASSES: WeakValueDictionary[tuple[type, type], type] = WeakValueDictionary()
 
     def __new__(cls, optimizer_cls: type, *_: Any, **__: Any) -> "AnalogOptimizer":
         """An instance of a subclass of both."""
-        name = f"{cls.__name__}{optimizer_cls.__name__}"
-        if name not in cls.SUBCLASSES:
-            cls.SUBCLASSES[name] = new_class(name, (cls, optimizer_cls), {})
-        return super().__new__(cls.SUBCLASSES[name])
+        kind = cls.SUBCLASSES.get((cls, optimizer_cls))
+        if kind is None:
+            kind = new_class(f"{cls.__name__}{optimizer_cls.__name__}", (cls, optimizer_cls), {})
+            cls.SUBCLASSES[cls, optimizer_cls] = kind
+        return super().__new__(kind)
 
     def __init__(self, optimizer_cls: type, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,4 +97,4 @@ class AnalogSGD(AnalogOptimizerMixin, torch.optim.SGD):
 
 
 class AnalogAdam(AnalogOptimizerMixin, torch.optim.Adam):
-    """Adam for digital parameters, pulsed gradient descent for tiles."""
+    """Adam for digital parameters and inference tiles, pulsed gradient descent for other tiles."""

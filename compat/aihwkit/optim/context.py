@@ -1,9 +1,24 @@
 """The parameter that stands for a tile's weights in an optimizer, and collects what its devices have to be told."""
 
 import copy
+import weakref
 from typing import Any
 
 from compat.torch_package import torch
+
+# of parameters that torch trains: the tile modules that rest after a step
+_RESTING: Any = torch.utils.weak.WeakIdKeyDictionary()
+
+
+def rests_with(param: Any, tile: Any) -> None:
+    """Remember that the devices of `tile` rest after each step of an analog optimizer that trains `param`."""
+    _RESTING[param] = weakref.ref(tile)
+
+
+def resting_with(param: Any) -> Any:
+    """The tile module that rests after a step of `param`, if there is one."""
+    tile = _RESTING.get(param)
+    return None if tile is None else tile()
 
 
 class AnalogContext(torch.nn.Parameter):

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from types import new_class
 from typing import Any
+from weakref import WeakValueDictionary
 
 from compat.aihwkit.exceptions import ModuleError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
@@ -26,33 +27,40 @@ class AnalogContainerBase(AnalogLayerBase):
             tile.set_weights(*weights_dic[name], **kwargs)
 
 
+def _children(module: Any) -> "OrderedDict[str, Any]":
+    """The children by name; torch's own `named_children()` leaves out one that comes again."""
+    return OrderedDict(module._modules)
+
+
 class AnalogSequential(AnalogContainerBase, torch.nn.Sequential):  # type: ignore[misc]
     """Layers in a row."""
 
     @classmethod
     def from_digital(cls, module: Any, *args: Any, **kwargs: Any) -> "AnalogSequential":
         """The same layers in an analog container."""
-        return cls(OrderedDict(module.named_children()))
+        return cls(_children(module))
 
     @classmethod
     def to_digital(cls, module: Any, *args: Any, **kwargs: Any) -> Any:
         """The same layers in torch's container."""
-        return torch.nn.Sequential(OrderedDict(module.named_children()))
+        return torch.nn.Sequential(_children(module))
 
 
 class AnalogWrapper(AnalogContainerBase):
     """Any torch module, with the ways to its analog layers added; it shares everything with the one given."""
 
-    SUBCLASSES: dict[str, type] = {}  # noqa: RUF012 - one registry for all
+    # one registry for all; a class that nobody uses any more may go
+    SUBCLASSES: WeakValueDictionary[tuple[type, type], type] = WeakValueDictionary()
 
     def __new__(cls, module: Any = None, **__: Any) -> "AnalogWrapper":
         """An instance of a subclass of this class and of the module's."""
         if module is None:
             return super().__new__(cls)
-        name = f"{cls.__name__}{type(module).__name__}"
-        if name not in cls.SUBCLASSES:
-            cls.SUBCLASSES[name] = new_class(name, (cls, type(module)), {})
-        return super().__new__(cls.SUBCLASSES[name])
+        kind = cls.SUBCLASSES.get((cls, type(module)))
+        if kind is None:
+            kind = new_class(f"{cls.__name__}{type(module).__name__}", (cls, type(module)), {})
+            cls.SUBCLASSES[cls, type(module)] = kind
+        return super().__new__(kind)
 
     def __init__(self, module: Any) -> None:
         self.__dict__.update(module.__dict__)

@@ -73,4 +73,4 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
                 f"{type(self).__name__}: without mapping.max_input_size a chip has as many rows as its layer has "
                 "inputs; give them: to_native(inputs)."
             )
-        return self.forward.circuit(rows, self.noise_model.to_native().converter)
+        return self.forward.circuit(rows, self.noise_model.g_converter.to_native())
