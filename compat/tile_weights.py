@@ -1,6 +1,7 @@
 """The weights that the devices of a tile, or of an array of tiles, hold: read, put in, and their scales.
 
-Such a matrix is `[O, I]` in units of the device, each chip's in its own place; `scale` times it are the logical weights.
+Such a matrix is `[O, I]` in units of the device, each chip's part in its place; the scales times it are the logical
+weights.
 """
 
 from dataclasses import replace

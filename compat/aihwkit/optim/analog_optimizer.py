@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import new_class
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from compat.aihwkit.optim.context import AnalogContext, resting_with
@@ -78,7 +78,7 @@ class AnalogOptimizer(AnalogOptimizerMixin, torch.optim.Optimizer):
     """`AnalogOptimizer(torch.optim.Adam, parameters, ...)`: any torch optimizer, with analog tiles."""
 
     # one registry for all; a class that nobody uses any more may go
-    SUBCLASSES: WeakValueDictionary[tuple[type, type], type] = WeakValueDictionary()
+    SUBCLASSES: ClassVar[WeakValueDictionary[tuple[type, type], type]] = WeakValueDictionary()
 
     def __new__(cls, optimizer_cls: type, *_: Any, **__: Any) -> "AnalogOptimizer":
         """An instance of a subclass of both."""

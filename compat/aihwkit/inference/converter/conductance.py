@@ -24,6 +24,9 @@ class SinglePairConductanceConverter(BaseConductanceConverter):
         self.g_max = known.g_max if self.g_max is None else self.g_max
         self.g_min = known.g_min if self.g_min is None else self.g_min
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(g_max={self.g_max:1.2f}, g_min={self.g_min:1.2f})"
+
     @torch.no_grad()
     def convert_to_conductances(self, weights: Any) -> tuple[list[Any], dict[str, Any]]:
         """Positive and negative conductances [uS] of weights `[O, I]`, and the ratio that leads back."""

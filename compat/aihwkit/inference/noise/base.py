@@ -23,6 +23,9 @@ class BaseNoiseModel(View):
     def __init__(self, g_converter: Any = None) -> None:
         self.g_converter = SinglePairConductanceConverter() if g_converter is None else g_converter
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in vars(self).items())})"
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
 

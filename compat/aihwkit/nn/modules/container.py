@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from types import new_class
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from compat.aihwkit.exceptions import ModuleError
@@ -50,7 +50,7 @@ class AnalogWrapper(AnalogContainerBase):
     """Any torch module, with the ways to its analog layers added; it shares everything with the one given."""
 
     # one registry for all; a class that nobody uses any more may go
-    SUBCLASSES: WeakValueDictionary[tuple[type, type], type] = WeakValueDictionary()
+    SUBCLASSES: ClassVar[WeakValueDictionary[tuple[type, type], type]] = WeakValueDictionary()
 
     def __new__(cls, module: Any = None, **__: Any) -> "AnalogWrapper":
         """An instance of a subclass of this class and of the module's."""

@@ -1,7 +1,7 @@
 """Tile modules of chips that are trained in torch, programmed once, and then drift.
 
-The trained weights are an ordinary parameter, and stay what they are; what a programmed and drifted chip answers with is
-kept beside them, and read in evaluation mode, until the weights are others. Going back to training forgets it.
+The trained weights are an ordinary parameter, and stay what they are; what a programmed and drifted chip answers with
+is kept beside them, and read in evaluation mode until the weights are others. Going back to training forgets it.
 """
 
 import copy

@@ -196,8 +196,8 @@ def restored(tile: Any, rpu_config: Any, state: dict[str, Any]) -> Compiled | Ow
     kind = Compiled if is_compiled(rpu_config) else Own
     if state["kind"] != kind.__name__.lower():
         raise TileModuleError(
-            "its chip was programmed by a noise model or compensation that the model does not have (only one of the two "
-            "has methods of its own). Make the model with the configuration that it was saved with."
+            "its chip was programmed by a noise model, converter or compensation with methods of its own, and those of "
+            "the model have none, or the other way round. Make the model with the configuration it was saved with."
         )
     return kind.restored(tile, rpu_config, state)
 
