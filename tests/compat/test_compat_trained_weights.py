@@ -271,7 +271,7 @@ def test_weights_given_for_a_call_are_those_that_are_read():
 
 def test_other_number_types_are_named():
     analog, _ = pair()
-    with pytest.raises(TypeError, match="the weight is torch.float64"):
+    with pytest.raises(TypeError, match=r"the weight is torch\.float64"):
         analog.double()(torch.rand(2, 5))
 
 

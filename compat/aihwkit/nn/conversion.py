@@ -88,14 +88,14 @@ class _Conversion:
         for name, part in self._walk(module_name, module):
             places.setdefault(id(part), []).append(name)
             modules[id(part)] = part
-            unsupported = type(part) in _UNSUPPORTED and type(part) not in self.known
-            if unsupported and name not in self.excluded:
-                raise ArgumentError(f"convert_to_analog: {name} is a {type(part).__name__}, which is not supported yet.")
+            kind = type(part)
+            if kind in _UNSUPPORTED and kind not in self.known and name not in self.excluded:
+                raise ArgumentError(f"convert_to_analog: {name} is a {kind.__name__}, which is not supported yet.")
         for key, names in places.items():
             left = [name for name in names if name in self.excluded]
             if left and len(left) < len(names) and type(modules[key]) in self.known:
                 raise ArgumentError(
-                    f"convert_to_analog: {' and '.join(names)} are one module, and {left[0]} alone is excluded; exclude "
+                    f"convert_to_analog: {' and '.join(names)} are one module, and only {left[0]} is excluded; exclude "
                     "all of its names, or none."
                 )
         self._check_tied(places, modules)

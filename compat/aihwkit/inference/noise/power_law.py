@@ -62,7 +62,11 @@ class PowerLaw(BaseNoiseModel):
         """Converter and largest conductance in the native form, where `None` is the usual one."""
         converter = self.g_converter.to_native()
         same = self.g_max == converter.g_max
-        return {"g_converter": None if converter == usual else converter, "g_max": None if same else self.g_max}
+        # both, where somebody has set one of the two since: the native model says what is wrong
+        return {
+            "g_converter": None if same and converter == usual else converter,
+            "g_max": None if same else self.g_max,
+        }
 
     def _polynomial(self, g: Any) -> Any:
         total = torch.zeros_like(g)

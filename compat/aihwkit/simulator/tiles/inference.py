@@ -137,7 +137,7 @@ class Programmable:
             seen = self.reading
             target = tile_weights.put_in(target, seen.program.raw(seen.leaves))
         chips = programmed(target, self.rpu_config, self._key())
-        self._show(chips, chips.tile)
+        self._show(chips, bridge.Chips(chips.tile, self._key()))
 
     def _replace_noise_model(self, noise_model: Any) -> None:
         if not callable(getattr(noise_model, "apply_programming_noise", None)):
@@ -155,7 +155,8 @@ class Programmable:
             self.program_weights()
         assert self._written is not None
         chips = self._written.chips
-        self._show(chips, chips.drifted(float(t_inference), self._key()))
+        tile = chips.drifted(float(t_inference), self._key())
+        self._show(chips, bridge.Chips(tile, self._key()))
 
     @torch.no_grad()
     def remap_weights(self, weight_scaling_omega: float = 1.0) -> None:
@@ -169,8 +170,7 @@ class Programmable:
     def _key(self) -> Any:
         return jax.random.fold_in(self.chips.root, self.chips.next_use())
 
-    def _show(self, chips: Any, tile: Any) -> None:
-        shown = bridge.Chips(tile, self._key())
+    def _show(self, chips: Any, shown: bridge.Chips) -> None:
         self._written = Written(chips, self.shared_weights.detach().clone(), self._chips.writes, shown)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -214,9 +214,7 @@ class Programmable:
         name = next(name for name in state["answers"] if name.endswith("scale"))
         scale = jax.ShapeDtypeStruct(tuple(state["answers"][name].shape), jnp.float32)
         answers = bridge.filled(tile_weights.with_chip(tile, scale=scale), state["answers"], "the programmed chip")
-        self._show(chips, answers)
-        assert self._written is not None
-        self._written.shown.root, self._written.shown.uses = key_of(state["answers_key"]), state["answers_uses"]
+        self._show(chips, bridge.Chips(answers, key_of(state["answers_key"]), state["answers_uses"]))
 
 
 def _held(arrays: dict[str, Any]) -> str:
