@@ -4,6 +4,17 @@ import dataclasses
 from typing import Any
 
 from analogjax import physics
+
+# programs of before aihwkit 0.9 import the compounds from here
+from compat.aihwkit.simulator.configs.compounds import BufferedTransferCompound as BufferedTransferCompound
+from compat.aihwkit.simulator.configs.compounds import ChoppedTransferCompound as ChoppedTransferCompound
+from compat.aihwkit.simulator.configs.compounds import DifferenceUnitCell as DifferenceUnitCell
+from compat.aihwkit.simulator.configs.compounds import DynamicTransferCompound as DynamicTransferCompound
+from compat.aihwkit.simulator.configs.compounds import MixedPrecisionCompound as MixedPrecisionCompound
+from compat.aihwkit.simulator.configs.compounds import OneSidedUnitCell as OneSidedUnitCell
+from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as ReferenceUnitCell
+from compat.aihwkit.simulator.configs.compounds import TransferCompound as TransferCompound
+from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorUnitCell
 from compat.aihwkit.simulator.parameters.inference import DriftParameter, SimpleDriftParameter
 from compat.parameters import NATIVE, View, build, check_fields, parameters
 
