@@ -8,6 +8,7 @@ silently.
 
 import dataclasses
 import difflib
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ from compat.aihwkit.exceptions import ConfigError
 
 _Class = TypeVar("_Class", bound=type)
 NATIVE: Any = object()
+# what aihwkit's parameters have for its compiled core, and for checkpoints that hold configurations
+_BINDINGS = ("as_bindings", "bindings_class", "bindings_module", "bindings_ignore", "bindings_typed")
+_NOT_YET = (*_BINDINGS, "compatible_with", "supports_manage_output_clipping")
 
 
 class View:
@@ -27,6 +31,14 @@ class View:
 
     _native: typing.ClassVar[type | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
+
+    if not typing.TYPE_CHECKING:  # or every misspelt name would pass
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if name in _NOT_YET:
+                raise AttributeError(f"{kind}.{name} is not part of analogjax's compat yet.", name=name, obj=self)
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __str__(self) -> str:
         if not dataclasses.is_dataclass(self):  # a subclass by a user, of a class without fields
@@ -69,6 +81,12 @@ def as_written(default: Any, kind: Any) -> Any:
 def check_fields(view: Any) -> None:
     """Raise `ConfigError` for an attribute that is no field, or a value of the wrong type."""
     fields = {field.name: field for field in dataclasses.fields(view)}
+    for name in _BINDINGS:
+        if inspect.getattr_static(view, name, None) is not None:
+            raise ConfigError(
+                f"{type(view).__name__} has its own {name}, which is never asked for: there is no compiled core to "
+                "bind to. Set the fields instead."
+            )
     for name in vars(view):
         if name not in fields:
             close = difflib.get_close_matches(name, fields, n=1)

@@ -26,10 +26,11 @@ def resting_with(param: Any) -> Any:
 # what torch asks of a tensor without looking at its values, by the names of the functions
 _METADATA = frozenset(
     """
-    __dir__ __get__ __len__ __set__ _has_compatible_shallow_copy_type _is_view cpu cuda data_ptr dense_dim detach dim double element_size float get_device
-    half bfloat16 has_names is_complex is_conj is_contiguous is_distributed is_floating_point is_inference is_neg
-    is_pinned is_shared is_signed ndimension nelement numel register_hook register_post_accumulate_grad_hook
-    requires_grad_ retain_grad share_memory_ size sparse_dim storage_offset stride to type
+    __dir__ __get__ __len__ __set__ _has_compatible_shallow_copy_type _is_view bfloat16 cpu cuda data_ptr dense_dim
+    detach dim double element_size float get_device half has_names is_complex is_conj is_contiguous is_distributed
+    is_floating_point is_inference is_neg is_pinned is_shared is_signed ndimension nelement numel
+    register_hook register_post_accumulate_grad_hook requires_grad_ retain_grad share_memory_ size sparse_dim
+    storage_offset stride to type
     """.split()
 )
 _VIEWS = ("T", "mT", "H", "mH", "real", "imag")
@@ -116,15 +117,15 @@ class AnalogContext(torch.nn.Parameter):
 
     def get_data(self) -> Any:
         """What functions of torch see. Raises `PlaceholderError` where that is nothing."""
-        return self._values("get_data", False)
+        return self._shown_to("get_data", False)
 
-    def _values(self, name: str, writes: bool) -> Any:
+    def _shown_to(self, name: str, writes: bool) -> Any:
         if self._mode is AnalogContextDataViewMode.BUFFER:
             return self._buffer
         if self._mode is AnalogContextDataViewMode.PLACEHOLDER or writes:
             raise PlaceholderError(
-                f"{name}: an analog context only stands for the weights of its chips, and has no values. Read them with "
-                "tile.get_weights(), or after context.enable_data_view(); write them with tile.set_weights()."
+                f"{name}: an analog context only stands for the weights of its chips, and has no values. Read "
+                "them with tile.get_weights(), or after context.enable_data_view(); write them with tile.set_weights()."
             )
         return self.analog_tile.get_weights()[0]
 
@@ -178,7 +179,7 @@ def _on_values(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
     def seen(value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return type(value)(map(seen, value))
-        return value._values(name, writes) if isinstance(value, AnalogContext) else value
+        return value._shown_to(name, writes) if isinstance(value, AnalogContext) else value
 
     if any(isinstance(value, AnalogContext) for value in _flat(kwargs.get("out"))):
         writes = True

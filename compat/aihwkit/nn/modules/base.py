@@ -1,11 +1,13 @@
 """What analog layers and containers have in common."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compat.aihwkit.exceptions import ModuleError
 from compat.aihwkit.simulator.tiles.module import TileModule
 from compat.torch_package import torch
+
+_NOT_YET = ("prepare_for_ddp", "replace_rpu_config", "get_tile_size", "from_digital", "to_digital")
 
 
 class AnalogLayerBase:
@@ -121,6 +123,17 @@ class AnalogLayerBase:
                 "the model with the configuration that it was saved with."
             )
         return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+
+    if not TYPE_CHECKING:  # or every misspelt name would pass
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name not in _NOT_YET:
+                    raise
+            message = f"{type(self).__name__}.{name}() is not part of analogjax's compat yet."
+            raise AttributeError(message, name=name, obj=self)
 
     def extra_repr(self) -> str:
         """What torch shows of the layer, and the kind of its configuration."""

@@ -17,8 +17,9 @@ from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import rests_with
 from compat.aihwkit.simulator.tiles.analog import AnalogTile
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
-from compat.aihwkit.simulator.tiles.module import STATE
+from compat.aihwkit.simulator.tiles.module import STATE, TileModule
 from compat.aihwkit.simulator.tiles.programming import programmed, restored
+from compat.aihwkit.simulator.tiles.protocol import refuse_own_update
 from compat.aihwkit.simulator.tiles.saved import key_of, saved_key
 from compat.torch_package import torch
 
@@ -239,6 +240,14 @@ def _given(module: Any, state: Any, weight: Any) -> Any:
 class InferenceTile(Programmable, AnalogTile):
     """Chips that are programmed once: one chip."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        refuse_own_update(self, TileModule.update)
+        super().__init__(*args, **kwargs)
+
 
 class InferenceTileArray(Programmable, TileModuleArray):
     """Chips that are programmed once: a matrix on several of them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        refuse_own_update(self, TileModule.update)
+        super().__init__(*args, **kwargs)
