@@ -106,7 +106,7 @@ class Program:
 
     def __post_init__(self) -> None:
         for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay", "raw",
-                     "put_in", "scales"):  # fmt: skip
+                     "put_in", "dense"):  # fmt: skip
             object.__setattr__(self, name, jax.jit(getattr(self, "_" + name)))
 
     forward: Any = None
@@ -121,7 +121,7 @@ class Program:
     decay: Any = None
     raw: Any = None
     put_in: Any = None
-    scales: Any = None
+    dense: Any = None
 
     def _tile(self, leaves: Leaves) -> Any:
         return jax.tree.unflatten(self.structure, leaves)
@@ -167,8 +167,9 @@ class Program:
     def _put_in(self, leaves: Leaves, w: Array) -> Leaves:
         return jax.tree.leaves(tile_weights.put_in(self._tile(leaves), w))
 
-    def _scales(self, leaves: Leaves) -> Array:
-        return tile_weights.scales(self._tile(leaves))
+    def _dense(self, leaves: Leaves, x: Array, d: Array) -> Array:
+        # a weight of the device is the logical one by its scale: as in aihwkit a step moves the latter by the rate
+        return (d.T @ x) / tile_weights.scales(self._tile(leaves))
 
 
 def _keys(root: Key, n: Scalar) -> tuple[Key, Key]:
@@ -250,6 +251,10 @@ class Chips:
         """The number of the next draw."""
         self.uses += 1
         return self.uses
+
+    def dense(self, x: Array, d: Array) -> Array:
+        """The gradient of the weights `[O, I]`, in units of the device, for inputs `[B, I]` and errors `[B, O]`."""
+        return self.program.dense(self._leaves, x, d)  # the scales do not depend on the weights
 
     def step(self, lr: float, x: Sequence[Any], d: Sequence[Any], rest: bool = True) -> None:
         """Pulse with everything given, in order, then rest (unless told otherwise)."""

@@ -41,12 +41,11 @@ class DenseGradient(torch.autograd.Function):
     @bridge.once_differentiable
     def backward(ctx: Any, d: Any) -> Any:
         (x,) = ctx.saved_tensors
-        dx = dw = None
+        error, dx, dw = bridge.to_jax(d, "the gradient"), None, None
         if ctx.needs_input_grad[2]:
-            dx = bridge.to_torch(ctx.program.backward(*ctx.use, ctx.passes, bridge.to_jax(d, "the gradient")))
+            dx = bridge.to_torch(ctx.program.backward(*ctx.use, ctx.passes, error))
         if ctx.needs_input_grad[3]:
-            # the weight is in units of the device: a step moves the logical one, scale times it, by the rate
-            dw = (d.T @ x) / bridge.copied(ctx.trained.program.scales(ctx.trained.leaves))
+            dw = bridge.to_torch(ctx.trained.dense(bridge.to_jax(x), error))
         return None, None, dx, dw
 
 
