@@ -1,5 +1,8 @@
 """Conversion of models whose classes share a name, or whose modules or weights occur twice."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from aihwkit.exceptions import ArgumentError
@@ -68,6 +71,15 @@ class Shared(nn.Module):
 
     def forward(self, x):
         return self.many[0](self.row(self.act(self.again(self.first(x)))))
+
+
+def test_converted_models_are_copied_and_pickled():
+    model, x = convert_to_analog(Shared(), exact()), torch.rand(2, 3)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert type(twin) is type(model) and twin.first is twin.row[2] is not model.first
+        assert torch.equal(twin(x), model(x))
+        nn.init.zeros_(twin.first.analog_module.shared_weights)
+        assert not torch.equal(twin(x), model(x))
 
 
 @pytest.mark.parametrize("config", [exact(), FloatingPointRPUConfig()], ids=["inference", "exact"])

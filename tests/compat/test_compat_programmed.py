@@ -491,6 +491,21 @@ def test_models_show_their_numbers_and_compare_by_them():
         given.convert_back_to_weights([torch.ones(1)], {})
 
 
+def test_a_subclass_may_remember_more_than_fields():
+    class Tagged(PCMLikeNoiseModel):
+        def __init__(self, tag):
+            super().__init__(**QUIET, drift_scale=0.0)
+            self.tag = tag
+
+    model = linear(0.3, config(Tagged("mine")))
+    model.drift_analog_weights(1e4)
+    assert torch.allclose(answer(model), torch.full((1, 2), 0.9), atol=1e-5)
+    wrong = Tagged("mine")
+    wrong.drift_scal = 2.0
+    with pytest.raises(ConfigError, match=r"Tagged has no field 'drift_scal'.*Did you mean 'drift_scale'"):
+        wrong.to_native()
+
+
 def test_hardware_aware_training_and_bound_methods():
     model = linear(0.3, config(patched()))
     assert isinstance(model.analog_module.rpu_config.noise_model.generate_drift_coefficients, types.FunctionType)

@@ -54,13 +54,25 @@ class AnalogWrapper(AnalogContainerBase):
 
     def __new__(cls, module: Any = None, **__: Any) -> "AnalogWrapper":
         """An instance of a subclass of this class and of the module's."""
-        if module is None:
-            return super().__new__(cls)
-        kind = cls.SUBCLASSES.get((cls, type(module)))
-        if kind is None:
-            kind = new_class(f"{cls.__name__}{type(module).__name__}", (cls, type(module)), {})
-            cls.SUBCLASSES[cls, type(module)] = kind
-        return super().__new__(kind)
+        return super().__new__(cls if module is None else cls._with(type(module)))
 
     def __init__(self, module: Any) -> None:
         self.__dict__.update(module.__dict__)
+
+    @classmethod
+    def _with(cls, digital: type) -> type:
+        kind = cls.SUBCLASSES.get((cls, digital))
+        if kind is None:
+            kind = new_class(f"{cls.__name__}{digital.__name__}", (cls, digital), {})
+            cls.SUBCLASSES[cls, digital] = kind
+        return kind
+
+    def __reduce__(self) -> Any:
+        # the subclass is in no module that it could be imported from; its two bases are
+        return _empty, type(self).__bases__, self.__getstate__()
+
+
+def _empty(cls: Any, digital: type) -> Any:
+    """A wrapper of a class of modules, before it has its state."""
+    kind = cls._with(digital)
+    return kind.__new__(kind)

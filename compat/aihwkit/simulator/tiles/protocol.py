@@ -22,10 +22,11 @@ _INSIDE = frozenset(
 # what programs call from outside
 _OUTSIDE = frozenset(
     """
-    compatible_with decay_weights diffuse_weights dump_extra get_analog_state get_analog_state_name
+    alpha compatible_with decay_weights diffuse_weights drift_baseline drift_noise_parameters drift_readout_tensor
+    dump_extra get_analog_state get_analog_state_name
     get_backward_parameters get_brief_info get_data_type get_forward_parameters get_hidden_update_index
     get_learned_out_scales get_runtime get_split_sizes get_tensor_view is_floating_point is_indexed load_extra
-    program_weights replace_with reset_columns set_backward_parameters set_forward_parameters set_hidden_update_index
+    input_range mapping_scales program_weights programmed_weights reference_combined_weights replace_with reset_columns set_backward_parameters set_forward_parameters set_hidden_update_index
     set_indexed set_input_range set_learned_out_scales set_load_rpu_config_state set_verbosity_level
     """.split()
 )
@@ -69,7 +70,7 @@ def said(tile: Any, name: str) -> AttributeError | None:
     if name not in _INSIDE and name not in _OUTSIDE:
         return None
     kind = type(tile).__name__
-    return AttributeError(f"{kind}.{name}() is not part of analogjax's compat yet.", name=name, obj=tile)
+    return AttributeError(f"{kind}.{name} is not part of analogjax's compat yet.", name=name, obj=tile)
 
 
 def _never_called(tile: Any, name: str) -> TileError:
