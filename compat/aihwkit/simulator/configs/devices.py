@@ -72,7 +72,9 @@ class PulsedDevice(Device):
     corrupt_devices_range: float = NATIVE
     diffusion: float = NATIVE
     diffusion_dtod: float = NATIVE
-    drift: SimpleDriftParameter = dataclasses.field(default_factory=DriftParameter, metadata={"hide_if": DriftParameter()})
+    drift: SimpleDriftParameter = dataclasses.field(
+        default_factory=DriftParameter, metadata={"hide_if": DriftParameter()}
+    )
     dw_min: float = NATIVE
     dw_min_dtod: float = NATIVE
     dw_min_dtod_log_normal: bool = NATIVE

@@ -23,11 +23,12 @@ _INSIDE = frozenset(
 _OUTSIDE = frozenset(
     """
     alpha compatible_with decay_weights diffuse_weights drift_baseline drift_noise_parameters drift_readout_tensor
-    dump_extra get_analog_state get_analog_state_name
-    get_backward_parameters get_brief_info get_data_type get_forward_parameters get_hidden_update_index
-    get_learned_out_scales get_runtime get_split_sizes get_tensor_view is_floating_point is_indexed load_extra
-    input_range mapping_scales program_weights programmed_weights reference_combined_weights replace_with reset_columns set_backward_parameters set_forward_parameters set_hidden_update_index
-    set_indexed set_input_range set_learned_out_scales set_load_rpu_config_state set_verbosity_level
+    dump_extra get_analog_state get_analog_state_name get_backward_parameters get_brief_info get_data_type
+    get_forward_parameters get_hidden_update_index get_learned_out_scales get_runtime get_split_sizes
+    get_tensor_view input_range is_floating_point is_indexed load_extra mapping_scales program_weights
+    programmed_weights reference_combined_weights replace_with reset_columns set_backward_parameters
+    set_forward_parameters set_hidden_update_index set_indexed set_input_range set_learned_out_scales
+    set_load_rpu_config_state set_verbosity_level
     """.split()
 )
 _SIMULATOR = (
