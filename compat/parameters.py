@@ -103,6 +103,15 @@ def check_fields(view: Any) -> None:
         raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
 
 
+def refuse_own(view: Any, *names: str) -> None:
+    """Raise `ConfigError` where a user has replaced one of these methods, which are not asked here."""
+    for name in names:
+        if not getattr(inspect.getattr_static(view, name), "__module__", "").startswith("compat."):
+            raise ConfigError(
+                f"{type(view).__name__} has its own {name}(), which is never called: set the fields it tells about."
+            )
+
+
 def _expected(kind: Any) -> Any:
     """What a value of the annotated type must be an instance of; `None`: anything."""
     origin = typing.get_origin(kind)

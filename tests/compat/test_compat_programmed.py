@@ -115,6 +115,27 @@ def test_a_noise_model_given_once_is_that_of_later_chips_but_of_no_other_layer()
         model.analog_module.program_weights(noise_model=3)
 
 
+def test_drift_is_that_of_the_models_of_today():
+    made = config()
+    model = linear(0.5, made)
+    model.program_analog_weights()
+    made.noise_model.t_0 = 1e15  # the exponents have been drawn
+    model.drift_analog_weights(1e7)
+    assert torch.allclose(answer(model), torch.full((1, 2), 1.5), atol=1e-5)
+    made.drift_compensation = GlobalDriftCompensation()
+    with pytest.raises(ConfigError, match=r"there was no compensation, which needs a baseline,.*program it anew"):
+        model.drift_analog_weights(1e7)
+    made.drift_compensation = None
+    made.noise_model.generate_drift_coefficients = lambda g: 0.1 * g
+    with pytest.raises(ConfigError, match="had no methods of its own when the chip was programmed; program it anew"):
+        model.drift_analog_weights(1e7)
+    model.program_analog_weights()
+    model.drift_analog_weights(1e7)
+    made.drift_compensation = GlobalDriftCompensation()
+    with pytest.raises(ConfigError, match="there was no compensation"):
+        model.drift_analog_weights(1e7)
+
+
 def test_without_the_reference_the_chip_is_programmed_as_it_is_now():
     model = linear(0.5, config())
     model.drift_analog_weights(1e7)

@@ -16,6 +16,7 @@ from aihwkit.simulator.configs import (
     IOParameters,
     SingleRPUConfig,
     TorchInferenceRPUConfig,
+    TransferCompound,
 )
 from aihwkit.simulator.parameters.enums import AnalogContextDataViewMode
 from aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, InferenceTile, TorchInferenceTile
@@ -123,6 +124,13 @@ def test_bindings_of_users_are_refused():
     io.as_bindings = lambda data_type: None
     with pytest.raises(ConfigError, match="IOParameters has its own as_bindings"):
         AnalogLinear(3, 2, rpu_config=SingleRPUConfig(forward=io))
+
+
+@pytest.mark.parametrize("base", [ConstantStepDevice, TransferCompound])
+def test_what_devices_of_users_say_of_themselves_is_refused(base):
+    own = type("Own", (base,), {"requires_decay": lambda self: True})
+    with pytest.raises(ConfigError, match=r"Own has its own requires_decay\(\), which is never called"):
+        own().to_native()
 
 
 # What is not there

@@ -16,7 +16,7 @@ from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as Refe
 from compat.aihwkit.simulator.configs.compounds import TransferCompound as TransferCompound
 from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorUnitCell
 from compat.aihwkit.simulator.parameters.inference import DriftParameter, SimpleDriftParameter
-from compat.parameters import NATIVE, View, build, check_fields, parameters
+from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own
 
 
 def _derived() -> Any:
@@ -28,6 +28,7 @@ class Device(View):
 
     def to_native(self) -> Any:
         """The native device. Raises `ConfigError`."""
+        refuse_own(self, "requires_diffusion", "requires_decay")
         check_fields(self)
         native = type(self)._native
         assert native is not None

@@ -155,7 +155,7 @@ class Programmable:
             self.program_weights()
         assert self._written is not None
         chips = self._written.chips
-        tile = chips.drifted(float(t_inference), self._key())
+        tile = chips.drifted(self.rpu_config, float(t_inference), self._key())
         self._show(chips, bridge.Chips(tile, self._key()))
 
     @torch.no_grad()

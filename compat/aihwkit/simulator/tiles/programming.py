@@ -5,7 +5,7 @@ them, as aihwkit does: chip by chip, with torch tensors, in units of the device.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -24,9 +24,7 @@ from compat.torch_package import torch
 def programmed(tile: Any, rpu_config: Any, key: Key) -> "Compiled | Own":
     """The chips of `tile`, programmed with the noise model of `rpu_config`. Consumes `key`."""
     if is_compiled(rpu_config):
-        compensation = rpu_config.drift_compensation
-        native = None if compensation is None else compensation.to_native()
-        return Compiled(program(tile, rpu_config.noise_model.to_native(), native, key))
+        return Compiled(program(tile, *_native(rpu_config), key))
     own = Own(rpu_config, list(_chips(tile, rpu_config)))
     own.program(tile, key)
     return own
@@ -50,9 +48,14 @@ class Compiled:
         """The tile right after programming."""
         return self.chips.tile
 
-    def drifted(self, t: float, key: Key) -> Any:
-        """The tile `t` seconds later. Consumes `key`."""
-        return drift(self.chips, t, key)
+    def drifted(self, rpu_config: Any, t: float, key: Key) -> Any:
+        """The tile `t` seconds later, by the models of today. Consumes `key`."""
+        if not is_compiled(rpu_config):
+            raise _program_anew("a noise model, converter or compensation had no methods of its own")
+        model, compensation = _native(rpu_config)
+        if compensation is not None and self.chips.baseline is None:
+            raise _program_anew("there was no compensation, which needs a baseline,")
+        return drift(replace(self.chips, noise_model=model, compensation=compensation), t, key)
 
     def saved(self) -> dict[str, Any]:
         """Plain tensors for a state dict."""
@@ -128,11 +131,14 @@ class Own:
                 chip.drift_baseline = compensation.init_baseline(chip)
 
     @torch.no_grad()
-    def drifted(self, t: float, key: Key) -> Any:
-        """The tile `t` seconds later. Consumes `key`."""
+    def drifted(self, rpu_config: Any, t: float, key: Key) -> Any:
+        """The tile `t` seconds later, by the models of today. Consumes `key`."""
+        self.rpu_config = rpu_config
         if not t >= 0:
             raise ConfigError(f"drift_weights({t!r}): needs a time in seconds after programming, 0 or more.")
-        model, compensation = self.rpu_config.noise_model, self.rpu_config.drift_compensation
+        model, compensation = rpu_config.noise_model, rpu_config.drift_compensation
+        if compensation is not None and self.chips[0].drift_baseline is None:
+            raise _program_anew("there was no compensation, which needs a baseline,")
         now = []
         for chip in self.chips:
             w = model.apply_drift_noise(chip.programmed_weights.clone(), chip.drift_noise_parameters, t)
@@ -200,6 +206,16 @@ def restored(tile: Any, rpu_config: Any, state: dict[str, Any]) -> Compiled | Ow
             "the model have none, or the other way round. Make the model with the configuration it was saved with."
         )
     return kind.restored(tile, rpu_config, state)
+
+
+def _native(rpu_config: Any) -> tuple[Any, Any]:
+    """Noise model and compensation."""
+    compensation = rpu_config.drift_compensation
+    return rpu_config.noise_model.to_native(), None if compensation is None else compensation.to_native()
+
+
+def _program_anew(what: str) -> ConfigError:
+    return ConfigError(f"drift_weights: {what} when the chip was programmed; program it anew: program_weights().")
 
 
 def _chips(tile: Any, rpu_config: Any) -> Iterator[Chip]:
