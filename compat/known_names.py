@@ -10,7 +10,7 @@ MODULES = """
     inference.converter.wpo inference.noise.hermes inference.noise.reram linalg linalg.matrix
     nn.low_precision_conversion nn.low_precision_modules nn.low_precision_modules.conversion_utils
     nn.low_precision_modules.quantization_states nn.low_precision_modules.quantized_base_modules
-    nn.low_precision_modules.quantized_input_module nn.modules.conv_mapped nn.modules.linear_mapped nn.modules.rnn
+    nn.low_precision_modules.quantized_input_module nn.modules.rnn
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
     simulator.digital_low_precision.base_quantized_model simulator.digital_low_precision.hijacker
     simulator.digital_low_precision.utils simulator.parameters.helpers simulator.tiles.analog_mvm
@@ -69,8 +69,7 @@ MISSING = {
     "nn.low_precision_modules.quantized_input_module": "QuantizedInputModule",
     "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
     "nn.modules.conv": "AnalogConv1d AnalogConv3d",
-    "nn.modules.conv_mapped": "AnalogConv1dMapped AnalogConv2dMapped AnalogConv3dMapped",
-    "nn.modules.linear_mapped": "AnalogLinearMapped",
+    "nn.modules.conv_mapped": "AnalogConv1dMapped AnalogConv3dMapped",
     "nn.modules.rnn.cells": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogVanillaRNNCell LSTMState
     """,
@@ -83,7 +82,7 @@ MISSING = {
     """,
     "simulator.configs.compounds": "parameters_to_bindings",
     "simulator.configs.configs": """
-        MappableRPU PrePostProcessingRPU QuantizedTileModuleArray tile_parameters_to_bindings
+        MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
     """,
     "simulator.configs.devices": "parameters_to_bindings",
     "simulator.digital_low_precision.base_quantized_classes": "FP32Acts QuantizedModule",
@@ -111,7 +110,7 @@ MISSING = {
     """,
     "simulator.tiles.analog_mvm": "AnalogMVM",
     "simulator.tiles.analog_mvm_irdrop_t": "AnalogMVMIRDropT",
-    "simulator.tiles.array": "QuantizedTileModuleArray TileModuleBase convert_act_config_to_kwargs_dict",
+    "simulator.tiles.array": "TileModuleBase convert_act_config_to_kwargs_dict",
     "simulator.tiles.base": "AnalogTileStateNames BaseTile SimulatorTile SimulatorTileWrapper TileModuleBase",
     "simulator.tiles.custom": "CustomRPUConfig CustomSimulatorTile CustomTile CustomUpdateParameters",
     "simulator.tiles.floating_point": """
@@ -174,7 +173,8 @@ ALSO_AT = {
         ActivationQuantConfig AnalogTile BaseDriftCompensation BaseNoiseModel ConstantStepDevice
         DigitalRankUpdateCell FloatingPointDevice FloatingPointTile GlobalDriftCompensation IOParameters
         IOParametersIRDropT IdealDevice InferenceTile PCMLikeNoiseModel PrePostProcessingParameterQuant
-        PulseType PulsedDevice QuantizedTorchInferenceTile RuntimeParameter TileModuleArray TorchInferenceTile
+        PulseType PulsedDevice QuantizedTileModuleArray QuantizedTorchInferenceTile RuntimeParameter TileModuleArray
+        TorchInferenceTile
         TorchSimulatorTile TorchSimulatorTileIRDropT TransferCompound UnitCell UpdateParameters
         WeightClipParameter WeightModifierParameter WeightRemapParameter
     """,
@@ -198,7 +198,9 @@ ALSO_AT = {
     "simulator.presets.inference": "BaseDriftCompensation BaseNoiseModel GlobalDriftCompensation PCMLikeNoiseModel",
     "simulator.presets.utils": "BoundManagementType NoiseManagementType PulseType WeightNoiseType",
     "simulator.presets.web": "BaseDriftCompensation BaseNoiseModel GlobalDriftCompensation PCMLikeNoiseModel",
-    "simulator.tiles.array": "QMethods QuantizationManager QuantizedActivation RangeEstimators TileModuleError",
+    "simulator.tiles.array": """
+        QMethods QuantizationManager QuantizedActivation QuantizedTileModuleArray RangeEstimators TileModuleError
+    """,
     "simulator.tiles.inference": "BaseNoiseModel TileModule WeightClipType WeightModifierType WeightRemapType",
     "simulator.tiles.inference_torch": """
         ArgumentError TorchSimulatorTile TorchTileConfigError WeightClipType WeightRemapType
@@ -215,9 +217,10 @@ PLACES = (
     "simulator.configs", "simulator.configs.configs", "simulator.configs.devices", "simulator.configs.compounds",
     "simulator.parameters", "simulator.parameters.enums", "simulator.parameters.base",
     "simulator.parameters.inference", "simulator.parameters.quantization", "simulator.parameters.pre_post",
-    "simulator.tiles", "simulator.tiles.torch_tile", "simulator.tiles.torch_tile_irdrop_t", "simulator.presets",
-    "simulator.presets.utils", "simulator.presets.devices", "inference", "nn", "nn.modules.base", "optim",
-    "exceptions", "experiments.experiments.base", "experiments.experiments", "experiments", "experiments.runners",
+    "simulator.tiles", "simulator.tiles.torch_tile", "simulator.tiles.torch_tile_irdrop_t",
+    "simulator.tiles.quantized_inference_torch", "simulator.presets", "simulator.presets.utils",
+    "simulator.presets.devices", "inference", "nn", "nn.modules.base", "optim", "exceptions",
+    "experiments.experiments.base", "experiments.experiments", "experiments", "experiments.runners",
     "experiments.runners.base", "experiments.runners.metrics", "simulator.digital_low_precision.quantizers",
     "simulator.digital_low_precision.config_utils", "simulator.digital_low_precision.base_quantized_classes",
     "simulator.digital_low_precision.quantization_manager", "simulator.digital_low_precision.range_estimators",

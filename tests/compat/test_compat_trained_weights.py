@@ -284,3 +284,18 @@ def test_a_moving_average_of_a_model_is_a_model():
     average.update_parameters(analog)
     mean = (before + analog.get_weights()[0]) / 2
     assert torch.allclose(average.module.get_weights()[0], mean, atol=1e-6)
+
+
+def test_an_optimizer_that_leaves_pulsed_tiles_alone_says_so_once():
+    def step(optimizer, model):
+        model(torch.ones(1, 5)).sum().backward()
+        optimizer.step()
+
+    pulsed, exactly = AnalogLinear(5, 4, rpu_config=SingleRPUConfig()), pair()[0]
+    optimizer = torch.optim.Adam([*pulsed.parameters(), *exactly.parameters()])
+    with pytest.warns(UserWarning, match=r"Adam moves no pulsed device: 1 of its.*AnalogOptimizer\(Adam, ") as said:
+        step(optimizer, pulsed)
+    assert len(said) == 1 and said[0].filename == __file__
+    step(optimizer, pulsed)
+    step(torch.optim.SGD(exactly.parameters(), lr=0.1), exactly)
+    step(AnalogOptimizer(torch.optim.Adam, pulsed.parameters()), pulsed)

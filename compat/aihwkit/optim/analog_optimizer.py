@@ -1,9 +1,11 @@
 """Optimizers that pulse analog tiles beside their digital work."""
 
+import warnings
 from collections.abc import Callable
+from importlib import import_module
 from types import new_class
 from typing import Any, ClassVar
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from compat.aihwkit.optim.context import AnalogContext, resting_with
 from compat.torch_package import torch
@@ -62,6 +64,26 @@ class AnalogOptimizerMixin:
             for param in group["params"]:
                 if isinstance(param, AnalogContext):
                     param.analog_tile.set_learning_rate(learning_rate)
+
+
+def _warn_of_idle_tiles(optimizer: Any, *_: Any) -> None:
+    """Before a step of any optimizer of torch: says, at the first, that it does not move pulsed tiles."""
+    if isinstance(optimizer, AnalogOptimizerMixin) or optimizer in _WARNED:
+        return
+    _WARNED.add(optimizer)
+    idle = [param for group in optimizer.param_groups for param in group["params"] if isinstance(param, AnalogContext)]
+    if any(context.has_gradient() for context in idle):
+        name = type(optimizer).__name__
+        warnings.warn(
+            f"{name} moves no pulsed device: {len(idle)} of its parameters are tiles, and stay as they are. Use "
+            f"AnalogSGD, or AnalogOptimizer({name}, ...).",
+            stacklevel=4,
+        )
+
+
+_WARNED: WeakSet[Any] = WeakSet()
+# torch.optim hides its own module of this name
+import_module("torch.optim.optimizer").register_optimizer_step_pre_hook(_warn_of_idle_tiles)
 
 
 def _advance(context: AnalogContext, rate: float) -> None:
