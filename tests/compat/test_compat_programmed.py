@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from aihwkit.exceptions import ConfigError, TileError
+from aihwkit.exceptions import ConfigError, ModuleError, TileError
 from aihwkit.inference import (
     BaseDriftCompensation,
     BaseNoiseModel,
@@ -20,7 +20,12 @@ from aihwkit.inference import (
 )
 from aihwkit.inference.converter.base import BaseConductanceConverter
 from aihwkit.nn import AnalogConv2d, AnalogLinear, AnalogLinearMapped, AnalogSequential
-from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig, TorchInferenceRPUConfigIRDropT
+from aihwkit.simulator.configs import (
+    InferenceRPUConfig,
+    SingleRPUConfig,
+    TorchInferenceRPUConfig,
+    TorchInferenceRPUConfigIRDropT,
+)
 
 QUIET = {"prog_noise_scale": 0.0, "read_noise_scale": 0.0}
 
@@ -144,6 +149,14 @@ def test_without_the_reference_the_chip_is_programmed_as_it_is_now():
     assert torch.allclose(answer(model), faded, atol=1e-5)
     model.analog_module.program_weights()
     assert torch.allclose(answer(model), torch.full((1, 2), 1.5), atol=1e-5)
+
+
+def test_chips_for_training_are_not_passed_over():
+    noisy_chip = linear(0.5, config(PCMLikeNoiseModel(prog_noise_scale=9.0)))
+    model = AnalogSequential(noisy_chip, AnalogLinear(2, 2, rpu_config=SingleRPUConfig())).eval()
+    with pytest.raises(ModuleError, match=r"1\.analog_module is a AnalogTile, whose configuration is for training"):
+        model.program_analog_weights()
+    assert torch.allclose(model[0](torch.ones(1, 3)), torch.full((1, 2), 1.5), atol=1e-6)  # nor is any other
 
 
 # State dicts
@@ -398,6 +411,8 @@ class Exact(BaseDriftCompensation):
     """Against what was to be written."""
 
     def init_baseline(self, tile):
+        assert tile.tile.get_x_size() <= 3 and tile.tile.get_d_size() == 2
+        assert torch.equal(tile.tile.get_weights(), tile.programmed_weights)
         return self.readout(tile._forward_drift_readout_tensor(True, exact_reference=True))
 
     def get_readout_tensor(self, in_size):

@@ -57,16 +57,26 @@ class AnalogLayerBase:
         return self
 
     def program_analog_weights(self, noise_model: Any = None) -> None:
-        """Program every tile anew, in evaluation mode; layers whose configuration is not for inference stay exact.
+        """Program every tile anew, in evaluation mode.
 
-        Raises `ModuleError` in training mode.
+        Raises `ModuleError` in training mode, and, before anything is programmed, where a configuration is not for
+        inference.
         """
         self._need_evaluation("program_analog_weights")
+        for name, tile in self.named_analog_tiles():
+            if not hasattr(tile, "program_weights"):
+                raise ModuleError(
+                    f"program_analog_weights: {name} is a {type(tile).__name__}, whose configuration is for training; "
+                    "only chips of an InferenceRPUConfig can be programmed yet."
+                )
         for tile in self._programmable():
             tile.program_weights(noise_model=noise_model)
 
     def drift_analog_weights(self, t_inference: float = 0.0) -> None:
-        """What was programmed, `t_inference` seconds later. Raises `ModuleError` in training mode."""
+        """What was programmed, `t_inference` seconds later; tiles whose configuration is for training stay as they are.
+
+        Raises `ModuleError` in training mode.
+        """
         self._need_evaluation("drift_analog_weights")
         for tile in self._programmable():
             tile.drift_weights(t_inference)

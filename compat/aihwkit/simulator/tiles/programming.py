@@ -96,6 +96,19 @@ class Chip:
         """Columns, with that of an analog bias."""
         return int(self.reference_combined_weights.shape[1])
 
+    @property
+    def tile(self) -> "Chip":
+        """The simulator of the chip, which is not apart from it here."""
+        return self
+
+    def get_x_size(self) -> int:
+        """Columns."""
+        return self.in_size
+
+    def get_d_size(self) -> int:
+        """Rows."""
+        return self.out_size
+
     def get_weights(self) -> Any:
         """What is programmed, or is to be."""
         return self.reference_combined_weights if self.programmed_weights is None else self.programmed_weights
