@@ -1,6 +1,5 @@
 """Noise models, converters and compensations of users are asked, and ours can be asked by hand."""
 
-
 import numpy as np
 import pytest
 import torch
