@@ -21,6 +21,7 @@ from analogjax._pytree import is_static
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax._varying import varies_like, varying_like, varying_together
 from analogjax.errors import ConfigError, GradientError, ShapeError, SlotError
+from analogjax.random import check_key
 from analogjax.tile.array import TileArray
 from analogjax.tile.stack import over_stack
 from analogjax.tile.tile import Signal, Tile
@@ -38,6 +39,7 @@ def mvm(tile: Chips, x: Array, slot: Signal | None = None, *, key: Key) -> Array
     serves two calls, `GradientError` where the gradient of the tile itself is asked for.
     """
     x = jnp.asarray(x)
+    check_key(key, "mvm")
     _check(tile, x, slot)
     _claim(slot)
     tile, x, key = varying_together(tile, x.astype(_dtype_of(tile, x)), key)
@@ -149,6 +151,7 @@ def update(tile: Chips, signal: Signal | Sequence[Signal], learning_rate: Scalar
     """
     if is_static(learning_rate) and not learning_rate >= 0:
         raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more; pulses go downhill.")
+    check_key(key, "update")
     signals = [signal] if isinstance(signal, Signal) else list(signal)
     parts = [_vectors(tile, one) for one in signals]
     x, d = (_joined([part[n] for part in parts], len(tile.stack)) for n in (0, 1)) if parts else (None, None)
