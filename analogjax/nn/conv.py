@@ -19,9 +19,9 @@ from analogjax.nn.pool import Pair
 class AnalogConv2d(AnalogLinear):
     """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
 
-    Gray images may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each side. Weights,
-    bias, chips and slots are those of an `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is no batch of images, or has other channels than
-    `in_channels`.
+    Gray images may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each side.
+    Weights, bias, chips and slots are those of an `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is
+    no batch of images, or has other channels than `in_channels`.
     """
 
     kernel_size: tuple[int, int] = (3, 3)
