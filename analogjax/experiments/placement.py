@@ -28,6 +28,14 @@ def find_device(wanted: jax.Device | str | None) -> jax.Device:
         ) from None
 
 
+def default_platform() -> str:
+    """The platform of the device that JAX computes on unless told otherwise: `cpu`, `gpu`, `tpu`."""
+    default = jax.config.jax_default_device
+    if default is None:
+        return jax.devices()[0].platform
+    return default.platform if isinstance(default, jax.Device) else jax.devices(str(default))[0].platform
+
+
 def _all_devices() -> list[jax.Device]:
     found = []
     for kind in ("cpu", "gpu", "tpu"):
