@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -44,6 +45,15 @@ def keep_programs(folder: str | os.PathLike[str]) -> None:
 
     jax.config.update("jax_compilation_cache_dir", program_cache(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def keep_own_programs() -> None:
+    """Where `JAX_COMPILATION_CACHE_DIR` names a folder that machines share, use the part of it for this one."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if folder and "://" not in folder:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = program_cache(folder)  # read when JAX is imported
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update("jax_compilation_cache_dir", program_cache(folder))
 
 
 def quiet_cache() -> None:

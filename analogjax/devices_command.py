@@ -115,6 +115,10 @@ def _nearest(name: str, known: Any) -> str:
 
 def _devices(options: argparse.Namespace) -> int:
     what = options.what
+    if "" in (*what, options.output):
+        raise ConfigError("devices: a name is empty ('' was given): leave it out, or give a name.")
+    if not 0 <= options.seed < 2**32:
+        raise ConfigError(f"--seed {options.seed}: needs a whole number from 0 to {2**32 - 1}.")
     if what[:1] == ["plot"]:
         if len(what) != 2:
             raise ConfigError(f"devices plot: needs one name, e.g. CapacitorPreset; got {len(what) - 1}.")

@@ -154,7 +154,9 @@ def _told(act: Any) -> Any:
 
         try:
             return act(options)
-        except (RunError, ConfigError, NotFound) as error:
+        except BrokenPipeError:
+            raise
+        except (RunError, ConfigError, NotFound, OSError) as error:
             print(f"analogjax: {error}", file=sys.stderr)
             return 2
 
@@ -240,6 +242,8 @@ def _compare(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from analogjax.report.export import TEXT_FORMATS, export_file, export_folder, export_text
 
+    if options.out == "":
+        raise ConfigError("-o PATH is empty: say where, or leave it out.")
     if options.format not in TEXT_FORMATS and options.out is None:
         raise ConfigError(f"--format {options.format} writes a folder: say where with -o PATH.")
     run = _read(options.name, options)

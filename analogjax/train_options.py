@@ -248,10 +248,11 @@ def options_of(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _typed(option: Option, value: Any) -> Any:
-    if isinstance(value, str):
-        return option.checked(_Text(value), f"{option.flag} {value or repr(value)}")
-    shown = "" if isinstance(value, bool) else " " + " ".join(value)
-    return option.checked(value, option.flag + shown)
+    shown = "" if isinstance(value, bool) else " ".join([value] if isinstance(value, str) else value) or "''"
+    if len(shown) > 80:
+        shown = f"{shown[:77]}..."
+    where = f"{option.flag} {shown}".strip()
+    return option.checked(_Text(value) if isinstance(value, str) else value, where)
 
 
 def _from_file(name: str) -> dict[str, Any]:
@@ -260,7 +261,7 @@ def _from_file(name: str) -> dict[str, Any]:
         key = written.replace("-", "_")
         if key not in OPTIONS:
             raise ConfigError(
-                f"--config {name}: unknown option {_shown(written)}; {_meant(key, OPTIONS)}Known are "
+                f"--config {name}: unknown option {_shown(written)}; {_meant(key, OPTIONS)}known are "
                 f"{', '.join(OPTIONS)}."
             )
         if key in options:

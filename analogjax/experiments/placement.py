@@ -19,7 +19,7 @@ def find_device(wanted: jax.Device | str | None) -> jax.Device:
     kind, _, number = str(wanted).lower().partition(":")
     try:
         found = jax.devices(_ALIASES.get(kind, kind))
-        return found[int(number or 0)]
+        return found[range(len(found))[int(number or 0)] if number[:1] != "-" else len(found)]
     except (RuntimeError, ValueError, IndexError):
         present = ", ".join(f"{device.platform}:{device.id}" for device in _all_devices())
         raise ConfigError(
@@ -30,10 +30,9 @@ def find_device(wanted: jax.Device | str | None) -> jax.Device:
 
 def default_platform() -> str:
     """The platform of the device that JAX computes on unless told otherwise: `cpu`, `gpu`, `tpu`."""
-    default = jax.config.jax_default_device
-    if default is None:
-        return jax.devices()[0].platform
-    return default.platform if isinstance(default, jax.Device) else jax.devices(str(default))[0].platform
+    with jax.ensure_compile_time_eval():
+        (device,) = jax.numpy.zeros(()).devices()
+    return device.platform
 
 
 def _all_devices() -> list[jax.Device]:
