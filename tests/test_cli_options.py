@@ -58,7 +58,9 @@ def parsed(*typed: str, file: object = None) -> dict:
 def test_what_is_typed_wins(typed: list, name: str, value: object) -> None:
     options, alone = parsed(*typed, file=FILE), parsed(file=FILE)
     assert options[name] == value and type(options[name]) is type(value) and alone[name] != value
-    assert {key: one for key, one in options.items() if key != name} == {k: one for k, one in alone.items() if k != name}
+    assert {key: one for key, one in options.items() if key != name} == {
+        k: one for k, one in alone.items() if k != name
+    }
 
 
 def test_without_any_option_the_defaults_hold() -> None:
