@@ -102,7 +102,7 @@ class Contestant:
         self.name, self.epochs = name, []
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tempfile.gettempdir(),
-            env=os.environ | {"PYTHONPATH": str(ROOT)} if "peer" not in name else None,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"PYTHONPATH": str(ROOT)} if "peer" not in name else None,
         )  # fmt: skip
         self.setup = self._read()
 
