@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analogjax.errors import ConfigError
+from analogjax.errors import ConfigError, MissingPackage
 
 _DEVICES = """\
 List devices, presets and algorithms, show one with all its parameters, or plot what one does under pulses.
@@ -115,6 +115,10 @@ def _nearest(name: str, known: Any) -> str:
 
 def _devices(options: argparse.Namespace) -> int:
     what = options.what
+    if "" in (*what, options.output):
+        raise ConfigError("devices: a name is empty ('' was given): leave it out, or give a name.")
+    if not 0 <= options.seed < 2**32:
+        raise ConfigError(f"--seed {options.seed}: needs a whole number from 0 to {2**32 - 1}.")
     if what[:1] == ["plot"]:
         if len(what) != 2:
             raise ConfigError(f"devices plot: needs one name, e.g. CapacitorPreset; got {len(what) - 1}.")
@@ -153,11 +157,28 @@ def _plot(name: str, output: str | None, seed: int) -> int:
     from analogjax.report import plot_device
 
     known, path = _plottable(name), output or f"{name}.png"
-    if not Path(path).absolute().parent.is_dir():
-        raise ConfigError(f"--output {path}: can't be written, there is no folder {Path(path).parent}; make it first.")
+    check_plot("--output", path)
     plot_device(known[0], path, pulses=known[1], title=name, key=random.key(seed))
     print(path)
     return 0
+
+
+def check_plot(option: str, path: str | None) -> None:
+    """Raises `ConfigError` or `MissingPackage` where a plot could not be written to the `path` that `option` gave."""
+    if not path:
+        return
+    where = Path(path).absolute()
+    if not where.parent.is_dir():
+        raise ConfigError(f"{option} {path}: can't be written, there is no folder {Path(path).parent}; make it first.")
+    if where.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; give the name of a .png, .svg or .pdf file.")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
+    known = Figure().canvas.get_supported_filetypes()
+    if where.suffix.lower().removeprefix(".") not in known:
+        raise ConfigError(f"{option} {path}: of no known kind; give a .png, .svg or .pdf file.")
 
 
 def _plottable(name: str) -> tuple[Any, Any]:

@@ -1,5 +1,7 @@
 """The record that `analogjax train` keeps of a run, and `analogjax runs`, which lists, shows, compares and removes."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -7,17 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analogjax.errors import AnalogError, ConfigError
-from analogjax.report.comparison import compare
-from analogjax.report.export import TEXT_FORMATS, export_file, export_folder, export_text
-from analogjax.report.run_list import write_run_list
-from analogjax.report.run_report import run_report, write_report
-from analogjax.report.text import strict
-from analogjax.store.location import Location, NotFound, StoreError
-from analogjax.store.run_folder import NotARun, Run, RunError, is_run, list_runs, read_run
-from analogjax.store.runs import RunRecord, new_run_id, remove_run
+
+if TYPE_CHECKING:  # what needs JAX is imported when it is needed: `train` has to say first how JAX logs
+    from analogjax.store.location import Location
+    from analogjax.store.run_folder import Run
+    from analogjax.store.runs import RunRecord
 
 _RUNS = """\
 List, show, compare, export and remove recorded runs. ROOT and RUN may be folders or s3://... and gs://... URLs; a RUN
@@ -60,16 +59,6 @@ def add_runs_command(commands: Any) -> None:
     remove.add_argument("--force", action="store_true", help="even if it seems to be running")
 
 
-def add_record_options(add: Any) -> None:
-    """Add to `train` the options that say where it is recorded."""
-    add(
-        "--run", metavar="FOLDER", help="record in this folder or URL, with checkpoints; the same command goes on there"
-    )
-    add("--runs", metavar="ROOT", help=f"record in a new folder in this folder or URL (default: {ROOT})")
-    add("--no-record", action="store_true", help="record nothing")
-    add("--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at the provider's own address")
-
-
 def storage_options(endpoint: str | None) -> dict[str, Any] | None:
     """What the clients of buckets are given."""
     return {"endpoint_url": endpoint} if endpoint else None
@@ -82,6 +71,9 @@ def begin_record(
 
     Raises `ConfigError` for options that exclude each other, `RunError`, `StoreError`.
     """
+    from analogjax.store.location import StoreError
+    from analogjax.store.runs import RunRecord, new_run_id
+
     if options["no_record"]:
         if options["run"]:
             raise ConfigError(f"--run {options['run']} and --no-record exclude each other: give one of them.")
@@ -120,6 +112,7 @@ def recorded(record: RunRecord | None) -> Iterator[None]:
 
 
 def _close(record: RunRecord, status: Any, error: str | None) -> None:
+    from analogjax.report.run_report import write_report
 
     record.finish(status, error)
     write_report(record)
@@ -156,9 +149,14 @@ def _told(act: Any) -> Any:
     """`act`, with an error in what was asked for told in one line, and the exit code 2."""
 
     def run(options: argparse.Namespace) -> int:
+        from analogjax.store.location import NotFound
+        from analogjax.store.run_folder import RunError
+
         try:
             return act(options)
-        except (RunError, ConfigError, NotFound) as error:
+        except BrokenPipeError:
+            raise
+        except (RunError, ConfigError, NotFound, OSError) as error:
             print(f"analogjax: {error}", file=sys.stderr)
             return 2
 
@@ -166,6 +164,10 @@ def _told(act: Any) -> Any:
 
 
 def _location(text: str, endpoint: str | None) -> Location:
+    if not text:
+        raise ConfigError("ROOT is empty: give a folder or a URL, or leave it out.")
+    from analogjax.store.location import Location, StoreError
+
     try:
         return Location.of(text, storage_options=storage_options(endpoint))
     except StoreError as error:
@@ -189,14 +191,17 @@ def _named(name: str, options: argparse.Namespace) -> Location:
 
 
 def _read(name: str, options: argparse.Namespace) -> Run:
+    from analogjax.store.run_folder import read_run
 
     return read_run(_named(name, options))
 
 
 def _list(options: argparse.Namespace) -> int:
+    from analogjax.report.run_list import write_run_list
+    from analogjax.store.run_folder import list_runs
 
-    root = _location(options.root or ROOT, options.endpoint_url)
-    if options.root and root.path is not None and not root.path.is_dir():
+    root = _location(ROOT if options.root is None else options.root, options.endpoint_url)
+    if options.root is not None and root.path is not None and not root.path.is_dir():
         raise ConfigError(f"There is no folder {root}: check the path.")
     runs = list_runs(root)
     write_run_list(runs, options.output, sys.stdout)
@@ -209,6 +214,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _advice(root: Location) -> str:
+    from analogjax.store.run_folder import is_run
 
     if is_run(root):
         return f"It is a run itself: analogjax runs show {_near(root)}"
@@ -216,6 +222,8 @@ def _advice(root: Location) -> str:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from analogjax.report.export import export_text
+    from analogjax.report.run_report import run_report
 
     run = _read(options.name, options)
     print(export_text(run, "json") if options.output == "json" else run_report(run, files=True), end="")
@@ -223,6 +231,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from analogjax.report.comparison import compare
+    from analogjax.report.text import strict
 
     found = compare([_read(name, options) for name in options.runs])
     print(json.dumps(strict(found.plain()), indent=2) if options.output == "json" else "\n".join(found.lines()))
@@ -230,7 +240,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from analogjax.report.export import TEXT_FORMATS, export_file, export_folder, export_text
 
+    if options.out == "":
+        raise ConfigError("-o PATH is empty: say where, or leave it out.")
     if options.format not in TEXT_FORMATS and options.out is None:
         raise ConfigError(f"--format {options.format} writes a folder: say where with -o PATH.")
     run = _read(options.name, options)
@@ -244,6 +257,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
+    from analogjax.store.runs import remove_run
 
     location = _named(options.name, options)
     if not options.yes and not _agreed(location):
@@ -256,6 +270,8 @@ def _remove(options: argparse.Namespace) -> int:
 
 def _agreed(location: Location) -> bool:
     """Whether a person at the terminal agrees. Raises `ConfigError` if there is none, `NotARun`."""
+    from analogjax.store.run_folder import NotARun, is_run
+
     if not is_run(location):
         raise NotARun(f"There is no run in {location}: nothing was removed.")
     if not sys.stdin.isatty():

@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NATIVE = """
 import os, resource, sys, time, json
 items = int(sys.argv[1])
+if "narrow" in sys.argv:  # the vectors of 256 bits that XLA chooses by itself
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_prefer_vector_width=256"
 import jax
 if len(sys.argv) > 2 and sys.argv[2] != "-":
     jax.config.update("jax_compilation_cache_dir", sys.argv[2])
@@ -28,6 +30,7 @@ if len(sys.argv) > 2 and sys.argv[2] != "-":
 import jax.numpy as jnp
 from analogjax import AnalogLinear, BasicTraining, FashionMNIST, Sequential, nn, random
 from analogjax.experiments import Images, Program, RunKeys
+from analogjax.experiments.loop import validation_rows
 model = Sequential(nn.flatten, AnalogLinear(256), jax.nn.sigmoid, AnalogLinear(128), jax.nn.sigmoid, AnalogLinear(10),
                    jax.nn.log_softmax)
 experiment = BasicTraining(FashionMNIST, model)
@@ -39,14 +42,14 @@ def images(train):
 train, test = images(True), images(False)
 begin = time.perf_counter(); state = jax.block_until_ready(program.start(train, keys.init))
 chips = time.perf_counter() - begin
-order = jax.jit(program.order)
+advance, evaluate, order = program.compiled()
 rows = order(train, 0, keys.order)
-begin = time.perf_counter(); lowered = jax.jit(program.advance, donate_argnums=0).lower(
-    state, train, rows, 0, 1, keys.noise)
+begin = time.perf_counter(); lowered = advance.lower(state, train, rows, 0, 1, keys.noise)
 trace = time.perf_counter() - begin
 begin = time.perf_counter(); advance = lowered.compile(); compiled = time.perf_counter() - begin
 begin = time.perf_counter()
-evaluate = jax.jit(program.evaluate).lower(state.variables, test, keys.validation).compile()
+tests = validation_rows(test.labels.shape[0])
+evaluate = evaluate.lower(state.variables, test, tests, keys.validation).compile()
 validation = time.perf_counter() - begin
 print(json.dumps({"chips_s": chips, "trace_s": trace, "compile_s": compiled, "compile_validation_s": validation}),
       flush=True)
@@ -54,8 +57,8 @@ for epoch, _ in enumerate(sys.stdin):
     begin = time.perf_counter()
     rows = order(train, epoch, keys.order)
     state = advance(state, train, rows, 0, rows[0].shape[0], keys.noise)
-    accuracy, loss = evaluate(state.variables, test, jax.random.fold_in(keys.validation, epoch))
-    accuracy = float(accuracy)
+    sums = evaluate(state.variables, test, tests, jax.random.fold_in(keys.validation, epoch))
+    accuracy = float(sums["accuracy"]) / test.labels.shape[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"epoch_s": time.perf_counter() - begin, "accuracy": accuracy, "peak_gib": peak}), flush=True)
 """
@@ -99,7 +102,7 @@ class Contestant:
         self.name, self.epochs = name, []
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tempfile.gettempdir(),
-            env=os.environ | {"PYTHONPATH": str(ROOT)} if "peer" not in name else None,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"PYTHONPATH": str(ROOT)} if "peer" not in name else None,
         )  # fmt: skip
         self.setup = self._read()
 
@@ -144,6 +147,7 @@ def torchvision_layout(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="a Python with aihwkit, torch and torchvision")
+    parser.add_argument("--native", action="store_true", help="without compat")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--items", type=int, default=0, help="use the first N items only")
     parser.add_argument("--json", help="append the rows to this file as JSON lines")
@@ -153,7 +157,9 @@ def main() -> None:
         items, me = str(options.items), sys.executable
         contestants = [Contestant("native, nothing cached", [me, "-c", NATIVE, items, cache])]
         contestants += [Contestant("native", [me, "-c", NATIVE, items, cache])]
-        contestants += [Contestant("compat", [me, "-c", TORCH, items, "compat", str(folder)])]
+        contestants += [Contestant("native, 256-bit vectors", [me, "-c", NATIVE, items, cache, "narrow"])]
+        if not options.native:
+            contestants += [Contestant("compat", [me, "-c", TORCH, items, "compat", str(folder)])]
         if options.peer_python:
             contestants += [
                 Contestant("aihwkit (peer)", [options.peer_python, "-c", TORCH, items, "peer", str(folder)])

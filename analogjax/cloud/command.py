@@ -26,6 +26,11 @@ Records are in SQLite, or where --database says; files in the folder or bucket t
 machines need both the store and the service's address. Put a proxy with TLS before an address that others can reach.
 """
 _LIMITS = Limits()
+_BOUNDS = {
+    "port": (1, 65535), "workers": (1, 1024), "gpus": (0, 1024), "max_queued": (1, 10**9),
+    "max_attempts": (1, 10**6), "checkpoint_every_steps": (0, 10**9),
+}  # fmt: skip
+_CENTURY = 36525  # days
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "jwt", "prometheus_client", "google.protobuf", "requests")
 
 
@@ -128,20 +133,10 @@ def _settings(options: argparse.Namespace) -> Any:
     _need_packages()
     from analogjax.cloud.service.settings import Settings
 
+    _check_texts(options)
     if not hasattr(options, "host"):
         return Settings(home=options.home.expanduser().absolute(), database=options.database)
-    for name, low in (
-        ("workers", 1),
-        ("gpus", 0),
-        ("max_queued", 1),
-        ("max_attempts", 1),
-        ("checkpoint_every_steps", 0),
-    ):
-        if getattr(options, name) < low:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(options, name)}: needs {low} or more.")
-    for name in ("lease", "max_seconds", "max_megabytes"):
-        if not getattr(options, name) > 0:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0.")
+    _check_numbers(options)
     limits = Limits(
         queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts,
         lease=options.lease, seconds=options.max_seconds,
@@ -157,6 +152,27 @@ def _settings(options: argparse.Namespace) -> Any:
         worker_python=options.worker_python, data_root=options.data_root, max_body=int(options.max_megabytes * 2**20),
         checkpoint_every_steps=options.checkpoint_every_steps, worker_environment=_worker_environment(options),
     )  # fmt: skip
+
+
+def _check_texts(options: argparse.Namespace) -> None:
+    """Raises `ConfigError` for an empty text, which would silently be taken for none."""
+    empty = [name for name in vars(options) if name not in ("label", "user") and getattr(options, name) == ""]
+    if empty:
+        raise ConfigError(f"--{empty[0].replace('_', '-')} '': is empty; leave it out, or say what it is to be.")
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    """Raises `ConfigError` for numbers that no service can work with."""
+    for name, (low, high) in _BOUNDS.items():
+        if not low <= getattr(options, name) <= high:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {getattr(options, name)}: needs {low} or more, up to {high:,}."
+            )
+    for name, most in (("lease", 1e9), ("max_seconds", 1e9), ("max_megabytes", 1e6)):
+        if not 0 < getattr(options, name) <= most:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0, up to {int(most):,}."
+            )
 
 
 def _queued_each(options: argparse.Namespace) -> int:
@@ -198,6 +214,8 @@ def _create(options: argparse.Namespace) -> int:
     from analogjax.cloud.service.server import open_database
     from analogjax.cloud.service.tokens import create_token
 
+    if options.days is not None and not 0 < options.days <= _CENTURY:
+        raise ConfigError(f"--days {options.days}: a token needs more than 0 days to live, up to {_CENTURY}.")
     text, made = create_token(open_database(_settings(options)), options.user, options.label, options.days)
     print(f"token {made.id} of {options.user}; it is not shown again:\n", file=sys.stderr)
     print(text)
@@ -230,7 +248,9 @@ def _revoke(options: argparse.Namespace) -> int:
 
 
 def _day(moment: float | None) -> str:
-    return "never" if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+    if moment is None or moment > 253_402_300_799:  # the last second of the year 9999
+        return "never"
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _list_experiments(options: argparse.Namespace) -> int:

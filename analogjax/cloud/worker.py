@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from analogjax._processor import keep_own_programs
 from analogjax.cloud.artefacts import Artefacts, Outcome
 from analogjax.cloud.heart import Heart
 from analogjax.errors import AnalogError
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--attempt", required=True, type=int)
     options = parser.parse_args(arguments)
+    keep_own_programs()
     storage = {"endpoint_url": options.endpoint_url} if options.endpoint_url else None
     artefacts = Artefacts(Location.of(options.store, storage_options=storage), options.experiment)
     if artefacts.outcome(options.attempt) is not None:

@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 
 from analogjax import nn, random
+from analogjax._processor import Tuned
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key
 from analogjax.data import named, sequential_indices
@@ -123,8 +124,9 @@ class _Repeat(NamedTuple):
 
 
 @remembered
-def _compiled(once: _Repeat) -> Callable[..., tuple[Array, Array]]:
-    return jax.jit(once.run)
+def _compiled(given: tuple[_Repeat, str]) -> Callable[..., tuple[Array, Array]]:
+    once, platform = given
+    return Tuned(once.run, platform)
 
 
 def run_inference(
@@ -161,7 +163,7 @@ def run_inference(
         once = _Repeat(
             experiment.model, experiment.loss_function, experiment.noise_model, compensation, experiment.batch_size
         )
-        run, times, found = _compiled(once), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
+        run, times, found = _compiled((once, chosen.platform)), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
         for repeat in range(experiment.inference_repeats):
             # sums of whole numbers below 2^24 are exact, so the division is made here, in float64
             sums = np.asarray(run(variables, data, times, jax.random.fold_in(key, repeat)), np.float64)

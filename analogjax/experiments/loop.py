@@ -21,12 +21,14 @@ import optax
 from jax import lax
 
 from analogjax import nn
+from analogjax._processor import Tuned
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
 from analogjax.data import sequential_indices, shuffled_indices
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.experiments.images import Images as Images
 from analogjax.experiments.images import images_of as images_of
+from analogjax.experiments.placement import default_platform
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
 from analogjax.optim import PulsedSGD, PulsedState
@@ -81,8 +83,11 @@ class Program:
         )
 
     def compiled(self) -> "Compiled":
-        """Its functions as one call each; those of an equal program of this process, if there was one lately."""
-        return _compiled(self)
+        """Its functions as one call each, for the default device.
+
+        They are those of an equal program of this process, if there was one lately.
+        """
+        return _compiled((self, default_platform()))
 
     @property
     def digital_optimizer(self) -> optax.GradientTransformation:
@@ -212,8 +217,10 @@ class Compiled(NamedTuple):
 
 
 @remembered
-def _compiled(program: Program) -> Compiled:
-    return Compiled(jax.jit(program.advance, donate_argnums=0), jax.jit(program.evaluate), jax.jit(program.order))
+def _compiled(given: tuple[Program, str]) -> Compiled:
+    program, platform = given
+    advance = Tuned(program.advance, platform, donate_argnums=0)
+    return Compiled(advance, Tuned(program.evaluate, platform), jax.jit(program.order))
 
 
 def validation_rows(items: int) -> tuple[Array, Array]:

@@ -19,13 +19,20 @@ def find_device(wanted: jax.Device | str | None) -> jax.Device:
     kind, _, number = str(wanted).lower().partition(":")
     try:
         found = jax.devices(_ALIASES.get(kind, kind))
-        return found[int(number or 0)]
+        return found[range(len(found))[int(number or 0)] if number[:1] != "-" else len(found)]
     except (RuntimeError, ValueError, IndexError):
         present = ", ".join(f"{device.platform}:{device.id}" for device in _all_devices())
         raise ConfigError(
             f"device={wanted!r}: there is none here; this JAX sees {present}. Choose one of these, or install JAX for "
             "the accelerator (https://docs.jax.dev/en/latest/installation.html)."
         ) from None
+
+
+def default_platform() -> str:
+    """The platform of the device that JAX computes on unless told otherwise: `cpu`, `gpu`, `tpu`."""
+    with jax.ensure_compile_time_eval():
+        (device,) = jax.numpy.zeros(()).devices()
+    return device.platform
 
 
 def _all_devices() -> list[jax.Device]:

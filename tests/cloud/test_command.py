@@ -55,7 +55,9 @@ def test_the_folder_is_readable_by_its_owner_alone(tmp_path):
 def test_what_can_not_be_served_is_told(tmp_path, capsys, arguments, told):
     with free_socket() as probe:
         port = probe.getsockname()[1]
-    assert main(["serve", "--home", str(tmp_path / "home"), "--port", str(port), *arguments]) == 1
+    assert main(["serve", "--home", str(tmp_path / "home"), "--port", str(port), *arguments]) == (
+        2 if told.startswith("--") else 1
+    )
     assert told in capsys.readouterr().err
 
 

@@ -93,7 +93,7 @@ def test_the_command_writes_a_picture(tmp_path, capsys):
     ],
 )
 def test_wrong_use_is_told_in_one_line(arguments, said, capsys):
-    assert main(["devices", *arguments]) == 1
+    assert main(["devices", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
 

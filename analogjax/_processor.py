@@ -1,0 +1,127 @@
+"""The processor that programs are compiled for: its name, and what the compiler is told of it."""
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_WIDE = "xla_cpu_prefer_vector_width"
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@cache
+def processor() -> tuple[str, frozenset[str]]:
+    """Model and instruction set flags; no flags where the system does not tell them."""
+    try:
+        lines = _CPUINFO.read_text(errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}", frozenset()
+    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    numbers = " ".join(found.get(name, "") for name in ("cpu family", "model", "stepping"))
+    model = f"{platform.machine()} {found.get('model name', '')} {numbers}".strip()
+    return model, frozenset(found.get("flags", found.get("Features", "")).split())
+
+
+def program_cache(folder: str | os.PathLike[str]) -> str:
+    """The part of `folder` for programs compiled as they would be here.
+
+    It is named by processor, versions of JAX and flags: machine code of another processor may not run on this one.
+    """
+    model, flags = processor()
+    parts = [model, *sorted(flags), version("jax"), version("jaxlib"), os.environ.get("XLA_FLAGS", "")]
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return os.path.join(os.path.abspath(folder), f"jax-{version('jax')}-{name}")
+
+
+def keep_programs(folder: str | os.PathLike[str]) -> None:
+    """Keep every compiled program in `program_cache(folder)`, and take it from there."""
+    quiet_cache()
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", program_cache(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def keep_own_programs() -> None:
+    """Where `JAX_COMPILATION_CACHE_DIR` names a folder that machines share, use the part of it for this one."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if folder and "://" not in folder:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = program_cache(folder)  # read when JAX is imported
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update("jax_compilation_cache_dir", program_cache(folder))
+
+
+def quiet_cache() -> None:
+    """Programs from a cache come without XLA's pages of errors about each; to be called before JAX is imported.
+
+    XLA misses features in the processor there that are none (`prefer-no-gather`), even in the very process that
+    compiled. They are logged as errors, so that nothing less than all errors can be switched off: what is raised, and
+    what ends the process, is told all the same. A level that the user has chosen stays.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def compiler_options(platform_name: str) -> dict[str, str]:
+    """What `jax.jit(compiler_options=...)` is given for large programs on that platform (`cpu`, `gpu`, ...).
+
+    XLA computes with vectors of 256 bits unless told otherwise. Ice Lake, Zen 4 and what came after them compute with
+    512 bits without lowering their clock, as the processors with AVX-512 before them do. What `XLA_FLAGS` says of it
+    wins.
+    """
+    _, flags = processor()
+    if platform_name != "cpu" or not {"avx512f", "avx512vl", "avx512_vbmi2"} <= flags:
+        return {}
+    if _WIDE in os.environ.get("XLA_FLAGS", "") or not _accepted(_WIDE):
+        return {}
+    return {_WIDE: "512"}
+
+
+class Tuned:
+    """`jax.jit(function)`, compiled with `compiler_options` where it is called by itself.
+
+    JAX takes such options for whole programs only: within another transformation it is the plain function.
+    """
+
+    def __init__(self, function: Callable[..., Any], platform_name: str, **of_jit: Any) -> None:
+        import jax
+
+        self._plain = jax.jit(function, **of_jit)
+        options = compiler_options(platform_name)
+        self._whole = jax.jit(function, **of_jit, compiler_options=options) if options else self._plain
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the function returns."""
+        return (self._plain if _traced(arguments) else self._whole)(*arguments)
+
+    def lower(self, *arguments: Any) -> Any:
+        """As of `jax.jit`."""
+        return self._whole.lower(*arguments)
+
+
+def _traced(arguments: Any) -> bool:
+    """Whether this is called within a transformation of JAX; in one of no arguments of ours, constants tell it."""
+    import jax
+    import jax.numpy as jnp
+
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in (jnp.zeros(()), *jax.tree.leaves(arguments)))
+
+
+@cache
+def _accepted(option: str) -> bool:
+    """Whether this XLA knows the option: one that it does not know ends a compilation."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.ensure_compile_time_eval():
+        one = jax.ShapeDtypeStruct((), jnp.float32)
+        lowered = jax.jit(lambda x: x + 1).trace(one).lower(lowering_platforms=("cpu",))
+        try:
+            lowered.compile(compiler_options={option: "512"})
+        except jax.errors.JaxRuntimeError:
+            return False
+    return True

@@ -1,0 +1,191 @@
+"""`analogjax train`: trains a classifier with analog layers, as its options say."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analogjax._processor import keep_programs
+from analogjax.devices_command import check_plot, described, made_config
+from analogjax.errors import ConfigError
+from analogjax.runs_command import begin_record, recorded, storage_options
+from analogjax.train_options import add_options, options_of
+
+_TRAIN = """\
+Train a classifier with analog layers, and print the loss and accuracy of every epoch.
+
+  analogjax train --dataset Digits --layers 32 --epochs 5
+  analogjax train --device SoftBounds --set dw_min=0.002 --set up_down=0.01 --seed 3
+  analogjax train --device SoftBoundsReference --algorithm agad --learn-out-scaling
+  analogjax train --preset TikiTakaReRamSBPreset
+  analogjax train --config run.toml --run runs/a              (again after a stop: goes on where it was)
+
+Every training is recorded in a folder of its own below `runs`, or where --run or --runs say: config, environment,
+metrics, curves and a report; `analogjax runs` shows them. Checkpoints are written with --run, into the same folder,
+or with --checkpoint, into the one that it names. Folders may be s3://... or gs://... URLs.
+
+A config file (TOML or JSON) holds the same options by their long names, e.g. `epochs = 5`, `layers = [256, 128]`, and
+`[set]` for device parameters; what is given on the command line wins: 0 too, '' takes an option of the file away, and
+--no-learn-out-scaling, --no-fallback-digits and --record switch off what a file switches on.
+"""
+
+
+def add_train_command(commands: Any) -> None:
+    """Add `train` to the subcommands of the parser."""
+    train = commands.add_parser(
+        "train",
+        help="train a classifier with analog layers",
+        description=_TRAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_options(train)
+    train.set_defaults(act=_train)
+
+
+def resume_hint(given: argparse.Namespace) -> str:
+    """How to go on with a training that was interrupted."""
+    if given.command != "train":
+        return ""
+    folder, run = getattr(given, "checkpoint", None), getattr(given, "run", None)
+    if not folder and not run:
+        return "No checkpoint was saved; give --run FOLDER to be able to go on after a stop."
+    again = f"--checkpoint {folder}" if folder else f"--run {run}"
+    return f"The same command with {again} goes on from the last checkpoint, or begins again if there is none yet."
+
+
+def _train(given: argparse.Namespace) -> int:
+    options = options_of(given)
+    given.checkpoint, given.run = options["checkpoint"], options["run"]  # for the hint after Ctrl-C
+    _check_places(options)
+    if options["compilation_cache"]:
+        keep_programs(options["compilation_cache"])
+    from analogjax.experiments import find_device
+    from analogjax.report import write_curves, writer_for
+
+    experiment, device = _experiment(options), find_device(options["on"])
+    record = begin_record(options, experiment.dataset.name, _recorded_config(options, experiment), _computed_on(device))
+    writer = writer_for(options["output"], sys.stdout)
+    if options["output"] == "table":
+        print(_headline(experiment, options), flush=True)
+    with recorded(record):
+        results = _run(experiment, options, writer, record)
+    writer.close(results)
+    if options["plot"]:
+        write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {described(options)}")
+        print(f"curves: {options['plot']}", file=sys.stderr)
+    return 0
+
+
+def _check_places(options: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` before the training if something could not be written after it."""
+    check_plot("--plot", options["plot"])
+    if options["checkpoint_every_steps"] and not (options["checkpoint"] or options["run"]):
+        raise ConfigError(
+            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: there are no checkpoints; say where with "
+            "--run FOLDER or --checkpoint FOLDER."
+        )
+    cache = options["compilation_cache"]
+    if cache and os.path.exists(cache) and not os.path.isdir(cache):
+        raise ConfigError(f"--compilation-cache {cache}: is not a folder; give one, or a new name.")
+
+
+def _check_root(dataset: Any, root: str | None) -> None:
+    """Raises `ConfigError` where the data would be read from elsewhere, without a word, than `--root` says."""
+    if root is None:
+        return
+    if dataset.embedded is not None:
+        if not Path(root).expanduser().is_dir():
+            raise ConfigError(f"--root {root}: there is no such folder; leave it out, {dataset.name} needs no files.")
+        return
+    below = dataset.places(root)[:3]
+    for train in (True, False):
+        found = dataset.find(root, train=train)
+        if found is not None and found not in below:
+            raise ConfigError(
+                f"--root {root}: {dataset.name} is not there, and is in {found}; leave out --root to use it "
+                "from there, or give the folder that holds the files."
+            )
+
+
+def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> Any:
+    from analogjax.experiments import CheckpointOptions, Hooks, LocalRunner
+
+    return LocalRunner(device=options["on"]).run(
+        experiment,
+        options["max_elements"],
+        options["root"],
+        stdout=False,
+        seed=options["seed"],
+        checkpoint_dir=_checkpoint_folder(options, record),
+        checkpoints=CheckpointOptions(every_steps=options["checkpoint_every_steps"]),
+        hooks=Hooks(on_epoch=lambda event: writer.epoch(event.metrics)),
+        record=record,
+    )
+
+
+def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
+    """Where --checkpoint says, else with the record that --run names, else nowhere."""
+    if options["checkpoint"] and options["endpoint_url"]:
+        from analogjax.store import Location
+
+        return Location.of(options["checkpoint"], storage_options=storage_options(options["endpoint_url"]))
+    return options["checkpoint"] or (record.checkpoints if options["run"] else None)
+
+
+def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
+    """What decides the run, by the names of the options."""
+    names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
+    given = {name: options[name] for name in ("learn_out_scaling", "n_devices") if options[name]}
+    given |= {"algorithm": options["algorithm"].lower()} if options["algorithm"] else {}
+    given |= {"preset": described(options)} if options["preset"] else {}
+    known = {"dataset": experiment.dataset.name, "device": described(options, recorded=True)}
+    return {name: options[name] for name in (*names, "root", "on")} | given | known
+
+
+def _computed_on(device: Any) -> dict[str, Any]:
+    return {"computed_on": f"{device.platform}:{device.id} ({device.device_kind})"}
+
+
+def _headline(experiment: Any, options: dict[str, Any]) -> str:
+    sizes = "-".join(str(n) for n in (*options["layers"], experiment.dataset.classes))
+    return (
+        f"{experiment.dataset.name}: layers {sizes} of {described(options)} devices, batch {experiment.batch_size}, "
+        f"learning rate {experiment.learning_rate}, seed {options['seed']}"
+    )
+
+
+def _experiment(options: dict[str, Any]) -> Any:
+    import jax
+
+    from analogjax import nn
+    from analogjax.data import DatasetError, Digits, named
+    from analogjax.experiments import BasicTraining
+
+    try:
+        dataset = named(options["dataset"])
+    except DatasetError as error:
+        raise ConfigError(f"--dataset {options['dataset']}: {error}") from None
+    config = made_config(options)
+    _check_root(dataset, options["root"])
+    if options["fallback_digits"]:
+        try:
+            dataset.load(options["root"], train=True)
+            dataset.load(options["root"], train=False)
+        except DatasetError as error:
+            first = str(error).splitlines()[0]
+            print(f"NOTE: {dataset.name} can't be had here ({first}); using the embedded Digits instead.", flush=True)
+            dataset = Digits
+    activation = jax.numpy.tanh if options["activation"] == "tanh" else getattr(jax.nn, options["activation"])
+    layers: list[Any] = [nn.flatten]
+    for size in options["layers"]:
+        layers += [nn.AnalogLinear(size, config), activation]
+    layers += [nn.AnalogLinear(dataset.classes, config), jax.nn.log_softmax]
+    return BasicTraining(
+        dataset=dataset,
+        model=nn.Sequential(*layers),
+        batch_size=options["batch_size"],
+        epochs=options["epochs"],
+        learning_rate=options["lr"],
+    )

@@ -1,0 +1,291 @@
+"""The options of `analogjax train`: one table, which both the command line and a config file are checked by."""
+
+import argparse
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analogjax.errors import ConfigError
+
+_MANY = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name as in a config file, how values are checked, its default, and what `--help` says."""
+
+    name: str
+    check: Callable[[Any], Any]
+    """Takes a value of a file, or the text of the command line as `_Text`; raises `ValueError` with what it needs."""
+    default: Any
+    help: str
+    metavar: str | None = None
+    off: str | None = None
+    """Of a flag: the option that switches it off again."""
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def add(self, parser: Any) -> None:
+        """Add it to a parser; it leaves no trace there unless it is given."""
+        if self.off is not None:
+            group = parser.add_mutually_exclusive_group()
+            given: dict[str, Any] = {"dest": self.name, "default": argparse.SUPPRESS}
+            group.add_argument(self.flag, action="store_const", const=True, help=self.help, **given)
+            group.add_argument(self.off, action="store_const", const=False, help=argparse.SUPPRESS, **given)
+            return
+        action = "append" if self.name == "set" else "store"
+        parser.add_argument(
+            self.flag, action=action, default=argparse.SUPPRESS, metavar=self.metavar, help=self.help.replace("%", "%%")
+        )
+
+    def checked(self, value: Any, where: str) -> Any:
+        """`value` as the training takes it. Raises `ConfigError`, which begins with `where` it was given."""
+        try:
+            return self.check(value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}.") from None
+
+
+class _Text(str):
+    """What was typed: numbers are read from it, which they are not from the strings of a file."""
+
+
+def _whole(low: int, high: int = _MANY) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        number = _number_in(value, int) if isinstance(value, _Text) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise ValueError(f"needs a whole number from {low} to {high}")
+        return number
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        number = _number_in(value, float) if isinstance(value, _Text) else value
+        good = isinstance(number, (int, float)) and not isinstance(number, bool) and low <= number <= high
+        if not good:
+            raise ValueError(f"needs a number from {low:g} to {high:g}")
+        return float(number)
+
+    return check
+
+
+def _number_in(text: str, kind: Any) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        return None
+
+
+def _text(value: Any) -> str | None:
+    """An optional text; an empty one takes the place of what a file says, and is none."""
+    if not isinstance(value, str):
+        raise ValueError("needs a text")
+    if "\0" in value:
+        raise ValueError("holds a zero byte")
+    return str(value) or None
+
+
+def _one_of(*names: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise ValueError(f"{_meant(value, names)}choose from {', '.join(names)}")
+        return str(value)
+
+    return check
+
+
+def _meant(value: Any, names: Any) -> str:
+    close = difflib.get_close_matches(str(value).casefold(), {name.casefold(): name for name in names}, n=1)
+    found = [name for name in names if close and name.casefold() == close[0]]
+    return f"did you mean {found[0]}? " if found else ""
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("needs a name")
+    return str(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("needs true or false")
+    return value
+
+
+def _layers(value: Any) -> list[int]:
+    if isinstance(value, str):
+        parts = [_number_in(part, int) for part in value.split(",")] if value.strip() else []
+    else:
+        parts = value if isinstance(value, list) else [value]
+    good = all(isinstance(part, int) and not isinstance(part, bool) and 0 < part <= 2**20 for part in parts)
+    if not good:
+        raise ValueError(f"needs whole numbers above 0, up to {2**20}, such as 256,128; nothing for no hidden layers")
+    return parts
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        value = dict(_setting(text) for text in value if text != "")
+    if not isinstance(value, dict):
+        raise ValueError("needs a table of NAME = VALUE, of the parameters of the device")
+    for name, number in value.items():
+        if not isinstance(number, (bool, int, float)) or not _fits(number):
+            raise ValueError(f"{name} = {_shown(number)}: needs a number, true or false")
+    return value
+
+
+def _fits(number: float) -> bool:
+    """Whether a device can hold it; `inf` is a value of some parameters."""
+    try:
+        return not math.isnan(float(number))
+    except OverflowError:
+        return False
+
+
+def _setting(text: Any) -> tuple[str, Any]:
+    if not isinstance(text, str) or "=" not in text:
+        raise ValueError("write it as NAME=VALUE, e.g. --set dw_min=0.002")
+    name, _, number = text.partition("=")
+    return name.strip(), _value(number.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _shown(value: Any) -> str:
+    """A value that was given, in one line of bounded length."""
+    if isinstance(value, _Text):
+        value = str(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # digits without end, lists in lists
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+ACTIVATIONS = ("gelu", "relu", "sigmoid", "tanh")
+OPTIONS = {
+    option.name: option
+    for option in (
+        Option("dataset", _name, "FashionMNIST",
+               "FashionMNIST, MNIST, SVHN, CIFAR10 or Digits (default: FashionMNIST)"),
+        Option("fallback_digits", _flag, False, "use the embedded Digits if the dataset can't be had, and say so",
+               off="--no-fallback-digits"),
+        Option("root", _text, None, "where the dataset is, or is downloaded to", "FOLDER"),
+        Option("layers", _layers, [256, 128], "hidden layer sizes, e.g. 256,128 (default); '' for none"),
+        Option("activation", _one_of(*ACTIVATIONS), "sigmoid", "between layers (default: sigmoid)",
+               f"{{{','.join(ACTIVATIONS)}}}"),
+        Option("device", _text, None, "device of every crosspoint (default: ConstantStep); see `analogjax devices`"),
+        Option("set", _settings, {}, "a parameter of the device; repeatable", "NAME=VALUE"),
+        Option("algorithm", _text, None,
+               "how it is trained: sgd (default), tiki-taka, ttv2, c-ttv2, agad, mp or residual"),
+        Option("n_devices", _whole(1, 1024), 0,  # a number of its own: it was not given
+               "devices at each crosspoint, for residual (needs two or more) and sgd (default: 1)"),
+        Option("preset", _text, None, "a whole configuration instead, by aihwkit's name; see `analogjax devices`"),
+        Option("learn_out_scaling", _flag, False, "also train a digital scale of each layer's outputs",
+               off="--no-learn-out-scaling"),
+        Option("epochs", _whole(0), 5, "epochs (default: 5); 0: none"),
+        Option("batch_size", _whole(1, 10**6), 64, "items per mini-batch (default: 64)"),
+        Option("lr", _number(0, 1000), 0.05, "learning rate (default: 0.05)"),
+        Option("seed", _whole(0, 2**32 - 1), 0, "decides everything that is random (default: 0)"),
+        Option("max_elements", _whole(0), 0, "use the first N items only (default: 0, all)", "N"),
+        Option("on", _text, None, "where to compute: cpu, cuda, tpu, cuda:1 (default: what JAX prefers)", "DEVICE"),
+        Option("run", _text, None,
+               "record in this folder or URL, with checkpoints; the same command goes on there", "FOLDER"),
+        Option("runs", _text, None, "record in a new folder in this folder or URL (default: runs)", "ROOT"),
+        Option("no_record", _flag, False, "record nothing", off="--record"),
+        Option("endpoint_url", _text, None,
+               "where S3 or Google Storage is, if not at the provider's own address", "URL"),
+        Option("checkpoint", _text, None, "save here after every epoch, and go on from what is there", "FOLDER"),
+        Option("checkpoint_every_steps", _whole(0), 0, "also save every N steps (default: 0, never)", "N"),
+        Option("output", _one_of("table", "jsonl", "csv"), "table", "how results are printed (default: table)",
+               "{table,jsonl,csv}"),
+        Option("plot", _text, None, "write the curves to FILE (.png, .svg or .pdf)", "FILE"),
+        Option("compilation_cache", _text, None, "keep compiled programs here: later starts are quicker", "FOLDER"),
+    )
+}  # fmt: skip
+_TILES = ("device", "set", "algorithm", "n_devices")
+_RIVALS = {  # what is typed takes the place of these too, where a file says them
+    "preset": _TILES, **dict.fromkeys(_TILES, ("preset",)),
+    "run": ("runs", "no_record"), "runs": ("run", "no_record"), "no_record": ("run", "runs"),
+}  # fmt: skip
+
+
+def add_options(parser: Any) -> None:
+    """Add all options of the table, and `--config`, to a parser."""
+    parser.add_argument("--config", metavar="FILE", help="options from a TOML or JSON file")
+    for option in OPTIONS.values():
+        option.add(parser)
+
+
+def options_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Every option by its name: as typed, else as in the config file, else its default; all checked alike.
+
+    Raises `ConfigError` for the first value that makes no sense, and says where it was given.
+    """
+    typed = {name: _typed(option, getattr(given, name)) for name, option in OPTIONS.items() if hasattr(given, name)}
+    filed = _from_file(given.config) if given.config else {}
+    for name, value in typed.items():
+        for rival in _RIVALS.get(name, ()) if value else ():
+            filed.pop(rival, None)
+    if typed.get("set"):
+        typed["set"] = filed.get("set", {}) | typed["set"]
+    return {name: option.default for name, option in OPTIONS.items()} | filed | typed
+
+
+def _typed(option: Option, value: Any) -> Any:
+    shown = "" if isinstance(value, bool) else " ".join([value] if isinstance(value, str) else value) or "''"
+    if len(shown) > 80:
+        shown = f"{shown[:77]}..."
+    where = f"{option.flag} {shown}".strip()
+    return option.checked(_Text(value) if isinstance(value, str) else value, where)
+
+
+def _from_file(name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for written, value in _read(name).items():
+        key = written.replace("-", "_")
+        if key not in OPTIONS:
+            raise ConfigError(
+                f"--config {name}: unknown option {_shown(written)}; {_meant(key, OPTIONS)}known are "
+                f"{', '.join(OPTIONS)}."
+            )
+        if key in options:
+            raise ConfigError(f"--config {name}: {key} is given twice; keep one of them.")
+        options[key] = OPTIONS[key].checked(value, f"--config {name}: {written} = {_shown(value)}")
+    return options
+
+
+def _read(name: str) -> Mapping[str, Any]:
+    path = Path(name)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        options = json.loads(text, object_pairs_hook=_once) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"--config {name}: can't be read ({error}); give a TOML or JSON file.") from None
+    if not isinstance(options, dict):
+        raise ConfigError(
+            f'--config {name}: holds {_shown(options)}; give a table of options, such as {{"epochs": 5}}.'
+        )
+    return options
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return dict(pairs)
