@@ -1,5 +1,7 @@
 """Neural networks on analog in-memory-computing chips, simulated in JAX."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analogjax._version import __version__ as __version__
@@ -27,6 +29,14 @@ _PLACES = {
 _MODULES = ("data", "errors", "experiments", "nn", "optim", "physics", "random", "store", "tile")
 
 
+def _is_command() -> bool:
+    """Whether this is the `analogjax` command, or `python -m analogjax...`: it decides how JAX logs before it loads."""
+    if sys.argv[:1] == ["-m"]:
+        after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :]
+        return bool(after) and after[0].partition(".")[0] == __name__
+    return Path(sys.argv[0] if sys.argv else "").stem == __name__
+
+
 def __getattr__(name: str) -> Any:
     # imported when first asked for: the command sets how JAX logs, which JAX reads when it is imported
     from importlib import import_module
@@ -41,3 +51,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_PLACES, *_MODULES])
+
+
+if not _is_command():
+    # flax's own checkpoints must know chips whatever part of the library made them
+    from analogjax.nn import serialization as _serialization  # noqa: F401

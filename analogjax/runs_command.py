@@ -89,8 +89,13 @@ def begin_record(
         )  # fmt: skip
     except StoreError as error:
         raise StoreError(f"{error} The run is to be recorded there: see --run, --runs and --no-record.") from error
-    print(f"run: {_near(record.location)}", file=sys.stderr, flush=True)
+    print(f"run: {_near(record.location)}", file=aside(options), flush=True)
     return record
+
+
+def aside(options: Mapping[str, Any]) -> Any:
+    """Where a command says what is no result: beside a table of them, and apart from results for other programs."""
+    return sys.stdout if options["output"] == "table" else sys.stderr
 
 
 @contextmanager
@@ -248,7 +253,7 @@ def _export(options: argparse.Namespace) -> int:
         raise ConfigError(f"--format {options.format} writes a folder: say where with -o PATH.")
     run = _read(options.name, options)
     if options.format not in TEXT_FORMATS:
-        print(f"shown by: {export_folder(run, options.format, options.out)}", file=sys.stderr)
+        print(f"shown by: {export_folder(run, options.format, options.out)}")
     elif options.out in (None, "-"):
         print(export_text(run, options.format), end="")
     else:
@@ -264,7 +269,7 @@ def _remove(options: argparse.Namespace) -> int:
         print("Nothing was removed.", file=sys.stderr)
         return 1
     remove_run(location, force=options.force)
-    print(f"removed: {_near(location)}", file=sys.stderr)
+    print(f"removed: {_near(location)}")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from analogjax._processor import keep_programs
 from analogjax.devices_command import check_plot, described, made_config
 from analogjax.errors import ConfigError
-from analogjax.runs_command import begin_record, recorded, storage_options
+from analogjax.runs_command import aside, begin_record, recorded, storage_options
 from analogjax.train_options import add_options, options_of
 
 _TRAIN = """\
@@ -74,7 +74,7 @@ def _train(given: argparse.Namespace) -> int:
     writer.close(results)
     if options["plot"]:
         write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {described(options)}")
-        print(f"curves: {options['plot']}", file=sys.stderr)
+        print(f"curves: {options['plot']}", file=aside(options))
     return 0
 
 
