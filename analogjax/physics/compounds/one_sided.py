@@ -22,6 +22,7 @@ from analogjax.physics.checks import check, check_number
 from analogjax.physics.compounds.schedule import each_line, walk
 from analogjax.physics.compounds.unit_cell import UnitCell, part_of
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.coarse import answer
 from analogjax.physics.devices.pulsed import Pulsed
 from analogjax.physics.periphery import Periphery, mvm
 from analogjax.physics.pulses import Pulses, Trains, coincidences, each_pulse, trains
@@ -108,16 +109,20 @@ class OneSided(UnitCell):
             down, up = jnp.where(sign < 0, 1, 0).astype(sign.dtype), jnp.where(sign > 0, 1, 0).astype(sign.dtype)
             return self.device.pulse(minus, pair[0], down, k_minus), self.device.pulse(plus, pair[1], up, k_plus)
 
-        if p.sequential:
-            pair = each_pulse(trains, k_draw, visit, (state.parts[0], state.parts[1]), k_noise)
-        else:
-            up, down = coincidences(trains, k_draw)
+        def exactly(state: State, t: Trains) -> State:
+            pair = each_pulse(t, k_draw, visit, (state.parts[0], state.parts[1]), k_noise)
+            return replace(state, parts=pair)
+
+        def counted(state: State, t: Trains) -> State:
+            up, down = coincidences(t, k_draw)
             none = jnp.zeros_like(up)
             pair = (
                 self.device.pulses(minus, state.parts[0], down, none, k_minus),
                 self.device.pulses(plus, state.parts[1], up, none, k_plus),
             )
-        return self.summed(replace(state, parts=pair))
+            return replace(state, parts=pair)
+
+        return self.summed(answer(p.sequential or self.device.coarse(one_way=True), exactly, counted, state, trains))
 
     def refresh(self, cells: Cells, state: State, key: Key) -> State:
         """Reset the pairs that have filled up, and write their difference. Consumes `key`."""

@@ -174,5 +174,8 @@ class SoftBoundsPmax(SoftBounds):
     def write_noise(self) -> Scalar:
         return self.soft_bounds.write_noise
 
+    def coarse(self, one_way: bool = False) -> bool | Array:
+        return self.soft_bounds.coarse(one_way)
+
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         return self.soft_bounds.fabricate(shape, dtype, key)

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from analogjax._pytree import is_off, pytree
-from analogjax._typing import Array, Key
+from analogjax._typing import Array, Key, Scalar
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.coarse import SPAN_OF_LEAPS, is_coarse
 from analogjax.physics.devices.leap import Sizes, leapt
 from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
 from analogjax.physics.pulses import pack
@@ -41,6 +42,14 @@ class Nonlinear(Pulsed):
     def spread(self, v: Array, step: Array) -> Array:
         """Standard deviation of a pulse of mean size `step` `[O, I]` [w]."""
         return self.dw_min_std * jnp.abs(step)
+
+    @property
+    def largest_step(self) -> Scalar:
+        """The largest mean step between the bounds, relative to `dw_min` [1]: a device says so where it is not 1."""
+        return 1.0
+
+    def coarse(self, one_way: bool = False) -> bool | Array:
+        return not one_way and is_coarse(self, SPAN_OF_LEAPS, largest=self.largest_step)
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
         k_step, k_seen = jax.random.split(key)

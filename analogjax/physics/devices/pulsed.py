@@ -24,11 +24,13 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.coarse import SPAN, answer, is_coarse
 from analogjax.physics.drift import Drift
 from analogjax.physics.pulses import (
     Pulses,
@@ -93,6 +95,13 @@ class Pulsed:
         strength = getattr(self, "write_noise_std", 0.0)
         return 0.0 if is_off(strength) else strength * self.dw_min
 
+    def coarse(self, one_way: bool = False) -> bool | Array:
+        """Whether pulses move it so far that only one after the other is right: see `devices/coarse.py`.
+
+        `one_way`: of pulses that all have one direction.
+        """
+        return is_coarse(self, SPAN, noise=self.dw_min_std)
+
     @abstractmethod
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
         """One pulse per crosspoint: `sign` `[O, I]` is +1 (UP), -1 (DOWN) or 0. Consumes `key`."""
@@ -141,8 +150,15 @@ class Pulsed:
         return self.seen(state, hidden(state) - outer_product(x, d, lr), k_pulses)
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
-        if p.sequential:
-            return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise)
+        def exactly(state: State, t: Trains) -> State:
+            return each_pulse(t, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise)
+
+        def counted(state: State, t: Trains) -> State:
+            return self._counted(cells, state, t, k_draw, k_noise)
+
+        return answer(p.sequential or self.coarse(), exactly, counted, state, trains)
+
+    def _counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
         batch = trains.length.size
         if batch == 1 or batch > _FEW or batch * state.w.size > _SMALL:
             return self.pulses(cells, state, *coincidences(trains, k_draw), k_noise)
@@ -151,7 +167,7 @@ class Pulsed:
             up, down = coincidences_of(trains, sample, k_draw)
             return self.pulses(cells, state, up, down, jax.random.fold_in(k_noise, sample)), None
 
-        return jax.lax.scan(one, state, jnp.arange(batch))[0]
+        return lax.scan(one, state, jnp.arange(batch))[0]
 
     def seen(self, state: State, new: Array, key: Key, touched: Array | bool = True) -> State:
         """The state with the persistent weight `new` `[O, I]`; write noise is redrawn where `touched`."""
@@ -252,7 +268,7 @@ def _within_bounds(cells: Cells, w: Array, x: Array, d: Array, lr: Scalar) -> Ar
         return clipped(cells, wide - lr * d[:, None] * x[None, :]).astype(wide.dtype), None
 
     wide = w.astype(jnp.promote_types(w.dtype, jnp.float32))
-    return jax.lax.scan(one, wide, (x, d))[0].astype(w.dtype)
+    return lax.scan(one, wide, (x, d))[0].astype(w.dtype)
 
 
 def _consistent(cells: Cells) -> Cells:
