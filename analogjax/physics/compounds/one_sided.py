@@ -79,7 +79,8 @@ class OneSided(UnitCell):
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         halves = jnp.maximum(-w, 0.0), jnp.maximum(w, 0.0)
         parts = tuple(
-            self.device.write(part_of(cells, k), half, jax.random.fold_in(key, k)) for k, half in enumerate(halves)
+            self.device.write(part_of(cells, k), half, own)
+            for k, (half, own) in enumerate(zip(halves, jax.random.split(key), strict=True))
         )
         return self.summed(State(w=w, parts=parts, clock=jnp.zeros((), jnp.int32)))
 
@@ -127,16 +128,16 @@ class OneSided(UnitCell):
     def refresh(self, cells: Cells, state: State, key: Key) -> State:
         """Reset the pairs that have filled up, and write their difference. Consumes `key`."""
         k_read, k_reset, k_write = jax.random.split(key, 3)
-        minus, plus = (self._read(state.parts[k].w, jax.random.fold_in(k_read, k)) for k in (0, 1))
+        minus, plus = (self._read(part.w, own) for part, own in zip(state.parts, jax.random.split(k_read), strict=True))
         full = jnp.abs(jnp.asarray(self.device.w_max))
         high, low = jnp.maximum(plus, minus) / full, jnp.minimum(plus, minus) / full
         chosen = (high > self.refresh_upper_thres) & (low > self.refresh_lower_thres)
-        parts = []
+        parts, resets, writes = [], jax.random.split(k_reset), jax.random.split(k_write)
         for k, larger in ((0, minus - plus), (1, plus - minus)):
             own = part_of(cells, k)
-            part = self.device.reset_cells(own, state.parts[k], chosen, jax.random.fold_in(k_reset, k))
+            part = self.device.reset_cells(own, state.parts[k], chosen, resets[k])
             wanted = jnp.where(chosen & (larger > 0), larger, 0.0)
-            parts.append(self._written(own, part, wanted, jax.random.fold_in(k_write, k)))
+            parts.append(self._written(own, part, wanted, writes[k]))
         return self.summed(replace(state, parts=tuple(parts)))
 
     def _read(self, w: Array, key: Key) -> Array:
