@@ -85,7 +85,7 @@ class Pulses:
     x_res_implicit: Scalar = 0.0  # resolution of x for DETERMINISTIC_IMPLICIT [1]; 0: ideal
     d_res_implicit: Scalar = 0.0  # resolution of d for DETERMINISTIC_IMPLICIT [1]; 0: ideal
     d_sparsity: bool = False  # a statistic of aihwkit's that changes no update; kept so that configurations travel
-    sequential: bool = False  # every pulse one after the other, exactly; otherwise counted (see the device's docstring)
+    sequential: bool = False  # every pulse one after the other; otherwise counted, except for coarse devices
 
     def __post_init__(self) -> None:
         as_choice(self, "pulse_type", PulseType)

@@ -138,6 +138,11 @@ def test_which_devices_are_coarse():
         assert kind(dw_min=0.1).coarse()
     assert not physics.SoftBoundsPmax().coarse()
     assert physics.SoftBoundsPmax(p_max=10, alpha=0.05).coarse()
+    # far from a near bound, soft bounds make steps of many times dw_min
+    for kind in (physics.SoftBounds, physics.SoftBoundsReference, physics.LinearStep):
+        near = {"gamma_down": 1.0} if kind is physics.LinearStep else {}
+        assert kind(dw_min=0.005, w_max=1.0, w_min=-0.02, **near).coarse()
+        assert not kind(dw_min=0.001, w_max=0.6, w_min=0.0, **near).coarse()  # no slope without a bound
     # noise counts where it is clipped at the end of a batch; leaps follow it
     assert physics.SoftBounds(dw_min_std=20.0).coarse() and not physics.PowStep(dw_min_std=20.0).coarse()
 

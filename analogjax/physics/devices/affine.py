@@ -20,7 +20,7 @@ pulse decays along the path; multiplicative noise of `n` pulses of one direction
     Var v = u^2 [((1 + k)^2 + (k c)^2)^n - (1 + k)^(2n)],   u = v(0) + s / k      (k -> 0: n (c s)^2)
 
 and that of mixed ones is evaluated on the flow above, again to second order in the step. Clipping happens once, at the
-end.
+end. Devices for which that matters are not counted, see `devices/coarse.py`.
 """
 
 from typing import NamedTuple

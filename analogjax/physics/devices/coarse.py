@@ -5,10 +5,12 @@ part of its range that a device crosses in a batch, so it is bounded by how many
 
     n = (w_max - w_min) / (dw_min f g (1 + c))
 
-with the gain `g` = exp(dw_min_dtod) (log-normal) or 1 + dw_min_dtod of devices one standard deviation above the mean.
-Where steps are constant or affine, `f` = 1 (their step at 0) and `c` = dw_min_std. Other devices follow their noise and
-their bounds (`devices/leap.py`), so that only the order of the pulses is lost: `c` = 0, and `f` is the largest step
-within the bounds relative to `dw_min`. Where all pulses have one direction, as in a `OneSided` pair, they are exact.
+with the gain `g` = exp(dw_min_dtod) (log-normal) or 1 + dw_min_dtod of devices one standard deviation above the mean,
+plus up_down_dtod.
+`F` is the largest mean step between the bounds relative to `dw_min`. Constant and affine steps have `f` = max(F / 2, 1)
+(soft bounds that lie symmetrically double their step) and `c` = dw_min_std. Other devices follow their noise and their
+bounds (`devices/leap.py`), so that only the order of the pulses is lost: `f` = F and `c` = 0. Where all pulses have one
+direction, as in a `OneSided` pair, these are exact.
 
 A device of `n < SPAN`, or `n < SPAN_OF_LEAPS`, is coarse: it takes every pulse of every sample in order, as with
 `Pulses(sequential=True)` and to the same bits. Measured (32 chips of 40 x 50, range 2, `g` = 1.35; four batches of 20
@@ -48,7 +50,7 @@ Answer = Callable[[State, Trains], State]
 SPAN = 100  # pulses that span the range of a device that is counted in closed form, at least
 SPAN_OF_LEAPS = 50  # and of one that is counted in leaps, which clip what they must
 _NEVER_PULSED = ("corrupt", "diffusion", "lifetime", "reset", "drift", "write_noise", "reference", "n_estimation")
-_LARGEST, _LEAST = 60.0, 1e-30  # keep what is only compared from overflowing
+_LARGEST, LEAST = 60.0, 1e-30  # keep what is only compared from overflowing
 
 
 def numbers_for(device: Any) -> Any:
@@ -57,14 +59,15 @@ def numbers_for(device: Any) -> Any:
     return np if all(is_static(getattr(device, name)) for name in names) else jnp
 
 
-def is_coarse(device: Any, span: float, largest: Scalar = 1.0, noise: Scalar = 0.0) -> bool | Array:
+def is_coarse(device: Any, span: float, largest: Scalar, noise: Scalar = 0.0) -> bool | Array:
     """Whether `n < span`: a plain bool where the parameters are plain numbers, else a bool that is traced.
 
     `largest` is `f` [1], `noise` is `c` [1].
     """
     xp, spread = numbers_for(device), abs(device.dw_min_dtod)
     gain = xp.exp(xp.minimum(spread, _LARGEST)) if device.dw_min_dtod_log_normal else 1 + spread
-    step = device.dw_min * xp.maximum(largest, _LEAST) * gain * (1 + noise)
+    gain = gain + abs(device.up_down_dtod)
+    step = device.dw_min * xp.maximum(largest, LEAST) * gain * (1 + noise)
     few = device.w_max - device.w_min < span * step
     return bool(few) if xp is np else jnp.asarray(few)
 

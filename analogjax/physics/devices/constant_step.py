@@ -23,7 +23,8 @@ class ConstantStep(Pulsed):
     Fast evaluation: the sum of `n` independent steps has mean `n s` and standard deviation `sqrt(n) c s`, drawn with
     one normal. It is exact in distribution as long as no crosspoint meets its bound inside the batch; at a bound,
     pulses that leave it again after having been clipped are counted as if they had not been clipped (an error of at
-    most the sum of the steps of that batch, towards the inside).
+    most the sum of the steps of that batch, towards the inside). Devices that cross much of their range in a batch are
+    not counted, see `devices/coarse.py`.
     """
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:

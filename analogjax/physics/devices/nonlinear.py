@@ -9,7 +9,7 @@ with `ref` = 0 but for devices that have a reference.
 Counted evaluation. Pulses that change the step little and stay off the bounds are applied in leaps, whose error is
 stated in `devices/leap.py`; all others one after the other, each with noise of its own: exact but for the order of up
 and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample follow each
-other and have one direction). The last crosspoints that have pulses left are picked out of a large array.
+other and have one direction; where that matters devices are not counted, see `devices/coarse.py`). The last crosspoints that have pulses left are picked out of a large array.
 """
 
 from abc import abstractmethod
@@ -42,11 +42,6 @@ class Nonlinear(Pulsed):
     def spread(self, v: Array, step: Array) -> Array:
         """Standard deviation of a pulse of mean size `step` `[O, I]` [w]."""
         return self.dw_min_std * jnp.abs(step)
-
-    @property
-    def largest_step(self) -> Scalar:
-        """The largest mean step between the bounds, relative to `dw_min` [1]: a device says so where it is not 1."""
-        return 1.0
 
     def coarse(self, one_way: bool = False) -> bool | Array:
         return not one_way and is_coarse(self, SPAN_OF_LEAPS, largest=self.largest_step)

@@ -13,7 +13,8 @@ redrawn for each cell that is pulsed and for all cells whenever they decay, diff
 
 Counted evaluation applies the pulses of a whole batch at once, in no order (each device tells what that costs: most
 where weights are at a bound). Small arrays (at most 32 samples and 4096 samples times crosspoints) take their samples
-one after the other, as all do pulse by pulse with `Pulses(sequential=True)`.
+one after the other. Devices of few states or of much noise are not counted but pulsed one pulse after the other, as all
+are with `Pulses(sequential=True)`; `devices/coarse.py` says which.
 
 Letters: `O` rows, `I` columns. Units: [w] weight, [1] relative, [batch] mini-batches.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
@@ -30,7 +31,7 @@ from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells, State
-from analogjax.physics.devices.coarse import SPAN, answer, is_coarse
+from analogjax.physics.devices.coarse import SPAN, answer, is_coarse, numbers_for
 from analogjax.physics.drift import Drift
 from analogjax.physics.pulses import (
     Pulses,
@@ -100,7 +101,12 @@ class Pulsed:
 
         `one_way`: of pulses that all have one direction.
         """
-        return is_coarse(self, SPAN, noise=self.dw_min_std)
+        return is_coarse(self, SPAN, numbers_for(self).maximum(self.largest_step / 2, 1.0), self.dw_min_std)
+
+    @property
+    def largest_step(self) -> Scalar:
+        """The largest mean step between the bounds, relative to `dw_min` [1]: a device says so where it is not 1."""
+        return 1.0
 
     @abstractmethod
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
