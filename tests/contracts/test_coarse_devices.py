@@ -159,3 +159,31 @@ def test_a_coarse_device_sees_each_pulse_as_sequential_ones_do():
     ]
     assert_same_bits(*ends)
     assert np.any(ends[0].w != state.w)
+
+
+@pytest.mark.parametrize("dw_min", [0.1, 0.001], ids=["coarse", "fine"])
+def test_a_traced_parameter_can_be_differentiated_in_both_modes(dw_min):
+    x, d = jnp.ones((34, 3)), jnp.where(jnp.arange(34) % 2 == 0, 1.0, -0.5)[:, None] * jnp.ones((34, 2))
+
+    def ends(dw_min):
+        k_chip, k_update = jax.random.split(random.key(5))
+        device, w = physics.SoftBounds(dw_min=dw_min), jnp.zeros((2, 3))
+        cells = device.fabricate(w.shape, w.dtype, k_chip)
+        state = device.write(cells, w, jax.random.fold_in(k_chip, 1))
+        return jnp.sum(device.update(DEFAULT, cells, state, x, d, 0.1, k_update).w)
+
+    at = jnp.float32(dw_min)
+    backward, (_, forward) = (
+        jax.jit(jax.grad(ends))(at),
+        jax.jit(lambda v: jax.jvp(ends, (v,), (jnp.ones_like(v),)))(at),
+    )
+    assert abs(backward) > 1e-3
+    assert_close(backward, forward, factor=20)  # sums in another order
+
+
+def test_a_traced_parameter_uses_each_key_once():
+    w, device = jnp.zeros((2, 3)), physics.SoftBounds(dw_min=jnp.float32(0.1))
+    cells = device.fabricate(w.shape, w.dtype, random.key(0))
+    state = device.write(cells, w, random.key(1))
+    with jax.debug_key_reuse(True):
+        jax.jit(device.update)(DEFAULT, cells, state, jnp.ones((3, 3)), jnp.ones((3, 2)), 0.1, random.key(2))

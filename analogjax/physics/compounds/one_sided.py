@@ -102,28 +102,33 @@ class OneSided(UnitCell):
         return self.summed(replace(state, clock=begun + x.shape[0]))
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        coarse = p.sequential or self.device.coarse(one_way=True)
+        return self.summed(answer(coarse, self, p, cells, state, trains, k_draw, k_noise))
+
+    def exactly(
+        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> State:
+        """The pair after each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
         minus, plus = part_of(cells, 0), part_of(cells, 1)
-        k_minus, k_plus = jax.random.split(k_noise)
 
         def visit(pair: tuple[State, State], sign: Array, key: Key) -> tuple[State, State]:
             k_minus, k_plus = jax.random.split(key)
             down, up = jnp.where(sign < 0, 1, 0).astype(sign.dtype), jnp.where(sign > 0, 1, 0).astype(sign.dtype)
             return self.device.pulse(minus, pair[0], down, k_minus), self.device.pulse(plus, pair[1], up, k_plus)
 
-        def exactly(state: State, t: Trains) -> State:
-            pair = each_pulse(t, k_draw, visit, (state.parts[0], state.parts[1]), k_noise)
-            return replace(state, parts=pair)
+        pair = each_pulse(trains, k_draw, visit, (state.parts[0], state.parts[1]), k_noise, most)
+        return replace(state, parts=pair)
 
-        def counted(state: State, t: Trains) -> State:
-            up, down = coincidences(t, k_draw)
-            none = jnp.zeros_like(up)
-            pair = (
-                self.device.pulses(minus, state.parts[0], down, none, k_minus),
-                self.device.pulses(plus, state.parts[1], up, none, k_plus),
-            )
-            return replace(state, parts=pair)
-
-        return self.summed(answer(p.sequential or self.device.coarse(one_way=True), exactly, counted, state, trains))
+    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        """The pair after all pulses at once. Consumes both keys."""
+        k_minus, k_plus = jax.random.split(k_noise)
+        up, down = coincidences(trains, k_draw)
+        none = jnp.zeros_like(up)
+        pair = (
+            self.device.pulses(part_of(cells, 0), state.parts[0], down, none, k_minus),
+            self.device.pulses(part_of(cells, 1), state.parts[1], up, none, k_plus),
+        )
+        return replace(state, parts=pair)
 
     def refresh(self, cells: Cells, state: State, key: Key) -> State:
         """Reset the pairs that have filled up, and write their difference. Consumes `key`."""

@@ -32,20 +32,19 @@ is off when counted, in standard errors, the larger one; those that are coarse i
 | PiecewiseStep, noise 0.1     |       |       | (13)  | (4.2) | 0.7   | 0.3   | 0.1   | 0.1  |
 """
 
-from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from analogjax._pytree import is_static
-from analogjax._typing import Array, Scalar
-from analogjax.physics.device import State
-from analogjax.physics.pulses import Trains
-
-Answer = Callable[[State, Trains], State]
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.device import Cells, State
+from analogjax.physics.pulses import Pulses, Trains
 
 SPAN = 100  # pulses that span the range of a device that is counted in closed form, at least
 SPAN_OF_LEAPS = 50  # and of one that is counted in leaps, which clip what they must
@@ -72,13 +71,47 @@ def is_coarse(device: Any, span: float, largest: Scalar, noise: Scalar = 0.0) ->
     return bool(few) if xp is np else jnp.asarray(few)
 
 
-def answer(coarse: bool | Array, exactly: Answer, counted: Answer, state: State, t: Trains) -> State:
-    """The state after the trains, one after the other where `coarse`, else `counted`.
+class Answering(Protocol):
+    """What answers to trains in both ways."""
+
+    def exactly(
+        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> State:
+        """Pulse by pulse, in order; `most` as in `each_pulse`. Consumes both keys."""
+        ...
+
+    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        """All pulses at once. Consumes both keys."""
+        ...
+
+
+def answer(
+    coarse: bool | Array, who: Answering, p: Pulses, cells: Cells, state: State, t: Trains, k_draw: Key, k_noise: Key
+) -> State:
+    """The state after the trains, one after the other where `coarse`, else counted. Consumes both keys.
 
     Where only run time tells, both ways are in the program, and the wrong one finds no pulses: that costs next to
     nothing, under `jax.vmap` over devices too.
     """
     if isinstance(coarse, bool):
-        return exactly(state, t) if coarse else counted(state, t)
-    state = lax.cond(coarse, lambda state: exactly(state, t.only(coarse)), lambda state: state, state)
-    return counted(state, t.only(~coarse))
+        return (who.exactly if coarse else who.counted)(cells, state, t, k_draw, k_noise)
+    given = who, cells, state, t.only(coarse), jax.random.clone(k_draw), jax.random.clone(k_noise)
+    state = lax.cond(coarse, lambda: _exactly(p.longest, *given), lambda: state)
+    return who.counted(cells, state, t.only(~coarse), k_draw, k_noise)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _exactly(
+    most: int | None, who: Answering, cells: Cells, state: State, t: Trains, k_draw: Key, k_noise: Key
+) -> State:
+    return who.exactly(cells, state, t, k_draw, k_noise)
+
+
+@_exactly.defjvp
+def _exactly_jvp(most: int | None, primals: tuple, tangents: tuple) -> tuple[State, State]:
+    """A loop of a length that is not known has no reverse mode: derivatives go through one over all slots."""
+
+    def bounded(who: Answering, *given: Any) -> State:
+        return who.exactly(*given, most=most)
+
+    return jax.jvp(bounded, primals, tangents)

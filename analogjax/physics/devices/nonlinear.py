@@ -9,7 +9,8 @@ with `ref` = 0 but for devices that have a reference.
 Counted evaluation. Pulses that change the step little and stay off the bounds are applied in leaps, whose error is
 stated in `devices/leap.py`; all others one after the other, each with noise of its own: exact but for the order of up
 and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample follow each
-other and have one direction; where that matters devices are not counted, see `devices/coarse.py`). The last crosspoints that have pulses left are picked out of a large array.
+other and have one direction; devices for which that matters are not counted, see `devices/coarse.py`). The last
+crosspoints that have pulses left are picked out of a large array.
 """
 
 from abc import abstractmethod
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from analogjax._pytree import is_off, pytree
-from analogjax._typing import Array, Key, Scalar
+from analogjax._typing import Array, Key
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import SPAN_OF_LEAPS, is_coarse
 from analogjax.physics.devices.leap import Sizes, leapt

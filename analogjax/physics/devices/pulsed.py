@@ -156,15 +156,16 @@ class Pulsed:
         return self.seen(state, hidden(state) - outer_product(x, d, lr), k_pulses)
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
-        def exactly(state: State, t: Trains) -> State:
-            return each_pulse(t, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise)
+        return answer(p.sequential or self.coarse(), self, p, cells, state, trains, k_draw, k_noise)
 
-        def counted(state: State, t: Trains) -> State:
-            return self._counted(cells, state, t, k_draw, k_noise)
+    def exactly(
+        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> State:
+        """Answer to each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
+        return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise, most)
 
-        return answer(p.sequential or self.coarse(), exactly, counted, state, trains)
-
-    def _counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        """Answer to all pulses of a batch, or of a sample where that costs little, at once. Consumes both keys."""
         batch = trains.length.size
         if batch == 1 or batch > _FEW or batch * state.w.size > _SMALL:
             return self.pulses(cells, state, *coincidences(trains, k_draw), k_noise)
