@@ -111,7 +111,7 @@ def _exactly(
 def _exactly_jvp(most: int | None, primals: tuple, tangents: tuple) -> tuple[State, State]:
     """A loop of a length that is not known has no reverse mode: derivatives go through one over all slots."""
 
-    def bounded(who: Answering, *given: Any) -> State:
-        return who.exactly(*given, most=most)
+    def bounded(who: Answering, cells: Cells, state: State, t: Trains, k_draw: Key, k_noise: Key) -> State:
+        return who.exactly(cells, state, t, k_draw, k_noise, most)
 
     return jax.jvp(bounded, primals, tangents)

@@ -80,7 +80,7 @@ class _Linear(Pulsed):
         ref_up = self.w_min - self.reverse_offset if self.reverse_up else self.w_max
         ref_down = self.w_max + self.reverse_offset if self.reverse_down else self.w_min
         xp = numbers_for(self)
-        rises = [
+        rises: list[Any] = [
             gamma * xp.where(ref == 0, 0.0, xp.abs(bound) / xp.where(ref == 0, 1.0, xp.abs(ref)))
             for gamma, ref in ((gamma_up, ref_up), (gamma_down, ref_down))
             for bound in (self.w_max, self.w_min)
@@ -118,7 +118,8 @@ class LinearStep(_Linear):
 
     @property
     def largest_step(self) -> Scalar:
-        up, down = abs(self.gamma_up) + abs(self.gamma_up_dtod), abs(self.gamma_down) + abs(self.gamma_down_dtod)
+        size = numbers_for(self).abs
+        up, down = size(self.gamma_up) + size(self.gamma_up_dtod), size(self.gamma_down) + size(self.gamma_down_dtod)
         return self._largest(up, down)
 
     def specialise(self, cells: Cells, key: Key) -> Cells:
