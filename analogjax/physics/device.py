@@ -81,8 +81,9 @@ class PulsedDevice(Device, Protocol):
         ...
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
-        """Answer to the trains of a batch, drawn with `k_draw`: counted, or one by one if `p.sequential`.
+        """Answer to the trains of a batch, drawn with `k_draw`: counted, or pulse by pulse in order.
 
-        Consumes both keys. Devices of one unit cell share `k_draw`, hence see the same pulses, with noise of their own.
+        The latter if `p.sequential`, or where the device is too coarse to be counted (`devices/coarse.py`). Consumes
+        both keys. Devices of one unit cell share `k_draw`, hence see the same pulses, with noise of their own.
         """
         ...

@@ -214,7 +214,8 @@ def mvm(p: Periphery, w: Array, x: Array, frozen: Frozen, key: Key, average: Arr
         y, _ = _scaled_read(p, w, x, alpha, frozen, key)
     else:
         read = _jointly_managed_read if p.torch_semantics else _managed_read
-        y = read(p, w, x, alpha, frozen, key)
+        # the reads fold what they are given: of a split key, JAX can tell that it is used again
+        y = read(p, w, x, alpha, frozen, jax.random.split(key, 1)[0])
     return jnp.where(silent, 0.0, y * p.out_scale)
 
 
@@ -247,7 +248,7 @@ def _last_read_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 
 
 def _reads(p: Periphery, w: Array, x: Array, alpha: Array, frozen: Frozen, key: Key) -> tuple[Array, Array, Array]:
-    """Bound management: read again, with a smaller input, the vectors that did not fit.
+    """Bound management: read again, with a smaller input, the vectors that did not fit; read `n` folds `n` into `key`.
 
     Also twice the last factor `rho` `[B, 1]` and how many reads it took.
     """

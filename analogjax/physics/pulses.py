@@ -85,7 +85,12 @@ class Pulses:
     x_res_implicit: Scalar = 0.0  # resolution of x for DETERMINISTIC_IMPLICIT [1]; 0: ideal
     d_res_implicit: Scalar = 0.0  # resolution of d for DETERMINISTIC_IMPLICIT [1]; 0: ideal
     d_sparsity: bool = False  # a statistic of aihwkit's that changes no update; kept so that configurations travel
-    sequential: bool = False  # every pulse one after the other, exactly; otherwise counted (see the device's docstring)
+    sequential: bool = False  # every pulse one after the other; otherwise counted, except for coarse devices
+
+    @property
+    def longest(self) -> int | None:
+        """Slots of the longest train there can be; None: the learning rate decides."""
+        return self.desired_bl if self.fixed_bl or self.update_bl_management else None
 
     def __post_init__(self) -> None:
         as_choice(self, "pulse_type", PulseType)
@@ -268,14 +273,17 @@ def _of_word(x: Array, d: Array, minus_x: Array, minus_d: Array) -> tuple[Array,
     return lax.population_count(both).astype(jnp.int32), lax.population_count(opposite).astype(jnp.int32)
 
 
-def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key) -> S:
+def each_pulse(
+    t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key, most: int | None = None
+) -> S:
     """Run `visit(state, sign, key) -> state` for every slot of every sample in order: the exact evaluation.
 
     `sign` `[O, I]` int8 is +1 (UP), -1 (DOWN) or 0 at each crosspoint. Same pulses as `coincidences` for the same
-    `key`. Consumes `key` and `k_visit`.
+    `key`. With `most`, which no train may exceed, the loop has a reverse mode, and costs so many slots. Consumes `key`
+    and `k_visit`.
     """
     if t.pulse_type.counted:
-        return _each_computed(t, visit, state, k_visit)
+        return _each_computed(t, visit, state, k_visit, most)
     k_x, k_d = _line_keys(key)
 
     def one_sample(state: S, sample: Array) -> tuple[S, None]:
@@ -288,12 +296,25 @@ def each_pulse(t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: 
             sign = -(d[:, None] * x[None, :]).astype(jnp.int8)
             return visit(state, sign, jax.random.fold_in(jax.random.fold_in(k_visit, slot), sample))
 
-        return lax.fori_loop(0, t.length[sample], one_slot, state), None
+        return _slots(t.length[sample], one_slot, state, most), None
 
     return lax.scan(one_sample, state, jnp.arange(t.p_x.shape[0]))[0]
 
 
-def _each_computed(t: Trains, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key) -> S:
+def _slots(number: Array, one_slot: Callable[[Array, S], S], state: S, most: int | None) -> S:
+    """`one_slot` for the first `number` slots, of at most `most`."""
+    if most is None:
+        return lax.fori_loop(0, number, one_slot, state)
+
+    def live(slot: Array, state: S) -> S:
+        return lax.cond(slot < number, lambda state: one_slot(slot, state), lambda state: state, state)
+
+    return lax.fori_loop(0, most, live, state)
+
+
+def _each_computed(
+    t: Trains, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key, most: int | None = None
+) -> S:
     """`each_pulse` where nothing is drawn: the pulses of a crosspoint come first in the train, one in each slot."""
 
     def one_sample(state: S, sample: Array) -> tuple[S, None]:
@@ -304,7 +325,7 @@ def _each_computed(t: Trains, visit: Callable[[S, Array, Key], S], state: S, k_v
             own = jax.random.fold_in(jax.random.fold_in(k_visit, slot), sample)
             return visit(state, jnp.where(slot < number, sign, 0).astype(jnp.int8), own)
 
-        return lax.fori_loop(0, jnp.max(number), one_slot, state), None
+        return _slots(jnp.max(number), one_slot, state, most), None
 
     return lax.scan(one_sample, state, jnp.arange(t.p_x.shape[0]))[0]
 

@@ -67,6 +67,39 @@ def test_a_step_outside_the_loop_gives_the_same_bits() -> None:
     assert all(jax.tree.leaves(same))
 
 
+def small_program(**changes: object) -> tuple[Program, RunKeys, Images]:
+    split, experiment_ = Digits.load(train=True).head(64), experiment(**changes)
+    images = jnp.asarray(split.images)[..., None]
+    return Program.of(experiment_), RunKeys.of(random.key(5)), Images(
+        images, jnp.asarray(split.labels), jnp.asarray([0.3]), jnp.asarray([0.4])
+    )  # fmt: skip
+
+
+def test_every_epoch_reads_with_noise_of_its_own() -> None:
+    """At a learning rate of 0, the same batches again: only the noise of the chips can change the losses."""
+    program, keys, data = small_program(learning_rate=0.0)
+    start, order = program.start(data, keys.init), program.order(data, 0, keys.order)
+    advance = jax.jit(program.advance)
+    first = advance(start, data, order, 0, 4, keys.noise)
+    second = advance(first, data, order, 0, 4, keys.noise)
+    weights = [[np.asarray(leaf) for leaf in jax.tree.leaves(s.variables)] for s in (start, second)]
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+    assert np.all(first.losses != second.losses)
+    assert jnp.array_equal(first.losses, advance(start, data, order, 0, 4, keys.noise).losses)
+
+
+def test_every_batch_of_a_validation_has_noise_of_its_own() -> None:
+    program, keys, data = small_program()
+    variables, rows = program.start(data, keys.init).variables, jnp.arange(16)[None]
+
+    def loss(batches: int) -> float:
+        """Of the same items so many times over."""
+        indices = jnp.repeat(rows, batches, 0)
+        return float(program.evaluate(variables, data, (indices, jnp.ones(indices.shape)), keys.validation)["loss"])
+
+    assert abs(loss(2) / 2 - loss(1)) > 1e-4 * loss(1)
+
+
 def test_results_are_what_is_promised(capsys: pytest.CaptureFixture) -> None:
     found = run(experiment(2), 320, seed=5)
     assert [list(entry) for entry in found] == [["epoch", "time_epoch", "accuracy", "train_loss", "valid_loss"]] * 2

@@ -251,12 +251,34 @@ def test_a_vector_that_fits_is_untouched_by_one_that_does_not(kind, w, x, key):
     assert np.isfinite(loud).all()
 
 
-def test_a_fresh_read_draws_fresh_noise_n_4096(key):
-    # fits at factor 4 (30 / 16 > 1 at 16, so factor 32): noise of the last read times its factor
+def test_the_noise_of_the_last_read_grows_with_its_factor_n_4096(key):
+    # the signal alone decides: 3 and 1.5 are clipped, 0.75 fits, so it is noise times 4
     p = Periphery(inp_res=0.0, out_res=0.0, out_noise=0.001, out_bound=1.0)
     y = reads(p, 3 * jnp.eye(1), jnp.ones((1, 1)), {}, jax.random.split(key, N))
     assert_mean(y, np.array([[3.0]]))
     assert_std(y, np.array([[0.004]]))
+
+
+def test_each_read_draws_fresh_noise_n_4096(key):
+    # noise decides here: 0.8 + 0.5 xi is clipped in a third of all reads, and half of it is read again and again. The
+    # expected moments are those of a plain loop of n = 1e6, whose own errors are 16 times smaller
+    chance, y, rho = np.random.default_rng(0), np.full(10**6, np.inf), np.ones(10**6)
+    while np.any(again := np.isinf(y)):
+        read = 0.8 / rho + 0.5 * chance.standard_normal(y.size)
+        y = np.where(again & (np.abs(read) < 1), read * rho, y)
+        rho *= 2
+    p = Periphery(inp_res=0.0, out_res=0.0, out_noise=0.5, out_bound=1.0)
+    found = reads(p, 0.8 * jnp.eye(1), jnp.ones((1, 1)), {}, jax.random.split(key, N))
+    assert_mean(found, np.array([[y.mean()]]), n_se=4.1)
+    assert_std(found, np.array([[y.std()]]), n_se=4.1)
+
+
+def test_a_key_that_was_used_for_a_read_is_used_up(w, x, key):
+    def twice(key):
+        return mvm(Periphery(), w, x, {}, key) + mvm(Periphery(), w, x, {}, key)
+
+    with jax.debug_key_reuse(True), pytest.raises(jax.errors.KeyReuseError):
+        jax.jit(twice)(key)
 
 
 # ---- sweeps and validation ----

@@ -4,6 +4,7 @@ See `transfer.py` for the equations. Letters: `O` rows, `I` columns.
 """
 
 import math
+import warnings
 from dataclasses import replace
 
 import jax
@@ -62,12 +63,18 @@ class LineTransfer(UnitCell):
             check(self, len(getattr(self, name)) in (0, n), name, f"needs one number for each of the {n} devices.")
         good = isinstance(self.n_reads_per_transfer, int) and self.n_reads_per_transfer > 0
         check(self, good, "n_reads_per_transfer", "needs a whole number > 0.")
-        check(self, is_static(self.transfer_every), "transfer_every", "is part of the program: give a plain number.")
+        for name in self._of_the_program:
+            check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
         check_number(self, "fast_lr", "transfer_lr", low=0)
         check_number(self, "with_reset_prob", low=0, high=1)
         check(self, self.gammas[-1] != 0, "gamma_vec", "the last array holds the written weights: not 0.")
         columns = self.transfer_columns or is_off(self.with_reset_prob)
         check(self, columns, "with_reset_prob", "only columns can be reset: use transfer_columns=True.")
+
+    @property
+    def _of_the_program(self) -> tuple[str, ...]:
+        """Fields that can't be arrays: what is compiled depends on them."""
+        return "gamma", "gamma_vec", "transfer_every", "transfer_every_vec"
 
     @property
     def parts(self) -> tuple[PulsedDevice, ...]:
@@ -94,20 +101,32 @@ class LineTransfer(UnitCell):
 
     def periods(self, shape: tuple[int, int], batch: int) -> tuple[int, ...]:
         """Vectors between two reads of each array; 0: never."""
-        lines, n = shape[0] if self.transfer_columns else shape[1], len(self.devices)
-        every = self.transfer_every_vec or tuple(self.transfer_every * self.slower(lines) ** k for k in range(n))
+        outputs, lines = shape if self.transfer_columns else shape[::-1]
+        slower, n = self.slower(outputs / self.reads_at_once(lines)), len(self.devices)
+        every = self.transfer_every_vec or tuple(self.transfer_every * slower**k for k in range(n))
         if self.no_self_transfer:
             every = (*every[:-1], 0.0)
         return tuple(math.ceil(one * batch) if self.units_in_mbatch else round(one) for one in every)
 
-    def slower(self, lines: int) -> float:
-        """How many times less often each next array is read by default, where a sweep reads so many lines."""
-        return lines / self.n_reads_per_transfer
+    def slower(self, sweep: float) -> float:
+        """How many times less often each next array is read by default; `sweep` reads write all outputs once."""
+        return sweep
+
+    def reads_at_once(self, lines: int) -> int:
+        """Lines that are read each time of an array that has so many: each of them once, at most."""
+        return min(self.n_reads_per_transfer, lines)
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         k_cells, k_read = jax.random.split(key)
         cells = super().fabricate(shape, dtype, k_cells)
         outputs, lines = shape if self.transfer_columns else shape[::-1]
+        if lines < self.n_reads_per_transfer:
+            warnings.warn(
+                f"{type(self).__name__}(n_reads_per_transfer={self.n_reads_per_transfer}): an array of "
+                f"{shape[0]} x {shape[1]} has {lines} {'columns' if self.transfer_columns else 'rows'}, which are all "
+                f"read once each time; give {lines} or less.",
+                stacklevel=2,
+            )
         frozen = self.reading.fabricate(outputs, dtype, k_read, inputs=lines)
 
         def spread(value: Array) -> Array:
@@ -120,10 +139,8 @@ class LineTransfer(UnitCell):
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         last = len(self.devices) - 1
         parts = tuple(
-            device.write(
-                part_of(cells, k), w / self.gammas[-1] if k == last else jnp.zeros_like(w), jax.random.fold_in(key, k)
-            )
-            for k, device in enumerate(self.devices)
+            device.write(part_of(cells, k), w / self.gammas[-1] if k == last else jnp.zeros_like(w), own)
+            for k, (device, own) in enumerate(zip(self.devices, jax.random.split(key, last + 1), strict=True))
         )
         state = State(w=w, parts=parts, clock=jnp.zeros((), jnp.int32), memory=self.remembered(w))
         return self.summed(state)
@@ -172,11 +189,10 @@ class LineTransfer(UnitCell):
 
     def transfer(self, cells: Cells, state: State, lr: Rates, periods: tuple[int, ...], seen: Array, key: Key) -> State:
         """Read and write for each array whose turn it is. Consumes `key`."""
-        only = [k for k, period in enumerate(periods) if period > 0]
+        only, keys = [k for k, period in enumerate(periods) if period > 0], jax.random.split(key, len(periods))
         for k in only:
-            own = jax.random.fold_in(key, k)
 
-            def move(s: State, k: int = k, own: Key = own) -> State:
+            def move(s: State, k: int = k, own: Key = keys[k]) -> State:
                 return self._move(k, cells, s, lr, own)
 
             due = self.due(k, state, periods[k], seen)
@@ -197,7 +213,7 @@ class LineTransfer(UnitCell):
         def one(n: Array, state: State) -> State:
             return self._line(k, cells, state, (start + n) % lines, lr, jax.random.fold_in(k_lines, n))
 
-        reads = self.n_reads_per_transfer
+        reads = self.reads_at_once(lines)
         state = one(jnp.zeros((), jnp.int32), state) if reads == 1 else lax.fori_loop(0, reads, one, state)
         assert state.memory is not None
         pointer = state.memory["pointer"].at[k].set((start + reads) % lines)

@@ -22,6 +22,7 @@ from analogjax.physics.checks import check, check_number
 from analogjax.physics.compounds.schedule import each_line, walk
 from analogjax.physics.compounds.unit_cell import UnitCell, part_of
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.coarse import answer
 from analogjax.physics.devices.pulsed import Pulsed
 from analogjax.physics.periphery import Periphery, mvm
 from analogjax.physics.pulses import Pulses, Trains, coincidences, each_pulse, trains
@@ -78,7 +79,8 @@ class OneSided(UnitCell):
     def write(self, cells: Cells, w: Array, key: Key) -> State:
         halves = jnp.maximum(-w, 0.0), jnp.maximum(w, 0.0)
         parts = tuple(
-            self.device.write(part_of(cells, k), half, jax.random.fold_in(key, k)) for k, half in enumerate(halves)
+            self.device.write(part_of(cells, k), half, own)
+            for k, (half, own) in enumerate(zip(halves, jax.random.split(key), strict=True))
         )
         return self.summed(State(w=w, parts=parts, clock=jnp.zeros((), jnp.int32)))
 
@@ -100,38 +102,47 @@ class OneSided(UnitCell):
         return self.summed(replace(state, clock=begun + x.shape[0]))
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        coarse = p.sequential or self.device.coarse(one_way=True)
+        return self.summed(answer(coarse, self, p, cells, state, trains, k_draw, k_noise))
+
+    def exactly(
+        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> State:
+        """The pair after each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
         minus, plus = part_of(cells, 0), part_of(cells, 1)
-        k_minus, k_plus = jax.random.split(k_noise)
 
         def visit(pair: tuple[State, State], sign: Array, key: Key) -> tuple[State, State]:
             k_minus, k_plus = jax.random.split(key)
             down, up = jnp.where(sign < 0, 1, 0).astype(sign.dtype), jnp.where(sign > 0, 1, 0).astype(sign.dtype)
             return self.device.pulse(minus, pair[0], down, k_minus), self.device.pulse(plus, pair[1], up, k_plus)
 
-        if p.sequential:
-            pair = each_pulse(trains, k_draw, visit, (state.parts[0], state.parts[1]), k_noise)
-        else:
-            up, down = coincidences(trains, k_draw)
-            none = jnp.zeros_like(up)
-            pair = (
-                self.device.pulses(minus, state.parts[0], down, none, k_minus),
-                self.device.pulses(plus, state.parts[1], up, none, k_plus),
-            )
-        return self.summed(replace(state, parts=pair))
+        pair = each_pulse(trains, k_draw, visit, (state.parts[0], state.parts[1]), k_noise, most)
+        return replace(state, parts=pair)
+
+    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        """The pair after all pulses at once. Consumes both keys."""
+        k_minus, k_plus = jax.random.split(k_noise)
+        up, down = coincidences(trains, k_draw)
+        none = jnp.zeros_like(up)
+        pair = (
+            self.device.pulses(part_of(cells, 0), state.parts[0], down, none, k_minus),
+            self.device.pulses(part_of(cells, 1), state.parts[1], up, none, k_plus),
+        )
+        return replace(state, parts=pair)
 
     def refresh(self, cells: Cells, state: State, key: Key) -> State:
         """Reset the pairs that have filled up, and write their difference. Consumes `key`."""
         k_read, k_reset, k_write = jax.random.split(key, 3)
-        minus, plus = (self._read(state.parts[k].w, jax.random.fold_in(k_read, k)) for k in (0, 1))
+        minus, plus = (self._read(part.w, own) for part, own in zip(state.parts, jax.random.split(k_read), strict=True))
         full = jnp.abs(jnp.asarray(self.device.w_max))
         high, low = jnp.maximum(plus, minus) / full, jnp.minimum(plus, minus) / full
         chosen = (high > self.refresh_upper_thres) & (low > self.refresh_lower_thres)
-        parts = []
+        parts, resets, writes = [], jax.random.split(k_reset), jax.random.split(k_write)
         for k, larger in ((0, minus - plus), (1, plus - minus)):
             own = part_of(cells, k)
-            part = self.device.reset_cells(own, state.parts[k], chosen, jax.random.fold_in(k_reset, k))
+            part = self.device.reset_cells(own, state.parts[k], chosen, resets[k])
             wanted = jnp.where(chosen & (larger > 0), larger, 0.0)
-            parts.append(self._written(own, part, wanted, jax.random.fold_in(k_write, k)))
+            parts.append(self._written(own, part, wanted, writes[k]))
         return self.summed(replace(state, parts=tuple(parts)))
 
     def _read(self, w: Array, key: Key) -> Array:

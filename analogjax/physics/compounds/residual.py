@@ -49,7 +49,11 @@ class ResidualTransfer(LineTransfer):
         check(self, self.warm_start >= 0, "warm_start", "needs 0 or a number of sweeps, or inf.")
         check(self, all(gamma > 0 for gamma in self.gammas), "gamma", "every array is part of the weight: above 0.")
 
-    def slower(self, lines: int) -> float:
+    @property
+    def _of_the_program(self) -> tuple[str, ...]:
+        return *super()._of_the_program, "timescale", "warm_start"
+
+    def slower(self, sweep: float) -> float:
         return self.timescale
 
     def remembered(self, w: Array) -> dict[str, Array]:
@@ -75,7 +79,7 @@ class ResidualTransfer(LineTransfer):
         if self.warm_start == 0 or periods[0] == 0:
             return state
         lines = state.w.shape[self.axis]
-        sweep = self.warm_start * lines / self.n_reads_per_transfer
+        sweep = self.warm_start * lines / self.reads_at_once(lines)
         most = math.ceil(sweep) if math.isfinite(sweep) else 2**31 - 1
         done = _memory(state)["warm_transfers"] + (seen % periods[0] == 0)
         state = replace(state, memory=_memory(state) | {"warm_transfers": done})

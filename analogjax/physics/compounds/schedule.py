@@ -33,16 +33,15 @@ def walk(state: S, t: Trains, period: int, clock: Array, pulse: Pulse, act: Act,
     size = min(period, batch)
     number = -(-batch // size)
     chunks = _chunks(t, number, size)
-    starts = jnp.arange(number) * size
+    starts, each = jnp.arange(number) * size, (jax.random.split(keys[0], number), jax.random.split(keys[1], number))
 
-    def one(state: S, given: tuple[Trains, Array]) -> tuple[S, None]:
-        chunk, start = given
-        own = tuple(jax.random.fold_in(key, start) for key in keys)
+    def one(state: S, given: tuple[Trains, Array, tuple[Key, Key]]) -> tuple[S, None]:
+        chunk, start, own = given
         return _chunk(state, chunk, period, clock + start, batch - start, pulse, act, own), None
 
     if number == 1:
-        return one(state, (jax.tree.map(lambda leaf: leaf[0], chunks), starts[0]))[0]
-    return lax.scan(one, state, (chunks, starts))[0]
+        return one(state, jax.tree.map(lambda leaf: leaf[0], (chunks, starts, each)))[0]
+    return lax.scan(one, state, (chunks, starts, each))[0]
 
 
 def _chunks(t: Trains, number: int, size: int) -> Trains:
@@ -56,7 +55,7 @@ def _chunks(t: Trains, number: int, size: int) -> Trains:
 
 
 def _chunk(
-    state: S, t: Trains, period: int, clock: Array, left: Array, pulse: Pulse, act: Act, keys: tuple[Key, ...]
+    state: S, t: Trains, period: int, clock: Array, left: Array, pulse: Pulse, act: Act, keys: tuple[Key, Key]
 ) -> S:
     """Vectors among which there is at most one after which to act."""
     size = t.length.shape[0]

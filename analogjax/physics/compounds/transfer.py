@@ -9,8 +9,9 @@ r"""Tiki-Taka: gradients are collected on one array and moved, line by line, to 
 `thres_scale dw_min` are written, `n = trunc(H / (thres_scale dw_min))`, at most the pulses of one train.
 
 Schedule: device `k` is read after every `transfer_every_k` vectors (times the batch size with `units_in_mbatch`); by
-default each next array is read `O / n_reads_per_transfer` times less often, the last one never. Noise and bound
-management of the reads are off, as in aihwkit. Written weights go to the last array; the others start at 0.
+default each next array is read `O / n_reads_per_transfer` times less often, the last one never. Of an array with fewer
+lines than `n_reads_per_transfer` each is read once, with a warning when the chip is made, as in aihwkit. Noise and
+bound management of the reads are off, as in aihwkit. Written weights go to the last array; the others start at 0.
 
 Letters: `O` rows, `I` columns. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103 (version 1);
 Gokmen 2021, doi:10.3389/frai.2021.699148 (version 2).

@@ -44,8 +44,8 @@ class UnitCell:
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         cells: Cells = {}
-        for k, device in enumerate(self.parts):
-            made = device.fabricate(shape, dtype, jax.random.fold_in(key, k))
+        for k, (device, own) in enumerate(zip(self.parts, jax.random.split(key, len(self.parts)), strict=True)):
+            made = device.fabricate(shape, dtype, own)
             cells |= {f"{name}_{k}": value for name, value in made.items()}
         return cells
 
@@ -62,8 +62,10 @@ class UnitCell:
 
     def _each(self, state: State, key: Key, act: Visit) -> State:
         parts = tuple(
-            act(device, k, part, jax.random.fold_in(key, k))
-            for k, (device, part) in enumerate(zip(self.parts, state.parts, strict=True))
+            act(device, k, part, own)
+            for k, (device, part, own) in enumerate(
+                zip(self.parts, state.parts, jax.random.split(key, len(self.parts)), strict=True)
+            )
         )
         return self.summed(replace(state, parts=parts))
 

@@ -66,9 +66,9 @@ class Vector(UnitCell):
             device.write(
                 part_of(cells, k),
                 zero if fixed and k != self.first_update_idx else w,
-                jax.random.fold_in(key, k),
+                own,
             )
-            for k, device in enumerate(self.devices)
+            for k, (device, own) in enumerate(zip(self.devices, jax.random.split(key, len(self.devices)), strict=True))
         )
         return self.summed(State(w=w, parts=parts, clock=jnp.asarray(self.first_update_idx, jnp.int32)))
 
@@ -86,9 +86,9 @@ class Vector(UnitCell):
         k_choose, k_devices = jax.random.split(k_noise)
         chosen, clock = self._chosen(state, trains.length.shape[0], k_choose)
         parts = []
-        for k, (device, part) in enumerate(zip(self.devices, state.parts, strict=True)):
+        keys = jax.random.split(k_devices, len(self.devices))
+        for k, (device, part, own) in enumerate(zip(self.devices, state.parts, keys, strict=True)):
             mine = trains if self.update_policy is UpdatePolicy.ALL else trains.only(chosen == k)
-            own = jax.random.fold_in(k_devices, k)
             parts.append(device.respond(p, part_of(cells, k), part, mine, k_draw, own))
         return self.summed(replace(state, parts=tuple(parts), clock=clock))
 

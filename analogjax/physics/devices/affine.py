@@ -20,7 +20,7 @@ pulse decays along the path; multiplicative noise of `n` pulses of one direction
     Var v = u^2 [((1 + k)^2 + (k c)^2)^n - (1 + k)^(2n)],   u = v(0) + s / k      (k -> 0: n (c s)^2)
 
 and that of mixed ones is evaluated on the flow above, again to second order in the step. Clipping happens once, at the
-end.
+end. Devices for which that matters are not counted, see `devices/coarse.py`.
 """
 
 from typing import NamedTuple
@@ -69,7 +69,13 @@ def many_pulses(law: Affine, v: Array, up: Array, down: Array, key: Key) -> Arra
         n = jnp.maximum(n_up + n_down, 1.0)
         power = n_up * law.s_up**2 + n_down * law.s_down**2
         variance = law.noise**2 * power * _expm1_ratio(2 * a * (n - 1) / n)
-    return end + jnp.sqrt(variance) * normal(key, v.shape, v.dtype)
+    return end + root(variance) * normal(key, v.shape, v.dtype)
+
+
+def root(variance: Array) -> Array:
+    """The square root; its slope at 0, where there is no pulse, is 0 and not infinite."""
+    some = variance > 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, variance, 1.0)), 0.0)
 
 
 def _multiplicative_variance(law: Affine, v: Array, end: Array, n_up: Array, n_down: Array, a: Array) -> Array:

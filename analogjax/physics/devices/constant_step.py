@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Key
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.affine import root
 from analogjax.physics.devices.pulsed import Pulsed, clipped
 from analogjax.random import normal
 
@@ -23,7 +24,8 @@ class ConstantStep(Pulsed):
     Fast evaluation: the sum of `n` independent steps has mean `n s` and standard deviation `sqrt(n) c s`, drawn with
     one normal. It is exact in distribution as long as no crosspoint meets its bound inside the batch; at a bound,
     pulses that leave it again after having been clipped are counted as if they had not been clipped (an error of at
-    most the sum of the steps of that batch, towards the inside).
+    most the sum of the steps of that batch, towards the inside). Devices that cross much of their range in a batch are
+    not counted, see `devices/coarse.py`.
     """
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
@@ -36,6 +38,6 @@ class ConstantStep(Pulsed):
         s_up, s_down = cells["dwmin_up"], cells["dwmin_down"]
         move = n_up * s_up - n_down * s_down
         if not is_off(self.dw_min_std):
-            spread = jnp.sqrt(n_up * s_up * s_up + n_down * s_down * s_down)
+            spread = root(n_up * s_up * s_up + n_down * s_down * s_down)
             move = move + self.dw_min_std * spread * normal(key, state.w.shape, state.w.dtype)
         return replace(state, w=clipped(cells, state.w + move))

@@ -13,12 +13,15 @@ Reference: Gong et al. 2018, doi:10.1038/s41467-018-04485-1 (ReRAM); Nandakumar 
 (phase-change memory).
 """
 
+from functools import reduce
+
 import jax.numpy as jnp
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells
+from analogjax.physics.devices.coarse import numbers_for
 from analogjax.physics.devices.nonlinear import LARGEST, Nonlinear, width
 
 
@@ -47,6 +50,14 @@ class ExpStep(Nonlinear):
         nominal = self.dw_min * (1 - jnp.maximum(self.up_down, 0.0))
         down = nominal * (1 - self.A_down * jnp.exp(-self.gamma_down * self.b))
         return jnp.where(down > 0, down, self.dw_min)
+
+    @property
+    def largest_step(self) -> Scalar:
+        xp, span = numbers_for(self), self.w_max - self.w_min
+        ends = [2 * self.a * v / xp.where(span > 0, span, 1.0) + self.b for v in (self.w_min, self.w_max)]
+        ups = [1 - self.A_up * xp.exp(xp.minimum(self.gamma_up * z, LARGEST)) for z in ends]
+        downs = [1 - self.A_down * xp.exp(xp.minimum(-self.gamma_down * z, LARGEST)) for z in ends]
+        return reduce(xp.maximum, (*ups, *downs))
 
     def step(self, cells: Cells, v: Array, up: Array) -> Array:
         s = jnp.where(up, cells["dwmin_up"], cells["dwmin_down"])

@@ -21,6 +21,7 @@ Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Fusi & Abbott 200
 
 import dataclasses
 import math
+from functools import reduce
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_number
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.affine import Affine, many_pulses, one_pulse
+from analogjax.physics.devices.coarse import numbers_for
 from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
 from analogjax.random import normal
 
@@ -73,6 +75,18 @@ class _Linear(Pulsed):
             multiplicative=self.mult_noise,
         )
 
+    def _largest(self, gamma_up: Scalar, gamma_down: Scalar) -> Scalar:
+        """The largest step of mean devices with these decreases, relative to the one at 0."""
+        ref_up = self.w_min - self.reverse_offset if self.reverse_up else self.w_max
+        ref_down = self.w_max + self.reverse_offset if self.reverse_down else self.w_min
+        xp = numbers_for(self)
+        rises: list[Any] = [
+            gamma * xp.where(ref == 0, 0.0, xp.abs(bound) / xp.where(ref == 0, 1.0, xp.abs(ref)))
+            for gamma, ref in ((gamma_up, ref_up), (gamma_down, ref_down))
+            for bound in (self.w_max, self.w_min)
+        ]
+        return 1 + reduce(xp.maximum, rises)
+
     def _slopes(self, cells: Cells, gamma_up: Array, gamma_down: Array, high: Array, low: Array) -> Cells:
         """Slopes for relative decreases `gamma` at the reference bounds `high` and `low`."""
         ref_up = low - self.reverse_offset if self.reverse_up else high
@@ -102,6 +116,12 @@ class LinearStep(_Linear):
         super().__post_init__()
         check_number(self, "gamma_up", "gamma_down", "gamma_up_dtod", "gamma_down_dtod")
 
+    @property
+    def largest_step(self) -> Scalar:
+        size = numbers_for(self).abs
+        up, down = size(self.gamma_up) + size(self.gamma_up_dtod), size(self.gamma_down) + size(self.gamma_down_dtod)
+        return self._largest(up, down)
+
     def specialise(self, cells: Cells, key: Key) -> Cells:
         k_up, k_down = jax.random.split(key)
         high, low = cells["max_bound"], cells["min_bound"]
@@ -117,6 +137,10 @@ class LinearStep(_Linear):
 @pytree
 class SoftBounds(_Linear):
     """Step that shrinks linearly to zero at each device's own bound. Fast evaluation: see `devices/affine.py`."""
+
+    @property
+    def largest_step(self) -> Scalar:
+        return self._largest(1.0, 1.0)
 
     def specialise(self, cells: Cells, key: Key) -> Cells:
         one = jnp.ones_like(cells["max_bound"])
@@ -173,6 +197,9 @@ class SoftBoundsPmax(SoftBounds):
     @property
     def write_noise(self) -> Scalar:
         return self.soft_bounds.write_noise
+
+    def coarse(self, one_way: bool = False) -> bool | Array:
+        return self.soft_bounds.coarse(one_way)
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
         return self.soft_bounds.fabricate(shape, dtype, key)

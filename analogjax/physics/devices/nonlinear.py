@@ -9,7 +9,8 @@ with `ref` = 0 but for devices that have a reference.
 Counted evaluation. Pulses that change the step little and stay off the bounds are applied in leaps, whose error is
 stated in `devices/leap.py`; all others one after the other, each with noise of its own: exact but for the order of up
 and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample follow each
-other and have one direction). The last crosspoints that have pulses left are picked out of a large array.
+other and have one direction; devices for which that matters are not counted, see `devices/coarse.py`). The last
+crosspoints that have pulses left are picked out of a large array.
 """
 
 from abc import abstractmethod
@@ -21,6 +22,7 @@ from jax import lax
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Key
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.coarse import SPAN_OF_LEAPS, is_coarse
 from analogjax.physics.devices.leap import Sizes, leapt
 from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
 from analogjax.physics.pulses import pack
@@ -41,6 +43,9 @@ class Nonlinear(Pulsed):
     def spread(self, v: Array, step: Array) -> Array:
         """Standard deviation of a pulse of mean size `step` `[O, I]` [w]."""
         return self.dw_min_std * jnp.abs(step)
+
+    def coarse(self, one_way: bool = False) -> bool | Array:
+        return not one_way and is_coarse(self, SPAN_OF_LEAPS, largest=self.largest_step)
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
         k_step, k_seen = jax.random.split(key)

@@ -10,6 +10,7 @@ Reference: the data-driven device of Rasch et al. 2021, doi:10.1109/AICAS51828.2
 """
 
 import math
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check, check_number
 from analogjax.physics.device import Cells
+from analogjax.physics.devices.coarse import numbers_for
 from analogjax.physics.devices.nonlinear import Nonlinear, width
 
 Table = tuple[Scalar, ...] | Array  # [n] relative step at each node [1]
@@ -49,6 +51,10 @@ class PiecewiseStep(Nonlinear):
         if is_static(middle):
             return self.dw_min * middle if middle > 0 else self.dw_min
         return self.dw_min * jnp.where(middle > 0, middle, 1.0)
+
+    @property
+    def largest_step(self) -> Scalar:
+        return reduce(numbers_for(self).maximum, (*self.piecewise_up, *self.piecewise_down))
 
     def step(self, cells: Cells, v: Array, up: Array) -> Array:
         s = jnp.where(up, cells["dwmin_up"], cells["dwmin_down"])

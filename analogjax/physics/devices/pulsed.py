@@ -13,7 +13,8 @@ redrawn for each cell that is pulsed and for all cells whenever they decay, diff
 
 Counted evaluation applies the pulses of a whole batch at once, in no order (each device tells what that costs: most
 where weights are at a bound). Small arrays (at most 32 samples and 4096 samples times crosspoints) take their samples
-one after the other, as all do pulse by pulse with `Pulses(sequential=True)`.
+one after the other. Devices of few states or of much noise are not counted but pulsed one pulse after the other, as all
+are with `Pulses(sequential=True)`; `devices/coarse.py` says which.
 
 Letters: `O` rows, `I` columns. Units: [w] weight, [1] relative, [batch] mini-batches.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
@@ -24,11 +25,13 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells, State
+from analogjax.physics.devices.coarse import SPAN, answer, is_coarse, numbers_for
 from analogjax.physics.drift import Drift
 from analogjax.physics.pulses import (
     Pulses,
@@ -93,6 +96,18 @@ class Pulsed:
         strength = getattr(self, "write_noise_std", 0.0)
         return 0.0 if is_off(strength) else strength * self.dw_min
 
+    def coarse(self, one_way: bool = False) -> bool | Array:
+        """Whether pulses move it so far that only one after the other is right: see `devices/coarse.py`.
+
+        `one_way`: of pulses that all have one direction.
+        """
+        return is_coarse(self, SPAN, numbers_for(self).maximum(self.largest_step / 2, 1.0), self.dw_min_std)
+
+    @property
+    def largest_step(self) -> Scalar:
+        """The largest mean step between the bounds, relative to `dw_min` [1]: a device says so where it is not 1."""
+        return 1.0
+
     @abstractmethod
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
         """One pulse per crosspoint: `sign` `[O, I]` is +1 (UP), -1 (DOWN) or 0. Consumes `key`."""
@@ -141,8 +156,16 @@ class Pulsed:
         return self.seen(state, hidden(state) - outer_product(x, d, lr), k_pulses)
 
     def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
-        if p.sequential:
-            return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise)
+        return answer(p.sequential or self.coarse(), self, p, cells, state, trains, k_draw, k_noise)
+
+    def exactly(
+        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> State:
+        """Answer to each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
+        return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise, most)
+
+    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+        """Answer to all pulses of a batch, or of a sample where that costs little, at once. Consumes both keys."""
         batch = trains.length.size
         if batch == 1 or batch > _FEW or batch * state.w.size > _SMALL:
             return self.pulses(cells, state, *coincidences(trains, k_draw), k_noise)
@@ -151,7 +174,7 @@ class Pulsed:
             up, down = coincidences_of(trains, sample, k_draw)
             return self.pulses(cells, state, up, down, jax.random.fold_in(k_noise, sample)), None
 
-        return jax.lax.scan(one, state, jnp.arange(batch))[0]
+        return lax.scan(one, state, jnp.arange(batch))[0]
 
     def seen(self, state: State, new: Array, key: Key, touched: Array | bool = True) -> State:
         """The state with the persistent weight `new` `[O, I]`; write noise is redrawn where `touched`."""
@@ -252,7 +275,7 @@ def _within_bounds(cells: Cells, w: Array, x: Array, d: Array, lr: Scalar) -> Ar
         return clipped(cells, wide - lr * d[:, None] * x[None, :]).astype(wide.dtype), None
 
     wide = w.astype(jnp.promote_types(w.dtype, jnp.float32))
-    return jax.lax.scan(one, wide, (x, d))[0].astype(w.dtype)
+    return lax.scan(one, wide, (x, d))[0].astype(w.dtype)
 
 
 def _consistent(cells: Cells) -> Cells:

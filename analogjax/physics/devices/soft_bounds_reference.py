@@ -22,6 +22,7 @@ from analogjax._typing import Array, Key, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.affine import Affine, many_pulses, one_pulse
+from analogjax.physics.devices.coarse import LEAST, numbers_for
 from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
 from analogjax.random import normal
 
@@ -43,6 +44,12 @@ class SoftBoundsReference(Pulsed):
         super().__post_init__()
         check_number(self, "write_noise_std", low=0)
         check_number(self, "slope_up_dtod", "slope_down_dtod", "reference_mean", "reference_std")
+
+    @property
+    def largest_step(self) -> Scalar:
+        xp, high, low = numbers_for(self), self.w_max, -self.w_min
+        ratio = xp.maximum(high, low) / xp.maximum(xp.minimum(high, low), LEAST)
+        return xp.where(xp.minimum(high, low) > 0, 1 + ratio, 1.0)
 
     def specialise(self, cells: Cells, key: Key) -> Cells:
         k_up, k_down, k_ref = jax.random.split(key, 3)

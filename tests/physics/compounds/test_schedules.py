@@ -128,6 +128,69 @@ def test_lines_are_transferred_in_turn_and_wrap_around(columns):
         assert np.flatnonzero(moved).tolist() == [n % lines]
 
 
+@pytest.mark.parametrize("columns", [True, False])
+def test_later_arrays_wait_until_all_their_outputs_were_written(columns):
+    """An array of 4 x 5, two lines at a time: a sweep writes its 4 outputs in two reads (5 in two and a half)."""
+    three = Transfer(devices=(SOFT,) * 3, n_reads_per_transfer=2, transfer_every=4, transfer_columns=columns)
+    second = 2 * 4 if columns else 10
+    assert three.periods((4, 5), 1) == (4, second, 0)
+    assert replace(three, units_in_mbatch=True).periods((4, 5), 3) == (12, 3 * second, 0)
+    own = replace(three, transfer_every_vec=(1, 7, 9), no_self_transfer=False, units_in_mbatch=False)
+    assert own.periods((4, 5), 3) == (1, 7, 9)
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_more_reads_than_lines_are_each_line_once_and_said_so(columns):
+    exact = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
+    quiet, lines = devices.ConstantStep(dw_min=0.001, **exact), 5 if columns else 4
+    moved = []
+    for reads in (lines, 12):
+        cell = Transfer(
+            devices=(quiet, quiet, quiet), n_reads_per_transfer=reads, transfer_columns=columns,
+            transfer_forward=Periphery(is_perfect=True),
+        )  # fmt: skip
+        if reads > lines:
+            with pytest.warns(UserWarning, match=f"n_reads_per_transfer=12.*has {lines} "):
+                tile = chip(cell)
+        else:
+            tile = chip(cell)
+        assert cell.periods((4, 5), 1) == (1, 1 if columns else 2, 0)
+        fast = replace(tile.state.parts[0], w=jnp.full((4, 5), 0.1))
+        tile = replace(tile, state=replace(tile.state, parts=(fast, *tile.state.parts[1:])))
+        after = trained(tile, x=jnp.zeros((1, 5)), d=jnp.zeros((1, 4)))
+        moved.append(np.asarray(after.state.parts[1].w))
+    np.testing.assert_array_equal(*moved)
+    assert np.all(moved[0] > 0.02)
+
+
+def test_regular_choppers_flip_after_every_so_many_passes():
+    regular = ChoppedTransfer(**PAIR, in_chop_random=False, in_chop_prob=0.25)
+    for cell in (regular, DynamicTransfer(**PAIR, in_chop_prob=0.25)):
+        flips = [bool(cell.flips({"passes": jnp.asarray(n)}, random.key(0))) for n in range(12)]
+        assert np.flatnonzero(flips).tolist() == [3, 7, 11]  # the last of each four passes, counted from 0
+
+
+def test_devices_of_a_cell_are_no_twins():
+    """Devices of equal parameters differ in what is drawn: constants, written and rested values, noise of pulses."""
+    noisy = replace(SOFT, write_noise_std=1.0, diffusion=0.01, reset_std=0.1)
+    for cell in (Vector(devices=(noisy, noisy)), OneSided(device=noisy), Transfer(devices=(noisy, noisy))):
+        cells = cell.fabricate((4, 5), jnp.float32, random.key(0))
+        assert not np.any(np.asarray(cells["dwmin_up_0"] == cells["dwmin_up_1"]))
+        cells |= {name: cells[name.removesuffix("_1") + "_0"] for name in cells if name.endswith("_1")}
+        state = cell.write(cells, jnp.zeros((4, 5)), random.key(1))
+        lived = [
+            state,
+            cell.rest(cells, state, random.key(2)),
+            cell.reset_cells(cells, state, jnp.ones((4, 5), bool), random.key(3)),
+        ]
+        if isinstance(cell, Vector):
+            same = replace(state, parts=(state.parts[0],) * 2)
+            lived.append(cell.update(Pulses(), cells, same, X, D, 0.3, random.key(4)))
+        for after in lived:
+            assert not np.array_equal(after.parts[0].w, after.parts[1].w)
+            assert after is state or not np.array_equal(after.parts[0].persistent, after.parts[1].persistent)
+
+
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("columns", [True, False])
 def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
@@ -220,6 +283,11 @@ def test_written_weights_are_read_and_everything_else_is_forgotten(name):
         (lambda: Transfer(devices=(SOFT, SOFT), n_reads_per_transfer=0), "n_reads_per_transfer"),
         (lambda: Transfer(devices=(SOFT, SOFT), transfer_columns=False, with_reset_prob=0.5), "only columns"),
         (lambda: Transfer(devices=(devices.Ideal(), SOFT)), "sees no pulses"),
+        (lambda: Transfer(devices=(SOFT, SOFT), gamma=jnp.asarray(0.5)), "gamma=.*plain number"),
+        (lambda: BufferedTransfer(devices=(SOFT, SOFT), gamma_vec=(jnp.asarray(0.5), 1.0)), "gamma_vec=.*plain number"),
+        (lambda: ResidualTransfer(devices=(SOFT, SOFT), gamma=jnp.asarray(0.5)), "gamma=.*plain number"),
+        (lambda: ResidualTransfer(devices=(SOFT, SOFT), timescale=jnp.asarray(2.0)), "timescale=.*plain number"),
+        (lambda: ResidualTransfer(devices=(SOFT, SOFT), warm_start=jnp.asarray(1.0)), "warm_start=.*plain number"),
         (lambda: ChoppedTransfer(devices=(SOFT,) * 3), "exactly two"),
         (lambda: ChoppedTransfer(devices=(SOFT, SOFT), n_reads_per_transfer=2), "one line at a time"),
         (lambda: ChoppedTransfer(devices=(SOFT, SOFT), in_chop_prob=1.5), "in_chop_prob"),

@@ -14,10 +14,10 @@ from tests.tolerance import assert_close
 
 SHAPE = (3, 4)
 DEVICES = {
-    "constant": ConstantStep(dw_min=0.01, dw_min_std=0.0),
-    "linear": LinearStep(dw_min=0.01, dw_min_std=0.0, gamma_up=0.3, gamma_down=0.2),
-    "soft bounds": SoftBounds(dw_min=0.01, dw_min_std=0.0),
-    "reference": SoftBoundsReference(dw_min=0.01, dw_min_std=0.0, reference_std=0.05, subtract_symmetry_point=True),
+    "constant": ConstantStep(dw_min=0.005, dw_min_std=0.0),
+    "linear": LinearStep(dw_min=0.005, dw_min_std=0.0, gamma_up=0.3, gamma_down=0.2),
+    "soft bounds": SoftBounds(dw_min=0.005, dw_min_std=0.0),
+    "reference": SoftBoundsReference(dw_min=0.005, dw_min_std=0.0, reference_std=0.05, subtract_symmetry_point=True),
 }
 
 
