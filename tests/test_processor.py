@@ -84,7 +84,7 @@ def test_the_default_platform():
         assert default_platform() == "cpu"
 
 
-PROGRAM = "import sys; from analogjax.cli import main; sys.exit(main(sys.argv[1:]))"
+PROGRAM = "import sys; sys.argv[0] = 'analogjax'; from analogjax.cli import main; sys.exit(main(sys.argv[1:]))"
 TRAIN = ["train", "--dataset", "Digits", "--layers", "4", "--epochs", "1", "--max-elements", "16", "--no-record"]
 
 
@@ -112,7 +112,10 @@ def test_the_second_run_with_a_cache_says_nothing_on_standard_error(tmp_path):
 
 
 def test_without_a_cache_xla_logs_as_ever():
-    show = "import os; from analogjax.cli import main; main(['devices']); print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+    show = (
+        "import os, sys; sys.argv = ['analogjax']; from analogjax.cli import main; main(['devices']); "
+        "print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+    )
     kept = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     kept.pop("JAX_COMPILATION_CACHE_DIR", None)
     done = subprocess.run([sys.executable, "-c", show], env=kept, capture_output=True, text=True, check=True)

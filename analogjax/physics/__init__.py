@@ -24,6 +24,8 @@ from analogjax.physics.devices import PowStepReference as PowStepReference
 from analogjax.physics.devices import SoftBounds as SoftBounds
 from analogjax.physics.devices import SoftBoundsPmax as SoftBoundsPmax
 from analogjax.physics.devices import SoftBoundsReference as SoftBoundsReference
+from analogjax.physics.devices.nonlinear import Nonlinear as Nonlinear
+from analogjax.physics.devices.nonlinear import width as width
 from analogjax.physics.drift import Drift as Drift
 from analogjax.physics.inference import GlobalCompensation as GlobalCompensation
 from analogjax.physics.inference import NoiseModel as NoiseModel
