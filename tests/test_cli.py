@@ -41,8 +41,8 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_table(capsys: pytest.CaptureFixture) -> None:
     assert main(SMALL) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Digits: layers 8-10 of ConstantStep devices")
+    where, *lines = capsys.readouterr().out.splitlines()
+    assert where.startswith("run: ") and lines[0].startswith("Digits: layers 8-10 of ConstantStep devices")
     assert [line.split()[0] for line in lines[1:]] == ["epoch", "1", "2"]
 
 

@@ -203,7 +203,8 @@ def test_a_root_that_lacks_what_lies_elsewhere_is_told(
 
 def test_options_are_read_without_jax() -> None:
     program = (
-        "import sys; sys.argv = ['analogjax']; from analogjax.cli import _parser; from analogjax.train_options import options_of; "
+        "import sys; sys.argv = ['analogjax']; from analogjax.cli import _parser; "
+        "from analogjax.train_options import options_of; "
         "options_of(_parser().parse_args(['train', '--seed', '3'])); sys.exit('jax' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
