@@ -23,7 +23,7 @@ import numpy as np
 from jax.extend import random as jex_random
 
 from analogjax._typing import Array, DType, Key, Shape
-from analogjax.errors import ShapeError
+from analogjax.errors import ConfigError, ShapeError
 
 _WEYL = np.uint32(0x9E3779B9)
 _SPLIT = np.uint32(0x3C6EF372)
@@ -121,6 +121,12 @@ _register_name()
 def key(seed: int) -> Key:
     """A typed key of the fast generator; use it wherever `jax.random.key(seed)` would do."""
     return jax.random.key(seed, impl=FAST)
+
+
+def check_key(key: Key, where: str) -> None:
+    """Raises `ConfigError` for what is no key, such as a seed; `where` says who was given it."""
+    if not hasattr(key, "dtype"):
+        raise ConfigError(f"{where}(key={key!r}): needs a key; make one of a seed with analogjax.random.key({key!r}).")
 
 
 @partial(jax.jit, static_argnums=1)

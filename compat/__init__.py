@@ -12,6 +12,7 @@ import types
 from analogjax.errors import AnalogError
 from compat import keras_backend
 from compat.alias import Alias
+from compat.spawned import hand_down
 
 
 class InstallError(AnalogError, ImportError):
@@ -24,14 +25,23 @@ def install(torchvision: bool | None = None, aitoolbox: bool | None = None) -> N
     `torchvision` says whether to offer our minimal one under that name: `None` does where the real one cannot be
     imported, `True` always, `False` never. `aitoolbox` likewise: `None` does unless the real one is already in use;
     a Keras that is imported later then runs on JAX, where TensorFlow is missing and no other backend is chosen.
+    Processes that `multiprocessing` starts anew from here have the same names.
     Raises `InstallError` where a name can't be taken over because the real package is already imported.
     """
-    _take_over("aihwkit")
+    names = ["aihwkit"]
     if aitoolbox or (aitoolbox is None and "aitoolbox" not in sys.modules):
-        _take_over("aitoolbox")
+        names.append("aitoolbox")
         keras_backend.choose()
     if torchvision or (torchvision is None and not _is_importable("torchvision")):
-        _take_over("torchvision")
+        names.append("torchvision")
+    take_over(names)
+
+
+def take_over(names: list[str]) -> None:
+    """Make these names mean ours, here and in the processes that this one starts. Raises `InstallError`."""
+    for name in names:
+        _take_over(name)
+    hand_down(names)
 
 
 def _take_over(name: str) -> None:

@@ -8,6 +8,7 @@ silently.
 
 import dataclasses
 import difflib
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ from compat.aihwkit.exceptions import ConfigError
 
 _Class = TypeVar("_Class", bound=type)
 NATIVE: Any = object()
+# what aihwkit's parameters have for its compiled core, and for checkpoints that hold configurations
+_BINDINGS = ("as_bindings", "bindings_class", "bindings_module", "bindings_ignore", "bindings_typed")
+_NOT_YET = (*_BINDINGS, "compatible_with", "supports_manage_output_clipping")
 
 
 class View:
@@ -28,7 +32,17 @@ class View:
     _native: typing.ClassVar[type | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
 
+    if not typing.TYPE_CHECKING:  # or every misspelt name would pass
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if name in _NOT_YET:
+                raise AttributeError(f"{kind}.{name} is not part of analogjax's compat yet.", name=name, obj=self)
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
+
     def __str__(self) -> str:
+        if not dataclasses.is_dataclass(self):  # a subclass by a user, of a class without fields
+            return _folded(f"{type(self).__name__}(", [f"{k}={_text(v)}" for k, v in vars(self).items()], ")")
         shown = [f"{field.name}={_text(getattr(self, field.name))}" for field in _shown(self)]
         return _folded(f"{type(self).__name__}(", shown, ")")
 
@@ -67,9 +81,16 @@ def as_written(default: Any, kind: Any) -> Any:
 def check_fields(view: Any) -> None:
     """Raise `ConfigError` for an attribute that is no field, or a value of the wrong type."""
     fields = {field.name: field for field in dataclasses.fields(view)}
+    for name in _BINDINGS:
+        if inspect.getattr_static(view, name, None) is not None:
+            raise ConfigError(
+                f"{type(view).__name__} has its own {name}, which is never asked for: there is no compiled core to "
+                "bind to. Set the fields instead."
+            )
     for name in vars(view):
-        if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
+        close = difflib.get_close_matches(name, fields, n=1)
+        # a subclass by a user may remember more than fields, but nothing that looks like one
+        if name not in fields and (close or type(view).__module__.startswith("compat.")):
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(f"{type(view).__name__} has no field {name!r}. Wrong attribute name?{hint}")
     for name, field in fields.items():
@@ -80,6 +101,15 @@ def check_fields(view: Any) -> None:
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             continue
         raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
+
+
+def refuse_own(view: Any, *names: str) -> None:
+    """Raise `ConfigError` where a user has replaced one of these methods, which are not asked here."""
+    for name in names:
+        if not getattr(inspect.getattr_static(view, name), "__module__", "").startswith("compat."):
+            raise ConfigError(
+                f"{type(view).__name__} has its own {name}(), which is never called: set the fields it tells about."
+            )
 
 
 def _expected(kind: Any) -> Any:

@@ -21,7 +21,8 @@ from analogjax import random
 from analogjax._typing import Array, Key, Scalar
 from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array
 from analogjax.tile import update as tile_update
-from compat.aihwkit.exceptions import InputTypeError, TileError
+from compat import tile_weights
+from compat.aihwkit.exceptions import InputTypeError, TileError, TileModuleError
 from compat.torch_package import torch
 
 once_differentiable = torch.autograd.function.once_differentiable
@@ -51,6 +52,32 @@ def copied(array: Any) -> Any:
     return torch.from_numpy(np.array(array))
 
 
+def named(tree: Any) -> dict[str, Any]:
+    """Copies of the arrays of a tile, or of anything made of such, by where they are in it."""
+    return {path_name(path): copied(leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def filled(tree: Any, arrays: dict[str, Any], what: str) -> Any:
+    """`tree` (arrays, or their shapes) with copies of `arrays` that `named` gave. Raises `TileModuleError`."""
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    names = [path_name(path) for path, _ in paths]
+    if set(names) != set(arrays):
+        raise TileModuleError(
+            f"{what}: only in the checkpoint {sorted(set(arrays) - set(names))}, only in the model "
+            f"{sorted(set(names) - set(arrays))}. Make the model with the configuration it was saved with."
+        )
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        if tuple(arrays[name].shape) != leaf.shape:
+            given = tuple(arrays[name].shape)
+            raise TileModuleError(f"{name} is {given} in the checkpoint and {leaf.shape} in the model.")
+    return jax.tree.unflatten(structure, [jnp.array(arrays[name].numpy()) for name in names])
+
+
+def path_name(path: Any) -> str:
+    """A place in a tree as a name of a state dict."""
+    return jax.tree_util.keystr(path).lstrip(".")
+
+
 def beside_torch(arrays: Any) -> Any:
     """Arrays (a pytree) in the memory that torch tensors are in, also where JAX itself prefers an accelerator."""
     return jax.device_put(arrays, jax.local_devices(backend="cpu")[0])
@@ -78,7 +105,8 @@ class Program:
     structure: Any
 
     def __post_init__(self) -> None:
-        for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay"):
+        for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay", "raw",
+                     "put_in", "dense"):  # fmt: skip
             object.__setattr__(self, name, jax.jit(getattr(self, "_" + name)))
 
     forward: Any = None
@@ -91,6 +119,9 @@ class Program:
     age: Any = None
     reset: Any = None
     decay: Any = None
+    raw: Any = None
+    put_in: Any = None
+    dense: Any = None
 
     def _tile(self, leaves: Leaves) -> Any:
         return jax.tree.unflatten(self.structure, leaves)
@@ -130,6 +161,16 @@ class Program:
     def _reset(self, leaves: Leaves, root: Key, n: Scalar, probability: Scalar) -> Any:
         return self._tile(leaves).reset(_keys(root, n)[0], probability)
 
+    def _raw(self, leaves: Leaves) -> Array:
+        return tile_weights.raw(self._tile(leaves))
+
+    def _put_in(self, leaves: Leaves, w: Array) -> Leaves:
+        return jax.tree.leaves(tile_weights.put_in(self._tile(leaves), w))
+
+    def _dense(self, leaves: Leaves, x: Array, d: Array) -> Array:
+        # a weight of the device is the logical one by its scale: as in aihwkit a step moves the latter by the rate
+        return (d.T @ x) / tile_weights.scales(self._tile(leaves))
+
 
 def _keys(root: Key, n: Scalar) -> tuple[Key, Key]:
     first, second = jax.random.split(jax.random.fold_in(root, n))
@@ -167,11 +208,32 @@ class AnalogFunction(torch.autograd.Function):
 
 
 class Chips:
-    """The tile of a torch module: its arrays, its root key, and how often randomness has been drawn from it."""
+    """The tile of a torch module: its arrays, its root key, and how often randomness has been drawn from it.
+
+    Where torch trains the weights (`weight`, `[O, I]` in units of the device), that tensor is what the devices hold:
+    it is put in whenever the arrays are taken, and follows whenever other arrays or another tile are set.
+    """
+
+    weight: Any = None
 
     def __init__(self, tile: Tile | TileArray, root: Key, uses: int = 0) -> None:
-        self.root, self.uses = beside_torch(root), uses
+        self.root, self.uses, self.writes = beside_torch(root), uses, 0
         self.tile = tile
+
+    @property
+    def leaves(self) -> Leaves:
+        """The arrays of the tile."""
+        if self.weight is None:
+            return self._leaves
+        # its user may change the tensor in place, by ways that torch does not count: it is read each time
+        weight = to_jax(self.weight, "the weight")
+        return jax.block_until_ready(self.program.put_in(self._leaves, weight))
+
+    @leaves.setter
+    def leaves(self, leaves: Leaves) -> None:
+        self._leaves, self.writes = leaves, self.writes + 1
+        if self.weight is not None:
+            self.weight.detach().copy_(copied(self.program.raw(leaves)))
 
     @property
     def tile(self) -> Any:
@@ -181,14 +243,18 @@ class Chips:
     @tile.setter
     def tile(self, tile: Tile | TileArray) -> None:
         leaves, self.structure = jax.tree.flatten(tile)
-        self.leaves: Leaves = beside_torch(leaves)
         self.program = program(self.structure)
+        self.leaves = beside_torch(leaves)
         self.needs_rest = tile.config.device.needs_rest
 
     def next_use(self) -> int:
         """The number of the next draw."""
         self.uses += 1
         return self.uses
+
+    def dense(self, x: Array, d: Array) -> Array:
+        """The gradient of the weights `[O, I]`, in units of the device, for inputs `[B, I]` and errors `[B, O]`."""
+        return self.program.dense(self._leaves, x, d)  # the scales do not depend on the weights
 
     def step(self, lr: float, x: Sequence[Any], d: Sequence[Any], rest: bool = True) -> None:
         """Pulse with everything given, in order, then rest (unless told otherwise)."""
@@ -205,10 +271,13 @@ class Chips:
     def __getstate__(self) -> dict[str, Any]:
         leaves = [np.asarray(leaf) for leaf in self.leaves]
         tile = jax.tree.unflatten(self.structure, leaves)
-        return {"tile": tile, "key": np.asarray(jax.random.key_data(self.root)), "uses": self.uses}
+        key = np.asarray(jax.random.key_data(self.root))
+        # the tensor itself belongs to the module, which hands it over again
+        return {"tile": tile, "key": key, "uses": self.uses, "writes": self.writes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.root = beside_torch(jax.random.wrap_key_data(jnp.asarray(state["key"]), impl=random.FAST))
-        self.uses = state["uses"]
+        self.uses, self.writes = state["uses"], 0
         # a copy: the numpy arrays of a pickle may be shared with others
         self.tile = jax.tree.map(jnp.array, state["tile"])
+        self.writes = state["writes"]

@@ -151,6 +151,11 @@ def run_inference(
         key = random.key(seed)
         split = experiment.dataset.load(dataset_root, train=False).head(max_elements)
         data = images_of(split, experiment.dataset, chosen, "the test split")
+        if not data.classified or data.labels.ndim != 1:
+            raise ConfigError(
+                f"dataset {experiment.dataset.name}: the labels are {data.labels.dtype}{list(data.labels.shape)}; an "
+                "inference tells the accuracy of a classifier, so it needs one whole number for each item."
+            )
         variables = jax.device_put(experiment.variables, chosen)
         compensation = GlobalCompensation() if experiment.drift_compensation else None
         once = _Repeat(

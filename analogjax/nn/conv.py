@@ -19,9 +19,9 @@ from analogjax.nn.pool import Pair
 class AnalogConv2d(AnalogLinear):
     """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
 
-    `features` is `O`; `padding` is the number of zeros on each side. Weights, bias, chips and slots are those of an
-    `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is no batch of images, or has other channels than
-    `in_channels`.
+    Gray images may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each side.
+    Weights, bias, chips and slots are those of an `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is
+    no batch of images, or has other channels than `in_channels`.
     """
 
     kernel_size: tuple[int, int] = (3, 3)
@@ -33,6 +33,8 @@ class AnalogConv2d(AnalogLinear):
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
+        if x.ndim == 3 and self.in_channels in (None, 1):  # a batch of gray images
+            x = x[:, None] if self.channels_first else x[..., None]
         self._check_image(x)
         image = jnp.moveaxis(x, 1, -1) if self.channels_first else x
         y = self.dense(patches(image, self.kernel_size, self.strides, self.padding, self.dilation))

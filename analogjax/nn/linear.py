@@ -49,6 +49,7 @@ class AnalogLinear(linen.Module):
 
     def dense(self, x: Array) -> Array:
         """The layer itself, for vectors `[..., I]`."""
+        self._check_fields()
         mapping, inputs = self.config.mapping, x.shape[-1]
         x = x if self.dtype is None else x.astype(self.dtype)
         if self.use_bias and not mapping.digital_bias:
@@ -109,9 +110,16 @@ class AnalogLinear(linen.Module):
         slots.value = (*slots.value[:place], None, *slots.value[place + 1 :])
         return slot
 
-    def _check(self, x: Array) -> None:
+    def _check_fields(self) -> None:
         if not isinstance(self.features, int) or self.features < 1:
-            raise ConfigError(f"AnalogLinear(features={self.features!r}): needs a whole number above 0.")
+            raise ConfigError(f"{type(self).__name__}(features={self.features!r}): needs a whole number above 0.")
+        if not isinstance(self.config, TileConfig):
+            raise ConfigError(
+                f"{type(self).__name__}({self.features}, {self.config!r}): the second argument is the configuration of "
+                "the chips, a TileConfig; give everything else by name, such as kernel_size=(3, 3)."
+            )
+
+    def _check(self, x: Array) -> None:
         if self.in_features is not None and x.shape[-1] != self.in_features:
             raise ShapeError(
                 f"AnalogLinear({self.in_features} -> {self.features}) at {'/'.join(self.path) or 'the top'}: got x of "

@@ -21,6 +21,7 @@ from analogjax._typing import Array, Key, PyTree, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.inference import GlobalCompensation, NoiseModel, Programmed
 from analogjax.tile.array import TileArray
+from analogjax.tile.stack import over_stack
 from analogjax.tile.tile import Tile
 
 
@@ -40,11 +41,12 @@ def program(
 ) -> ProgrammedTile:
     """Write the weights of `tile` with `noise_model`, and take the baseline of `compensation`. Consumes `key`.
 
-    Each chip has noise and drift exponents of its own. Without compensation (`None`) the outputs fade.
+    Each chip has noise and drift exponents of its own, each of a stack too. Without compensation (`None`) the outputs
+    fade.
     """
     if not isinstance(tile, (Tile, TileArray)):
         raise ConfigError(f"program: got {type(tile).__name__}; give a Tile or a TileArray (program_all takes models).")
-    return _program(tile, noise_model, compensation, key)
+    return over_stack(lambda tile, key: _program(tile, noise_model, compensation, key), tile.stack, (tile,), key)
 
 
 def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
@@ -55,7 +57,7 @@ def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
     """
     if is_static(t) and not t >= 0:
         raise ConfigError(f"drift(t={t!r}): needs a time in seconds after programming, 0 or more.")
-    return _drift(programmed, t, key)
+    return over_stack(lambda one, key: _drift(one, t, key), programmed.tile.stack, (programmed,), key)
 
 
 def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key) -> PyTree:

@@ -21,7 +21,9 @@ from analogjax._pytree import is_static
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax._varying import varies_like, varying_like, varying_together
 from analogjax.errors import ConfigError, GradientError, ShapeError, SlotError
+from analogjax.random import check_key
 from analogjax.tile.array import TileArray
+from analogjax.tile.stack import over_stack
 from analogjax.tile.tile import Signal, Tile
 
 Chips = Tile | TileArray
@@ -37,6 +39,7 @@ def mvm(tile: Chips, x: Array, slot: Signal | None = None, *, key: Key) -> Array
     serves two calls, `GradientError` where the gradient of the tile itself is asked for.
     """
     x = jnp.asarray(x)
+    check_key(key, "mvm")
     _check(tile, x, slot)
     _claim(slot)
     tile, x, key = varying_together(tile, x.astype(_dtype_of(tile, x)), key)
@@ -148,18 +151,21 @@ def update(tile: Chips, signal: Signal | Sequence[Signal], learning_rate: Scalar
     """
     if is_static(learning_rate) and not learning_rate >= 0:
         raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more; pulses go downhill.")
+    check_key(key, "update")
     signals = [signal] if isinstance(signal, Signal) else list(signal)
     parts = [_vectors(tile, one) for one in signals]
     x, d = (_joined([part[n] for part in parts], len(tile.stack)) for n in (0, 1)) if parts else (None, None)
     if x is None or d is None or x.shape[-2] == 0:
         return tile
     tile, x, d, key = varying_together(tile, x, d, key)
-    return _over_stack(lambda tile, x, d, key: tile.update(x, d, learning_rate, key), tile, (x, d), key)
+    return over_stack(lambda tile, x, d, key: tile.update(x, d, learning_rate, key), tile.stack, (tile, x, d), key)
 
 
 def rest(tile: Chips, *, key: Key) -> Chips:
     """The tile, or stack of chips, after the diffusion and decay of one mini-batch. Consumes `key`."""
-    return _over_stack(lambda tile, key: tile.rest(key), tile, (), key) if tile.config.device.needs_rest else tile
+    if not tile.config.device.needs_rest:
+        return tile
+    return over_stack(lambda tile, key: tile.rest(key), tile.stack, (tile,), key)
 
 
 def _vectors(tile: Chips, signal: Signal) -> tuple[Array, Array]:
@@ -195,17 +201,6 @@ def _check_stack(tile: Chips) -> None:
 
 def _joined(parts: list[Array], axis: int) -> Array:
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis)
-
-
-def _over_stack(act: Any, tile: Chips, data: tuple[Array, ...], key: Key) -> Chips:
-    """`act(tile, *data, key)`, for each chip of a stack with a key of its own. Consumes `key`."""
-    stack = tile.stack
-    if not stack:
-        return act(tile, *data, key)
-    keys, depth = jax.random.split(key, stack), len(stack)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[depth:]), (tile, data, keys))
-    done = jax.vmap(lambda tile, data, key: act(tile, *data, key))(*flat)
-    return jax.tree.map(lambda leaf: leaf.reshape(*stack, *leaf.shape[1:]), done)
 
 
 def _check(tile: Chips, x: Array, slot: Signal | None) -> None:

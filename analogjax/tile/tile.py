@@ -24,6 +24,7 @@ from analogjax.physics.device import Cells, Device, State
 from analogjax.physics.devices import ConstantStep
 from analogjax.physics.periphery import BoundManagement, Frozen, NoiseManagement, Periphery, average_abs_max, mvm
 from analogjax.physics.pulses import Pulses
+from analogjax.random import check_key
 from analogjax.tile.mapping import Mapping
 
 _CLIPPED = 0.999  # fraction of the ADC range beyond which an output counts as clipped
@@ -154,6 +155,7 @@ def create(
 
     Raises `ShapeError` where the weights are not `[O, I]`, `ConfigError` where the shape is not two whole numbers.
     """
+    check_key(key, "create")
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ConfigError(f"create(shape={shape!r}): needs (outputs, inputs), two whole numbers above 0.")
     k_cells, k_forward, k_backward, k_weights, k_write = jax.random.split(key, 5)

@@ -25,6 +25,10 @@ class InputTypeError(TileError, TypeError):
     """A tile is given numbers of a type that it does not compute with."""
 
 
+class PlaceholderError(TileError, RuntimeError):
+    """The values of an analog context, which has none, are read or written."""
+
+
 class ArgumentError(AihwkitException):
     """An argument makes no sense."""
 

@@ -172,3 +172,9 @@ def test_errors_of_the_physics_are_aihwkits_errors():
         c.IOParameters(inp_bound=2.0).to_native()
     with pytest.raises(exceptions.AihwkitException, match="w_max"):
         c.ConstantStepDevice(w_max=-1.0).to_native()
+
+
+def test_a_simple_drift_is_a_drift():
+    simple, full = (c.ConstantStepDevice(drift=kind(nu=0.3)) for kind in (c.SimpleDriftParameter, c.DriftParameter))
+    assert simple.to_native() == full.to_native()
+    assert c.ConstantStepDevice(drift=c.SimpleDriftParameter()).to_native() == c.ConstantStepDevice().to_native()

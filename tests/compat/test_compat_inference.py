@@ -206,3 +206,18 @@ def test_weights_of_a_file(tmp_path):
 def test_a_template_of_ibm_is_refused_with_what_to_do():
     with pytest.raises(ConfigError, match=r"torch\.save"):
         InferenceLocalRunner().run(inferencing(quiet(), weight_template_id="hwa_lenet5"), 60)
+
+
+class Lossy(PCMLikeNoiseModel):
+    def apply_programming_noise_to_conductance(self, g_target):
+        return 0.0 * g_target
+
+
+def test_a_material_with_methods_of_its_own_is_not_compiled_over(caplog):
+    made = quiet()
+    made.noise_model, made.drift_compensation = Lossy(read_noise_scale=0.0), None
+    with caplog.at_level(logging.WARNING, "compat"):
+        experiment = inferencing(made, inference_repeats=1)
+        result = InferenceLocalRunner().run(experiment, 60)
+    assert "has methods of its own" in caplog.text and len(entries(result)) == 10
+    assert not experiment.model[1].get_weights()[0].any()

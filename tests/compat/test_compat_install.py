@@ -11,6 +11,7 @@ import pytest
 
 import compat
 from analogjax.errors import AnalogError, MissingPackage
+from compat import known_names
 from compat.alias import Alias
 
 
@@ -68,6 +69,55 @@ def test_what_we_lack_is_said():
     with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):
         _ = nn.AnalogRNN
     assert not hasattr(configs, "MappableRPU")
+
+
+def test_what_nobody_has_is_called_unknown():
+    import aihwkit.nn
+
+    with pytest.raises(ImportError, match=r"aihwkit.nn has no name 'AnalogLineer', in aihwkit 1.2.0.*'AnalogLinear'\?"):
+        from aihwkit.nn import AnalogLineer  # noqa: F401
+    with pytest.raises(ImportError, match=r"has no name 'convert_to_analog_mapped'.*Did you mean 'convert_to_analog'"):
+        from aihwkit.nn.conversion import convert_to_analog_mapped  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.nn has no name 'module'.*Did you mean 'modules'\?"):
+        import aihwkit.nn.module
+    with pytest.raises(ModuleNotFoundError, match=r"aihwkit has no name 'qwertz', in aihwkit 1.2.0 neither\.$"):
+        import aihwkit.qwertz
+    with pytest.raises(AttributeError, match=r"Did you mean 'AnalogRNN'"):  # which is to come
+        _ = aihwkit.nn.AnalogRN
+
+
+def test_lists_of_what_is_missing_are_up_to_date():
+    for name in known_names.MODULES.split():
+        with pytest.raises(ModuleNotFoundError, match="is not part of"):
+            importlib.import_module(f"aihwkit.{name}")
+    for place, names in known_names.MISSING.items():
+        if place not in known_names.MODULES.split():
+            module = importlib.import_module(f"compat.aihwkit.{place}")
+            assert not [name for name in names.split() if name in vars(module)]
+
+
+def test_names_at_the_further_places_where_aihwkit_serves_them():
+    for place, names in known_names.ALSO_AT.items():
+        module = importlib.import_module(f"aihwkit.{place}")
+        for name in names.split():
+            found = getattr(module, name)
+            assert found.__name__ == name and found.__module__.startswith("compat.aihwkit."), (place, name)
+
+
+def test_compounds_where_old_programs_look_for_them():
+    from aihwkit.simulator import configs
+    from aihwkit.simulator.configs import devices
+    from aihwkit.simulator.configs.devices import OneSidedUnitCell, TransferCompound, VectorUnitCell
+
+    assert (OneSidedUnitCell, TransferCompound) == (configs.OneSidedUnitCell, configs.TransferCompound)
+    assert VectorUnitCell is configs.VectorUnitCell and "BufferedTransferCompound" in vars(devices)
+    sys.modules.pop("compat.aihwkit.simulator.noise_models", None)
+    sys.modules.pop("aihwkit.simulator.noise_models", None)
+    with pytest.warns(FutureWarning, match=r"the old place of aihwkit\.inference"):
+        from aihwkit.simulator.noise_models import PCMLikeNoiseModel
+    from aihwkit.inference import PCMLikeNoiseModel as same
+
+    assert PCMLikeNoiseModel is same
 
 
 CONFIGS = (

@@ -61,3 +61,13 @@ def test_wrong_use(capsys, monkeypatch, tmp_path):
     assert main([str(tmp_path)]) == 2
     assert main(["-m", "no_such_module_at_all"]) == 2
     assert "no_such_module_at_all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["module", "install"])
+def test_processes_that_are_started_anew_find_the_same_names(how):
+    script = SCRIPTS / "spawned.py"
+    command = ["-m", "compat", str(script)] if how == "module" else [str(script), "install"]
+    done = subprocess.run([sys.executable, "-W", "error", *command], capture_output=True, text=True, timeout=300,
+                          env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.splitlines() == ["True", "FloatingPointRPUConfig compat.aitoolbox"]

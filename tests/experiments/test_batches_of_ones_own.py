@@ -375,3 +375,12 @@ def test_an_inference_runs_by_the_same_runner():
     assert found["inference_runs"]["inference_results"] == same["inference_runs"]["inference_results"]
     with pytest.raises(ConfigError, match="checkpoint_dir"):
         run(reading, checkpoint_dir="nowhere")
+
+
+def test_an_inference_of_targets_is_refused():
+    from analogjax.experiments import BasicInferencing
+
+    fitted = regression(epochs=1)
+    reading = BasicInferencing(fitted.dataset, fitted.model, run(fitted).variables)
+    with pytest.raises(ConfigError, match="accuracy of a classifier"):
+        run(reading)

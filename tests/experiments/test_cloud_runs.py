@@ -112,7 +112,7 @@ def test_a_record_holds_the_metrics_and_the_trained_model(kind, request):
     results = run(record=place)
     record = read_run(place)
     assert record.status["status"] == "completed" and record.epochs == list(results) and record.seed == 5
-    assert record.config["learning_rate"] == "0.05" and record.environment["analogjax"]
+    assert record.config["learning_rate"] == 0.05 and record.config["epochs"] == 3 and record.environment["analogjax"]
     models = Checkpoints(place / "model", read_only=True)
     restored, meta = models.restore(results.variables)
     assert bits(Results(meta["epochs"], restored)) == bits(results)

@@ -99,6 +99,8 @@ def test_layers_of_one_model_draw_their_own_noise_and_devices(key):
 
 
 def test_wrong_inputs_are_refused(key):
+    with pytest.raises(ConfigError, match="by name, such as kernel_size"):
+        nn.init(nn.AnalogConv2d(2, (3, 3)), jnp.ones((1, 5, 5, 1)), key)
     for features in (0, (3, 3), 2.5):
         with pytest.raises(ConfigError, match="features="):
             nn.init(AnalogLinear(features, config()), jnp.ones((2, 6)), key)

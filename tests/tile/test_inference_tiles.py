@@ -139,3 +139,15 @@ def test_what_makes_no_sense_is_refused(key):
         drift(program(tile, PCMLike(), None, key), -1.0, jax.random.key(1))
     with pytest.raises(ConfigError, match="program_all"):
         program({"tile": tile}, PCMLike(), None, key)
+
+
+@pytest.mark.parametrize("config", [SCALED, ARRAY])
+def test_a_stack_of_chips_is_programmed_chip_by_chip(key, config):
+    chips = jax.vmap(lambda k: create_array(config, SHAPE, k))(jax.random.split(key, 3))
+    k_program, k_drift = jax.random.split(jax.random.key(1))
+    faded = drift(program(chips, PCMLike(), GlobalCompensation(), k_program), LATE, k_drift)
+    assert faded.stack == (3,) and faded.read().shape == (3, *SHAPE)
+    for n in range(3):
+        one = jax.tree.map(lambda leaf, n=n: leaf[n], chips)
+        own = program(one, PCMLike(), GlobalCompensation(), jax.random.split(k_program, 3)[n])
+        assert_close(faded.read()[n], drift(own, LATE, jax.random.split(k_drift, 3)[n]).read(), factor=20)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analogjax import random
-from analogjax.errors import GradientError, ShapeError, SlotError
+from analogjax.errors import ConfigError, GradientError, ShapeError, SlotError
 from analogjax.physics import ConstantStep, Ideal, Periphery
 from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, mvm, slot_for, update
 from tests.tolerance import assert_close, assert_same_bits
@@ -227,3 +227,14 @@ def test_forward_mode_is_refused(key):
     tile = create(TileConfig(), (O, I), key)
     with pytest.raises(TypeError, match=r"forward-mode|jvp|custom_vjp"):
         jax.jvp(lambda x: mvm(tile, x, key=key), (jnp.ones((2, I)),), (jnp.ones((2, I)),))
+
+
+def test_a_seed_is_no_key(key):
+    tile = tile_of(key)
+    for act in (
+        lambda: mvm(tile, jnp.ones((2, I)), key=0),
+        lambda: update(tile, slot_for(tile, jnp.ones((2, I))), 0.1, key=0),
+        lambda: create(TileConfig(), (O, I), 0),
+    ):
+        with pytest.raises(ConfigError, match=r"analogjax\.random\.key\(0\)"):
+            act()

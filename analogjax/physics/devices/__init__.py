@@ -7,6 +7,8 @@ from analogjax.physics.devices.ideal import Ideal as Ideal
 from analogjax.physics.devices.linear_step import LinearStep as LinearStep
 from analogjax.physics.devices.linear_step import SoftBounds as SoftBounds
 from analogjax.physics.devices.linear_step import SoftBoundsPmax as SoftBoundsPmax
+from analogjax.physics.devices.nonlinear import Nonlinear as Nonlinear
+from analogjax.physics.devices.nonlinear import width as width
 from analogjax.physics.devices.piecewise_step import PiecewiseStep as PiecewiseStep
 from analogjax.physics.devices.pow_step import PowStep as PowStep
 from analogjax.physics.devices.pow_step import PowStepReference as PowStepReference

@@ -24,6 +24,7 @@ from compat.aihwkit.experiments.convert import (
 from compat.aihwkit.experiments.experiments.inferencing import BasicInferencing
 from compat.aihwkit.experiments.experiments.training import catalogued
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
+from compat.aihwkit.simulator.tiles.programming import is_compiled
 from compat.torch_package import torch
 
 _OWN = (
@@ -66,6 +67,8 @@ def _programming(layers: list[Layer]) -> tuple[Any, bool]:
         raise Obstacle("not all of its analog layers have an InferenceRPUConfig")
     if any(config.modifier.enable_during_test for config in configs):
         raise Obstacle("a modifier is enabled during test")
+    if not all(is_compiled(config) for config in configs):
+        raise Obstacle("a noise model, converter or compensation has methods of its own")
     kinds = {(config.noise_model.to_native(), config.drift_compensation is not None) for config in configs}
     if len(kinds) > 1:
         raise Obstacle("its layers have noise models or compensations of their own")

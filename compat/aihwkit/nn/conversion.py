@@ -1,7 +1,8 @@
 """From digital models to analog ones."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from compat.aihwkit.exceptions import ArgumentError
@@ -36,31 +37,100 @@ def convert_to_analog(
 ) -> Any:
     """An analog model with the weights of a digital one (a copy, unless `inplace`).
 
-    `torch.nn.Linear`, `Conv2d` and `Sequential` are converted, by exact type. Raises `ArgumentError` for `Conv1d` and
-    `Conv3d`, which would become analog in aihwkit and are not supported yet; list them in `exclude_modules` to leave
-    them digital.
+    `torch.nn.Linear`, `Conv2d` and `Sequential` are converted, by exact type; a module that occurs several times is
+    converted once, with the configuration of its first name, and stays one module. Raises `ArgumentError` for `Conv1d`
+    and `Conv3d`, which would become analog in aihwkit and are not supported yet (list them in `exclude_modules` to
+    leave them digital), and for weights that are tied and would not be any more.
     """
     module = module if inplace else copy.deepcopy(module)
-    choose = specific_rpu_config_fun or specific_rpu_config_id
-    known = _CONVERSIONS if conversion_map is None else conversion_map
-    excluded = set(exclude_modules or ())
-
-    def visit(name: str, part: Any) -> Any:
-        if name in excluded or (isinstance(part, AnalogLayerBase) and not part.IS_CONTAINER):
-            return part
-        for child_name, child in part.named_children():
-            setattr(part, child_name, visit(f"{name}.{child_name}" if name else child_name, child))
-        if type(part) in known:
-            if verbose:
-                print(f"converting {name or 'the root'}: {type(part).__name__}")
-            return known[type(part)].from_digital(
-                part, choose(name, part, copy.deepcopy(rpu_config)), tile_module_class
-            )
-        if type(part) in _UNSUPPORTED:
-            raise ArgumentError(f"convert_to_analog: {name} is a {type(part).__name__}, which is not supported yet.")
-        return part
-
-    module = visit(module_name, module)
+    conversion = _Conversion(
+        _CONVERSIONS if conversion_map is None else conversion_map, rpu_config,
+        specific_rpu_config_fun or specific_rpu_config_id, tile_module_class, set(exclude_modules or ()), verbose,
+    )  # fmt: skip
+    conversion.check(module_name, module)
+    module = conversion.converted(module_name, module)
     if ensure_analog_root and not isinstance(module, AnalogLayerBase):
         return AnalogWrapper(module)
     return module
+
+
+@dataclass
+class _Conversion:
+    known: dict[type, Any]
+    rpu_config: Any
+    choose: Callable
+    tile_module_class: type | None
+    excluded: set[str]
+    verbose: bool
+    done: dict[int, tuple[Any, Any]] = field(default_factory=dict)  # by id: the digital module, and what became of it
+
+    def converted(self, name: str, part: Any) -> Any:
+        if name in self.excluded or _is_analog(part):
+            return part
+        if id(part) not in self.done:
+            self.done[id(part)] = (part, self._made(name, part))
+        return self.done[id(part)][1]
+
+    def _made(self, name: str, part: Any) -> Any:
+        for child_name, child in _children(name, part):
+            part._modules[child_name.rpartition(".")[2]] = self.converted(child_name, child)
+        if type(part) not in self.known:
+            return part
+        if self.verbose:
+            print(f"converting {name or 'the root'}: {type(part).__name__}")
+        config = self.choose(name, part, copy.deepcopy(self.rpu_config))
+        return self.known[type(part)].from_digital(part, config, self.tile_module_class)
+
+    def check(self, module_name: str, module: Any) -> None:
+        """Raise `ArgumentError` for what cannot be converted, before anything has changed."""
+        places: dict[int, list[str]] = {}
+        modules: dict[int, Any] = {}
+        for name, part in self._walk(module_name, module):
+            places.setdefault(id(part), []).append(name)
+            modules[id(part)] = part
+            kind = type(part)
+            if kind in _UNSUPPORTED and kind not in self.known and name not in self.excluded:
+                raise ArgumentError(f"convert_to_analog: {name} is a {kind.__name__}, which is not supported yet.")
+        for key, names in places.items():
+            left = [name for name in names if name in self.excluded]
+            if left and len(left) < len(names) and type(modules[key]) in self.known:
+                raise ArgumentError(
+                    f"convert_to_analog: {' and '.join(names)} are one module, and only {left[0]} is excluded; exclude "
+                    "all of its names, or none."
+                )
+        self._check_tied(places, modules)
+
+    def _check_tied(self, places: dict[int, list[str]], modules: dict[int, Any]) -> None:
+        """Two modules that share a parameter would train apart."""
+        owners: dict[int, tuple[str, bool]] = {}
+        for key, part in modules.items():
+            analog = places[key][0] not in self.excluded and type(part) in self.known
+            for name, parameter in part._parameters.items():
+                if parameter is None:
+                    continue
+                where = f"{places[key][0]}.{name}".lstrip(".")
+                first, is_analog = owners.setdefault(id(parameter), (where, analog))
+                if first != where and (analog or is_analog):
+                    raise ArgumentError(
+                        f"convert_to_analog: {first} and {where} are one tied parameter, and chips of two layers can't "
+                        "be tied. Use one layer in both places, list both in exclude_modules, or untie them first: "
+                        "layer.weight = torch.nn.Parameter(layer.weight.detach().clone())."
+                    )
+
+    def _walk(self, name: str, part: Any) -> Iterator[tuple[str, Any]]:
+        """Every place of every module outside analog ones, with names."""
+        yield name, part
+        if name in self.excluded or _is_analog(part):
+            return
+        for child_name, child in _children(name, part):
+            yield from self._walk(child_name, child)
+
+
+def _is_analog(part: Any) -> bool:
+    return isinstance(part, AnalogLayerBase) and not part.IS_CONTAINER
+
+
+def _children(name: str, part: Any) -> list[tuple[str, Any]]:
+    """The children with full names; torch's own `named_children()` leaves out one that comes again."""
+    prefix = f"{name}." if name else ""
+    return [(prefix + child, module) for child, module in part._modules.items() if module is not None]

@@ -1,11 +1,13 @@
 """What analog layers and containers have in common."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compat.aihwkit.exceptions import ModuleError
 from compat.aihwkit.simulator.tiles.module import TileModule
 from compat.torch_package import torch
+
+_NOT_YET = ("prepare_for_ddp", "replace_rpu_config", "get_tile_size", "from_digital", "to_digital")
 
 
 class AnalogLayerBase:
@@ -55,16 +57,26 @@ class AnalogLayerBase:
         return self
 
     def program_analog_weights(self, noise_model: Any = None) -> None:
-        """Program every tile anew, in evaluation mode; layers whose configuration is not for inference stay exact.
+        """Program every tile anew, in evaluation mode.
 
-        Raises `ModuleError` in training mode.
+        Raises `ModuleError` in training mode, and, before anything is programmed, where a configuration is not for
+        inference.
         """
         self._need_evaluation("program_analog_weights")
+        for name, tile in self.named_analog_tiles():
+            if not hasattr(tile, "program_weights"):
+                raise ModuleError(
+                    f"program_analog_weights: {name} is a {type(tile).__name__}, whose configuration is for training; "
+                    "only chips of an InferenceRPUConfig can be programmed yet."
+                )
         for tile in self._programmable():
             tile.program_weights(noise_model=noise_model)
 
     def drift_analog_weights(self, t_inference: float = 0.0) -> None:
-        """What was programmed, `t_inference` seconds later. Raises `ModuleError` in training mode."""
+        """What was programmed, `t_inference` seconds later; tiles whose configuration is for training stay as they are.
+
+        Raises `ModuleError` in training mode.
+        """
         self._need_evaluation("drift_analog_weights")
         for tile in self._programmable():
             tile.drift_weights(t_inference)
@@ -121,6 +133,17 @@ class AnalogLayerBase:
                 "the model with the configuration that it was saved with."
             )
         return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+
+    if not TYPE_CHECKING:  # or every misspelt name would pass
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name not in _NOT_YET:
+                    raise
+            message = f"{type(self).__name__}.{name}() is not part of analogjax's compat yet."
+            raise AttributeError(message, name=name, obj=self)
 
     def extra_repr(self) -> str:
         """What torch shows of the layer, and the kind of its configuration."""

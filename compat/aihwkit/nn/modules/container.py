@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from types import new_class
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from compat.aihwkit.exceptions import ModuleError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
@@ -26,33 +27,52 @@ class AnalogContainerBase(AnalogLayerBase):
             tile.set_weights(*weights_dic[name], **kwargs)
 
 
+def _children(module: Any) -> "OrderedDict[str, Any]":
+    """The children by name; torch's own `named_children()` leaves out one that comes again."""
+    return OrderedDict(module._modules)
+
+
 class AnalogSequential(AnalogContainerBase, torch.nn.Sequential):  # type: ignore[misc]
     """Layers in a row."""
 
     @classmethod
     def from_digital(cls, module: Any, *args: Any, **kwargs: Any) -> "AnalogSequential":
         """The same layers in an analog container."""
-        return cls(OrderedDict(module.named_children()))
+        return cls(_children(module))
 
     @classmethod
     def to_digital(cls, module: Any, *args: Any, **kwargs: Any) -> Any:
         """The same layers in torch's container."""
-        return torch.nn.Sequential(OrderedDict(module.named_children()))
+        return torch.nn.Sequential(_children(module))
 
 
 class AnalogWrapper(AnalogContainerBase):
     """Any torch module, with the ways to its analog layers added; it shares everything with the one given."""
 
-    SUBCLASSES: dict[str, type] = {}  # noqa: RUF012 - one registry for all
+    # one registry for all; a class that nobody uses any more may go
+    SUBCLASSES: ClassVar[WeakValueDictionary[tuple[type, type], type]] = WeakValueDictionary()
 
     def __new__(cls, module: Any = None, **__: Any) -> "AnalogWrapper":
         """An instance of a subclass of this class and of the module's."""
-        if module is None:
-            return super().__new__(cls)
-        name = f"{cls.__name__}{type(module).__name__}"
-        if name not in cls.SUBCLASSES:
-            cls.SUBCLASSES[name] = new_class(name, (cls, type(module)), {})
-        return super().__new__(cls.SUBCLASSES[name])
+        return super().__new__(cls if module is None else cls._with(type(module)))
 
     def __init__(self, module: Any) -> None:
         self.__dict__.update(module.__dict__)
+
+    @classmethod
+    def _with(cls, digital: type) -> type:
+        kind = cls.SUBCLASSES.get((cls, digital))
+        if kind is None:
+            kind = new_class(f"{cls.__name__}{digital.__name__}", (cls, digital), {})
+            cls.SUBCLASSES[cls, digital] = kind
+        return kind
+
+    def __reduce__(self) -> Any:
+        # the subclass is in no module that it could be imported from; its two bases are
+        return _empty, type(self).__bases__, self.__getstate__()
+
+
+def _empty(cls: Any, digital: type) -> Any:
+    """A wrapper of a class of modules, before it has its state."""
+    kind = cls._with(digital)
+    return kind.__new__(kind)

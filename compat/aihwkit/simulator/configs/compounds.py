@@ -9,7 +9,7 @@ from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import VectorUnitCellUpdatePolicy
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
-from compat.parameters import NATIVE, View, build, check_fields, parameters, unsupported
+from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own, unsupported
 
 _OWN = ["construction_seed", "unit_cell_devices"]  # handled here, not by the physics
 
@@ -40,6 +40,7 @@ class UnitCell(View):
 
     def to_native(self) -> Any:
         """The native compound. Raises `ConfigError`."""
+        refuse_own(self, "requires_diffusion", "requires_decay")
         check_fields(self)
         native = type(self)._native
         if native is None:
@@ -218,6 +219,7 @@ class MixedPrecisionCompound(DigitalRankUpdateCell):
 
     def to_native(self) -> Any:
         """The native compound. Raises `ConfigError`."""
+        refuse_own(self, "requires_diffusion", "requires_decay")
         check_fields(self)
         made = {"device": _device(self, self.device, "device"), "granularity_override": self.granularity}
         return build(self, compounds.MixedPrecision, made)

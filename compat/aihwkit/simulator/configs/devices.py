@@ -4,8 +4,19 @@ import dataclasses
 from typing import Any
 
 from analogjax import physics
+
+# programs of before aihwkit 0.9 import the compounds from here
+from compat.aihwkit.simulator.configs.compounds import BufferedTransferCompound as BufferedTransferCompound
+from compat.aihwkit.simulator.configs.compounds import ChoppedTransferCompound as ChoppedTransferCompound
+from compat.aihwkit.simulator.configs.compounds import DifferenceUnitCell as DifferenceUnitCell
+from compat.aihwkit.simulator.configs.compounds import DynamicTransferCompound as DynamicTransferCompound
+from compat.aihwkit.simulator.configs.compounds import MixedPrecisionCompound as MixedPrecisionCompound
+from compat.aihwkit.simulator.configs.compounds import OneSidedUnitCell as OneSidedUnitCell
+from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as ReferenceUnitCell
+from compat.aihwkit.simulator.configs.compounds import TransferCompound as TransferCompound
+from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorUnitCell
 from compat.aihwkit.simulator.parameters.inference import DriftParameter, SimpleDriftParameter
-from compat.parameters import NATIVE, View, build, check_fields, parameters
+from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own
 
 
 def _derived() -> Any:
@@ -17,6 +28,7 @@ class Device(View):
 
     def to_native(self) -> Any:
         """The native device. Raises `ConfigError`."""
+        refuse_own(self, "requires_diffusion", "requires_decay")
         check_fields(self)
         native = type(self)._native
         assert native is not None
@@ -61,7 +73,9 @@ class PulsedDevice(Device):
     corrupt_devices_range: float = NATIVE
     diffusion: float = NATIVE
     diffusion_dtod: float = NATIVE
-    drift: DriftParameter = dataclasses.field(default_factory=DriftParameter, metadata={"hide_if": DriftParameter()})
+    drift: SimpleDriftParameter = dataclasses.field(
+        default_factory=DriftParameter, metadata={"hide_if": DriftParameter()}
+    )
     dw_min: float = NATIVE
     dw_min_dtod: float = NATIVE
     dw_min_dtod_log_normal: bool = NATIVE

@@ -18,6 +18,7 @@ from compat.aihwkit.simulator.parameters.inference import (
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
 from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
+from compat.overrides import is_plain
 from compat.parameters import parameters
 
 
@@ -56,5 +57,7 @@ class InferenceRPUConfig(IOManagedRPUConfig):
         return disturbs or any(part.type.value != "None" for part in (self.clip, self.remap))
 
     def _parts(self, inputs: int) -> dict[str, Any]:
-        self.noise_model.to_native()  # what is wrong with it is said when the tile is made
+        for part in (self.noise_model, self.drift_compensation):
+            if part is not None and is_plain(part) and is_plain(getattr(part, "g_converter", part)):
+                part.to_native()  # what is wrong with it is said when the tile is made
         return super()._parts(inputs)

@@ -10,6 +10,7 @@ from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT, as_torch
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
+from compat.aihwkit.simulator.tiles.protocol import refuse_own_simulator
 from compat.aihwkit.simulator.tiles.quantized_inference_torch import (
     QuantizedTileModuleArray,
     QuantizedTorchInferenceTile,
@@ -33,6 +34,7 @@ class TorchInferenceRPUConfig(InferenceRPUConfig):
                 f"{type(self).__name__}(simulator_tile_class={self.simulator_tile_class.__name__}) is not supported by "
                 "this version of analogjax, which has a simulator of its own; leave it at its default."
             )
+        refuse_own_simulator(self.simulator_tile_class, TorchSimulatorTile)
         self.simulator_tile_class.check_rpu_config_support(self)
         return super()._parts(inputs)
 
@@ -73,4 +75,4 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
                 f"{type(self).__name__}: without mapping.max_input_size a chip has as many rows as its layer has "
                 "inputs; give them: to_native(inputs)."
             )
-        return self.forward.circuit(rows, self.noise_model.to_native().converter)
+        return self.forward.circuit(rows, self.noise_model.g_converter.to_native())

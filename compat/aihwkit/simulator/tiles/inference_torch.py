@@ -13,6 +13,7 @@ import jax
 from analogjax._typing import Array, Key, Scalar
 from analogjax.physics import PeripheryIRDropT
 from analogjax.tile import Tile, TileArray
+from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import AnalogBiasConfigError
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
@@ -44,17 +45,16 @@ class Product:
         return _answers(self._tile(leaves), x, _key(root, n), self.each)
 
     def _pull(self, leaves: bridge.Leaves, root: Key, n: Scalar, x: Array, d: Array) -> tuple[Array, Array]:
-        """What a gradient `d` of the answers is for the inputs `[B, I]` and for the logical weights `[O, I]`."""
+        """What a gradient `d` of the answers is for the inputs `[B, I]` and for the weights `[O, I]` of the devices."""
         tile = self._tile(leaves)
 
         def read(w: Array, x: Array) -> Array:
-            return _answers(_holding(tile, w), x, _key(root, n), self.each)
+            return _answers(tile_weights.put_in(tile, w), x, _key(root, n), self.each)
 
-        w, scale = _chip(tile).state.w, _chip(tile).scale
-        _, back = jax.vjp(read, w, x)
+        _, back = jax.vjp(read, tile_weights.raw(tile), x)
         dw, dx = back(d)
-        # the logical weight is scale w, so its gradient is dw / scale: what chips of that scale would be read as
-        return dx, _with_chip(_holding(tile, dw), scale=1 / scale).read()
+        # a step moves the logical weight, scale w, by the rate: as in aihwkit, its gradient is dw / scale
+        return dx, dw / tile_weights.scales(tile) ** 2
 
 
 @cache
@@ -67,24 +67,11 @@ def _key(root: Key, n: Scalar) -> Key:
     return jax.random.split(jax.random.fold_in(root, n))[0]
 
 
-def _chip(tile: Tile | TileArray) -> Tile:
-    return tile.tiles if isinstance(tile, TileArray) else tile
-
-
-def _with_chip(tile: Any, **parts: Any) -> Any:
-    chip = replace(_chip(tile), **parts)
-    return replace(tile, tiles=chip) if isinstance(tile, TileArray) else chip
-
-
-def _holding(tile: Any, w: Array) -> Any:
-    return _with_chip(tile, state=replace(_chip(tile).state, w=w))
-
-
 def _without_drop(tile: Any) -> Any:
     config = tile.config
     if not isinstance(config.forward, PeripheryIRDropT):
         return tile
-    return _with_chip(tile, config=replace(config, forward=replace(config.forward, ir_drop=0.0)))
+    return tile_weights.with_chip(tile, config=replace(config, forward=replace(config.forward, ir_drop=0.0)))
 
 
 def _answers(tile: Any, x: Array, key: Key, each: bool) -> Array:
@@ -94,15 +81,15 @@ def _answers(tile: Any, x: Array, key: Key, each: bool) -> Array:
 
 
 class StraightThrough(torch.autograd.Function):
-    """The product of chips; going back, it leaves the gradient of their weights with the tile's context."""
+    """The product of chips; going back, the weights get the gradient of the product itself."""
 
     @staticmethod
-    def forward(ctx: Any, context: Any, chips: Any, compiled: Product, x: Any) -> Any:
-        n = chips.next_use()
-        y = compiled.forward(chips.leaves, chips.root, n, bridge.to_jax(x))
+    def forward(ctx: Any, chips: Any, compiled: Product, x: Any, weight: Any) -> Any:
+        n, leaves = chips.next_use(), chips.leaves
+        y = compiled.forward(leaves, chips.root, n, bridge.to_jax(x))
         ctx.save_for_backward(x)
         # the weights may move before the gradient comes
-        ctx.context, ctx.compiled, ctx.use = context, compiled, (chips.leaves, chips.root, n)
+        ctx.compiled, ctx.use = compiled, (leaves, chips.root, n)
         return bridge.to_torch(y)
 
     @staticmethod
@@ -110,11 +97,10 @@ class StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, d: Any) -> Any:
         (x,) = ctx.saved_tensors
         dx, dw = ctx.compiled.pull(*ctx.use, bridge.to_jax(x), bridge.to_jax(d, "the gradient"))
-        if ctx.needs_input_grad[0]:
-            gradient = bridge.to_torch(dw)
-            # an exact update by any gradient: unit vectors as inputs, its columns as errors
-            ctx.context.record(torch.eye(gradient.shape[1]), gradient.T)
-        return None, None, None, bridge.to_torch(dx) if ctx.needs_input_grad[3] else None
+        return (
+            None, None, bridge.to_torch(dx) if ctx.needs_input_grad[2] else None,
+            bridge.to_torch(dw) if ctx.needs_input_grad[3] else None,
+        )  # fmt: skip
 
 
 class Differentiated:
@@ -122,8 +108,8 @@ class Differentiated:
 
     reading: Any
     training: bool
-    analog_ctx: Any
     analog_bias: bool
+    shared_weights: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -139,7 +125,7 @@ class Differentiated:
     def _answers(self, x: Any, each: bool) -> Any:
         chips = self.reading
         compiled = product(chips.structure, not self.training, each)
-        return StraightThrough.apply(self.analog_ctx, chips, compiled, x)
+        return StraightThrough.apply(chips, compiled, x, self.shared_weights)
 
 
 class TorchInferenceTile(Differentiated, Programmable, TileModule):

@@ -1,8 +1,9 @@
 """The torch module around the chips of one logical matrix, with its digital bias and output scale."""
 
+import inspect
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import AnalogContext
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
+from compat.aihwkit.simulator.tiles.protocol import refuse_own_methods, refuse_patches, said
 from compat.aihwkit.simulator.tiles.saved import restored, saved
 from compat.aihwkit.simulator.tiles.setting import checked, with_given
 from compat.aihwkit.simulator.tiles.steps import steps_of
@@ -39,6 +41,7 @@ class TileModule(torch.nn.Module):
         out_trans: bool = False, bias_outside: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        refuse_own_methods(self)
         if in_trans or out_trans:
             raise ConfigError("tiles with transposed inputs or outputs are not supported by this version of analogjax.")
         self.rpu_config, self.out_size, self.in_size, self.use_bias = rpu_config, out_size, in_size, bool(bias)
@@ -94,6 +97,7 @@ class TileModule(torch.nn.Module):
 
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """`[..., I] -> [..., O]` with the noise of the chips, and bias and learned scale."""
+        refuse_patches(self)
         if x_input.ndim == 0 or x_input.shape[-1] != self.in_size:
             raise TileError(
                 f"an input of shape {tuple(x_input.shape)} for a tile of {self.in_size} inputs and {self.out_size} "
@@ -200,8 +204,15 @@ class TileModule(torch.nn.Module):
             self.chips.step(self._learning_rate, [x], [d], rest=False)
 
     def update_and_rest(self, x: list, d: list) -> None:
-        """`update` with everything collected, then `post_update_step`, in one go."""
-        self.chips.step(self._learning_rate, x, d)
+        """`update` with everything collected, then `post_update_step`; in one go, unless a subclass has its own."""
+        if any(self._is_own(name) for name in ("update", "post_update_step")):
+            self.update(torch.cat(x), torch.cat(d))
+            self.post_update_step()
+        else:
+            self.chips.step(self._learning_rate, x, d)
+
+    def _is_own(self, name: str) -> bool:
+        return inspect.getattr_static(self, name) is not vars(TileModule)[name]
 
     def post_update_step(self) -> None:
         """Diffusion and decay of one mini-batch."""
@@ -242,6 +253,17 @@ class TileModule(torch.nn.Module):
         seen = "persistent_weights"
         if seen in given and not np.array_equal(given[seen], shown[seen].numpy()):
             chips.next_use()  # write noise was drawn
+
+    if not TYPE_CHECKING:  # or every misspelt name would pass
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                missing = said(self, name)
+                if missing is None:
+                    raise
+            raise missing
 
     def get_analog_ctx(self) -> AnalogContext:
         """The parameter that stands for the weights in an optimizer."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analogjax import random
+from analogjax._typing import Key
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileModuleError
 from compat.aihwkit.simulator.tiles.steps import counting, steps_of
@@ -17,17 +18,16 @@ _FORMAT = 1
 def saved(module: Any) -> dict[str, Any]:
     """Everything of the tile of `module`: weights, device constants, state, key and number of draws."""
     chips = module.chips
-    arrays, _ = jax.tree_util.tree_flatten_with_path(chips.tile)
-    key = np.asarray(jax.random.key_data(chips.root)).astype(np.int64)
-    steps = steps_of(chips.tile.config.device)
+    tile = chips.tile
+    steps = steps_of(tile.config.device)
     # constants that were set by hand may have made it another one than the configuration's
     measured = {"dw_min": list(steps)} if steps != module.configured_steps else {}
     return measured | {
         "format": _FORMAT,
         "analog_tile_class": type(module).__name__,
         "analog_lr": module.get_learning_rate(),
-        "arrays": {_name(path): bridge.copied(value) for path, value in arrays},
-        "key": bridge.copied(key),
+        "arrays": bridge.named(tile),
+        "key": saved_key(chips.root),
         "uses": chips.uses,
     }
 
@@ -42,15 +42,8 @@ def restored(module: Any, state: Any) -> None:
     if len(steps) != len(module.configured_steps):
         raise TileModuleError(f"dw_min is of {len(steps)} devices, and the model has {len(module.configured_steps)}.")
     tile = counting(tile, steps)
-    paths, structure = jax.tree_util.tree_flatten_with_path(tile)
-    for path, value in paths:
-        if tuple(arrays[_name(path)].shape) != value.shape:
-            given = tuple(arrays[_name(path)].shape)
-            raise TileModuleError(f"{_name(path)} is {given} in the checkpoint and {value.shape} in the model.")
-    # jnp.array copies: the tensors stay the caller's
-    chips.tile = jax.tree.unflatten(structure, [jnp.array(arrays[_name(path)].numpy()) for path, _ in paths])
-    key = state["key"].numpy().astype(np.uint32)
-    chips.root = bridge.beside_torch(jax.random.wrap_key_data(jnp.asarray(key), impl=random.FAST))
+    chips.tile = bridge.filled(tile, arrays, "the tile")
+    chips.root = key_of(state["key"])
     chips.uses = state["uses"]
     module.set_learning_rate(state["analog_lr"])
 
@@ -60,15 +53,22 @@ def _shaped(chips: bridge.Chips, arrays: dict[str, Any]) -> Any:
     fresh = chips.tile
     aged = jax.eval_shape(lambda tile, key: tile.age(0.0, key), fresh, chips.root)
     for tile in (fresh, aged):
-        names = {_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tile)[0]}
+        names = {bridge.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tile)[0]}
         if names == set(arrays):
             return tile
-    ours = {_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(fresh)[0]}
+    ours = {bridge.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(fresh)[0]}
     raise TileModuleError(
         f"the checkpoint is of another kind of tile: only there {sorted(set(arrays) - ours)}, only in the model "
         f"{sorted(ours - set(arrays))}. Make the model with the configuration it was saved with."
     )
 
 
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path).lstrip(".")
+def saved_key(key: Key) -> Any:
+    """A key as a tensor."""
+    return bridge.copied(np.asarray(jax.random.key_data(key)).astype(np.int64))
+
+
+def key_of(tensor: Any) -> Key:
+    """The key of a tensor that `saved_key` gave."""
+    data = jnp.asarray(tensor.numpy().astype(np.uint32))
+    return bridge.beside_torch(jax.random.wrap_key_data(data, impl=random.FAST))

@@ -1,0 +1,229 @@
+"""What aihwkit 1.2.0 has, as far as our tree differs from it: names that are missing, and names at second places.
+
+Modules are named without the leading `aihwkit.`; names are separated by spaces. `MISSING` has classes, functions and
+constants where they are defined, and at other public places. `ALSO_AT` has names of ours that 1.2.0 lets programs
+import from further modules, because these use them.
+"""
+
+MODULES = """
+    extension extension.functions inference.calibration inference.calibration.calibration inference.converter.fusion
+    inference.converter.wpo inference.noise.hermes inference.noise.reram linalg linalg.matrix
+    nn.low_precision_conversion nn.low_precision_modules nn.low_precision_modules.conversion_utils
+    nn.low_precision_modules.quantization_states nn.low_precision_modules.quantized_base_modules
+    nn.low_precision_modules.quantized_input_module nn.modules.rnn
+    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
+    simulator.digital_low_precision.base_quantized_model simulator.digital_low_precision.hijacker
+    simulator.digital_low_precision.utils simulator.parameters.helpers simulator.tiles.analog_mvm
+    simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
+    simulator.tiles.periphery simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils
+    utils.analog_info utils.export utils.fitting utils.legacy utils.visualization utils.visualization_web
+"""
+
+MISSING = {
+    "cloud.converter.v1.i_mappings": "TYPES TYPES_LISTS Type",
+    "cloud.converter.v1.rpu_config_info": "NoiseModelDeviceIDException RPU_CLASSES",
+    "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
+    "extension": "EXTENSION_COMPILED extension_ops",
+    "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
+    "inference": """
+        CustomDriftPCMLikeNoiseModel CustomPairConductanceConverter DualPairConductanceConverter
+        HermesNoiseModel NPairConductanceConverter ReRamCMONoiseModel ReRamWan2022NoiseModel
+        SingleDeviceConductanceConverter
+    """,
+    "inference.calibration.calibration": """
+        InputRangeCalibrationType calibrate_input_ranges calibrate_quantization_ranges
+    """,
+    "inference.compensation.drift": "GlobalDriftCompensationWithExactReference PerColumnDriftCompensation",
+    "inference.converter.conductance": """
+        CustomPairConductanceConverter DualPairConductanceConverter NPairConductanceConverter
+        SingleDeviceConductanceConverter
+    """,
+    "inference.converter.fusion": "FusionConductanceConverter",
+    "inference.converter.wpo": """
+        WeightProgrammingOptimizer denormalize downsample_weight_distribution loss_fxn loss_rpu_config
+        loss_weights partition_parameters reformat_x_g shuffle_weights span_of_remaining_pairs stop_criterion
+    """,
+    "inference.noise.hermes": "HermesNoiseModel",
+    "inference.noise.pcm": "CustomDriftPCMLikeNoiseModel",
+    "inference.noise.reram": "ReRamCMONoiseModel ReRamWan2022NoiseModel",
+    "linalg.matrix": "AnalogMatrix",
+    "nn": """
+        AnalogConv1d AnalogConv1dMapped AnalogConv3d AnalogConv3dMapped AnalogGRUCell AnalogLSTMCell
+        AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
+    """,
+    "nn.conversion": """
+        AnalogConv1d AnalogConv1dMapped AnalogConv3d AnalogConv3dMapped RPUConfigGeneric convert_to_digital
+    """,
+    "nn.low_precision_conversion": "convert_to_quantized quantize_model",
+    "nn.low_precision_modules.conversion_utils": """
+        DEFAULT_CONVERSIONS LEAF_MODULES append_default_conversions get_module_args
+    """,
+    "nn.low_precision_modules.quantization_states": """
+        enable_quant_states estimate_act_ranges estimate_ranges estimate_ranges_train fix_act_ranges fix_ranges
+        fix_weight_ranges full_precision full_precision_acts full_precision_weights learn_ranges quantized
+        quantized_acts quantized_weights reset_act_ranges set_quant_state
+    """,
+    "nn.low_precision_modules.quantized_base_modules": """
+        QuantBatchNorm2d QuantConv2d QuantEmbedding QuantLayerNorm QuantLinear
+    """,
+    "nn.low_precision_modules.quantized_input_module": "QuantizedInputModule",
+    "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
+    "nn.modules.conv": "AnalogConv1d AnalogConv3d",
+    "nn.modules.conv_mapped": "AnalogConv1dMapped AnalogConv3dMapped",
+    "nn.modules.rnn.cells": """
+        AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogVanillaRNNCell LSTMState
+    """,
+    "nn.modules.rnn.layers": "AnalogBidirRNNLayer AnalogRNNLayer AnalogReverseRNNLayer",
+    "nn.modules.rnn.rnn": "AnalogRNN ModularRNN",
+    "optim.context": "PlaceholderDataView ReadOnlyWeightView raise_if_readonly_write_target",
+    "optim.weight_view": """
+        PlaceholderDataView ReadOnlyWeightView is_inplace_operation raise_if_readonly_write_target
+        raise_readonly_error
+    """,
+    "simulator.configs.compounds": "parameters_to_bindings",
+    "simulator.configs.configs": """
+        MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
+    """,
+    "simulator.configs.devices": "parameters_to_bindings",
+    "simulator.digital_low_precision.base_quantized_classes": "FP32Acts QuantizedModule",
+    "simulator.digital_low_precision.base_quantized_model": "QuantizedModel",
+    "simulator.digital_low_precision.config_utils": """
+        convert_act_config_to_kwargs_dict convert_configs_to_kwargs_dict convert_weight_config_to_kwargs_dict
+    """,
+    "simulator.digital_low_precision.hijacker": "QuantizationHijacker activations_list",
+    "simulator.digital_low_precision.quantizers": "FloorStraightThrough floor_ste_func round_ste_func",
+    "simulator.digital_low_precision.range_estimators": "NoDataPassedError to_numpy",
+    "simulator.digital_low_precision.utils": "to_numpy",
+    "simulator.parameters.base": "RPUConfigGeneric",
+    "simulator.parameters.helpers": """
+        ALL_SKIP_FIELD ALWAYS_INCLUDE FIELD_MAP HAS_ORIGIN get_bindings_class parameters_to_bindings
+        tile_parameters_to_bindings
+    """,
+    "simulator.parameters.inference": "tiles",
+    "simulator.parameters.mapping": "MappableRPU",
+    "simulator.parameters.pre_post": "PrePostProcessingRPU",
+    "simulator.rpu_base": "devices tiles",
+    "simulator.tiles": "InferenceTileWithPeriphery",
+    "simulator.tiles.analog": """
+        AnalogFunction AnalogTileWithoutPeriphery BaseTile RPUConfigGeneric RPUCudaSimulatorTileWrapper
+        TileWithPeriphery tiles
+    """,
+    "simulator.tiles.analog_mvm": "AnalogMVM",
+    "simulator.tiles.analog_mvm_irdrop_t": "AnalogMVMIRDropT",
+    "simulator.tiles.array": "TileModuleBase convert_act_config_to_kwargs_dict",
+    "simulator.tiles.base": "AnalogTileStateNames BaseTile SimulatorTile SimulatorTileWrapper TileModuleBase",
+    "simulator.tiles.custom": "CustomRPUConfig CustomSimulatorTile CustomTile CustomUpdateParameters",
+    "simulator.tiles.floating_point": """
+        AnalogFunction RPUConfigGeneric RPUCudaSimulatorTileWrapper TileWithPeriphery tiles
+    """,
+    "simulator.tiles.functions": "AnalogFunction",
+    "simulator.tiles.inference": """
+        AnalogFunction BaseTile InferenceTileWithPeriphery RPUCudaSimulatorTileWrapper TileWithPeriphery
+        parameters_to_bindings tiles
+    """,
+    "simulator.tiles.inference_torch": "InferenceTileWithPeriphery InputRangeForward SimulatorTileWrapper",
+    "simulator.tiles.module": "AnalogTileStateNames BaseTile MappableRPU TileModuleBase",
+    "simulator.tiles.periphery": "TileWithPeriphery",
+    "simulator.tiles.quantized_inference_torch": "convert_act_config_to_kwargs_dict",
+    "simulator.tiles.rpucuda": "MAP_TILE_CLASS_TO_CUDA RPUCudaSimulatorTileWrapper",
+    "simulator.tiles.torch_tile": "AnalogMVM SimulatorTile UniformQuantize",
+    "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
+    "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
+    "simulator.tiles.utils": "UniformQuantize isinf",
+    "utils.analog_info": """
+        AnalogInfo COLUMN_DEFINITIONS COLUMN_NAMES COLUMN_WIDTH FLOAT_FORMAT FORMATTING_WIDTH LayerInfo TileInfo
+        analog_summary
+    """,
+    "utils.export": "fusion_export fusion_import",
+    "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
+    "utils.legacy": "convert_legacy_checkpoint",
+    "utils.visualization": """
+        compute_pulse_response compute_pulse_statistics estimate_n_steps get_tile_for_plotting plot_device
+        plot_device_compact plot_device_symmetry plot_model_programming_error plot_programming_error
+        plot_pulse_response plot_pulse_statistics plot_response_overview plot_weight_drift
+    """,
+    "utils.visualization_web": """
+        DEVICES WEB_COLORS args destination_path parser plot_device_compact_web save_plots_for_web
+        set_dark_style
+    """,
+}
+
+ALSO_AT = {
+    "experiments.experiments.inferencing": "AnalogLayerBase",
+    "experiments.runners.base": "Experiment",
+    "experiments.runners.cloud": """
+        ApiClient ApiSession BasicTraining ClientConfiguration CloudExperiment CredentialsError
+    """,
+    "experiments.runners.i_cloud": """
+        ApiSession BasicInferencing ClientConfiguration CloudExperiment CredentialsError InferenceApiClient
+        Runner
+    """,
+    "experiments.runners.i_local": "Signals",
+    "experiments.runners.local": "Signals",
+    "inference.noise.base": "BaseConductanceConverter",
+    "inference.noise.custom": "BaseConductanceConverter BaseNoiseModel SinglePairConductanceConverter",
+    "inference.noise.pcm": "BaseConductanceConverter BaseNoiseModel SinglePairConductanceConverter",
+    "inference.utils": "ModuleError",
+    "nn.conversion": "AnalogConv2dMapped AnalogLinearMapped TileModule",
+    "nn.modules.base": "RPUConfigBase",
+    "nn.modules.conv": "ModuleError",
+    "optim.context": "AnalogContextDataViewMode",
+    "simulator.configs.compounds": "RPUDataType",
+    "simulator.configs.configs": """
+        ActivationQuantConfig AnalogTile BaseDriftCompensation BaseNoiseModel ConstantStepDevice
+        DigitalRankUpdateCell FloatingPointDevice FloatingPointTile GlobalDriftCompensation IOParameters
+        IOParametersIRDropT IdealDevice InferenceTile PCMLikeNoiseModel PrePostProcessingParameterQuant
+        PulseType PulsedDevice QuantizedTileModuleArray QuantizedTorchInferenceTile RuntimeParameter TileModuleArray
+        TorchInferenceTile
+        TorchSimulatorTile TorchSimulatorTileIRDropT TransferCompound UnitCell UpdateParameters
+        WeightClipParameter WeightModifierParameter WeightRemapParameter
+    """,
+    "simulator.configs.devices": "RPUDataType",
+    "simulator.configs.helpers": "PulsedDevice",
+    "simulator.digital_low_precision.base_quantized_classes": "RangeEstimators",
+    "simulator.digital_low_precision.config_utils": "QMethods",
+    "simulator.digital_low_precision.quantization_manager": "QuantizerBase",
+    "simulator.parameters.mapping": "ConfigError",
+    "simulator.parameters.quantization": """
+        CrossEntropyEstimatorParams CurrentMinMaxEstimatorParams MSEEstimatorParams RunningMinMaxEstimatorParams
+    """,
+    "simulator.presets.configs": """
+        BoundManagementType CapacitorPresetDevice ChoppedTransferCompound DigitalRankUpdateCell
+        DigitalRankUpdateRPUConfig DynamicTransferCompound EcRamMOPresetDevice EcRamPresetDevice
+        GokmenVlasovPresetDevice IOParameters IdealizedPresetDevice MixedPrecisionCompound NoiseManagementType
+        PCMPresetUnitCell PresetIOParameters PresetUpdateParameters PulsedDevice ReRamESPresetDevice
+        ReRamSBPresetDevice SingleRPUConfig TransferCompound UnitCell UnitCellRPUConfig UpdateParameters
+        VectorUnitCell VectorUnitCellUpdatePolicy
+    """,
+    "simulator.presets.inference": "BaseDriftCompensation BaseNoiseModel GlobalDriftCompensation PCMLikeNoiseModel",
+    "simulator.presets.utils": "BoundManagementType NoiseManagementType PulseType WeightNoiseType",
+    "simulator.presets.web": "BaseDriftCompensation BaseNoiseModel GlobalDriftCompensation PCMLikeNoiseModel",
+    "simulator.tiles.array": """
+        QMethods QuantizationManager QuantizedActivation QuantizedTileModuleArray RangeEstimators TileModuleError
+    """,
+    "simulator.tiles.inference": "BaseNoiseModel TileModule WeightClipType WeightModifierType WeightRemapType",
+    "simulator.tiles.inference_torch": """
+        ArgumentError TorchSimulatorTile TorchTileConfigError WeightClipType WeightRemapType
+    """,
+    "simulator.tiles.module": "RPUConfigBase",
+    "simulator.tiles.torch_tile": """
+        AnalogBiasConfigError WeightClipParameter WeightModifierParameter WeightRemapParameter WeightRemapType
+    """,
+    "simulator.tiles.torch_tile_irdrop_t": "TorchTileConfigError",
+}
+
+# where names of `ALSO_AT` are looked for
+PLACES = (
+    "simulator.configs", "simulator.configs.configs", "simulator.configs.devices", "simulator.configs.compounds",
+    "simulator.parameters", "simulator.parameters.enums", "simulator.parameters.base",
+    "simulator.parameters.inference", "simulator.parameters.quantization", "simulator.parameters.pre_post",
+    "simulator.tiles", "simulator.tiles.torch_tile", "simulator.tiles.torch_tile_irdrop_t",
+    "simulator.tiles.quantized_inference_torch", "simulator.presets", "simulator.presets.utils",
+    "simulator.presets.devices", "inference", "nn", "nn.modules.base", "optim", "exceptions",
+    "experiments.experiments.base", "experiments.experiments", "experiments", "experiments.runners",
+    "experiments.runners.base", "experiments.runners.metrics", "simulator.digital_low_precision.quantizers",
+    "simulator.digital_low_precision.config_utils", "simulator.digital_low_precision.base_quantized_classes",
+    "simulator.digital_low_precision.quantization_manager", "simulator.digital_low_precision.range_estimators",
+    "cloud.client.entities", "cloud.client.exceptions", "cloud.client.session", "cloud.client.utils",
+    "cloud.client.v1.api_client", "cloud.client.v1.i_api_client",
+)  # fmt: skip
