@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,8 @@ def _create(options: argparse.Namespace) -> int:
     from analogjax.cloud.service.server import open_database
     from analogjax.cloud.service.tokens import create_token
 
-    text, made = create_token(open_database(_settings(options)), options.user, options.label, options.days)
+    with closing(open_database(_settings(options))) as database:
+        text, made = create_token(database, options.user, options.label, options.days)
     print(f"token {made.id} of {options.user}; it is not shown again:\n", file=sys.stderr)
     print(text)
     lines = f"[cloud]\napi_token = <the token>\napi_url = {DEFAULT_URL}"
@@ -210,7 +212,8 @@ def _list_tokens(options: argparse.Namespace) -> int:
     from analogjax.cloud.service.server import open_database
     from analogjax.cloud.service.tokens import list_tokens
 
-    rows = list_tokens(open_database(_settings(options)))
+    with closing(open_database(_settings(options))) as database:
+        rows = list_tokens(database)
     print(f"{'ID':8}  {'USER':16}  {'CREATED':16}  {'LAST USED':16}  {'STATE':24}  LABEL")
     for user, token in rows:
         state = f"revoked {_day(token.revoked)}" if token.revoked else "valid"
@@ -224,7 +227,8 @@ def _revoke(options: argparse.Namespace) -> int:
     from analogjax.cloud.service.server import open_database
     from analogjax.cloud.service.tokens import revoke_token
 
-    revoke_token(open_database(_settings(options)), options.id)
+    with closing(open_database(_settings(options))) as database:
+        revoke_token(database, options.id)
     print(f"token {options.id} is revoked; sessions that were begun with it have ended.", file=sys.stderr)
     return 0
 
