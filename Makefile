@@ -2,9 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# The versions that are tested with a Python: the one of the environment if there is one already.
+version = $(shell $(1) -c 'import sys; print("%d%d" % sys.version_info[:2])')
+constraints = $(if $(filter 311,$(1)),constraints.txt,constraints-py$(1).txt)
+CONSTRAINTS := $(call constraints,$(call version,$(firstword $(wildcard $(BIN)/python) $(PYTHON))))
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP = $(INSTALL) -c $(CONSTRAINTS)
 
-.PHONY: demo test slow check venv bench clean
+.PHONY: demo test test-newest slow check venv bench clean
 
 demo: $(VENV)/.core
 	@mkdir -p runs
@@ -12,12 +17,29 @@ demo: $(VENV)/.core
 	  --compilation-cache .jax_cache --plot runs/demo.png
 	@echo "The curves are in runs/demo.png."
 
-# Nearly all the time of the tests is compilation, and this halves it. `make slow` compiles as users do, and repeats so
-# what compares devices with aihwkit and with their own law.
-QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# Nearly all the time of the tests is compilation, and the flags halve it, as far as the installed jaxlib knows them.
+# `make slow` compiles as users do, and repeats so what compares devices with aihwkit and with their own law.
+QUICK = flags="$$($(BIN)/python tests/quick_flags.py)" && XLA_FLAGS="$$flags $(XLA_FLAGS)"
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 test: $(VENV)/.test
-	XLA_FLAGS="$(QUICK) $(XLA_FLAGS)" $(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(QUICK) $(PYTEST)
+
+# The core on the newest releases that pyproject.toml allows, everything else as it is tested with that Python.
+TOO_OLD := make test-newest needs Python 3.12 or later, as the newest jax does; for example PYTHON=python3.13 make test-newest
+test-newest: BIN := .venv-newest/bin
+test-newest: TESTED = $(wildcard $(call constraints,$(call version,$(PYTHON))))
+test-newest:
+	@$(PYTHON) -c 'import sys; sys.exit("$(TOO_OLD)" if sys.version_info < (3, 12) else 0)'
+	$(PYTHON) -m venv --clear .venv-newest
+	$(INSTALL) -e .
+	$(BIN)/python -m pip freeze --exclude-editable > .venv-newest/core.txt
+	awk -F '==' 'NR == FNR { core[$$1] } NR == FNR || !($$1 in core)' .venv-newest/core.txt $(TESTED) \
+	  > .venv-newest/constraints.txt
+	$(INSTALL) -e '.[all]' -r requirements-test.txt -c .venv-newest/constraints.txt
+	@$(BIN)/python --version && $(BIN)/python -m pip list --format freeze \
+	  | grep -E '^(jax|jaxlib|flax|optax|orbax-checkpoint|numpy|torch|keras)=='
+	$(QUICK) $(PYTEST)
 
 slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
@@ -37,7 +59,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/cloud.py
 
 # The core alone: what `pip install analogjax[plot]` brings.
-$(VENV)/.core: pyproject.toml constraints.txt
+$(VENV)/.core: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[plot]'
 	touch $@
@@ -51,5 +73,10 @@ $(VENV)/.slow: $(VENV)/.test
 	$(PIP) -e '.[all,tf]' -r requirements-test.txt 'ray[default]'
 	touch $@
 
+constraints-py%.txt:
+	@echo "No versions are known to work with this Python. Take another, as in PYTHON=python3.13 make venv," >&2
+	@echo "or try the newest releases: make test-newest" >&2
+	@exit 1
+
 clean:
-	rm -rf $(VENV) .jax_cache runs build *.egg-info
+	rm -rf $(VENV) .venv-newest .jax_cache runs build *.egg-info

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,8 @@ def _create(options: argparse.Namespace) -> int:
 
     if options.days is not None and not 0 < options.days <= _CENTURY:
         raise ConfigError(f"--days {options.days}: a token needs more than 0 days to live, up to {_CENTURY}.")
-    text, made = create_token(open_database(_settings(options)), options.user, options.label, options.days)
+    with closing(open_database(_settings(options))) as database:
+        text, made = create_token(database, options.user, options.label, options.days)
     print(f"token {made.id} of {options.user}; it is not shown again:\n", file=sys.stderr)
     print(text)
     lines = f"[cloud]\napi_token = <the token>\napi_url = {DEFAULT_URL}"
@@ -228,7 +230,8 @@ def _list_tokens(options: argparse.Namespace) -> int:
     from analogjax.cloud.service.server import open_database
     from analogjax.cloud.service.tokens import list_tokens
 
-    rows = list_tokens(open_database(_settings(options)))
+    with closing(open_database(_settings(options))) as database:
+        rows = list_tokens(database)
     print(f"{'ID':8}  {'USER':16}  {'CREATED':16}  {'LAST USED':16}  {'STATE':24}  LABEL")
     for user, token in rows:
         state = f"revoked {_day(token.revoked)}" if token.revoked else "valid"
@@ -242,7 +245,8 @@ def _revoke(options: argparse.Namespace) -> int:
     from analogjax.cloud.service.server import open_database
     from analogjax.cloud.service.tokens import revoke_token
 
-    revoke_token(open_database(_settings(options)), options.id)
+    with closing(open_database(_settings(options))) as database:
+        revoke_token(database, options.id)
     print(f"token {options.id} is revoked; sessions that were begun with it have ended.", file=sys.stderr)
     return 0
 

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from analogjax.cloud.credentials import is_loopback
 from analogjax.cloud.errors import CloudError
@@ -19,19 +19,27 @@ def open_database(settings: Settings) -> Database:
     """The database of a service, brought up to date. Raises `CloudError`."""
     _make_private(settings)
     database = Database(settings.database_url)
-    database.migrate()
+    try:
+        database.migrate()
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
 def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises `CloudError` where it can't be run as it was asked to."""
+    with closing(open_database(settings)) as database:
+        _serve(settings, database)
+
+
+def _serve(settings: Settings, database: Database) -> None:
     import uvicorn
 
     from analogjax.cloud.service.access import log_as_json
     from analogjax.cloud.service.application import create_app
     from analogjax.cloud.service.limits import patient_protocol
 
-    database = open_database(settings)
     if not any_token(database):
         if not is_loopback(settings.host):
             raise CloudError(
@@ -53,7 +61,6 @@ def serve(settings: Settings) -> None:
             limit_concurrency=settings.connections, backlog=2048,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listener])
-    database.close()
 
 
 def _make_private(settings: Settings) -> None:

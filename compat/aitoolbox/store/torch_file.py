@@ -20,9 +20,13 @@ from compat.aitoolbox.store.errors import DamagedFile, NotData, SaveError, Unsaf
 
 _HARMLESS = (
     argparse.Namespace, collections.defaultdict, collections.deque, datetime.date, datetime.datetime, datetime.time,
-    datetime.timedelta, datetime.timezone, pathlib.PosixPath, pathlib.PurePosixPath, np.ndarray, np.dtype, set, slice,
-    int, float, str, list, dict, bool,
+    datetime.timedelta, datetime.timezone, np.ndarray, np.dtype, set, slice, int, float, str, list, dict, bool,
 )  # fmt: skip
+_PATHS = [
+    (kind, f"{module}.{kind.__name__}")
+    for kind in (pathlib.PosixPath, pathlib.PurePosixPath)
+    for module in ("pathlib", "pathlib._local")  # the latter is what Python 3.13 writes
+]
 
 
 def plain_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -192,4 +196,4 @@ def _numpy_names() -> dict[str, Any]:
 
 def _allowed() -> list[Any]:
     dtypes = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
-    return [*_HARMLESS, *dtypes, *((function, name) for name, function in _numpy_names().items())]
+    return [*_HARMLESS, *_PATHS, *dtypes, *((function, name) for name, function in _numpy_names().items())]

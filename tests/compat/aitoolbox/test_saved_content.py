@@ -6,11 +6,13 @@ import dataclasses
 import enum
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
 import types
-from pathlib import Path
+import zipfile
+from pathlib import Path, PosixPath
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ from aitoolbox.experiment.local_experiment_saver import (
 )
 from aitoolbox.experiment.local_save.local_results_save import LocalResultsSaver
 
-from compat.aitoolbox.store import pickles
+from compat.aitoolbox.store import pickles, torch_file
 from compat.aitoolbox.store.errors import NotData, UnsafeFile
 
 ROOT = Path(__file__).parents[3]
@@ -218,6 +220,30 @@ def test_an_unmodified_reader_finds_members_and_classes(tmp_path, package):
     assert pickles.read(path, allow_pickle=True)["hyperparameters"]["class"] is Schedule
 
 
+def path_pickled_by(python: str) -> bytes:
+    """The pickle of a path as this version of Python writes it: 3.13 calls the module differently."""
+    module = b"pathlib._local" if python == "3.13" else b"pathlib"
+    return re.sub(rb"cpathlib(\._local)?\n", b"c" + module + b"\n", pickle.dumps(PosixPath("data/day 2"), 2))
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+def test_paths_are_read_whatever_python_wrote_them(tmp_path, python):
+    file = tmp_path / "x.p"
+    file.write_bytes(path_pickled_by(python))
+    assert pickles.read(file) == PosixPath("data/day 2")
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+def test_paths_in_files_of_torch_are_read_whatever_python_wrote_them(tmp_path, python):
+    torch.save({}, tmp_path / "empty.pth")
+    file = tmp_path / "x.pth"
+    with zipfile.ZipFile(tmp_path / "empty.pth") as saved, zipfile.ZipFile(file, "w") as archive:
+        for name in saved.namelist():
+            content = path_pickled_by(python) if name.endswith("data.pkl") else saved.read(name)
+            archive.writestr(name, content)
+    assert torch_file.read(file) == PosixPath("data/day 2")
+
+
 def test_where_an_enumeration_is_not_imported_its_value_stands_for_it(tmp_path, package):
     program = f"""
         import enum, sys, compat; compat.install(torchvision=False)
@@ -243,7 +269,7 @@ def test_a_note_makes_nothing_run(tmp_path, kind):
         def __reduce__(self):
             return Path.touch, (mark,)
 
-    note = f'{{"{kind}": ["pathlib:Path.touch", "builtins:eval"]}}'.encode()
+    note = f'{{"{kind}": ["{Path.__module__}:Path.touch", "builtins:eval"]}}'.encode()
     path.write_bytes(pickle.dumps(Trap()) + b"\n# analogjax names " + note)
     if kind == "names":
         with pytest.raises(Exception, match="damaged"):
