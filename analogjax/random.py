@@ -14,6 +14,7 @@ References: Salmon et al. 2011, doi:10.1145/2063384.2063405 (counter-based gener
 those of C. Wellons' hash prospector ("lowbias32"); Giles 2010, "Approximating the erfinv function" (the normal).
 """
 
+import importlib
 import math
 from functools import partial
 
@@ -108,11 +109,12 @@ def _register_name() -> None:
     JAX has no public way to do so; where the private one is gone, keys can still be saved by `analogjax.store`, by the
     flax savers, and by their `jax.random.key_data`.
     """
-    try:
-        from jax._src.prng import prngs
-    except ImportError:
-        return
-    prngs.setdefault("analogjax", getattr(FAST, "_impl"))  # noqa: B009 - declared as a mere Hashable
+    for place in ("jax._src.prng", "jax._src.random.prng"):  # the latter since jax 0.12
+        try:
+            prngs = importlib.import_module(place).prngs
+        except (ImportError, AttributeError):
+            continue
+        prngs.setdefault("analogjax", getattr(FAST, "_impl"))  # noqa: B009 - declared as a mere Hashable
 
 
 _register_name()
