@@ -52,17 +52,21 @@ def is_off(value: Any) -> bool:
 @overload
 def pytree(cls: _Class) -> _Class: ...
 @overload
-def pytree(*, kw_only: bool) -> Callable[[_Class], _Class]: ...
+def pytree(*, kw_only: bool = True, data_only: bool = False) -> Callable[[_Class], _Class]: ...
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def pytree(cls: Any = None, *, kw_only: bool = True) -> Any:
-    """Make `cls` a frozen dataclass registered with JAX by the rule of this module; keyword-only unless told."""
+def pytree(cls: Any = None, *, kw_only: bool = True, data_only: bool = False) -> Any:
+    """Make `cls` a frozen dataclass registered with JAX by the rule of this module; keyword-only unless told.
+
+    With `data_only` every field is data, whatever it holds: for containers of arrays, of which prefixes (axes, labels,
+    shardings of a part) are written by hand.
+    """
     if cls is None:
-        return functools.partial(pytree, kw_only=kw_only)
+        return functools.partial(pytree, kw_only=kw_only, data_only=data_only)
     dataclasses.dataclass(frozen=True, kw_only=kw_only, repr=False)(cls)  # works in place
     setattr(cls, "__repr__", _short_repr)  # noqa: B010 - a class this generic can't be assigned to by name
-    setattr(cls, "__init__", _deciding(cls.__init__, cls))  # noqa: B010
+    setattr(cls, "__init__", _deciding(cls.__init__, cls, data_only))  # noqa: B010
     _register(cls)
     _classes.append(cls)
     for watcher in _watchers:
@@ -82,14 +86,15 @@ def for_each_class(act: Callable[[type], None]) -> None:
         act(cls)
 
 
-def _deciding(init: Callable[..., None], cls: type) -> Callable[..., None]:
+def _deciding(init: Callable[..., None], cls: type, data_only: bool) -> Callable[..., None]:
     """A constructor that decides at its end, after validation has had its say, which fields are data."""
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        object.__setattr__(self, _DATA, tuple(name for name in names if not is_static(getattr(self, name))))
+        data = names if data_only else tuple(name for name in names if not is_static(getattr(self, name)))
+        object.__setattr__(self, _DATA, data)
 
     return __init__
 

@@ -173,6 +173,8 @@ def test_flax_refuses_a_target_of_another_device():
     data = flax.serialization.to_bytes(chip())
     with pytest.raises(ValueError, match="same configuration"):
         flax.serialization.from_bytes(chip(device=SoftBounds()), data)
+    with pytest.raises(ValueError, match="same shape"):
+        flax.serialization.from_bytes(create(TileConfig(device=SWEPT), (4, 3), random.key(0)), data)
 
 
 class Net(eqx.Module):

@@ -5,8 +5,9 @@ pieces of a few, so that one compiled call takes many steps; a piece ends where 
 read ahead of what was trained on.
 """
 
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -18,12 +19,13 @@ from analogjax.data import Split
 from analogjax.errors import ConfigError
 from analogjax.experiments import fingerprint
 from analogjax.experiments.dataset import Batches
-from analogjax.experiments.images import Images, images_of
+from analogjax.experiments.images import Images, check_labels, images_of
 from analogjax.experiments.loop import validation_rows
 from analogjax.experiments.stream import Pair, Stream, check_like, chunks, pair_of, tests_of
 
 Rows = tuple[Array, Array]
 PIECE = 16  # batches of a piece
+_LOOKED_AT = 8  # batches of a function that tell its data from others
 
 
 class Piece(NamedTuple):
@@ -55,6 +57,14 @@ class Feed(Protocol):
         """What must be the same for another run to continue this one."""
         ...
 
+    def sizes(self) -> dict[str, int]:
+        """How many items there are, where known."""
+        ...
+
+    def check_classes(self, classes: int) -> None:
+        """Raises `ConfigError` for labels that are none of so many classes, here or when they are read."""
+        ...
+
     def state(self) -> Any:
         """Where the reading stands, as JSON."""
         ...
@@ -69,7 +79,6 @@ class Whole:
 
     def __init__(self, dataset: Any, limit: int, root: Any, batch_size: int, device: jax.Device, key: Key) -> None:
         train, test = (dataset.load(root, train=train).head(limit) for train in (True, False))
-        self.splits: tuple[Split, Split] = (train, test)
         self.dataset, self.key = dataset, key
         self.example = images_of(train, dataset, device, "the training split")
         self.test = images_of(test, dataset, device, "the test split")
@@ -86,9 +95,16 @@ class Whole:
 
     def identity(self) -> dict[str, Any]:
         normalised = fingerprint.of_arrays(*(np.asarray(v, np.float32) for v in (self.dataset.mean, self.dataset.std)))
-        contents = [fingerprint.of_arrays(split.images, split.labels) for split in self.splits]
-        items = {"train_items": len(self.splits[0]), "test_items": len(self.splits[1])}
-        return items | {"train_data": contents[0], "test_data": contents[1], "normalisation": normalised}
+        # as they are trained on, whatever they were given as
+        contents = [fingerprint.of_arrays(split.images, split.labels) for split in (self.example, self.test)]
+        return self.sizes() | {"train_data": contents[0], "test_data": contents[1], "normalisation": normalised}
+
+    def sizes(self) -> dict[str, int]:
+        return {"train_items": self.example.labels.shape[0], "test_items": self.test.labels.shape[0]}
+
+    def check_classes(self, classes: int) -> None:
+        for images, which in ((self.example, "the training split"), (self.test, "the test split")):
+            check_labels(np.asarray(images.labels), classes, f"dataset {self.dataset.name}, {which}")
 
     def state(self) -> Any:
         return None
@@ -104,6 +120,7 @@ class Streamed:
         self.data, self.device, self.stream = data, device, Stream(data)
         self.total: int | None = data.steps
         self.steps, self.batch_size = PIECE, batch_size
+        self._classes = 0  # not checked yet
         self.stream.begin(0)
         first = self.stream.take(1, 0, 0)
         if not first:
@@ -150,9 +167,25 @@ class Streamed:
         assert self.stream.like is not None
         x, y = self.stream.like
         shapes = {"items": f"{x.dtype}{list(x.shape[1:])}", "targets": f"{y.dtype}{list(y.shape[1:])}"}
-        repeatable = callable(self.data.train) or isinstance(self.data.train, (list, tuple))
-        first = fingerprint.of_arrays(x, y) if repeatable else None  # of a shuffled loader it is another each time
-        return {"train_data": shapes | {"first_batch": first}, "steps": self.data.steps}
+        normalised = fingerprint.of_arrays(*(np.asarray(v, np.float32) for v in (self.data.mean, self.data.std)))
+        return {
+            "train_data": shapes | {"batches": self._repeated(self.data.train, 0)}, "steps": self.data.steps,
+            "test_data": self._repeated(self.data.test), "normalisation": normalised,
+        }  # fmt: skip
+
+    def _repeated(self, source: Any, *epoch: int) -> str | None:
+        """A hash of the first batches of what gives the same ones each time; a loader may shuffle them."""
+        if not (callable(source) or isinstance(source, Sequence)):
+            return None
+        batches = source(*epoch) if callable(source) else source
+        some = batches if isinstance(batches, Sequence) else itertools.islice(batches, _LOOKED_AT)
+        return fingerprint.of_arrays(*(part for batch in some for part in pair_of(batch, self.data, "a batch")))
+
+    def sizes(self) -> dict[str, int]:
+        return {}
+
+    def check_classes(self, classes: int) -> None:
+        self._classes = classes
 
     def state(self) -> Any:
         return self.stream.state()
@@ -187,6 +220,8 @@ class Streamed:
     def _images(self, found: list[Pair], size: int) -> Images:
         """Batches of `size` items as one split of `PIECE` batches, filled up with the first items."""
         x, y = (np.concatenate([pair[n] for pair in found]) for n in (0, 1))
+        if self._classes:
+            check_labels(y, self._classes, f"dataset {self.data.name}, batches of {size}")
         fill = np.arange(PIECE * size) % len(x)
         return images_of(Split(x[fill], y[fill]), self.data, self.device, "a batch")
 

@@ -5,14 +5,16 @@ the same effect on a probe, their models the same shapes, configuration and func
 say nothing: two lambdas have one name, and one optimiser has another address in each process.
 """
 
+import dis
 import functools
 import hashlib
 import math
 import re
+import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as linen
 import jax
@@ -23,8 +25,11 @@ import optax
 from analogjax._typing import Array, PyTree
 from analogjax.errors import ConfigError
 
-_STEPS = tuple(sorted({0, 1, 2, *(m * 10**k for k in range(6) for m in (1, 2, 5)), 10**6}))
+_STEPS = tuple(sorted({*range(257), *(int(256 * 1.05**k) for k in range(171)), 10**6}))
+_SOME = tuple(n for n in _STEPS if n < 20 or n % 7 == 0)  # for what costs more
 _SAME = 1e-4  # relative: processors and releases round differently
+EFFECT = "effect"  # names numbers that were calculated: they are compared up to rounding
+_MADE_BY_FLAX = ("name", "parent", "scope")
 _OURS = ("jax", "flax", "optax", "numpy", "analogjax")  # their functions are what their names say
 
 
@@ -55,31 +60,47 @@ def of_rate(rate: float | optax.Schedule) -> Any:
     """A learning rate, or the values of a schedule at steps up to a million."""
     if not callable(rate):
         return float(rate)
-    return [float(rate(jnp.asarray(step))) for step in _STEPS]
+    steps = jnp.asarray(_STEPS, jnp.int32)
+    try:
+        values: Any = jax.vmap(lambda step: jnp.asarray(rate(step), jnp.float32))(steps)
+    except jax.errors.JAXTypeError:  # a schedule of Python's own `if`
+        values = [rate(step) for step in _STEPS]
+    return {EFFECT: np.asarray(values, np.float64).tolist()}
 
 
-def of_optimizer(optimizer: optax.GradientTransformation, params: PyTree) -> list[float]:
-    """What an optimiser makes of parameters and gradients at steps up to a million: two sums for each of them.
+def of_optimizer(optimizer: optax.GradientTransformation, params: PyTree) -> Any:
+    """What an optimiser makes of parameters and gradients: sums over what it moves.
 
-    The probe has the names of `params`, so that masks and labels work, and small arrays of their ranks.
+    Small arrays under the names of `params` at many steps up to a million, and arrays of their very shapes at two, each
+    with gradients of ordinary and of huge size, so that schedules, masks, labels and clipping show.
     """
-    small = jax.tree.map(lambda leaf: _wave((2,) * leaf.ndim, 1.0).astype(leaf.dtype), params)
-    slopes = jax.tree.map(lambda leaf: _wave(leaf.shape, 2.0).astype(leaf.dtype), small)
-
-    def moves(step: Array) -> Array:
-        counted = jax.tree.map(functools.partial(_at_step, step), optimizer.init(small))
-        first, state = optimizer.update(slopes, counted, small)
-        second, _ = optimizer.update(jax.tree.map(lambda leaf: -0.5 * leaf, slopes), state, small)
-        leaves = jax.tree.leaves((first, second))
-        return jnp.stack([part for leaf in leaves for part in (jnp.sum(leaf), jnp.sum(jnp.abs(leaf)))])
-
     if not jax.tree.leaves(params):
-        return []
-    steps = jnp.asarray((0, 1, 10, 100, 1000, 10_000, 100_000), jnp.int32)
-    return np.asarray(jax.jit(jax.vmap(moves))(steps), np.float64).ravel().tolist()
+        return {EFFECT: []}
+    small = jax.tree.map(lambda leaf: _wave((2,) * leaf.ndim, 1.0).astype(leaf.dtype), params)
+    whole = jax.tree.map(lambda leaf: _wave(leaf.shape, 1.0).astype(leaf.dtype), params)
+    many = jax.jit(jax.vmap(functools.partial(_moves, optimizer, small)))(jnp.asarray(_SOME, jnp.int32))
+    few = [jax.jit(functools.partial(_moves, optimizer, whole))(jnp.asarray(step, jnp.int32)) for step in (0, 1000)]
+    return {EFFECT: np.concatenate([np.ravel(v) for v in (many, *few)]).astype(np.float64).tolist()}
 
 
-def of_loss(loss: Callable[[Array, Array], Array], outputs: Any, targets: Array) -> list[float]:
+def _moves(optimizer: optax.GradientTransformation, params: PyTree, step: Array) -> Array:
+    """Sums of two updates in a row at `step`, for ordinary and for huge gradients `[2, 2]`."""
+    found = []
+    for size in (1.0, 1e4):
+        slopes = jax.tree.map(lambda leaf, size=size: (size * _wave(leaf.shape, 2.0)).astype(leaf.dtype), params)
+        counted = jax.tree.map(functools.partial(_at_step, step), optimizer.init(params))
+        first, state = optimizer.update(slopes, counted, params)
+        second, _ = optimizer.update(jax.tree.map(lambda leaf: -0.5 * leaf, slopes), state, params)
+        leaves = jax.tree.leaves((first, second))
+        # each leaf with a factor of its own, so that two of them can't change places
+        found += [
+            sum((1 + n / 7) * jnp.sum(leaf) for n, leaf in enumerate(leaves)),
+            sum((1 + n / 7) * jnp.sum(jnp.abs(leaf)) for n, leaf in enumerate(leaves)),
+        ]
+    return jnp.stack([jnp.asarray(value, jnp.float32) for value in found]).reshape(2, 2)
+
+
+def of_loss(loss: Callable[[Array, Array], Array], outputs: Any, targets: Array) -> Any:
     """A loss function's values and slopes for outputs of a shape: any numbers, probabilities, their logarithms.
 
     Of `targets` the shape and dtype count alone.
@@ -91,7 +112,7 @@ def of_loss(loss: Callable[[Array, Array], Array], outputs: Any, targets: Array)
     for probe in (wave, jax.nn.softmax(wave), jax.nn.log_softmax(wave)):
         values, pull = jax.vjp(lambda y: loss(y, targets), probe)
         found += np.ravel(values).tolist() + np.ravel(jnp.sum(pull(jnp.ones_like(values))[0], 0)).tolist()
-    return found
+    return {EFFECT: found}
 
 
 def of_model(model: linen.Module) -> Any:
@@ -104,23 +125,77 @@ def of_function(function: Any, seen: frozenset = frozenset()) -> Any:
     if isinstance(function, functools.partial):
         inner = (function.func, *function.args, *(item for pair in sorted(function.keywords.items()) for item in pair))
         return ["partial", *(_value(item, seen) for item in inner)]
-    function = getattr(function, "__wrapped__", function)
+    while _is_ours(getattr(function, "__globals__", {}).get("__name__", "")) and hasattr(function, "__wrapped__"):
+        function = function.__wrapped__  # what flax puts around the methods of a module
     module, code = getattr(function, "__module__", None) or "", getattr(function, "__code__", None)
     name = f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    if (module.partition(".")[0] in _OURS and "<lambda>" not in name) or id(function) in seen:
+    if (_is_ours(module) and "<lambda>" not in name) or id(function) in seen:
         return name
     seen = seen | {id(function)}
     if code is None:
         return [name, *(_value(item, seen) for item in sorted(getattr(function, "__dict__", {}).items()))]
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    used = [function.__globals__[name] for name in code.co_names if name in function.__globals__]
-    held = (*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *used)
-    return [name, _of_code(code), *(_value(item, seen) for item in held)]
+    cells = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
+    held = (*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    return [name, _of_code(code), *(_value(item, seen) for item in held), *_globals_of(function, code, seen)]
+
+
+def _globals_of(function: Any, code: types.CodeType, seen: frozenset) -> list[Any]:
+    """What the code of a function, and of those within it, takes from the module around it."""
+    found, used = [], _names_loaded(code)
+    for name in sorted(used.loaded & set(function.__globals__)):
+        value = function.__globals__[name]
+        if isinstance(value, types.ModuleType) and not _is_ours(value.__name__):
+            # of a module of the user's, what is asked of it
+            asked = [getattr(value, other) for other in sorted(used.all) if other in vars(value)]
+            found.append([name, *(_value(item, seen) for item in asked)])
+        else:
+            found.append([name, _value(value, seen)])
+    return found
+
+
+class _Names(NamedTuple):
+    loaded: set[str]  # of globals
+    all: set[str]  # of attributes too
+
+
+def _names_loaded(code: types.CodeType) -> _Names:
+    loaded = {str(i.argval) for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inner = [_names_loaded(item) for item in code.co_consts if isinstance(item, types.CodeType)]
+    every = set(code.co_names)
+    return _Names(loaded.union(*(one.loaded for one in inner)), every.union(*(one.all for one in inner)))
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # a variable that was never set
+        return False
+
+
+def _is_ours(module: str) -> bool:
+    """Whether a module belongs to Python or to a library whose functions are what their names say."""
+    first = module.partition(".")[0]
+    return first in _OURS or (first in sys.stdlib_module_names and first != "__main__")
 
 
 def differences(saved: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """The names under which two identities differ; numbers may by rounding."""
     return [name for name in here if name not in saved or not _same(saved[name], here[name])]
+
+
+def place_of_difference(saved: Any, here: Any) -> tuple[str, Any, Any]:
+    """Where in two values of an identity the first difference is, and what stands there in each."""
+    if isinstance(saved, Mapping) and isinstance(here, Mapping) and set(saved) == set(here):
+        steps: Any = ((f".{name}", saved[name], here[name]) for name in saved)
+    elif isinstance(saved, list) and isinstance(here, (list, tuple)) and len(saved) == len(here):
+        steps = ((f"[{n}]", a, b) for n, (a, b) in enumerate(zip(saved, here, strict=True)))
+    else:
+        return "", saved, here
+    for step, a, b in steps:
+        if not _same(a, b, step == f".{EFFECT}"):
+            path, was, now = place_of_difference(a, b)
+            return step + path, was, now
+    return "", saved, here
 
 
 def shown(value: Any) -> str:
@@ -129,15 +204,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)) and not isinstance(a, bool):
+def _same(a: Any, b: Any, close: bool = False) -> bool:
+    """Whether two values are equal; what was calculated (`close`) up to rounding."""
+    if close and isinstance(a, (int, float)) and isinstance(b, (int, float)):
         if math.isnan(a) or math.isnan(b):
             return math.isnan(a) and math.isnan(b)
         return a == b or abs(a - b) <= _SAME * max(abs(a), abs(b)) or max(abs(a), abs(b)) < 1e-12
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(_same(x, y, close) for x, y in zip(a, b, strict=True))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return set(a) == set(b) and all(_same(a[name], b[name]) for name in a)
+        return set(a) == set(b) and all(_same(a[name], b[name], close or name == EFFECT) for name in a)
     return a == b
 
 
@@ -157,27 +233,49 @@ def _plain(leaf: Any) -> Any:
 
 
 def _of_code(code: types.CodeType) -> str:
-    parts = [_of_code(item) if isinstance(item, types.CodeType) else repr(item) for item in code.co_consts]
+    parts = [_of_code(item) if isinstance(item, types.CodeType) else _ordered(item) for item in code.co_consts]
     return hashlib.sha256(repr((code.co_code, code.co_names, parts)).encode()).hexdigest()[:32]
+
+
+def _ordered(value: Any) -> str:
+    """The text of a value; sets have another order in each process."""
+    if isinstance(value, (set, frozenset)):
+        return f"set({sorted(map(_ordered, value))})"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _described(value: Any) -> Any:
     if isinstance(value, linen.Module) or (is_dataclass(value) and not isinstance(value, type)):
-        own = type(value)
         names = [f.name for f in fields(value) if f.name not in ("parent", "name")]
         told = {name: _described(getattr(value, name)) for name in names}
-        foreign = own.__module__.partition(".")[0] not in _OURS
-        methods = [
-            method
-            for name, method in vars(own).items()
-            if foreign and isinstance(method, types.FunctionType) and (name == "__call__" or not name.startswith("__"))
-        ]
-        return [own.__qualname__, told, *(of_function(method) for method in methods)]
+        return [type(value).__qualname__, told, *_of_class(type(value), frozenset())]
     if isinstance(value, (list, tuple)):
         return [_described(item) for item in value]
     if isinstance(value, Mapping):
         return {str(name): _described(item) for name, item in value.items()}
     return _value(value, frozenset())
+
+
+def _of_class(own: type, seen: frozenset) -> list[Any]:
+    """What a class of the user's, and those that it derives from, do."""
+    found: list[Any] = []
+    for cls in own.__mro__:
+        if _is_ours(cls.__module__) or id(cls) in seen:
+            continue
+        seen = seen | {id(cls)}
+        for name, member in sorted(vars(cls).items()):
+            if name != "__call__" and (name.startswith("_") or name in _MADE_BY_FLAX):
+                continue
+            found.append([f"{cls.__qualname__}.{name}", _member(member, seen)])
+    return found
+
+
+def _member(member: Any, seen: frozenset) -> Any:
+    if isinstance(member, (staticmethod, classmethod)):
+        member = member.__func__
+    if isinstance(member, property):
+        return [_value(part, seen) for part in (member.fget, member.fset)]
+    return _value(member, seen)
 
 
 def _value(value: Any, seen: frozenset) -> Any:
@@ -190,9 +288,14 @@ def _value(value: Any, seen: frozenset) -> Any:
         return [_value(item, seen) for item in value]
     if isinstance(value, types.ModuleType):
         return value.__name__
-    if callable(value) and not isinstance(value, type):
+    if isinstance(value, type):
+        name = f"{value.__module__}.{value.__qualname__}"
+        return name if _is_ours(value.__module__) or id(value) in seen else [name, *_of_class(value, seen)]
+    if isinstance(value, linen.Module):
+        return _described(value)
+    if callable(value):
         return of_function(value, seen)
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return _ordered(value)
 
 
 def rate_or_error(rate: float | optax.Schedule) -> Any:

@@ -76,3 +76,16 @@ def _numbers(values: np.ndarray, where: str, what: str, keep: Any = None) -> np.
     if values.size and not (values.min() >= bounds.min and values.max() <= bounds.max):
         raise ConfigError(f"{where}: holds whole numbers beyond int32 ({values.min()} to {values.max()}).")
     return values.astype(np.int32)
+
+
+def check_labels(labels: np.ndarray, classes: int, where: str) -> None:
+    """Raises `ConfigError` where whole numbers are none of so many classes, counted from 0."""
+    if labels.dtype.kind not in "biu":
+        return
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        n = int(wrong[0])
+        raise ConfigError(
+            f"{where}: the label of item {n} is {labels.reshape(-1)[n]}, and the model has {classes} outputs, for the "
+            f"classes 0 to {classes - 1}. Mend the labels, or give the model more outputs."
+        )

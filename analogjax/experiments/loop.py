@@ -7,7 +7,8 @@ anywhere: cutting an epoch for a progress bar, a checkpoint or a hook changes no
     noise of step n      fold_in(key_noise, n), n counted over all epochs
 
 The last batch of an epoch may be partial: it is filled with items of weight 0, whose error is exactly zero, so that
-neither digital nor analog weights notice them. Letters: `N` items, `B` batch, `S` steps of an epoch.
+neither digital nor analog weights notice them. (The runner leaves them out where layers mix the
+items of a batch.) Letters: `N` items, `B` batch, `S` steps of an epoch.
 """
 
 from collections.abc import Callable, Mapping

@@ -47,10 +47,12 @@ class EarlyStop:
     """Epochs without a better value after which the training ends."""
     min_delta: float = 0.0
     """By how much a value must be better to count."""
-    mode: str = "min"
-    """`min` where smaller is better, else `max`."""
+    mode: str = ""
+    """`min` where smaller is better, else `max`; by default `max` for `accuracy` and `min` for everything else."""
 
     def __post_init__(self) -> None:
+        if not self.mode:
+            object.__setattr__(self, "mode", "max" if self.metric == "accuracy" else "min")
         if self.mode not in ("min", "max"):
             raise ConfigError(f"EarlyStop(mode={self.mode!r}): give 'min' or 'max'.")
         if not isinstance(self.patience, int) or isinstance(self.patience, bool) or self.patience < 1:

@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from analogjax import nn
-from analogjax.errors import AnalogError, ConfigError, NonFiniteError
+from analogjax.errors import ConfigError, NonFiniteError
 from analogjax.experiments import fingerprint
 from analogjax.experiments.feed import Feed, Piece
 from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
 from analogjax.experiments.loop import Program, RunKeys, TrainState
+from analogjax.experiments.losses import cross_entropy_loss, mse_loss, nll_loss
 from analogjax.experiments.options import CheckpointOptions, EarlyStop, StopTraining
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
+from analogjax.nn.model import outputs_like
 from analogjax.store import CheckpointError, Checkpoints
 from analogjax.store.runs import RunRecord
 
@@ -76,22 +77,20 @@ class Run:
         state = jax.device_put(started, device)
         named = None if given is None else fingerprint.of_tree(given)
         run = cls(experiment, program, feed, keys, state, seed, named)
+        run._check_classes()
         run._check_metrics()
         return run
 
     @property
     def described(self) -> dict[str, Any]:
         """The run in words, for its record."""
-        items = {name: value for name, value in self.feed.identity().items() if name.endswith("_items")}
-        return self.experiment.describe() | {"seed": self.seed} | items
+        return self.experiment.describe() | {"seed": self.seed} | self.feed.sizes()
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for another run to continue this one, by contents."""
         experiment, variables = self.experiment, self.state.variables
         x, y = self.feed.example.batch(jnp.arange(min(4, experiment.batch_size)))
-        outputs = jax.eval_shape(
-            lambda v, x, key: nn.apply(experiment.model, v, x, key=key), variables, x, jax.random.key(0)
-        )
+        outputs = outputs_like(experiment.model, variables, x)
         return self.feed.identity() | {
             "seed": self.seed,
             "batch_size": experiment.batch_size,
@@ -115,11 +114,12 @@ class Run:
         saved = self.saving.checkpoints.meta(newest)["identity"]
         different = fingerprint.differences(saved, self.own)
         if different:
-            was, here = (fingerprint.shown(values.get(different[0])) for values in (saved, self.own))
+            found = fingerprint.place_of_difference(saved.get(different[0]), self.own[different[0]])
+            path, (was, here) = found[0], map(fingerprint.shown, found[1:])
             raise CheckpointError(
                 f"the checkpoints in {self.saving.checkpoints.folder} are of another run: {', '.join(different)} differ"
-                f"{'s' if len(different) == 1 else ''}; {different[0]} was {was} there and is {here} here. Use another "
-                "checkpoint_dir, or the same settings."
+                f"{'s' if len(different) == 1 else ''}; {different[0]}{path} was {was} there and is {here} here. Use "
+                "another checkpoint_dir, or the same settings."
             )
         self.state, meta = self.saving.checkpoints.restore(self.state)
         self.epochs, self.epoch, self.step, self.spent = meta["epochs"], meta["epoch"], meta["step"], meta["spent"]
@@ -154,7 +154,7 @@ class Run:
                 self._whole_epoch(stdout, hooks, progress)
         except StopTraining:
             self._last_save()
-        except AnalogError as error:
+        except Exception as error:
             setattr(error, "results", Results(self.epochs, self.state.variables))  # noqa: B010 - of any error
             raise
         self.keep_model()
@@ -208,6 +208,21 @@ class Run:
             raise ConfigError(f"epoch {self.epoch} had no batches: its iterator is used up. Give a list or a function.")
 
     def _run_piece(self, piece: Piece, advance: Callable, hooks: Hooks, bar: tqdm, begun: float) -> None:
+        for part in self._parts(piece):
+            self._run_part(part, advance, hooks, bar, begun)
+
+    def _parts(self, piece: Piece) -> list[Piece]:
+        """The piece; or its last batch apart, without what fills it up, where a model keeps statistics of batches."""
+        size = piece.rows[0].shape[1]
+        left = piece.items - (piece.steps - 1) * size
+        if left == size or not self.state.variables.collections:
+            return [piece]
+        whole = piece._replace(steps=piece.steps - 1, items=piece.items - left)
+        rows = piece.rows[0][piece.steps - 1 : piece.steps, :left], piece.rows[1][piece.steps - 1 : piece.steps, :left]
+        last = Piece(piece.data, rows, piece.first + piece.steps - 1, 1, left)
+        return [part for part in (whole, last) if part.steps and self.step < part.first + part.steps]
+
+    def _run_part(self, piece: Piece, advance: Callable, hooks: Hooks, bar: tqdm, begun: float) -> None:
         end, stretch = piece.first + piece.steps, 1 if hooks.on_batch is not None else 16
         while self.step < end:
             self._check()
@@ -274,6 +289,14 @@ class Run:
             entry["accuracy"] = (round(right) if whole else right) / items
         entry |= {"train_loss": self.loss / self.items, "valid_loss": sums.pop("loss") / items}
         return entry | {name: value / items for name, value in sums.items()}, items
+
+    def _check_classes(self) -> None:
+        """Labels beyond the outputs would be taken for other classes, or lead to NaN, by the losses that pick one."""
+        if self.experiment.loss_function in (nll_loss, cross_entropy_loss, mse_loss):
+            x, _ = self.feed.example.batch(jnp.zeros((1,), jnp.int32))
+            shape = outputs_like(self.experiment.model, self.state.variables, x).shape
+            if len(shape) == 2:
+                self.feed.check_classes(shape[-1])
 
     def _check_metrics(self) -> None:
         """A metric that raises does so before the first step."""

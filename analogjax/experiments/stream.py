@@ -12,6 +12,7 @@ from analogjax.errors import ConfigError, NonFiniteError, ShapeError
 from analogjax.experiments.dataset import Batches
 
 Pair = tuple[np.ndarray, np.ndarray]
+_END = object()  # after the last batch
 
 
 class Stream:
@@ -61,8 +62,8 @@ class Stream:
         left = count if self.data.steps is None else min(count, self.data.steps - step)
         found = []
         for n in range(left):
-            batch = next(self._iterator, None)
-            if batch is None:
+            batch = next(self._iterator, _END)
+            if batch is _END:
                 break
             found.append(self._checked(batch, f"batch {step + n} of epoch {epoch}"))
         if self.data.steps is not None and len(found) < left:
@@ -110,7 +111,7 @@ def pair_of(batch: Any, data: Batches, where: str) -> Pair:
     try:
         parts = [batch[name] for name in names] if names is not None else list(batch)
     except (KeyError, TypeError, IndexError) as error:
-        raise ConfigError(f"dataset {data.name}, {where}: has no {error} ({type(batch).__name__}).") from None
+        raise ConfigError(f"dataset {data.name}, {where}: is a {type(batch).__name__} ({error}), no pair.") from None
     if names is None and (isinstance(batch, dict) or len(parts) != 2):
         raise ConfigError(
             f"dataset {data.name}, {where}: is a {type(batch).__name__} of {len(parts)}; a batch is a pair (x, y), or "
@@ -141,9 +142,16 @@ def _to_json(state: Any, name: str) -> Any:
     if isinstance(state, bytes):
         return {"bytes": base64.b64encode(state).decode()}
     try:
-        return {"json": json.loads(json.dumps(state))}
+        return {"json": json.loads(json.dumps(state, default=_number))}
     except TypeError as error:
         raise ConfigError(f"dataset {name}: the state of its iterator can't be written down ({error}).") from None
+
+
+def _number(value: Any) -> Any:
+    """A NumPy number as one of Python's. Raises `TypeError` for anything else."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _from_json(state: Any) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.extend.core import get_opaque_trace_state
 
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
@@ -83,11 +84,23 @@ class AnalogLinear(linen.Module):
 
         What is noted depends on x, so that flax refuses to keep one slot for all steps of a loop.
         """
+        self._check_trace()
         like = slot_for(tile, x)
         y = jnp.broadcast_to(x[..., :1].astype(like.d.dtype), like.d.shape)
         calls = self.variable(SIGNALS, CALLS, tuple)
-        calls.value = (*calls.value, Signal(x=x.astype(like.x.dtype), d=y))
+        # a scalar beside each signal can be stacked along the first axis only, as the chips are
+        calls.value = (*calls.value, (Signal(x=x.astype(like.x.dtype), d=y), jnp.sum(y)))
         return y
+
+    def _check_trace(self) -> None:
+        """A plain loop or `vmap` of JAX around this call would share one slot among many: only flax's lift slots."""
+        assert self.scope is not None  # inside `init` or `apply`
+        if self.scope.trace_level != get_opaque_trace_state(convention="flax"):
+            raise SlotError(
+                f"{'/'.join(self.path) or type(self).__name__}: is called inside a transformation of plain JAX (scan, "
+                "vmap, fori_loop, jit, checkpoint) within the model, where its calls can't be told apart. Use flax's: "
+                "linen.scan, linen.vmap, linen.jit or linen.remat, with variable_axes={'signals': 0} where it stacks."
+            )
 
     def _slot(self) -> Signal | None:
         """The slot of this call, the first that no call before has taken; none where no signals are wanted."""
@@ -99,6 +112,7 @@ class AnalogLinear(linen.Module):
                 f"{where}: slots were given, but the collection {SIGNALS!r} can't be changed, so that calls can't be "
                 f"told apart. Use nn.apply, or model.apply(..., mutable=[{SIGNALS!r}])."
             )
+        self._check_trace()
         slots = self.variable(SIGNALS, SLOTS, tuple)
         place = next((n for n, slot in enumerate(slots.value) if slot is not None), None)
         if place is None:

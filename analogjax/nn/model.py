@@ -22,7 +22,7 @@ from analogjax.nn.mode import mode
 from analogjax.tile import Signal
 
 
-@pytree(kw_only=False)
+@pytree(kw_only=False, data_only=True)
 class Variables:
     """What a model holds: `params, tiles = variables` takes out the two kinds that are trained."""
 
@@ -76,6 +76,15 @@ def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
     shapes = jax.eval_shape(record, variables, x, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), _as_slots(shapes))
     return varying_like(zeros, (variables, x))
+
+
+def outputs_like(model: linen.Module, variables: Variables, x: Array) -> Any:
+    """Shapes and dtypes of the outputs for inputs like `x` `[B, ...]`; the chips are not read, not even in shapes."""
+
+    def record(variables: Variables, x: Array, key: Key) -> Any:
+        return model.apply(_given(variables), x, rngs=_rngs(key), mutable=[SIGNALS], **mode(model, False))[0]
+
+    return jax.eval_shape(record, variables, x, jax.random.key(0))
 
 
 def apply(
@@ -137,7 +146,10 @@ def _as_slots(recorded: PyTree) -> PyTree:
     """What a pass recorded, under the name under which the next one looks for it."""
     if not isinstance(recorded, dict):
         return recorded
-    return {SLOTS if name == CALLS else name: _as_slots(node) for name, node in recorded.items()}
+    return {
+        SLOTS if name == CALLS else name: tuple(signal for signal, _ in node) if name == CALLS else _as_slots(node)
+        for name, node in recorded.items()
+    }
 
 
 def _check_used(left: PyTree) -> None:

@@ -7,6 +7,8 @@ target that is restored into brings it.
 from dataclasses import replace
 from typing import Any
 
+import jax
+import numpy as np
 from flax import serialization
 
 from analogjax._pytree import data_fields, for_each_class
@@ -23,6 +25,13 @@ def _restored(target: Any, state: dict[str, Any]) -> Any:
             f"{type(target).__name__}: the target holds arrays in {sorted(names)}, what was stored in {sorted(state)}; "
             "restore into a target of the same configuration."
         )
+    for name in names:
+        here, there = (jax.tree.map(np.shape, value) for value in (getattr(target, name), state[name]))
+        if not isinstance(here, dict) and isinstance(there, tuple) and here != there:
+            raise ValueError(
+                f"{type(target).__name__}.{name}: the target is {here} and what was stored is {there}; restore into a "
+                "target of the same shape."
+            )
     fields = {name: serialization.from_state_dict(getattr(target, name), state[name], name=name) for name in names}
     return replace(target, **fields)
 

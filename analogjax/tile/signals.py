@@ -107,7 +107,7 @@ def _refuse_gradient_of(tile: Any, shape: tuple[int, int]) -> None:
             f"{', ...' if len(asked) > 3 else ''}). Pulses move its devices; it has no gradient, and a digital "
             "optimiser would change the constants of its devices. Differentiate with respect to the "
             "digital parameters and the slots, jax.grad(loss, argnums=(0, 1))(params, slots), and give the signals to "
-            "optim.PulsedSGD; or hold the tile fast with jax.lax.stop_gradient(tile)."
+            "optim.PulsedSGD and the gradients, of params alone, to optax."
         )
 
 

@@ -23,7 +23,7 @@ from analogjax.experiments import (
     StopTraining,
     cross_entropy_loss,
 )
-from analogjax.physics import ConstantStep, Ideal, Periphery
+from analogjax.physics import ConstantStep, FloatingPoint, Ideal, Periphery
 
 PERFECT = Periphery(is_perfect=True)
 IDEAL = TileConfig(device=Ideal(), forward=PERFECT, backward=PERFECT)
@@ -190,6 +190,11 @@ WRONG = {
     "no pair": (changed(1, lambda x, y: (x, y, y)), ConfigError, r"tuple of 3; a batch is a pair"),
     "a dict": (changed(1, lambda x, y: {"x": x, "y": y}), ConfigError, "fields="),
     "unequal numbers": (changed(1, lambda x, y: (x, y[:-1])), ShapeError, "not as many items"),
+    "nothing at all": (
+        lambda epoch: [in_order()[0], None, in_order()[1]],
+        ConfigError,
+        "batch 1 of epoch 0: is a None",
+    ),
     "a NaN": (changed(3, lambda x, y: (x * np.nan, y)), NonFiniteError, "batch 3 of epoch 0: x holds NaN"),
     "nothing": (lambda epoch: [], ConfigError, "ended before the first one"),
 }
@@ -384,3 +389,52 @@ def test_an_inference_of_targets_is_refused():
     reading = BasicInferencing(fitted.dataset, fitted.model, run(fitted).variables)
     with pytest.raises(ConfigError, match="accuracy of a classifier"):
         run(reading)
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+@pytest.mark.parametrize("where", ["train", "test"])
+def test_labels_that_are_no_classes_of_the_model_are_told(label, where):
+    wrong = Split(images=X, labels=np.where(np.arange(40) == 5, label, Y))
+    right = Split(images=X, labels=Y)
+    dataset = Arrays(wrong, right) if where == "train" else Arrays(right, wrong)
+    model = Sequential(AnalogLinear(2, IDEAL))
+    with pytest.raises(ConfigError, match=f"label of item 5 is {label}, and the model has 2 outputs"):
+        run(BasicTraining(dataset, model, SIZE, cross_entropy_loss, epochs=1))
+    batches = [(wrong.images, wrong.labels)] * 2
+    with pytest.raises(ConfigError, match=f"is {label}, and the model has 2 outputs"):
+        run(BasicTraining(Batches(batches, batches), model, 40, cross_entropy_loss, epochs=1))
+
+
+def test_batch_statistics_see_the_items_alone():
+    """A batch of 3 items is the same whether 3 or 16 were wanted, also where it is the last one of several."""
+    perfect = TileConfig(device=FloatingPoint(), forward=PERFECT, backward=PERFECT)
+    model = Sequential(AnalogLinear(4, perfect), linen.BatchNorm(), jnp.tanh, AnalogLinear(2, perfect))
+    three = Split(images=X[:3], labels=Y[:3])
+    found = [
+        run(BasicTraining(Arrays(three, three), model, size, cross_entropy_loss, epochs=3, learning_rate=0.1))
+        for size in (3, 16)
+    ]
+    for a, b in zip(*found, strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-5)
+    eleven = Split(images=X[:11], labels=Y[:11])
+    training = BasicTraining(Arrays(eleven, eleven), model, 4, cross_entropy_loss, epochs=2, learning_rate=0.1)
+    seen = []
+    whole = run(training, hooks=Hooks(on_batch=lambda event: seen.append((event.epoch, event.step))))
+    assert seen == [(epoch, step) for epoch in range(2) for step in range(3)]
+    assert bits(whole) == bits(run(training))
+
+
+def test_results_survive_any_error_of_a_hook():
+    def fails(event):
+        if event.epoch == 1:
+            raise OSError("the disk of the user")
+
+    with pytest.raises(OSError) as caught:
+        run(regression(), hooks=Hooks(on_epoch=fails))
+    assert [entry["epoch"] for entry in caught.value.results] == [0, 1]
+
+
+def test_early_stop_knows_that_accuracy_should_grow():
+    assert EarlyStop("accuracy").mode == "max" and EarlyStop("valid_loss").mode == "min"
+    growing = [{"accuracy": 0.1 * n} for n in range(5)]
+    assert not EarlyStop("accuracy", patience=1).due(growing)

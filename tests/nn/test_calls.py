@@ -224,3 +224,45 @@ def test_microbatches_are_joined_not_added(key):
     whole, parts = update(signals(X)), update(optim.joined(signals(X[:2]), signals(X[2:])))
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         assert_close(b, a, factor=8)  # sums in another order
+
+
+class Looped(linen.Module):
+    """A layer inside a transformation of plain JAX."""
+
+    how: str
+
+    @linen.compact
+    def __call__(self, x):
+        layer = Layer(3)
+        if self.is_initializing():
+            return layer(x)
+        if self.how == "vmap":
+            return jax.vmap(layer)(x)
+        if self.how == "scan":
+            return jax.lax.scan(lambda h, _: (layer(h), None), x, None, length=3)[0]
+        return jax.lax.fori_loop(0, 3, lambda _, h: layer(h), x)
+
+
+@pytest.mark.parametrize("how", ["vmap", "scan", "loop"])
+def test_plain_transformations_within_a_model_are_refused(how, key):
+    variables = nn.init(Looped(how), X, key)
+    nn.apply(Looped(how), variables, X, key=key)  # reading alone is right
+    with pytest.raises(SlotError, match=r"AnalogLinear_0: is called inside a transformation of plain JAX"):
+        nn.slots(Looped(how), variables, X)
+
+
+def test_signals_along_another_axis_are_refused(key):
+    lifted = {**STACK, "variable_axes": {"params": 0, "tiles": 0, "signals": 1}}
+    layer = linen.vmap(nn.AnalogLinear, in_axes=1, out_axes=1, **lifted)(2, config=Layer.keywords["config"])
+    x = random.normal(key, (3, 3, 4))  # as many chips as items: a wrong axis would fit
+    variables = nn.init(layer, x, key)
+    with pytest.raises(ValueError, match=r"axis|axes"):
+        nn.slots(layer, variables, x)
+
+
+def test_prefixes_of_variables_are_written_by_hand(key):
+    model = Tied()
+    many = jax.vmap(lambda k: nn.init(model, X, k))(jax.random.split(key, 2))
+    one = many.replace(params=jax.tree.map(lambda leaf: leaf[0], many.params))
+    axes = (nn.Variables(None, 0),)
+    assert jax.vmap(lambda v: nn.apply(model, v, X, key=key), in_axes=axes)(one).shape == (2, *X.shape)

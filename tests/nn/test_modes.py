@@ -1,5 +1,7 @@
 """Training and evaluation: dropout, batch statistics, and models of one's own that want to know."""
 
+import functools
+
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -101,3 +103,11 @@ def test_sequential_refuses_what_cannot_be_called():
         nn.Sequential(nn.AnalogLinear(3), 4)
     with pytest.raises(ConfigError, match="at least one"):
         nn.Sequential()
+
+
+def test_a_bound_argument_is_left_alone(key):
+    def shift(x, training):
+        return x + 1 if training else x
+
+    model = nn.Sequential(functools.partial(shift, training=True), shift)
+    assert_close(nn.apply(model, nn.init(model, X, key), X, key=key), X + 1)
