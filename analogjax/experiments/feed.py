@@ -194,7 +194,6 @@ class Streamed:
         self._ahead = None
         if state is not None:
             self.stream.restore(state)
-            self.stream._iterator = None
         elif not self.stream.restorable:
             if hasattr(self.data.train, "__next__"):
                 raise ConfigError(

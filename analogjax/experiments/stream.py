@@ -83,7 +83,7 @@ class Stream:
 
     def restore(self, state: Any) -> None:
         """Go on, at the next `begin`, where `state` says."""
-        self._waiting = _from_json(state)
+        self._waiting, self._iterator = _from_json(state), None
 
     def _checked(self, batch: Any, where: str) -> Pair:
         x, y = pair_of(batch, self.data, where)

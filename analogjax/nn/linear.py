@@ -20,6 +20,7 @@ from jax.extend.core import get_opaque_trace_state
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
 from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
+from analogjax.tile.tile import across
 
 TILES, SIGNALS, NOISE = "tiles", "signals", "analog"
 SLOTS, CALLS = "tile", "calls"  # in `signals`: what a pass is given, and what a pass for shapes notes
@@ -59,14 +60,10 @@ class AnalogLinear(linen.Module):
         y = self._product(tile, x)
         if mapping.learn_out_scaling:
             shape = (self.features,) if mapping.out_scaling_columnwise else ()
-            y = y * self._along(self.param("out_scale", linen.initializers.ones, shape, self.param_dtype), y)
+            y = y * across(self.param("out_scale", linen.initializers.ones, shape, self.param_dtype), y)
         if self.use_bias and mapping.digital_bias:
-            y = y + self._along(self.param("bias", _uniform(inputs), (self.features,), self.param_dtype), y)
+            y = y + across(self.param("bias", _uniform(inputs), (self.features,), self.param_dtype), y)
         return y if self.dtype is None else y.astype(self.dtype)
-
-    def _along(self, v: Array, y: Array) -> Array:
-        """`v` `[]` or `[O]` with the axes of `y` `[..., O]`."""
-        return v.reshape(*(1,) * (y.ndim - v.ndim), *v.shape)
 
     def _product(self, tile: Tile | TileArray, x: Array) -> Array:
         if self.is_initializing():

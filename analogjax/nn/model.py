@@ -68,12 +68,7 @@ def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
     Only shapes are computed. They are those of a pass in training.
     """
 
-    def record(variables: Variables, x: Array, key: Key) -> PyTree:
-        mutable = [SIGNALS, *variables.collections]
-        rngs = _rngs(key)
-        return model.apply(_given(variables), x, rngs=rngs, mutable=mutable, **mode(model, True))[1].get(SIGNALS, {})
-
-    shapes = jax.eval_shape(record, variables, x, jax.random.key(0))
+    shapes = _shapes(model, variables, x, True)[1].get(SIGNALS, {})
     zeros = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), _as_slots(shapes))
     return varying_like(zeros, (variables, x))
 
@@ -81,10 +76,17 @@ def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
 def outputs_like(model: linen.Module, variables: Variables, x: Array) -> Any:
     """Shapes and dtypes of the outputs for inputs like `x` `[B, ...]`; the chips are not read, not even in shapes."""
 
-    def record(variables: Variables, x: Array, key: Key) -> Any:
-        return model.apply(_given(variables), x, rngs=_rngs(key), mutable=[SIGNALS], **mode(model, False))[0]
+    return _shapes(model, variables, x, False)[0]
 
-    return jax.eval_shape(record, variables, x, jax.random.key(0))
+
+def _shapes(model: linen.Module, variables: Variables, x: Array, training: bool) -> tuple[Any, PyTree]:
+    """Shapes of the outputs, and of what a pass that notes the calls of analog layers leaves in the collections."""
+    mutable = [SIGNALS, *(variables.collections if training else ())]
+
+    def note(variables: Variables, x: Array, key: Key) -> tuple[Any, PyTree]:
+        return model.apply(_given(variables), x, rngs=_rngs(key), mutable=mutable, **mode(model, training))
+
+    return jax.eval_shape(note, variables, x, jax.random.key(0))
 
 
 def apply(

@@ -15,6 +15,7 @@ from analogjax.errors import ConfigError, ShapeError
 from analogjax.nn.conv import patches
 from analogjax.nnx.calls import product
 from analogjax.tile import TileConfig, create_array
+from analogjax.tile.tile import across
 
 Pair = tuple[int, int]
 
@@ -79,10 +80,10 @@ class AnalogLinear(nnx.Module):
         if self.analog_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
         y = product(self, x, self.rngs.analog())
-        for scale in (self.out_scale,) if self.out_scale is not None else ():
-            y = y * _along(scale[...], y)
-        for bias in (self.bias,) if self.bias is not None else ():
-            y = y + _along(bias[...], y)
+        if self.out_scale is not None:
+            y = y * across(self.out_scale[...], y)
+        if self.bias is not None:
+            y = y + across(self.bias[...], y)
         return y if self.dtype is None else y.astype(self.dtype)
 
 
@@ -121,7 +122,3 @@ class AnalogConv2d(nnx.Module):
         if x.ndim != 4 or x.shape[-1] != self.in_features:
             raise ShapeError(f"AnalogConv2d: got x of shape {x.shape}; give images [B, H, W, {self.in_features}].")
         return self.linear(patches(x, *self.window))
-
-
-def _along(v: Array, y: Array) -> Array:
-    return v.reshape(*(1,) * (y.ndim - v.ndim), *v.shape)

@@ -97,13 +97,13 @@ class Tile:
         unlimited = is_static(p.out_bound) and p.out_bound <= 0
         limit = _CLIPPED * p.out_bound * p.out_scale
         passes = None if unlimited else (jnp.abs(y) < limit) | (jnp.asarray(p.out_bound) <= 0)
-        return (y * _across(self.scale, y)).astype(dtype), passes
+        return (y * across(self.scale, y)).astype(dtype), passes
 
     @jax.jit
     def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
         """`[B, O] -> [B, I]`. Consumes `key`."""
         dtype = jnp.promote_types(d.dtype, self.dtype)
-        d = _wide(d, dtype) * _across(self.scale, d)
+        d = _wide(d, dtype) * across(self.scale, d)
         d = d if passes is None else jnp.where(passes, d, 0.0)
         p = replace(self.config.backward, bound_management=BoundManagement.NONE)
         return mvm(p, _wide(self.state.w).T, d, self.frozen_backward, key, self.average).astype(dtype)
@@ -113,7 +113,7 @@ class Tile:
         """The tile after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
         rate = self.config.mapping.rate_scale(self.scale)
         x, d = _wide(x, self.dtype), _wide(d, self.dtype)
-        d = d / _across(self.scale * rate, d)
+        d = d / across(self.scale * rate, d)
         state = self.config.device.update(self.config.update, self.cells, self.state, x, d, lr * rate, key)
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.state)
         if self.average is None:
@@ -190,8 +190,8 @@ def _beside(scale: Array, w: Array) -> Array:
     return scale.reshape(*scale.shape, *(1,) * (w.ndim - scale.ndim))
 
 
-def _across(scale: Array, y: Array) -> Array:
-    """An output scale `[]` or `[O]`, with axes of 1 so that it scales outputs `[B, O]`."""
+def across(scale: Array, y: Array) -> Array:
+    """A value of each output, `[]` or `[O]` (a scale, a bias), with axes of 1 in front, as `y` `[..., O]` has them."""
     return scale.reshape(*(1,) * (y.ndim - scale.ndim), *scale.shape)
 
 
