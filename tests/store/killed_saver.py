@@ -105,28 +105,41 @@ class Experiments:
         return {"model_state_dict": state, "optimizer_state_dict": None, "epoch": number, "hyperparams": {}}
 
     def look(self):
-        """As `Steps.look`; of an experiment that was saved again, the model alone may be the new one."""
+        """As `Steps.look`; where a killed save left another model beside the old results, the number of the results."""
         saver, found, torn = self.open, {}, []
         for one in saver.list_experiments("project"):
             step = int(one.experiment_timestamp[-2:])
             try:
-                loaded = saver.load_experiment(experiment_timestamp=one.experiment_timestamp)
+                found[step], whole = self.read(experiment_timestamp=one.experiment_timestamp)
+                torn += [] if whole else [f"{one} is torn"]
             except Exception as error:
                 if one.complete or type(error).__name__ != "NoSuchExperiment":
                     torn.append(f"{one}: {error!r}")
-                continue
-            found[step] = loaded.results["number"]
-            torn += [] if self.is_whole(loaded) else [f"{one} is a mix"]
         return found, torn
 
-    def is_whole(self, loaded):
-        model, results = loaded.model, loaded.results
+    def read(self, **which):
+        """The number in the results, and whether everything is whole: as one where model and results belong together."""
+        from compat.aitoolbox.store.errors import MixedSaves
+
+        try:
+            both = self.open.load_experiment(**which)
+        except MixedSaves:  # refused as one, hence each alone
+            model = self.open.load_experiment(**which, with_results=False).model
+            results = self.open.load_experiment(**which, with_model=False).results
+            return results["number"], self.number(model) not in (-1, results["number"]) and full(results)
+        return both.results["number"], self.number(both.model) == both.results["number"] and full(both.results)
+
+    def number(self, model):
+        """That of the save that all of a model is of; -1 if it is of several."""
         if "PyTorch" in self.saver:
             model = {name: value.numpy() for name, value in model["model_state_dict"].items()}
-        number = results["number"]
-        return same(model | {"none": None}, int(model["number"])) and results["ballast"] == list(
-            range(number, number + 2000)
-        )
+        number = int(model["number"])
+        return number if same(model | {"none": None}, number) else -1
+
+
+def full(results):
+    number = results["number"]
+    return results["ballast"] == list(range(number, number + 2000))
 
 
 def stamp(step):
