@@ -118,7 +118,7 @@ class Experiments:
         return found, torn
 
     def read(self, **which):
-        """The number in the results, and whether everything is whole: as one where model and results belong together."""
+        """The number in the results, and whether all is whole: as one if model and results are of one save."""
         from compat.aitoolbox.store.errors import MixedSaves
 
         try:
