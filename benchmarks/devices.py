@@ -101,7 +101,8 @@ def _our_device(name: str):
         return compounds.OneSided(device=soft)
     if name == "MixedPrecision":
         return compounds.MixedPrecision(device=soft)
-    return getattr(compounds, name)(devices=(soft, soft))
+    made = {"Transfer": "tiki_taka", "BufferedTransfer": "ttv2", "ChoppedTransfer": "c_ttv2", "DynamicTransfer": "agad"}
+    return getattr(compounds, made[name])(devices=(soft, soft))
 
 
 def _ours(name: str) -> dict:

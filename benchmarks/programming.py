@@ -42,10 +42,10 @@ def algorithms(sigma_r: float = 0.0, bound: float = 1.0) -> dict[str, TileConfig
     scaled: dict[str, Any] = two | {"auto_scale": True, "fast_lr": 0.1}
     found = {
         "SGD": device(sigma_r, spread=0.0),
-        "TTv1": compounds.Transfer(**two, units_in_mbatch=False),
-        "TTv2": compounds.ChoppedTransfer(**scaled, in_chop_prob=0.0),
-        "c-TTv2": compounds.ChoppedTransfer(**scaled, in_chop_random=False),
-        "AGAD": compounds.DynamicTransfer(**scaled),
+        "TTv1": compounds.tiki_taka(**two, units_in_mbatch=False),
+        "TTv2": compounds.c_ttv2(**scaled, in_chop_prob=0.0),
+        "c-TTv2": compounds.c_ttv2(**scaled, in_chop_random=False),
+        "AGAD": compounds.agad(**scaled),
     }
     return {name: TileConfig(device=one, update=SHORT, forward=READ) for name, one in found.items()}
 

@@ -17,6 +17,8 @@ from textwrap import indent
 from typing import Any, TypeVar, dataclass_transform
 
 from analogjax.errors import ConfigError as NativeConfigError
+from analogjax.physics import ConstantStep
+from analogjax.physics.compounds.fields import flat
 from compat.aihwkit.exceptions import ConfigError
 
 _Class = TypeVar("_Class", bound=type)
@@ -29,7 +31,7 @@ _NOT_YET = (*_BINDINGS, "compatible_with", "supports_manage_output_clipping")
 class View:
     """What views share: how they print, and how they become native."""
 
-    _native: typing.ClassVar[type | None] = None
+    _native: typing.ClassVar[Callable[..., Any] | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
 
     if not typing.TYPE_CHECKING:  # or every misspelt name would pass
@@ -56,11 +58,14 @@ class View:
 
 
 @dataclass_transform()
-def parameters(native: type | None = None, harmless: Iterable[str] = ()) -> Callable[[_Class], _Class]:
-    """Make a class a mutable dataclass that views `native`; `harmless` fields are not its own and change no result."""
+def parameters(native: Callable[..., Any] | None = None, harmless: Iterable[str] = ()) -> Callable[[_Class], _Class]:
+    """Make a class a mutable dataclass that views what `native` makes, a class or a function that composes a device.
+
+    `harmless` fields are not its own and change no result.
+    """
 
     def decorate(cls: _Class) -> _Class:
-        known = {field.name: field.default for field in dataclasses.fields(native)} if native is not None else {}
+        known = _defaults(native) if native is not None else {}
         for name, kind in vars(cls).get("__annotations__", {}).items():
             if vars(cls).get(name) is NATIVE:
                 setattr(cls, name, as_written(known[name], kind))
@@ -69,6 +74,13 @@ def parameters(native: type | None = None, harmless: Iterable[str] = ()) -> Call
         return cls
 
     return decorate
+
+
+def _defaults(native: Any) -> dict[str, Any]:
+    """The fields of a native class, or of what a function composes of devices and parts, and their defaults."""
+    if isinstance(native, type):
+        return {field.name: field.default for field in dataclasses.fields(native)}
+    return flat(native((ConstantStep(), ConstantStep())))
 
 
 def as_written(default: Any, kind: Any) -> Any:
@@ -120,16 +132,16 @@ def _expected(kind: Any) -> Any:
     return origin or kind
 
 
-def build(view: Any, native: type, given: dict[str, Any]) -> Any:
+def build(view: Any, native: Callable[..., Any], given: dict[str, Any]) -> Any:
     """The native object with the fields of `view`; `given` are native fields that the caller has converted."""
-    shared = {field.name for field in dataclasses.fields(native)}
+    shared = _defaults(native)
     values = dict(given)
     for field in dataclasses.fields(view):
         value = getattr(view, field.name)
         if field.name in given or field.name in type(view)._harmless:
             continue
         if field.name in shared:
-            values[field.name] = _converted(view, field.name, value, native)
+            values[field.name] = _converted(view, field.name, value, shared)
         elif value != _default(field):
             raise unsupported(view, field.name)
     try:
@@ -146,9 +158,9 @@ def unsupported(view: Any, name: str, remedy: str = "leave it at its default") -
     )
 
 
-def _converted(view: Any, name: str, value: Any, native: type) -> Any:
+def _converted(view: Any, name: str, value: Any, defaults: dict[str, Any]) -> Any:
     if isinstance(value, Enum):
-        known: Any = type(next(field.default for field in dataclasses.fields(native) if field.name == name))
+        known: Any = type(defaults[name])
         try:
             return known(value.value)
         except ValueError:

@@ -23,8 +23,8 @@ from analogjax.physics import (
     Periphery,
     SoftBounds,
     SoftBoundsReference,
-    Transfer,
     Vector,
+    tiki_taka,
 )
 from analogjax.tile import Mapping, TileConfig, create, create_array, mvm, program
 from tests.tolerance import assert_close, assert_same_bits
@@ -42,7 +42,7 @@ def nodes():
     yield "array", create_array(TileConfig(mapping=Mapping(max_input_size=2)), (2, 5), random.key(1))
     yield "vector", chip(device=Vector(devices=(PART, SWEPT)))
     yield "one sided", chip(device=OneSided(device=PART))
-    yield "transfer", chip(device=Transfer(devices=(PART, PART)))
+    yield "transfer", chip(device=tiki_taka(devices=(PART, PART)))
     yield "write noise", chip(device=SoftBoundsReference(write_noise_std=1.0))
     yield "noisy outputs", chip(forward=Periphery(out_noise_std=0.1, noise_management="AverageAbsMax"))
     yield "programmed", program(chip(), PCMLike(), GlobalCompensation(), random.key(2))

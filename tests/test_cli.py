@@ -115,7 +115,7 @@ def test_presets_and_algorithms_are_listed_and_a_preset_is_shown(capsys: pytest.
     listed = capsys.readouterr().out
     assert "Presets: ReRamESPreset, " in listed and "Algorithms: sgd, " in listed
     assert main(["devices", "agadcapacitorpreset"]) == 0
-    assert capsys.readouterr().out.startswith("AGADCapacitorPreset: TileConfig(device=DynamicTransfer(")
+    assert capsys.readouterr().out.startswith("AGADCapacitorPreset: TileConfig(device=Transfer(")
 
 
 def test_a_preset_and_an_algorithm_decide_the_tiles() -> None:

@@ -14,7 +14,6 @@ from analogjax import BasicTraining, LocalRunner, nn, optim, random
 from analogjax.data import Split
 from analogjax.experiments import Arrays
 from analogjax.physics import (
-    ChoppedTransfer,
     ConstantStep,
     ExpStep,
     MixedPrecision,
@@ -23,8 +22,9 @@ from analogjax.physics import (
     Pulses,
     SoftBounds,
     SoftBoundsReference,
-    Transfer,
     Vector,
+    c_ttv2,
+    tiki_taka,
 )
 from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, mvm, slot_for, update
 from tests.tolerance import assert_close, assert_same_bits
@@ -36,8 +36,8 @@ DEVICES = {
     "exp": ExpStep(),
     "vector": Vector(devices=PAIR),
     "one sided": OneSided(device=SoftBounds()),
-    "transfer": Transfer(devices=PAIR),
-    "chopped": ChoppedTransfer(devices=PAIR),
+    "transfer": tiki_taka(devices=PAIR),
+    "chopped": c_ttv2(devices=PAIR),
     "mixed": MixedPrecision(device=SoftBounds()),
 }
 X, D = random.normal(random.key(1), (8, 5)), random.normal(random.key(2), (8, 4))

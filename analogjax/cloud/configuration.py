@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import math
 import sys
+import typing
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -120,7 +121,7 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
             continue
         if name not in fields:
             raise DescriptionError(f"{where}: {kind.__name__} has no field {_short(name)}; it has {', '.join(fields)}.")
-        given[name] = _field(item, _shown(fields[name]), f"{where}.{name}", depth)
+        given[name] = _field(item, _shown(fields[name]), _named(kind, name), f"{where}.{name}", depth)
     _check_rows(given, where)
     try:
         return kind(**given)
@@ -142,10 +143,18 @@ def _shown(field: dataclasses.Field) -> Any:
     return _ANY_DEVICE if field.default is dataclasses.MISSING else field.default
 
 
-def _field(value: Any, default: Any, where: str, depth: int) -> Any:
-    """One value, of the kind that the default shows."""
+@cache
+def _named(kind: type, name: str) -> dict[str, type]:
+    """The classes of `CLASSES` that the type of a field names, by their names."""
+    hint = typing.get_type_hints(kind)[name]
+    found = [one for one in (hint, *typing.get_args(hint)) if one in CLASSES.values()]
+    return {one.__name__: one for one in found}
+
+
+def _field(value: Any, default: Any, named: dict[str, type], where: str, depth: int) -> Any:
+    """One value, of the kind that the default shows, or of one of the classes `named` by its type."""
     if isinstance(value, Mapping):
-        return _fitting(_decoded(value, where, depth + 1), default, where)
+        return _fitting(_decoded(value, where, depth + 1), default, named, where)
     if isinstance(value, list):
         if not isinstance(default, tuple):
             raise DescriptionError(f"{where}: a list does not fit there.")
@@ -166,19 +175,16 @@ def _field(value: Any, default: Any, where: str, depth: int) -> Any:
     return value
 
 
-def _fitting(made: Any, default: Any, where: str) -> Any:
+def _fitting(made: Any, default: Any, named: dict[str, type], where: str) -> Any:
     """`made`, where it is what belongs there: a device for a device, any converter for a converter.
 
-    Else an object of the default's class, or of one made from it: a periphery may be one that is read in time.
+    Else an object of one of the classes `named`, or of one made from it: a periphery may be one that is read in time.
     """
-    known: dict[str, Any]
+    known: dict[str, Any] = named or {type(default).__name__: type(default)}
     if isinstance(default, physics.Device):
         known = {"Device": physics.Device}
     elif type(default) in _CONVERTERS.values():
         known = _CONVERTERS
-    else:
-        kind = physics.Drift if default is None else type(default)
-        known = {kind.__name__: kind}
     if not isinstance(made, tuple(known.values())):
         one = " or ".join(sorted(known))
         raise DescriptionError(f"{where}: a {type(made).__name__} does not fit there; give a {one}.")
@@ -188,7 +194,7 @@ def _fitting(made: Any, default: Any, where: str) -> Any:
 def _item(value: Any, default: Any, where: str, depth: int) -> Any:
     """One item of a tuple: a device of a compound, or a number."""
     if isinstance(default, physics.Device):
-        return _fitting(_decoded(value, where, depth + 1), default, where)
+        return _fitting(_decoded(value, where, depth + 1), default, {}, where)
     if not is_number(value):
         raise DescriptionError(f"{where}: needs a finite number, not {_short(value)}.")
     return value

@@ -1,14 +1,28 @@
 """Analog physics: devices, pulses, converters, as pure functions on pytrees."""
 
-from analogjax.physics.compounds import BufferedTransfer as BufferedTransfer
-from analogjax.physics.compounds import ChoppedTransfer as ChoppedTransfer
-from analogjax.physics.compounds import DynamicTransfer as DynamicTransfer
+from analogjax.physics.compounds import Chopper as Chopper
+from analogjax.physics.compounds import FastRate as FastRate
 from analogjax.physics.compounds import MixedPrecision as MixedPrecision
 from analogjax.physics.compounds import OneSided as OneSided
-from analogjax.physics.compounds import ResidualTransfer as ResidualTransfer
+from analogjax.physics.compounds import PeriodicChopper as PeriodicChopper
+from analogjax.physics.compounds import Reader as Reader
+from analogjax.physics.compounds import RunningMean as RunningMean
+from analogjax.physics.compounds import Schedule as Schedule
+from analogjax.physics.compounds import StepBuffer as StepBuffer
 from analogjax.physics.compounds import Transfer as Transfer
 from analogjax.physics.compounds import UpdatePolicy as UpdatePolicy
 from analogjax.physics.compounds import Vector as Vector
+from analogjax.physics.compounds import WarmStart as WarmStart
+from analogjax.physics.compounds import WeightBuffer as WeightBuffer
+from analogjax.physics.compounds import Writer as Writer
+from analogjax.physics.compounds import agad as agad
+from analogjax.physics.compounds import c_ttv2 as c_ttv2
+from analogjax.physics.compounds import e_rider as e_rider
+from analogjax.physics.compounds import next_array as next_array
+from analogjax.physics.compounds import residual as residual
+from analogjax.physics.compounds import rider as rider
+from analogjax.physics.compounds import tiki_taka as tiki_taka
+from analogjax.physics.compounds import ttv2 as ttv2
 from analogjax.physics.device import Cells as Cells
 from analogjax.physics.device import Device as Device
 from analogjax.physics.device import PulsedDevice as PulsedDevice

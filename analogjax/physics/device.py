@@ -7,26 +7,25 @@ pure function of the three; randomness comes in through the last argument, `key`
 Letters: `O` rows (outputs), `I` columns (inputs), `B` batch. Weights are `[O, I]` in units of the tile, [w].
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.drift import DriftState
 from analogjax.physics.pulses import Pulses, Trains
 
-Cells = dict[str, Array]  # one [O, I] array for each constant, under aihwkit's hidden-parameter names
+Cells = dict[str, Array]  # one [O, I] array for each constant of a single device
+AnyCells = Any  # constants of any device: of a compound, a pytree of its own type with those of its devices
+AnyState = Any  # state of any device: a pytree of its own type with the weight that a read sees, `w` [O, I]
 
 
 @pytree
 class State:
-    """What changes at the crosspoints of a tile."""
+    """What changes at the crosspoints of single devices."""
 
     w: Array  # [O, I] the weight that a read sees [w]
     persistent: Array | None = None  # [O, I] the weight underneath write noise [w]
     drift: DriftState | None = None  # memory of the last programming, for devices that drift
-    parts: tuple["State", ...] = ()  # states of the devices inside a compound
-    clock: Array | None = None  # [] int32, vector updates seen, for compounds with a schedule
-    memory: dict[str, Array] | None = None  # whatever else a compound remembers, under aihwkit's names where it has any
 
 
 @runtime_checkable
@@ -43,27 +42,27 @@ class Device(Protocol):
         """Whether `rest` does anything; known while tracing."""
         ...
 
-    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> AnyCells:
         """Draw the constants of each crosspoint, `[O, I]` each. Consumes `key`."""
         ...
 
-    def write(self, cells: Cells, w: Array, key: Key) -> State:
+    def write(self, cells: AnyCells, w: Array, key: Key) -> AnyState:
         """A fresh state holding `w` `[O, I]`, as far as the devices can. Consumes `key`."""
         ...
 
-    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+    def update(self, p: Pulses, cells: AnyCells, state: AnyState, x: Array, d: Array, lr: Scalar, key: Key) -> AnyState:
         """Move the weights by `-lr sum_b d_b x_b^T`, as far as the devices can. Consumes `key`."""
         ...
 
-    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
+    def rest(self, cells: AnyCells, state: AnyState, key: Key, alpha: Scalar = 1.0) -> AnyState:
         """What time does in one mini-batch: diffusion, then decay (scaled by `alpha`). Consumes `key`."""
         ...
 
-    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
+    def reset_cells(self, cells: AnyCells, state: AnyState, chosen: Array, key: Key) -> AnyState:
         """Reset the `chosen` crosspoints (`[O, I]` bool) to their reset value. Consumes `key`."""
         ...
 
-    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
+    def age(self, cells: AnyCells, state: AnyState, dt: Scalar, key: Key) -> AnyState:
         """Let `dt` seconds pass without writing. Consumes `key`."""
         ...
 
@@ -72,15 +71,17 @@ class Device(Protocol):
 class PulsedDevice(Device, Protocol):
     """A device whose weight moves by pulses."""
 
-    def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:
+    def pulse(self, cells: AnyCells, state: AnyState, sign: Array, key: Key) -> AnyState:
         """One pulse per crosspoint: `sign` `[O, I]` is +1 (UP), -1 (DOWN) or 0 (none). The definition of the device."""
         ...
 
-    def pulses(self, cells: Cells, state: State, up: Array, down: Array, key: Key) -> State:
+    def pulses(self, cells: AnyCells, state: AnyState, up: Array, down: Array, key: Key) -> AnyState:
         """`up` and `down` pulses (`[O, I]` int32) at once: the fast evaluation of the same law."""
         ...
 
-    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+    def respond(
+        self, p: Pulses, cells: AnyCells, state: AnyState, trains: Trains, k_draw: Key, k_noise: Key
+    ) -> AnyState:
         """Answer to the trains of a batch, drawn with `k_draw`: counted, or pulse by pulse in order.
 
         The latter if `p.sequential`, or where the device is too coarse to be counted (`devices/coarse.py`). Consumes

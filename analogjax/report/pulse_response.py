@@ -16,12 +16,11 @@ from jax import lax
 
 from analogjax._typing import Array, Key
 from analogjax.errors import ConfigError
-from analogjax.physics import PulsedDevice, Pulses, State
-from analogjax.physics.compounds import ChoppedTransfer, MixedPrecision
-from analogjax.physics.compounds.line_transfer import SINGLE_PULSES
-from analogjax.physics.device import Cells
+from analogjax.physics import PulsedDevice, Pulses
+from analogjax.physics.compounds import SINGLE_PULSES, MixedPrecision
+from analogjax.physics.device import AnyCells, AnyState
 
-Request = Callable[[Cells, State, Array, Key], State]  # cells, state, sign [], key -> state
+Request = Callable[[AnyCells, AnyState, Array, Key], AnyState]  # cells, state, sign [], key -> state
 _MOST_PULSES = 12_000
 _FEWEST_PULSES = 40
 
@@ -110,10 +109,10 @@ def hidden_arrays(device: Any, p: Pulses, n: int, key: Key) -> Hidden:
     k_cells, k_write, k_update = jax.random.split(key, 3)
 
     @jax.jit
-    def run() -> State:
+    def run() -> AnyState:
         cells = device.fabricate((n, 1), jnp.float32, k_cells)
 
-        def request(state: State, given: tuple[Array, Key]) -> tuple[State, State]:
+        def request(state: AnyState, given: tuple[Array, Key]) -> tuple[AnyState, AnyState]:
             sign, key = given
             x, d = jnp.ones((1, 1)), -sign * jnp.ones((1, n))
             state = device.update(p, cells, state, x, d, lr, key)
@@ -124,9 +123,19 @@ def hidden_arrays(device: Any, p: Pulses, n: int, key: Key) -> Hidden:
         return lax.scan(request, start, (jnp.asarray(signs, jnp.float32), keys))[1]
 
     states = run()
-    same = {k: np.asarray(v) for k, v in (states.memory or {}).items() if v.shape == states.w.shape}
-    arrays = {f"array {k}": np.asarray(part.w)[..., 0] for k, part in enumerate(states.parts)}
-    return Hidden(signs, lr, np.asarray(states.w)[..., 0], arrays, {k: v[..., 0] for k, v in same.items()})
+    parts = states.parts if hasattr(states, "parts") else (states.part,)
+    arrays = {f"array {k}": np.asarray(part.w)[..., 0] for k, part in enumerate(parts)}
+    return Hidden(signs, lr, np.asarray(states.w)[..., 0], arrays, _digital(states))
+
+
+def _digital(states: AnyState) -> dict[str, np.ndarray]:
+    """The matrices that a compound remembers beside its devices `[2T, n]`, by their places in its state."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(states):
+        place = jax.tree_util.keystr(path, simple=True, separator=" ")
+        if place.split()[0] not in ("w", "part", "parts") and leaf.shape == states.w.shape:
+            found[place] = np.asarray(leaf)[..., 0]
+    return found
 
 
 def request_size(device: Any) -> tuple[float, int]:
@@ -139,7 +148,7 @@ def request_size(device: Any) -> tuple[float, int]:
     if isinstance(device, MixedPrecision):
         asked = max(0.3 * float(device.granularity), (high - low) / 1500)
         return asked, int(np.clip(1.5 * (high - low) / asked, 100, 3000))
-    if isinstance(device, ChoppedTransfer):
+    if getattr(device, "chopper", None) is not None:
         return (high - low) / 10, 1500
     asked = 10 * float(device.granularity)
     return asked, int(np.clip(3 * (high - low) / asked, 100, 3000))
@@ -158,10 +167,10 @@ def quiet(device: Any) -> Any:
 
 
 def _request(device: Any) -> Request:
-    def pulse(cells: Cells, state: State, sign: Array, key: Key) -> State:
+    def pulse(cells: AnyCells, state: AnyState, sign: Array, key: Key) -> AnyState:
         return device.pulse(cells, state, jnp.full(state.w.shape, sign, jnp.int8), key)
 
-    def vector(cells: Cells, state: State, sign: Array, key: Key) -> State:
+    def vector(cells: AnyCells, state: AnyState, sign: Array, key: Key) -> AnyState:
         x, d = jnp.ones((1, state.w.shape[1])), jnp.full((1, state.w.shape[0]), -1.0) * sign
         return device.update(SINGLE_PULSES, cells, state, x, d, device.granularity, key)
 
@@ -175,7 +184,7 @@ def _run(device: Any, signs: np.ndarray, start: float, n: int, key: Key) -> np.n
     def run() -> tuple[Array, Array]:
         cells, request = device.fabricate((n, 1), jnp.float32, k_cells), _request(device)
 
-        def pulse(state: State, given: tuple[Array, Key]) -> tuple[State, Array]:
+        def pulse(state: AnyState, given: tuple[Array, Key]) -> tuple[AnyState, Array]:
             state = request(cells, state, *given)
             return state, state.w[:, 0]
 

@@ -3,12 +3,13 @@
 | algorithm                  | device                                                 | source                         |
 |----------------------------|--------------------------------------------------------|--------------------------------|
 | sgd                        | itself; of `n_devices` one, at random, for each vector | doi:10.3389/fnins.2016.00333   |
-| ttv1, tt, tiki-taka        | `Transfer`                                             | doi:10.3389/fnins.2020.00103   |
-| ttv2                       | `ChoppedTransfer` that does not chop                   | doi:10.3389/frai.2021.699148   |
-| c-ttv2, chopped-ttv2, ttv3 | `ChoppedTransfer` that scales itself                   | doi:10.1038/s41467-024-51221-z |
-| agad, ttv4                 | `DynamicTransfer` that scales itself                   | doi:10.1038/s41467-024-51221-z |
+| ttv1, tt, tiki-taka        | `tiki_taka`                                            | doi:10.3389/fnins.2020.00103   |
+| ttv2                       | `c_ttv2` that does not chop                            | doi:10.3389/frai.2021.699148   |
+| c-ttv2, chopped-ttv2, ttv3 | `c_ttv2` that scales itself                            | doi:10.1038/s41467-024-51221-z |
+| agad, ttv4                 | `agad` that scales itself                              | doi:10.1038/s41467-024-51221-z |
 | mp, mixed-precision        | `MixedPrecision`                                       | doi:10.3389/fnins.2020.00406   |
-| residual                   | `ResidualTransfer` of `n_devices` (not in aihwkit)     | arXiv:2510.02516               |
+| residual                   | `residual` of `n_devices` (not in aihwkit)             | arXiv:2510.02516               |
+| rider, e-rider             | `rider`, `e_rider` (not in aihwkit)                    | arXiv:2602.21321               |
 """
 
 from collections.abc import Callable
@@ -16,8 +17,22 @@ from dataclasses import replace
 from typing import Any
 
 from analogjax.errors import ConfigError
-from analogjax.physics import BoundManagement, Device, NoiseManagement, Periphery, Pulses, UpdatePolicy, Vector
-from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, ResidualTransfer, Transfer
+from analogjax.physics import (
+    BoundManagement,
+    Device,
+    MixedPrecision,
+    NoiseManagement,
+    Periphery,
+    Pulses,
+    UpdatePolicy,
+    Vector,
+    agad,
+    c_ttv2,
+    e_rider,
+    residual,
+    rider,
+    tiki_taka,
+)
 from analogjax.tile.mapping import Mapping
 from analogjax.tile.tile import TileConfig
 
@@ -51,7 +66,7 @@ def _sgd(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> M
 
 
 def _transfer(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
-    compound = Transfer(devices=(device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
+    compound = tiki_taka((device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
     return compound, pulses
 
 
@@ -65,18 +80,23 @@ def _chopping(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
 
 def _chopped(device: Any, periphery: Periphery, pulses: Pulses, **given: Any) -> Made:
     single = replace(pulses, desired_bl=1, update_bl_management=False, update_management=False)
-    compound = ChoppedTransfer(
-        devices=(device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single, **given
-    )
+    compound = c_ttv2((device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single, **given)
     return compound, replace(pulses, desired_bl=_BUFFERED_BL)
 
 
 def _dynamic(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
     single = replace(pulses, desired_bl=1, update_bl_management=True, update_management=True)
-    compound = DynamicTransfer(
-        devices=(device,) * 2, transfer_forward=periphery, transfer_update=single, fast_lr=0.1, auto_scale=True
-    )
+    compound = agad((device,) * 2, transfer_forward=periphery, transfer_update=single, fast_lr=0.1, auto_scale=True)
     return compound, replace(pulses, desired_bl=_BUFFERED_BL)
+
+
+def _rider(make: Callable[..., Device]) -> Callable[[Any, Periphery, Pulses, int], Made]:
+    def made(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+        single = replace(pulses, desired_bl=1, update_bl_management=True, update_management=True)
+        compound = make((device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single)
+        return compound, replace(pulses, desired_bl=_BUFFERED_BL)
+
+    return made
 
 
 def _mixed_precision(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
@@ -88,9 +108,7 @@ def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
         raise ConfigError(
             f"build_config('residual', n_devices={n_devices}): arrays correct one another; give 2 or more."
         )
-    compound = ResidualTransfer(
-        devices=(device,) * n_devices, transfer_forward=_unmanaged(periphery), transfer_update=pulses
-    )
+    compound = residual((device,) * n_devices, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
     return compound, pulses
 
 
@@ -106,5 +124,7 @@ _ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
     **dict.fromkeys(("agad", "ttv4"), _dynamic),
     **dict.fromkeys(("mp", "mixed-precision"), _mixed_precision),
     "residual": _residual,
+    "rider": _rider(rider),
+    "e-rider": _rider(e_rider),
 }
 ALGORITHMS = tuple(_ALGORITHMS)

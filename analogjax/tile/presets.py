@@ -8,20 +8,32 @@ its name. `analogjax.physics.presets` has the devices, with the paper that each 
 | `CapacitorPreset`, ...           | one at each crosspoint                     | doi:10.3389/fnins.2016.00333   |
 | `Capacitor2Preset`, `...4...`    | 2 or 4; each vector goes to a random one   | doi:10.3389/fnins.2016.00333   |
 | `PCMPreset`                      | a pair, one for each sign, refreshed       | doi:10.1063/1.5042408          |
-| `TikiTakaCapacitorPreset`, ...   | `Transfer`, version 1                      | doi:10.3389/fnins.2020.00103   |
-| `TTv2CapacitorPreset`, ...       | `ChoppedTransfer` that does not chop       | doi:10.3389/frai.2021.699148   |
-| `ChoppedTTv2CapacitorPreset` ... | `ChoppedTransfer`                          | doi:10.1038/s41467-024-51221-z |
-| `AGADCapacitorPreset`, ...       | `DynamicTransfer`                          | doi:10.1038/s41467-024-51221-z |
+| `TikiTakaCapacitorPreset`, ...   | `tiki_taka`                                | doi:10.3389/fnins.2020.00103   |
+| `TTv2CapacitorPreset`, ...       | `c_ttv2` that does not chop                | doi:10.3389/frai.2021.699148   |
+| `ChoppedTTv2CapacitorPreset` ... | `c_ttv2`                                   | doi:10.1038/s41467-024-51221-z |
+| `AGADCapacitorPreset`, ...       | `agad`                                     | doi:10.1038/s41467-024-51221-z |
 | `MixedPrecisionCapacitorPreset`  | `MixedPrecision`                           | doi:10.3389/fnins.2020.00406   |
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from analogjax.errors import ConfigError
-from analogjax.physics import BoundManagement, Device, NoiseManagement, UpdatePolicy, Vector, presets
-from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, Transfer
-from analogjax.physics.compounds.line_transfer import SINGLE_PULSES
+from analogjax.physics import (
+    BoundManagement,
+    Device,
+    MixedPrecision,
+    NoiseManagement,
+    Transfer,
+    UpdatePolicy,
+    Vector,
+    agad,
+    c_ttv2,
+    presets,
+    tiki_taka,
+)
+from analogjax.physics.compounds import SINGLE_PULSES
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.presets import PRESET_PERIPHERY, PRESET_PULSES
 from analogjax.tile.tile import TileConfig
@@ -105,12 +117,12 @@ def _pair(name: str) -> tuple[Any, Any]:
 
 
 def _tiki_taka(name: str) -> TileConfig:
-    return _config(Transfer(devices=_pair(name), transfer_forward=_ONE_LINE, transfer_update=PRESET_PULSES))
+    return _config(tiki_taka(_pair(name), transfer_forward=_ONE_LINE, transfer_update=PRESET_PULSES))
 
 
-def _chopped(kind: type[ChoppedTransfer], name: str, of: _Chopped, **others: Any) -> TileConfig:
-    device = kind(
-        devices=_pair(name), transfer_forward=_ONE_LINE, transfer_update=SINGLE_PULSES, fast_lr=of.fast_lr,
+def _chopped(make: Callable[..., Transfer], name: str, of: _Chopped, **others: Any) -> TileConfig:
+    device = make(
+        _pair(name), transfer_forward=_ONE_LINE, transfer_update=SINGLE_PULSES, fast_lr=of.fast_lr,
         auto_scale=True, auto_granularity=of.auto_granularity, in_chop_prob=of.in_chop_prob, **others,
     )  # fmt: skip
     return _config(device, of.desired_bl)
@@ -121,10 +133,10 @@ _CONFIGS: dict[str, TileConfig] = {
     "PCMPreset": _config(presets.PCM_CELL),
     **{f"{name}{number}Preset": _config(_cell(DEVICES[name], number)) for number in (2, 4) for name in _SIX},
     **{f"TikiTaka{name}Preset": _tiki_taka(name) for name in _SIX},
-    **{f"TTv2{name}Preset": _chopped(ChoppedTransfer, name, of) for name, of in _TTV2.items()},
-    **{f"ChoppedTTv2{name}Preset": _chopped(ChoppedTransfer, name, of) for name, of in _CHOPPED.items()},
+    **{f"TTv2{name}Preset": _chopped(c_ttv2, name, of) for name, of in _TTV2.items()},
+    **{f"ChoppedTTv2{name}Preset": _chopped(c_ttv2, name, of) for name, of in _CHOPPED.items()},
     **{
-        f"AGAD{name}Preset": _chopped(DynamicTransfer, name, of, tail_weightening=of.tail_weightening)
+        f"AGAD{name}Preset": _chopped(agad, name, of, tail_weightening=of.tail_weightening)
         for name, of in _AGAD.items()
     },
     **{f"MixedPrecision{name}Preset": _config(MixedPrecision(device=DEVICES[name])) for name in _SINGLE},

@@ -19,14 +19,14 @@ from analogjax.physics import (
     SinglePair,
     SoftBoundsPmax,
     Vector,
+    tiki_taka,
 )
 from analogjax.physics.compounds import (
-    BufferedTransfer,
-    ChoppedTransfer,
-    DynamicTransfer,
     MixedPrecision,
     OneSided,
-    Transfer,
+    agad,
+    c_ttv2,
+    ttv2,
 )
 from analogjax.tile.presets import PRESETS, preset
 
@@ -39,11 +39,11 @@ DEVICES = [
     SoftBoundsPmax(p_max=500, range_min=-0.5),
     _REFERENCE,
     OneSided(device=ExpStep(), refresh_every=3, refresh_forward=_READ, refresh_update=Pulses(desired_bl=7)),
-    Transfer(devices=(*_PAIR, ConstantStep()), gamma_vec=(0.1, 0.2, 1.0), transfer_every_vec=(1.0, 2.0, 0.0)),
-    Transfer(devices=(_REFERENCE, _REFERENCE), transfer_forward=_READ, transfer_update=Pulses(desired_bl=3)),
-    BufferedTransfer(devices=_PAIR, thres_scale=2.0, transfer_lr_vec=(0.5, 1.0)),
-    ChoppedTransfer(devices=_PAIR, in_chop_prob=0.2, auto_scale=True, transfer_update=Pulses(desired_bl=2)),
-    DynamicTransfer(devices=_PAIR, tail_weightening=20.0, buffer_cap=1.0),
+    tiki_taka(devices=(*_PAIR, ConstantStep()), gamma_vec=(0.1, 0.2, 1.0), transfer_every_vec=(1.0, 2.0, 0.0)),
+    tiki_taka(devices=(_REFERENCE, _REFERENCE), transfer_forward=_READ, transfer_update=Pulses(desired_bl=3)),
+    ttv2(devices=_PAIR, thres_scale=2.0, transfer_lr_vec=(0.5, 1.0)),
+    c_ttv2(devices=_PAIR, in_chop_prob=0.2, auto_scale=True, transfer_update=Pulses(desired_bl=2)),
+    agad(devices=_PAIR, tail_weightening=20.0, buffer_cap=1.0),
     MixedPrecision(device=OneSided(device=ConstantStep()), granularity_override=0.01, n_x_bins=8, stoc_round_d=False),
 ]
 
@@ -70,7 +70,7 @@ TIMED = [
     TileConfig(forward=PeripheryIRDropT(ir_drop=0.0, torch_semantics=True), backward=Periphery(is_perfect=True)),
     TileConfig(forward=PeripheryIRDropT(mv_type="SplitMode", inp_res=254, split_mode_bit_shift=4, g_converter=PAIR)),
     TileConfig(forward=PeripheryIRDropT(phys_input_size=96, ir_drop_segments=3, noise_management="None")),
-    TileConfig(device=Transfer(devices=_PAIR, transfer_forward=PeripheryIRDropT(adc_quantization=False))),
+    TileConfig(device=tiki_taka(devices=_PAIR, transfer_forward=PeripheryIRDropT(adc_quantization=False))),
 ]
 
 
@@ -132,7 +132,7 @@ def test_a_preset_that_was_changed_travels_in_full():
     config = TileConfig(device=preset("AGADEcRamPreset").device)
     sent = config_to_json(config)
     assert (
-        sent["device"]["class"] == "DynamicTransfer"
+        sent["device"]["class"] == "Transfer"
         and [one["class"] for one in sent["device"]["devices"]] == ["LinearStep"] * 2
     )
     assert config_from_json(sent) == config
@@ -158,15 +158,19 @@ _STEP = {"class": "ConstantStep"}
         ({"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [_STEP, 1]}, "gamma_vec[0]: needs a finite"),
         ({"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [1.0]}, "one number for each of the 2 devices"),
         (
-            {"class": "Transfer", "devices": [_STEP, _STEP], "transfer_forward": {"class": "Pulses"}},
+            {
+                "class": "Transfer",
+                "devices": [_STEP, _STEP],
+                "reader": {"class": "Reader", "transfer_forward": {"class": "Pulses"}},
+            },
             "transfer_forward: a Pulses does not fit there; give a Periphery",
         ),
-        ({"class": "ChoppedTransfer", "devices": [_STEP] * 3}, "needs exactly two"),
+        ({"class": "Transfer", "devices": [_STEP] * 3, "chopper": {"class": "Chopper"}}, "exactly two"),
         ({"class": "OneSided", "device": {"class": "Ideal"}}, "needs a pulsed device"),
         ({"class": "OneSided", "device": {"class": "Periphery"}}, "a Periphery does not fit there; give a Device"),
         ({"class": "OneSided", "device": _STEP, "refresh_every": 1.5}, "refresh_every: needs a whole number"),
         ({"class": "MixedPrecision", "granularity": 1.0}, "MixedPrecision has no field 'granularity'; it has device"),
-        ({"class": "UnitCell"}, "class 'UnitCell' is unknown; known are BufferedTransfer, ChoppedTransfer"),
+        ({"class": "UnitCell"}, "class 'UnitCell' is unknown; known are "),
         ({"class": "UpdatePolicy"}, "class 'UpdatePolicy' is unknown"),
     ],
 )

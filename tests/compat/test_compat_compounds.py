@@ -31,7 +31,7 @@ def test_a_transfer():
         [ONE, TWO], gamma_vec=[0.5, 1], transfer_every_vec=[2.0, 0.0], transfer_lr_vec=[0.1, 0.2], fast_lr=0.5,
         n_reads_per_transfer=2, transfer_columns=False, transfer_forward=read, transfer_update=single,
     )  # fmt: skip
-    assert c.UnitCellRPUConfig(device=cell).to_native().device == compounds.Transfer(
+    assert c.UnitCellRPUConfig(device=cell).to_native().device == compounds.tiki_taka(
         devices=DEVICES, gamma_vec=(0.5, 1), transfer_every_vec=(2.0, 0.0), transfer_lr_vec=(0.1, 0.2), fast_lr=0.5,
         n_reads_per_transfer=2, transfer_columns=False, transfer_forward=physics.Periphery(out_noise=0.0),
         transfer_update=physics.Pulses(desired_bl=1),
@@ -47,8 +47,8 @@ def test_a_transfer():
 
 @pytest.mark.parametrize(
     ("view", "native"),
-    [(c.TransferCompound, compounds.Transfer), (c.BufferedTransferCompound, compounds.BufferedTransfer),
-     (c.ChoppedTransferCompound, compounds.ChoppedTransfer), (c.DynamicTransferCompound, compounds.DynamicTransfer)],
+    [(c.TransferCompound, compounds.tiki_taka), (c.BufferedTransferCompound, compounds.ttv2),
+     (c.ChoppedTransferCompound, compounds.c_ttv2), (c.DynamicTransferCompound, compounds.agad)],
 )  # fmt: skip
 def test_a_transfer_has_the_native_defaults(view, native):
     assert view([ONE, TWO]).to_native() == native(devices=DEVICES)

@@ -122,9 +122,7 @@ jit_life = jax.jit(life)
 def inner(device, cells, state):
     """The single devices behind a state: (device, its cells, its state)."""
     if isinstance(device, physics.Vector):
-        from analogjax.physics.compounds.vector import part_of
-
-        return [(d, part_of(cells, k), state.parts[k]) for k, d in enumerate(device.devices)]
+        return list(zip(device.devices, cells, state.parts, strict=True))
     return [(device, cells, state)]
 
 
@@ -172,7 +170,9 @@ def test_nothing_happens_without_pulses(name):
     for p in (FAST, SEQUENTIAL):
         for other in ((x, 0 * d, 0.1), (0 * x, d, 0.1), (x, d, 0.0)):
             rest = jit_update(device, p, cells, state, other[0], other[1], jnp.float32(other[2]), random.key(4))
-            assert_same_bits(replace(rest, clock=None), replace(state, clock=None))
+            if hasattr(state, "clock"):
+                rest = replace(rest, clock=state.clock)
+            assert_same_bits(rest, state)
 
 
 @every_pulsed_device

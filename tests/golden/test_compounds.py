@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax.physics.compounds.unit_cell import part_of, with_part
+from analogjax.physics.compounds.cell import replaced
+from analogjax.physics.compounds.mixed_precision import MixedState
+from analogjax.physics.compounds.transfer import TransferState
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for
 from tests.golden.cells import any_config, supported, unsupported
@@ -28,12 +30,16 @@ Z = 5.0  # standard errors, as hundreds of numbers are compared at once
 
 def hidden(tile: Tile) -> dict[str, jax.Array]:
     """The hidden matrices under aihwkit's names."""
-    found = {f"hidden_weights_{k}": part.w for k, part in enumerate(tile.state.parts)}
-    for name, value in (tile.state.memory or {}).items():
-        if value.shape == tile.shape:
-            found[name] = value
-    if "running_mean_weight" in found:  # the dynamic one has one buffer, and calls it so
+    state = tile.state
+    if isinstance(state, MixedState):
+        return {"hidden_weights_0": state.part.w, "hidden_weights_chi": state.chi}
+    found = {f"hidden_weights_{k}": part.w for k, part in enumerate(state.parts)}
+    if not isinstance(state, TransferState):
+        return found
+    found |= {f"buffered_FP_weight_{k}": buffer for k, buffer in enumerate(state.buffers)}
+    if state.reference is not None:  # the dynamic one has one buffer, and calls it so
         found["buffered_FP_weight"] = found.pop("buffered_FP_weight_0")
+        found |= {"running_mean_weight": state.reference.mean, "past_mean_weight": state.reference.past}
     return found
 
 
@@ -81,8 +87,8 @@ def _chips(case: dict, shape: tuple[int, int], w: float, number: int) -> Tile:
 def _with_reference(tile: Tile, key: jax.Array) -> Tile:
     """The reference device set to 0.1, as the text of the case says."""
     cell = tile.config.device
-    reference = cell.devices[1].write(part_of(tile.cells, 1), jnp.full(tile.shape, 0.1), key)
-    return replace(tile, state=cell.summed(with_part(tile.state, 1, reference)))
+    reference = cell.devices[1].write(tile.cells[1], jnp.full(tile.shape, 0.1), key)
+    return replace(tile, state=cell.summed(replace(tile.state, parts=replaced(tile.state.parts, 1, reference))))
 
 
 def _replay_sequence(case: dict) -> Verdict:

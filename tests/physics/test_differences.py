@@ -12,7 +12,7 @@ import pytest
 from analogjax import nn, physics, random
 from analogjax.errors import ConfigError
 from analogjax.physics import presets
-from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, OneSided, Transfer
+from analogjax.physics.compounds import MixedPrecision, OneSided, agad, c_ttv2, tiki_taka
 from analogjax.physics.periphery import BoundManagement, NoiseManagement
 from analogjax.tile import Mapping, TileConfig
 
@@ -62,24 +62,24 @@ def test_what_is_dead_in_aihwkit_is_refused():
 @pytest.mark.parametrize("bins", [{"n_x_bins": 4}, {"n_d_bins": 4}])
 def test_one_side_alone_is_quantised(bins):
     device = MixedPrecision(device=STEP, transfer_every=0, stoc_round_x=False, stoc_round_d=False)
-    plain, binned = (updated(one, physics.Pulses(), 1.0, 1)[1].memory for one in (device, replace(device, **bins)))
-    chi = np.asarray(binned["hidden_weights_chi"])
+    plain, binned = (updated(one, physics.Pulses(), 1.0, 1)[1].chi for one in (device, replace(device, **bins)))
+    chi = np.asarray(binned)
     x, d = np.linspace(-1, 0.7, I), np.linspace(0.3, 1, O)
     x, d = (np.round(2 * x) / 2, d) if "n_x_bins" in bins else (x, np.round(2 * d) / 2)
     np.testing.assert_allclose(np.abs(chi), np.abs(np.outer(d, x)), atol=1e-6)
-    assert np.any(chi != plain["hidden_weights_chi"])
+    assert np.any(chi != np.asarray(plain))
 
 
 @pytest.mark.parametrize("columns", [True, False])
 def test_a_chopped_cell_of_any_shape_is_dechopped_crosspoint_by_crosspoint(columns):
-    device = ChoppedTransfer(devices=(STEP, STEP), gamma=0.5, transfer_columns=columns)
+    device = c_ttv2((STEP, STEP), gamma=0.5, transfer_columns=columns)
     _, state = made(device)
     lines, others = (I, O) if columns else (O, I)
-    choppers = {"in_chopper": jnp.asarray([-1, 1] * 3)[:lines], "out_chopper": jnp.asarray([1, -1, -1, 1, 1])[:others]}
-    choppers = {k: v.astype(state.memory[k].dtype) for k, v in choppers.items()}
+    inside, outside = jnp.asarray([-1, 1] * 3, jnp.int8)[:lines], jnp.asarray([1, -1, -1, 1, 1], jnp.int8)[:others]
     fast = replace(state.parts[0], w=jnp.arange(15.0).reshape(O, I) / 100)
-    seen = device.summed(replace(state, parts=(fast, state.parts[1]), memory=state.memory | choppers))
-    c_in, c_out = (np.asarray(choppers[k], float) for k in ("in_chopper", "out_chopper"))
+    choppers = replace(state.chopper, inside=inside, outside=outside)
+    seen = device.summed(replace(state, parts=(fast, state.parts[1]), chopper=choppers))
+    c_in, c_out = np.asarray(inside, float), np.asarray(outside, float)
     signs = np.outer(c_out, c_in) if columns else np.outer(c_in, c_out)
     np.testing.assert_allclose(seen.w, 0.5 * signs * np.asarray(fast.w) + np.asarray(state.parts[1].w), atol=1e-7)
 
@@ -94,7 +94,7 @@ def test_mixed_precision_manages_its_writes_whatever_is_said():
 
 def test_a_transfer_reads_without_management_whatever_is_said():
     managed = physics.Periphery(noise_management="AbsMax", bound_management="Iterative")
-    reading = Transfer(devices=(STEP, STEP), transfer_forward=managed).reading
+    reading = tiki_taka((STEP, STEP), transfer_forward=managed).reader.unmanaged
     assert (reading.noise_management, reading.bound_management) == (NoiseManagement.NONE, BoundManagement.NONE)
 
 
@@ -111,23 +111,25 @@ def test_an_inverted_copy_mirrors_its_own_draws_and_the_first_ones_law():
     spread = {"gamma_up": 0.5, "gamma_down": 0.2, "gamma_up_dtod": 0.3, "gamma_down_dtod": 0.3, "up_down": 0.2}
     for device in (physics.LinearStep(**spread), physics.PowStepReference(reference_std=0.1, pow_up_down=0.4)):
         plain, mirrored = (made(OneSided(device=device, copy_inverted=copy))[0] for copy in (False, True))
-        for name, of, sign in (
-            ("dwmin_up", "dwmin_down_1", 1), ("dwmin_down", "dwmin_up_1", 1), ("max_bound", "min_bound_1", -1),
-            ("min_bound", "max_bound_1", -1), ("reference", "reference_1", -1), ("slope_up", "slope_down_0", -1),
-            ("slope_down", "slope_up_0", -1), ("gamma_up", "gamma_down_0", 1), ("gamma_down", "gamma_up_0", 1),
+        for k, name, j, of, sign in (
+            (1, "dwmin_up", 1, "dwmin_down", 1), (1, "dwmin_down", 1, "dwmin_up", 1),
+            (1, "max_bound", 1, "min_bound", -1), (1, "min_bound", 1, "max_bound", -1),
+            (1, "reference", 1, "reference", -1), (1, "slope_up", 0, "slope_down", -1),
+            (1, "slope_down", 0, "slope_up", -1), (1, "gamma_up", 0, "gamma_down", 1),
+            (1, "gamma_down", 0, "gamma_up", 1),
         ):  # fmt: skip
-            if of in plain:
-                np.testing.assert_array_equal(mirrored[f"{name}_1"], sign * plain[of])
-        assert all(np.array_equal(mirrored[name], plain[name]) for name in plain if name.endswith("_0"))
+            if of in plain[j]:
+                np.testing.assert_array_equal(mirrored[k][name], sign * plain[j][of])
+        assert all(np.array_equal(mirrored[0][name], plain[0][name]) for name in plain[0])
 
 
 def test_agad_refuses_choppers_of_the_other_lines_and_heeds_no_buffer():
     pair = (STEP, STEP)
     with pytest.raises(ConfigError, match="out_chop_prob"):
-        DynamicTransfer(devices=pair, out_chop_prob=0.1)
+        agad(devices=pair, out_chop_prob=0.1)
     exact = physics.Periphery(is_perfect=True)
     for no_buffer in (False, True):  # one read is never a whole step: only a buffer collects them
-        cell = DynamicTransfer(
+        cell = agad(
             devices=pair, transfer_forward=exact, in_chop_prob=0.5, buffer_granularity=400.0, no_buffer=no_buffer
         )
         after = updated(cell, physics.Pulses(), 1.0, batch=80)[1]

@@ -9,7 +9,7 @@ from analogjax import physics, random
 from analogjax.cli import main
 from analogjax.errors import ConfigError, MissingPackage
 from analogjax.physics import presets
-from analogjax.physics.compounds import MixedPrecision, OneSided, Transfer
+from analogjax.physics.compounds import MixedPrecision, OneSided, tiki_taka
 from analogjax.report import plot_device
 from analogjax.report.pulse_response import alternating, hidden_arrays, leaves, quiet, response, step_sizes
 from analogjax.tile.presets import PRESETS, preset
@@ -55,7 +55,7 @@ def test_a_unit_cell_is_pulsed_as_a_whole(key):
 
 
 def test_a_compound_shows_its_arrays_and_its_memory(key):
-    transfer = hidden_arrays(Transfer(devices=(SOFT, SOFT)), physics.Pulses(), 3, key)
+    transfer = hidden_arrays(tiki_taka(devices=(SOFT, SOFT)), physics.Pulses(), 3, key)
     assert list(transfer.arrays) == ["array 0", "array 1"] and not transfer.digital
     np.testing.assert_array_equal(transfer.visible, transfer.arrays["array 1"])
     half = len(transfer.signs) // 2
@@ -70,7 +70,7 @@ def test_one_key_one_plot(key):
 
 
 def test_quiet_reaches_every_part():
-    compound = Transfer(devices=(presets.RERAM_ES, MixedPrecision(device=SOFT).device))
+    compound = tiki_taka(devices=(presets.RERAM_ES, MixedPrecision(device=SOFT).device))
     assert [part.dw_min_std for part in quiet(compound).devices] == [0.0, 0.0]
     assert quiet(presets.PCM_CELL).refresh_every == 0 and quiet(presets.PCM_CELL).device.dw_min_std == 0.0
 

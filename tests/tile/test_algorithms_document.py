@@ -12,7 +12,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text()
 def test_its_program_describes_an_experiment() -> None:
     scope: dict = {}
     exec(compile(re.search(r"```python\n(.*?)```", TEXT, flags=re.S)[1], "docs/algorithms.md", "exec"), scope)
-    assert "DynamicTransfer(devices=(SoftBoundsReference(), SoftBoundsReference())" in str(scope["experiment"])
+    assert "agad(devices=(SoftBoundsReference(), SoftBoundsReference())" in str(scope["experiment"])
 
 
 def test_every_name_is_in_the_table_beside_its_device() -> None:

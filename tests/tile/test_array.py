@@ -8,7 +8,7 @@ import pytest
 from analogjax import random
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.physics import ConstantStep, Drift, Ideal, Periphery, Pulses
-from analogjax.physics.compounds import Transfer
+from analogjax.physics.compounds import tiki_taka
 from analogjax.tile import Mapping, Signal, Tile, TileArray, TileConfig, create_array, mvm, update
 from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_same_bits
@@ -130,7 +130,7 @@ def test_wrong_weights_are_refused(key):
 
 
 @pytest.mark.parametrize(
-    "device", [ConstantStep(perfect_bias=True), Transfer(devices=(ConstantStep(perfect_bias=True),) * 2)]
+    "device", [ConstantStep(perfect_bias=True), tiki_taka(devices=(ConstantStep(perfect_bias=True),) * 2)]
 )
 def test_an_ideal_last_column_of_chips_of_unequal_sizes_is_refused(device, key):
     with pytest.raises(ConfigError, match="7 columns on 3 chips of unequal sizes"):

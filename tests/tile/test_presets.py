@@ -177,9 +177,9 @@ def test_chips_that_collect_first_are_pulsed_or_remember(key, name):
     moved = update(tile, signal, 0.1, key=jax.random.key(1))
     assert jnp.all(jnp.isfinite(moved.read()))
     if name.startswith("Mixed"):
-        assert jnp.allclose(moved.state.memory["hidden_weights_chi"], -0.1)
+        assert jnp.allclose(moved.state.chi, -0.1)
     else:
-        assert jnp.all(moved.state.parts[0].w != tile.state.parts[0].w)
+        assert jnp.all(moved.state.part.w != tile.state.part.w)
 
 
 def test_an_unknown_name_is_told_what_is_known():

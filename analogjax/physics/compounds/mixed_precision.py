@@ -10,6 +10,7 @@ Letters: `O` rows, `I` columns, `B` batch. Reference: Nandakumar et al. 2020, do
 """
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +19,24 @@ from jax import lax
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.compounds.schedule import each_line
-from analogjax.physics.device import Cells, PulsedDevice, State
+from analogjax.physics.compounds.lines import each_line
+from analogjax.physics.device import PulsedDevice
 from analogjax.physics.devices import ConstantStep
 from analogjax.physics.pulses import Pulses, outer_product
 from analogjax.random import uniform
 
 _START = -1  # the count of vectors begins one early, so that the first transfer is one late
+
+
+@pytree
+class MixedState:
+    """What changes."""
+
+    w: Array  # [O, I] the weight that a read sees [w]
+    part: Any  # state of the device
+    chi: Array  # [O, I] the digital sum of gradients that is not written yet [w]
+    row: Array  # [] int32, the next row to write
+    clock: Array  # [] int32, vectors seen
 
 
 @pytree
@@ -60,21 +72,20 @@ class MixedPrecision:
     def needs_rest(self) -> bool:
         return self.device.needs_rest
 
-    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Any:
         return self.device.fabricate(shape, dtype, key)
 
-    def write(self, cells: Cells, w: Array, key: Key) -> State:
+    def write(self, cells: Any, w: Array, key: Key) -> MixedState:
         part = self.device.write(cells, w, key)
-        memory = {"hidden_weights_chi": jnp.zeros_like(w), "row": jnp.zeros((), jnp.int32)}
-        return State(w=part.w, parts=(part,), clock=jnp.full((), _START, jnp.int32), memory=memory)
+        row, clock = jnp.zeros((), jnp.int32), jnp.full((), _START, jnp.int32)
+        return MixedState(w=part.w, part=part, chi=jnp.zeros_like(w), row=row, clock=clock)
 
-    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+    def update(self, p: Pulses, cells: Any, state: MixedState, x: Array, d: Array, lr: Scalar, key: Key) -> MixedState:
         k_x, k_d, k_write = jax.random.split(key, 3)
         batch, period = x.shape[0], self.transfer_every * x.shape[0]
         x = _binned(x, self.n_x_bins, k_x if self.stoc_round_x else None)
         d = _binned(d, self.n_d_bins, k_d if self.stoc_round_d else None)
         clock = state.clock
-        assert clock is not None
         if period == 0 or self.n_rows_per_transfer == 0:
             return replace(self._collect(state, x, d, lr), clock=clock + batch)
         cut = jnp.mod(-clock - 1, period)  # the vector after which rows are written; at most one in a batch
@@ -86,19 +97,15 @@ class MixedPrecision:
             state = self._collect(state, jnp.where(before, 0.0, x), d, lr)
         return replace(state, clock=clock + batch)
 
-    def _collect(self, state: State, x: Array, d: Array, lr: Scalar) -> State:
-        assert state.memory is not None
-        chi = state.memory["hidden_weights_chi"] + outer_product(x, d, lr)
-        return replace(state, memory=state.memory | {"hidden_weights_chi": chi})
+    def _collect(self, state: MixedState, x: Array, d: Array, lr: Scalar) -> MixedState:
+        return replace(state, chi=state.chi + outer_product(x, d, lr))
 
-    def _transfer(self, p: Pulses, cells: Cells, state: State, key: Key) -> State:
+    def _transfer(self, p: Pulses, cells: Any, state: MixedState, key: Key) -> MixedState:
         """Write the whole steps of each row whose turn it is. Consumes `key`."""
-        memory = state.memory
-        assert memory is not None
         k_start, k_rows = jax.random.split(key)
-        chi, rows = memory["hidden_weights_chi"], state.w.shape[0]
+        chi, rows = state.chi, state.w.shape[0]
         number = rows if self.n_rows_per_transfer < 0 else min(self.n_rows_per_transfer, rows)
-        start = memory["row"]
+        start = state.row
         if self.random_row and number < rows:
             start = jax.random.randint(k_start, (), 0, rows)
         now = (jnp.mod(jnp.arange(rows) - start, rows) < number)[:, None]
@@ -107,24 +114,23 @@ class MixedPrecision:
         pulses = replace(p, update_management=True, update_bl_management=True)
         lr, one = eps * self.transfer_lr, jnp.ones((1, 1), chi.dtype)
 
-        def row(own: Cells, part: State, n: Array, key: Key) -> State:
+        def row(own: Any, part: Any, n: Array, key: Key) -> Any:
             return self.device.update(pulses, own, part, n[None], one, lr, key)
 
-        part = each_line(row, cells, state.parts[0], n, 0, k_rows)
-        memory = memory | {"hidden_weights_chi": chi - n * eps, "row": jnp.mod(start + number, rows)}
-        return replace(state, w=part.w, parts=(part,), memory=memory)
+        part = each_line(row, cells, state.part, n, 0, k_rows)
+        return replace(state, w=part.w, part=part, chi=chi - n * eps, row=jnp.mod(start + number, rows))
 
-    def rest(self, cells: Cells, state: State, key: Key, alpha: Scalar = 1.0) -> State:
-        return self._with(state, self.device.rest(cells, state.parts[0], key, alpha))
+    def rest(self, cells: Any, state: MixedState, key: Key, alpha: Scalar = 1.0) -> MixedState:
+        return self._with(state, self.device.rest(cells, state.part, key, alpha))
 
-    def reset_cells(self, cells: Cells, state: State, chosen: Array, key: Key) -> State:
-        return self._with(state, self.device.reset_cells(cells, state.parts[0], chosen, key))
+    def reset_cells(self, cells: Any, state: MixedState, chosen: Array, key: Key) -> MixedState:
+        return self._with(state, self.device.reset_cells(cells, state.part, chosen, key))
 
-    def age(self, cells: Cells, state: State, dt: Scalar, key: Key) -> State:
-        return self._with(state, self.device.age(cells, state.parts[0], dt, key))
+    def age(self, cells: Any, state: MixedState, dt: Scalar, key: Key) -> MixedState:
+        return self._with(state, self.device.age(cells, state.part, dt, key))
 
-    def _with(self, state: State, part: State) -> State:
-        return replace(state, w=part.w, parts=(part,))
+    def _with(self, state: MixedState, part: Any) -> MixedState:
+        return replace(state, w=part.w, part=part)
 
 
 def _binned(v: Array, bins: int, key: Key | None) -> Array:

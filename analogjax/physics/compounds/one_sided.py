@@ -19,8 +19,9 @@ from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.compounds.schedule import each_line, walk
-from analogjax.physics.compounds.unit_cell import UnitCell, part_of
+from analogjax.physics.compounds import cell
+from analogjax.physics.compounds.lines import each_line
+from analogjax.physics.compounds.walk import walk
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import answer
 from analogjax.physics.devices.pulsed import Pulsed
@@ -34,7 +35,19 @@ _OF_FIRST = {"slope_up": ("slope_down", -1), "slope_down": ("slope_up", -1), "ga
 
 
 @pytree
-class OneSided(UnitCell):
+class OneSidedState:
+    """What changes in a pair."""
+
+    w: Array  # [O, I] the weight that a read sees [w]
+    parts: tuple[State, State]  # of the minus and of the plus device
+    clock: Array  # [] int32, vectors seen
+
+
+Pair = tuple[Cells, Cells]  # constants of the minus and of the plus device
+
+
+@pytree
+class OneSided:
     """A pair of one-sided devices (aihwkit's `OneSidedUnitCell`)."""
 
     device: Pulsed
@@ -56,81 +69,89 @@ class OneSided(UnitCell):
         check(self, not noisy, "refresh_every", "a device with write noise can't be refreshed.")
 
     @property
-    def parts(self) -> tuple[Pulsed, ...]:
+    def devices(self) -> tuple[Pulsed, Pulsed]:
         """The minus and the plus device."""
         return self.device, self.device
 
     @property
-    def gammas(self) -> tuple[float, ...]:
-        """Minus and plus."""
-        return -1.0, 1.0
+    def granularity(self) -> Scalar:
+        return self.device.granularity
 
-    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Cells:
-        cells = super().fabricate(shape, dtype, key)
-        if not self.copy_inverted:
-            return cells
-        first, plus = part_of(cells, 0), part_of(cells, 1)
-        mirrored = {_MIRRORED.get(name, name): value for name, value in plus.items()}
-        mirrored |= {name: sign * first[other] for name, (other, sign) in _OF_FIRST.items() if other in first}
-        mirrored |= {"max_bound": -plus["min_bound"], "min_bound": -plus["max_bound"]}
-        mirrored |= {"reference": -plus["reference"]} if "reference" in plus else {}
-        return cells | {f"{name}_1": value for name, value in mirrored.items()}
+    @property
+    def needs_rest(self) -> bool:
+        return self.device.needs_rest
 
-    def write(self, cells: Cells, w: Array, key: Key) -> State:
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Pair:
+        minus, plus = cell.fabricate_each(self.devices, shape, dtype, key)
+        return minus, (_mirrored(minus, plus) if self.copy_inverted else plus)
+
+    def write(self, cells: Pair, w: Array, key: Key) -> OneSidedState:
         halves = jnp.maximum(-w, 0.0), jnp.maximum(w, 0.0)
-        parts = tuple(
-            self.device.write(part_of(cells, k), half, own)
-            for k, (half, own) in enumerate(zip(halves, jax.random.split(key), strict=True))
-        )
-        return self.summed(State(w=w, parts=parts, clock=jnp.zeros((), jnp.int32)))
+        return _holding(cell.write_each(self.devices, cells, halves, key), jnp.zeros((), jnp.int32))
 
-    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+    def update(
+        self, p: Pulses, cells: Pair, state: OneSidedState, x: Array, d: Array, lr: Scalar, key: Key
+    ) -> OneSidedState:
         if not p.pulse_type.pulsed:
             raise ConfigError(f"OneSided with pulse_type={p.pulse_type.value!r}: it is pulsed; use another type.")
         k_trains, k_draw, k_noise = jax.random.split(key, 3)
         t = trains(p, x, d, lr, self.granularity, k_trains)
         period, begun = self.refresh_every * (x.shape[0] if self.units_in_mbatch else 1), state.clock
-        assert begun is not None
 
-        def pulse(state: State, t: Trains, k_draw: Key, k_noise: Key) -> State:
+        def pulse(state: OneSidedState, t: Trains, k_draw: Key, k_noise: Key) -> OneSidedState:
             return self.respond(p, cells, state, t, k_draw, k_noise)
 
-        def refresh(state: State, seen: Array, key: Key) -> State:
+        def refresh(state: OneSidedState, seen: Array, key: Key) -> OneSidedState:
             return self.refresh(cells, state, key)
 
         state = walk(state, t, period, begun, pulse, refresh, (k_draw, k_noise))
-        return self.summed(replace(state, clock=begun + x.shape[0]))
+        return replace(state, clock=begun + x.shape[0])
 
-    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+    def respond(
+        self, p: Pulses, cells: Pair, state: OneSidedState, trains: Trains, k_draw: Key, k_noise: Key
+    ) -> OneSidedState:
         coarse = p.sequential or self.device.coarse(one_way=True)
-        return self.summed(answer(coarse, self, p, cells, state, trains, k_draw, k_noise))
+        return answer(coarse, self, p, cells, state, trains, k_draw, k_noise)
 
     def exactly(
-        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
-    ) -> State:
+        self, cells: Pair, state: OneSidedState, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> OneSidedState:
         """The pair after each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
-        minus, plus = part_of(cells, 0), part_of(cells, 1)
+        minus, plus = cells
 
         def visit(pair: tuple[State, State], sign: Array, key: Key) -> tuple[State, State]:
             k_minus, k_plus = jax.random.split(key)
             down, up = jnp.where(sign < 0, 1, 0).astype(sign.dtype), jnp.where(sign > 0, 1, 0).astype(sign.dtype)
             return self.device.pulse(minus, pair[0], down, k_minus), self.device.pulse(plus, pair[1], up, k_plus)
 
-        pair = each_pulse(trains, k_draw, visit, (state.parts[0], state.parts[1]), k_noise, most)
-        return replace(state, parts=pair)
+        pair = each_pulse(trains, k_draw, visit, state.parts, k_noise, most)
+        return _holding(pair, state.clock)
 
-    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+    def counted(self, cells: Pair, state: OneSidedState, trains: Trains, k_draw: Key, k_noise: Key) -> OneSidedState:
         """The pair after all pulses at once. Consumes both keys."""
         k_minus, k_plus = jax.random.split(k_noise)
         up, down = coincidences(trains, k_draw)
         none = jnp.zeros_like(up)
         pair = (
-            self.device.pulses(part_of(cells, 0), state.parts[0], down, none, k_minus),
-            self.device.pulses(part_of(cells, 1), state.parts[1], up, none, k_plus),
+            self.device.pulses(cells[0], state.parts[0], down, none, k_minus),
+            self.device.pulses(cells[1], state.parts[1], up, none, k_plus),
         )
-        return replace(state, parts=pair)
+        return _holding(pair, state.clock)
 
-    def refresh(self, cells: Cells, state: State, key: Key) -> State:
+    def summed(self, state: OneSidedState) -> OneSidedState:
+        """The state with its visible weight computed anew."""
+        return _holding(state.parts, state.clock)
+
+    def rest(self, cells: Pair, state: OneSidedState, key: Key, alpha: Scalar = 1.0) -> OneSidedState:
+        return _holding(cell.rest_each(self.devices, cells, state.parts, key, alpha), state.clock)
+
+    def reset_cells(self, cells: Pair, state: OneSidedState, chosen: Array, key: Key) -> OneSidedState:
+        return _holding(cell.reset_each(self.devices, cells, state.parts, chosen, key), state.clock)
+
+    def age(self, cells: Pair, state: OneSidedState, dt: Scalar, key: Key) -> OneSidedState:
+        return _holding(cell.age_each(self.devices, cells, state.parts, dt, key), state.clock)
+
+    def refresh(self, cells: Pair, state: OneSidedState, key: Key) -> OneSidedState:
         """Reset the pairs that have filled up, and write their difference. Consumes `key`."""
         k_read, k_reset, k_write = jax.random.split(key, 3)
         minus, plus = (self._read(part.w, own) for part, own in zip(state.parts, jax.random.split(k_read), strict=True))
@@ -139,11 +160,11 @@ class OneSided(UnitCell):
         chosen = (high > self.refresh_upper_thres) & (low > self.refresh_lower_thres)
         parts, resets, writes = [], jax.random.split(k_reset), jax.random.split(k_write)
         for k, larger in ((0, minus - plus), (1, plus - minus)):
-            own = part_of(cells, k)
+            own = cells[k]
             part = self.device.reset_cells(own, state.parts[k], chosen, resets[k])
             wanted = jnp.where(chosen & (larger > 0), larger, 0.0)
             parts.append(self._written(own, part, wanted, writes[k]))
-        return self.summed(replace(state, parts=tuple(parts)))
+        return _holding((parts[0], parts[1]), state.clock)
 
     def _read(self, w: Array, key: Key) -> Array:
         """Each column read with a one, `[O, I]`."""
@@ -157,3 +178,16 @@ class OneSided(UnitCell):
             return self.device.update(self.refresh_update, own, part, one, -d[None], 1.0, key)
 
         return each_line(column, cells, part, wanted, 1, key)
+
+
+def _holding(parts: tuple, clock: Array) -> OneSidedState:
+    """The state with these states of the minus and the plus device."""
+    return OneSidedState(w=parts[1].w - parts[0].w, parts=(parts[0], parts[1]), clock=clock)
+
+
+def _mirrored(first: Cells, plus: Cells) -> Cells:
+    """The constants of the plus device, mirrored."""
+    mirrored = {_MIRRORED.get(name, name): value for name, value in plus.items()}
+    mirrored |= {name: sign * first[other] for name, (other, sign) in _OF_FIRST.items() if other in first}
+    mirrored |= {"max_bound": -plus["min_bound"], "min_bound": -plus["max_bound"]}
+    return mirrored | ({"reference": -plus["reference"]} if "reference" in plus else {})

@@ -1,104 +1,51 @@
-"""Vector updates with something that happens after every so many of them, and lines of a crossbar one at a time.
+r"""Whose turn it is: after how many vectors each array of a transfer is read.
 
-A compound with a schedule acts between two vectors of a batch, so what its devices see depends on the order. `walk`
-keeps that order exactly and still pulses all vectors between two acts together.
+    T_k = transfer_every timescale^k        times the batch size with `units_in_mbatch`, rounded up; 0: never
+
+Without a `timescale` each array is read so much less often than the one before it as a sweep of that one has reads: it
+is read when all of its outputs were written. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import math
+from collections.abc import Sequence
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jax import lax
-
-from analogjax._typing import Array, Key
-from analogjax.physics.device import Cells, State
-from analogjax.physics.pulses import Trains
-
-S = TypeVar("S")
-
-Pulse = Callable[[S, Trains, Key, Key], S]  # (state, trains, k_draw, k_noise) -> state
-Act = Callable[[S, Array, Key], S]  # (state, vectors seen so far, key) -> state
+from analogjax._pytree import is_static, pytree
+from analogjax.physics.checks import check
 
 
-def walk(state: S, t: Trains, period: int, clock: Array, pulse: Pulse, act: Act, keys: tuple[Key, Key]) -> S:
-    """Pulse with each vector in order, and `act` after every vector whose number is a multiple of `period`.
+@pytree
+class Schedule:
+    """When each of `K` arrays is read."""
 
-    `clock` `[]` is the number of vectors before this batch (vectors count from 1; what is not above 0 is no multiple);
-    `period` 0 is never. Consumes both keys.
-    """
-    batch = t.length.shape[0]
-    if period == 0:
-        return pulse(state, t, *keys)
-    size = min(period, batch)
-    number = -(-batch // size)
-    chunks = _chunks(t, number, size)
-    starts, each = jnp.arange(number) * size, (jax.random.split(keys[0], number), jax.random.split(keys[1], number))
+    transfer_every: float = 1.0
+    """Vectors (or mini-batches) between two reads of the first array; 0: never. Below 0, only for pairs: so many times
+    the vectors in which one pulse each would take a line of it through its states."""
+    transfer_every_vec: tuple[float, ...] = ()
+    """Of each array `[K]`; empty: from `transfer_every`."""
+    timescale: float | None = None
+    """How many times less often each next array is read [1]; None: once in a sweep of the array before it."""
+    no_self_transfer: bool = True
+    """The last array is not read."""
+    units_in_mbatch: bool = True
+    """`transfer_every` counts mini-batches, otherwise vectors."""
 
-    def one(state: S, given: tuple[Trains, Array, tuple[Key, Key]]) -> tuple[S, None]:
-        chunk, start, own = given
-        return _chunk(state, chunk, period, clock + start, batch - start, pulse, act, own), None
+    def __post_init__(self) -> None:
+        for name in ("transfer_every", "transfer_every_vec", "timescale"):
+            check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
+        slower = self.timescale is None or self.timescale >= 1
+        check(self, slower, "timescale", "needs a number of 1 or more, or None.")
 
-    if number == 1:
-        return one(state, jax.tree.map(lambda leaf: leaf[0], (chunks, starts, each)))[0]
-    return lax.scan(one, state, (chunks, starts, each))[0]
+    def periods(self, devices: Sequence[Any], lines: int, sweep: float, batch: int) -> tuple[int, ...]:
+        """Vectors between two reads of each array; 0: never.
 
-
-def _chunks(t: Trains, number: int, size: int) -> Trains:
-    """`[number, size, ...]`, the last one filled up with vectors that are silent."""
-
-    def cut(leaf: Array) -> Array:
-        missing = number * size - leaf.shape[0]
-        return jnp.pad(leaf, ((0, missing), *((0, 0),) * (leaf.ndim - 1))).reshape(number, size, *leaf.shape[1:])
-
-    return jax.tree.map(cut, t)
-
-
-def _chunk(
-    state: S, t: Trains, period: int, clock: Array, left: Array, pulse: Pulse, act: Act, keys: tuple[Key, Key]
-) -> S:
-    """Vectors among which there is at most one after which to act."""
-    size = t.length.shape[0]
-    k_draw, k_noise = keys
-    k_before, k_act, k_after = jax.random.split(k_noise, 3)
-    cut = jnp.mod(-clock - 1, period)  # place of that vector in the chunk
-    seen = clock + cut + 1
-    due = (cut < jnp.minimum(size, left)) & (seen > 0)
-    before = (jnp.arange(size) <= cut) | ~due
-    state = pulse(state, t.only(before), k_draw, k_before)
-    state = lax.cond(due, lambda s: act(s, seen, k_act), lambda s: s, state)
-    if size == 1:
-        return state
-    rest = t.only(~before)
-    return lax.cond(jnp.any(rest.length > 0), lambda s: pulse(s, rest, k_draw, k_after), lambda s: s, state)
-
-
-def take(tree: Any, line: Array, axis: int) -> Any:
-    """Line number `line` of every array of a tree that has rows and columns: axis -1 a column, -2 a row."""
-    return jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, line, 1, axis) if leaf.ndim > 1 else leaf, tree)
-
-
-def put(tree: Any, piece: Any, line: Array, axis: int) -> Any:
-    """The tree with `piece` in the place that `take` took it from; what has no lines is that of the piece."""
-    return jax.tree.map(
-        lambda leaf, new: lax.dynamic_update_slice_in_dim(leaf, new, line, axis) if leaf.ndim > 1 else new, tree, piece
-    )
-
-
-def each_line(visit: Callable[..., State], cells: Cells, state: State, values: Array, axis: int, key: Key) -> State:
-    """`visit(cells, state, value, key) -> state` for every row (`axis` 0) or column (1) at once: they share no device.
-
-    What has no rows and columns is the same for all. Consumes `key`.
-    """
-    leaves, structure = jax.tree.flatten(state)
-    axes = [axis if leaf.ndim > 1 else None for leaf in leaves]
-
-    def one(cells: Cells, leaves: list[Array], value: Array, key: Key) -> list[Array]:
-        own = {name: jnp.expand_dims(cell, axis) for name, cell in cells.items()}
-        whole = [leaf if at is None else jnp.expand_dims(leaf, axis) for leaf, at in zip(leaves, axes, strict=True)]
-        new = jax.tree.leaves(visit(own, jax.tree.unflatten(structure, whole), value, key))
-        return [leaf if at is None else jnp.squeeze(leaf, axis) for leaf, at in zip(new, axes, strict=True)]
-
-    keys = jax.random.split(key, values.shape[axis])
-    done = jax.vmap(one, in_axes=(axis, axes, axis, 0), out_axes=axes)(cells, leaves, values, keys)
-    return jax.tree.unflatten(structure, done)
+        `lines`: of an array; `sweep`: reads that write all outputs of the next array once; `batch`: its size.
+        """
+        if self.transfer_every < 0 and not self.transfer_every_vec:
+            states = (devices[0].w_max - devices[0].w_min) / devices[0].granularity
+            return max(1, round(states / lines * -self.transfer_every)), *(0,) * (len(devices) - 1)
+        slower = sweep if self.timescale is None else self.timescale
+        every = self.transfer_every_vec or tuple(self.transfer_every * slower**k for k in range(len(devices)))
+        if self.no_self_transfer:
+            every = (*every[:-1], 0.0)
+        return tuple(math.ceil(one * batch) if self.units_in_mbatch else round(one) for one in every)

@@ -1,56 +1,340 @@
-r"""Tiki-Taka: gradients are collected on one array and moved, line by line, to the next.
+r"""Transfers: gradients are collected on one array and moved, line by line, to the next.
 
     A = w_0 sees the pulses of x and d;  every so many vectors one of its columns (or rows) is read,
     v = mvm(A, e_j),  and the next array is pulsed with  w_1 += lr_t v e_j^T,  and so on along the devices.
 
     W = sum_k gamma_k w_k,  gamma_{n-1-k} = gamma^k  (gamma = 0: the last array alone)
 
-`BufferedTransfer` (version 2) puts a digital buffer between the two: `H_j += |lr_t| v`, and only whole multiples of
-`thres_scale dw_min` are written, `n = trunc(H / (thres_scale dw_min))`, at most the pulses of one train.
+A `Transfer` is made of parts, each with its own equation and its own state, and each left out where it is None:
 
-Schedule: device `k` is read after every `transfer_every_k` vectors (times the batch size with `units_in_mbatch`); by
-default each next array is read `O / n_reads_per_transfer` times less often, the last one never. Of an array with fewer
-lines than `n_reads_per_transfer` each is read once, with a warning when the chip is made, as in aihwkit. Noise and
-bound management of the reads are off, as in aihwkit. Written weights go to the last array; the others start at 0.
+    schedule   whose turn it is              reader      what a read gives           fast    rate of the first array
+    buffer     a digital sum in between      chopper     signs that flip             writer  rate and pulses of writes
+    reference  a running mean to subtract    warm_start  coarse arrays learn first
 
-Letters: `O` rows, `I` columns. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103 (version 1);
-Gokmen 2021, doi:10.3389/frai.2021.699148 (version 2).
+With choppers the first array sees the pulses of `c_x x` and `c_d d`, what is read of it counts as
+`c_in c_out (v - mu)`, and it counts in W as `gamma_0 c_x c_d w_0`. Written weights go to the last array; the others
+start at 0.
+
+The known algorithms are short functions: `tiki_taka.py`, `residual.py`, `e_rider.py`.
+Letters: `O` rows, `I` columns, `B` batch, `K` arrays. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103.
 """
 
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
 import jax.numpy as jnp
+from jax import lax
 
-from analogjax._pytree import pytree
-from analogjax._typing import Array, Key, Scalar
-from analogjax.physics.checks import check_number
-from analogjax.physics.compounds.line_transfer import BufferedLines, LineTransfer, Rates
-from analogjax.physics.device import Cells, State
+from analogjax._pytree import is_off, is_static, pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.errors import ConfigError
+from analogjax.physics.checks import check
+from analogjax.physics.compounds import cell
+from analogjax.physics.compounds import chopper as chopping
+from analogjax.physics.compounds.buffer import StepBuffer, Transferred, WeightBuffer
+from analogjax.physics.compounds.chopper import Chopper, ChopperState, PeriodicChopper
+from analogjax.physics.compounds.lines import put, take
+from analogjax.physics.compounds.rates import FastRate, Writer
+from analogjax.physics.compounds.reader import Reader
+from analogjax.physics.compounds.reference import MeanState, RunningMean
+from analogjax.physics.compounds.schedule import Schedule
+from analogjax.physics.compounds.walk import walk
+from analogjax.physics.compounds.warm_start import WarmStart, WarmState
+from analogjax.physics.device import PulsedDevice
+from analogjax.physics.periphery import Frozen
+from analogjax.physics.pulses import Pulses, Trains, trains
+from analogjax.random import bernoulli
 
 
 @pytree
-class Transfer(LineTransfer):
-    """Tiki-Taka version 1 (aihwkit's `TransferCompound`)."""
+class TransferCells:
+    """What is fixed when the chip is made."""
+
+    arrays: tuple[Any, ...]  # constants of the devices of each array
+    reading: Frozen  # [O, I] each, those of the converters of the reads
 
 
 @pytree
-class BufferedTransfer(BufferedLines):
-    """Tiki-Taka version 2 (aihwkit's `BufferedTransferCompound`)."""
+class TransferState:
+    """What changes. Parts of the algorithm that there are not have None."""
 
-    thres_scale: Scalar = 1.0  # threshold of the buffer in steps of the array that is written [1]
-    momentum: Scalar = 0.1
+    w: Array  # [O, I] the weight that a read sees [w]
+    parts: tuple[Any, ...]  # states of the arrays
+    clock: Array  # [] int32, vectors seen
+    pointer: Array  # [K] int32, the next line of each array
+    largest: Array | None  # [2] running maxima of |x| and |d|
+    buffers: tuple[Array, ...]  # [O, I] each, in front of every array but the first; empty: no buffer
+    chopper: ChopperState | None
+    reference: MeanState | None
+    warm_start: WarmState | None
+
+
+class _Rates(NamedTuple):
+    update: Scalar  # learning rate of the update
+    fast: Scalar  # that of the pulses of the vector at hand
+
+
+@pytree
+class Transfer:
+    """Arrays that hand on what they have learnt, and the parts of the algorithm that say how.
+
+    Raises `ConfigError` where the parts do not fit together.
+    """
+
+    devices: tuple[PulsedDevice, ...]
+    """Of each array `[K]`, two or more."""
+    gamma: float = 0.0
+    """Weight of each array relative to the next in the sum [1]."""
+    gamma_vec: tuple[float, ...] = ()
+    """The weights themselves `[K]`; empty: from `gamma`."""
+    schedule: Schedule = Schedule()
+    reader: Reader = Reader()
+    fast: FastRate = FastRate()
+    writer: Writer = Writer()
+    buffer: WeightBuffer | StepBuffer | None = None
+    chopper: Chopper | PeriodicChopper | None = None
+    reference: RunningMean | None = None
+    warm_start: WarmStart | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number(self, "thres_scale", low=1e-30)
+        n = len(self.devices)
+        if n < 2:
+            raise ConfigError(f"Transfer(devices=...): has {n}; needs two or more devices.")
+        cell.check_pulsed("Transfer", self.devices[:1])
+        for name in ("gamma", "gamma_vec"):
+            check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
+        check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
+        check(self, self.gammas[-1] != 0, "gamma_vec", "the last array holds the written weights: not 0.")
+        for part, name in ((self.schedule, "transfer_every_vec"), (self.writer, "transfer_lr_vec")):
+            check(part, len(getattr(part, name)) in (0, n), name, f"needs one number for each of the {n} devices.")
+        self._check_together(n)
 
-    def remembered(self, w: Array) -> dict[str, Array]:
-        buffers = {f"buffered_FP_weight_{k}": jnp.zeros_like(w) for k in range(len(self.devices) - 1)}
-        return super().remembered(w) | buffers
+    def _check_together(self, n: int) -> None:
+        if self.chopper is not None or self.reference is not None or self.schedule.transfer_every < 0:
+            check(self, n == 2, "devices", "choppers, a reference and transfer_every < 0 go with exactly two arrays.")
+        if self.chopper is not None or self.reference is not None:
+            good = self.reader.in_turn and self.schedule.no_self_transfer
+            check(self.reader, good, "n_reads_per_transfer", "choppers go with one line at a time, in order, no reset.")
+        measured = self.reference is None or self.chopper is not None
+        check(self, measured, "reference", "is measured between two flips: give a chopper, with probability 0 perhaps.")
+        if self.warm_start is not None:
+            check(self, all(gamma > 0 for gamma in self.gammas), "gamma", "every array is part of the weight: above 0.")
+            check(self, self.chopper is None, "warm_start", "goes without choppers.")
 
-    def deliver(self, k: int, cells: Cells, state: State, line: Array, v: Array, lr: Rates, key: Key) -> State:
-        name, step = f"buffered_FP_weight_{k}", self.devices[min(k + 1, len(self.devices) - 1)].granularity
-        kept = self.held(state, name, line) + jnp.abs(self.transfer_rate(k, lr[0])) * v
-        threshold, most = self.thres_scale * step, self.transfer_update.desired_bl
-        n = jnp.clip(jnp.trunc(kept / threshold), -most, most)
-        kept = jnp.where(n != 0, self.left(kept, n * threshold), kept)
-        state = self.holding(state, line, **{name: kept})
-        return self.write_line(k + 1, cells, state, line, n, self.step * step, key)
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The weight of each array in the sum `[K]`."""
+        n = len(self.devices)
+        return self.gamma_vec or tuple(self.gamma ** (n - 1 - k) if k < n - 1 else 1.0 for k in range(n))
+
+    @property
+    def granularity(self) -> Scalar:
+        return cell.mean_granularity(self.devices)
+
+    @property
+    def needs_rest(self) -> bool:
+        return any(device.needs_rest for device in self.devices)
+
+    def periods(self, shape: tuple[int, int], batch: int) -> tuple[int, ...]:
+        """Vectors between two reads of each array `[K]`; 0: never."""
+        outputs, lines = self.reader.size(shape)
+        return self.schedule.periods(self.devices, lines, outputs / self.reader.at_once(lines), batch)
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> TransferCells:
+        k_cells, k_read = jax.random.split(key)
+        arrays = cell.fabricate_each(self.devices, shape, dtype, k_cells)
+        return TransferCells(arrays=arrays, reading=self.reader.fabricate(shape, dtype, k_read))
+
+    def write(self, cells: TransferCells, w: Array, key: Key) -> TransferState:
+        n, (others, lines) = len(self.devices), self.reader.size((w.shape[0], w.shape[1]))
+        weights = [w / self.gammas[-1] if k == n - 1 else jnp.zeros_like(w) for k in range(n)]
+        state = TransferState(
+            w=w,
+            parts=cell.write_each(self.devices, cells.arrays, weights, key),
+            clock=jnp.zeros((), jnp.int32),
+            pointer=jnp.zeros((n,), jnp.int32),
+            largest=self.fast.begin(w),
+            buffers=() if self.buffer is None else (jnp.zeros_like(w),) * (n - 1),
+            chopper=None if self.chopper is None else chopping.begin(lines, others),
+            reference=None if self.reference is None else self.reference.begin(w, lines),
+            warm_start=None if self.warm_start is None else self.warm_start.begin(n),
+        )
+        return self.summed(state)
+
+    def summed(self, state: TransferState) -> TransferState:
+        """The state with its visible weight computed anew: the first array freed from its choppers, if it counts."""
+        weights = [part.w for part in state.parts]
+        if self.gammas[0] != 0 and state.chopper is not None:
+            if self.reference is not None and state.reference is not None and self.reference.in_weight:
+                weights[0] = weights[0] - self.reference.now(state.reference, self.reader.axis)
+            x, d = self._signs(state.chopper)
+            weights[0] = (d[:, None] * x[None, :]).astype(weights[0].dtype) * weights[0]
+        return replace(state, w=cell.weighted(self.gammas, weights))
+
+    def _signs(self, chopper: ChopperState) -> tuple[Array, Array]:
+        """The choppers of x `[I]` and of d `[O]`."""
+        found = chopper.inside, chopper.outside
+        return found if self.reader.transfer_columns else found[::-1]
+
+    def update(
+        self, p: Pulses, cells: TransferCells, state: TransferState, x: Array, d: Array, lr: Scalar, key: Key
+    ) -> TransferState:
+        if not p.pulse_type.pulsed:
+            raise ConfigError(
+                f"Transfer with pulse_type={p.pulse_type.value!r}: its first array collects pulses; use "
+                "'StochasticCompressed', or a plain device."
+            )
+        k_trains, k_draw, k_noise = jax.random.split(key, 3)
+        rate, largest = self.fast.rate(p, state.largest, x, d, lr, self.devices[0].granularity)
+        t = trains(p, x, d, rate, self.granularity, k_trains)
+        batch, begun = x.shape[0], state.clock
+        periods = self.periods((state.w.shape[0], state.w.shape[1]), batch)
+
+        def pulse(state: TransferState, t: Trains, k_draw: Key, k_noise: Key) -> TransferState:
+            seen = self._chopped(state, t)
+            part = self.devices[0].respond(p, cells.arrays[0], state.parts[0], seen, k_draw, k_noise)
+            return replace(state, parts=cell.replaced(state.parts, 0, part))
+
+        def act(state: TransferState, seen: Array, key: Key) -> TransferState:
+            now = rate if jnp.ndim(rate) == 0 else jnp.asarray(rate)[seen - begun - 1]
+            return self._transfer(cells, state, _Rates(lr, now), periods, seen, key)
+
+        state = replace(state, largest=largest)
+        # a period that none of the periods misses; 0: there is none
+        state = walk(state, t, math.gcd(*periods), begun, pulse, act, (k_draw, k_noise))
+        return self.summed(replace(state, clock=begun + batch))
+
+    def _chopped(self, state: TransferState, t: Trains) -> Trains:
+        """The trains as the first array sees them."""
+        if state.chopper is None:
+            return t
+        x, d = self._signs(state.chopper)
+        return replace(t, minus_x=t.minus_x ^ (x < 0)[None, :], minus_d=t.minus_d ^ (d < 0)[None, :])
+
+    def _transfer(
+        self, cells: TransferCells, state: TransferState, lr: _Rates, periods: tuple[int, ...], seen: Array, key: Key
+    ) -> TransferState:
+        """Read and write for each array whose turn it is after vector number `seen`. Consumes `key`."""
+        only, keys = [k for k, period in enumerate(periods) if period > 0], jax.random.split(key, len(periods))
+        for k in only:
+
+            def move(s: TransferState, k: int = k, own: Key = keys[k]) -> TransferState:
+                return self._move(k, cells, s, lr, own)
+
+            due = seen % periods[k] == 0
+            if state.warm_start is not None and k > 0:
+                due = due & (state.warm_start.warming == 0)
+            state = move(state) if len(only) == 1 else lax.cond(due, move, lambda s: s, state)
+        if self.warm_start is None or state.warm_start is None or periods[0] == 0:
+            return state
+        lines = state.w.shape[self.reader.axis]
+        sweep = lines / self.reader.at_once(lines)
+        counted = self.warm_start.counted(state.warm_start, sweep, seen % periods[0] == 0)
+        return replace(state, warm_start=counted)
+
+    def _move(self, k: int, cells: TransferCells, state: TransferState, lr: _Rates, key: Key) -> TransferState:
+        """The next lines of array `k` go to the array after it. Consumes `key`."""
+        lines = state.w.shape[self.reader.axis]
+        k_start, k_lines = jax.random.split(key)
+        start = jax.random.randint(k_start, (), 0, lines) if self.reader.random_selection else state.pointer[k]
+
+        def one(n: Array, state: TransferState) -> TransferState:
+            return self._line(k, cells, state, (start + n) % lines, lr, jax.random.fold_in(k_lines, n))
+
+        reads = self.reader.at_once(lines)
+        state = one(jnp.zeros((), jnp.int32), state) if reads == 1 else lax.fori_loop(0, reads, one, state)
+        return replace(state, pointer=state.pointer.at[k].set((start + reads) % lines))
+
+    def _line(
+        self, k: int, cells: TransferCells, state: TransferState, line: Array, lr: _Rates, key: Key
+    ) -> TransferState:
+        """A line of array `k` is read, perhaps reset, and written to the array after it. Consumes `key`."""
+        k_read, k_reset, k_write = jax.random.split(key, 3)
+        v = self.reader.read(cells.reading, state.parts[k].w, line, k_read)
+        if not is_off(self.reader.with_reset_prob):
+            state = self._reset_line(k, cells, state, line, k_reset)
+        if self.chopper is not None and state.chopper is not None:
+            return self._unchopped(self.chopper, state.chopper, cells, state, line, v, lr, k_write)
+        if state.warm_start is None or k > 0:
+            return self._deliver(k, cells, state, line, v, lr, k_write)
+        choices = [
+            lambda s, to=to: self._deliver(to - 1, cells, s, line, v, lr, k_write) for to in range(1, len(self.devices))
+        ]
+        # once warm, array 0 goes to array 1
+        return lax.switch(jnp.maximum(state.warm_start.warming - 1, 0), choices, state)
+
+    def _reset_line(self, k: int, cells: TransferCells, state: TransferState, line: Array, key: Key) -> TransferState:
+        k_which, k_reset = jax.random.split(key)
+        part = take(state.parts[k], line, -1)
+        chosen = bernoulli(k_which, jnp.asarray(self.reader.with_reset_prob), part.w.shape)
+        fresh = self.devices[k].reset_cells(take(cells.arrays[k], line, -1), part, chosen, k_reset)
+        return replace(state, parts=cell.replaced(state.parts, k, put(state.parts[k], fresh, line, -1)))
+
+    def _unchopped(
+        self, chopper: Chopper | PeriodicChopper, signs: ChopperState, cells: TransferCells, state: TransferState,
+        line: Array, v: Array, lr: _Rates, key: Key,
+    ) -> TransferState:  # fmt: skip
+        """What was read of the first array is freed from its signs and its reference; then signs may flip."""
+        k_write, k_in, k_out = jax.random.split(key, 3)
+        samples = allowed = None
+        if self.reference is not None and state.reference is not None:
+            v, reference = self.reference.measure(state.reference, line, self.reader.axis, v, chopper.period)
+            samples, allowed = self.reference.due(signs.passes, chopper.period)
+            state = replace(state, reference=reference)
+        v = (signs.inside[line] * signs.outside).astype(v.dtype) * v
+        state = self._deliver(0, cells, state, line, v, lr, k_write, samples, allowed)
+        signs, flipped = chopping.after_read(chopper, signs, line, k_in, k_out)
+        if state.reference is not None:
+            switched = state.reference.switched.at[line].set(flipped)
+            state = replace(state, reference=replace(state.reference, switched=switched))
+        return replace(state, chopper=signs)
+
+    def _deliver(
+        self, k: int, cells: TransferCells, state: TransferState, line: Array, v: Array, lr: _Rates, key: Key,
+        samples: Array | None = None, allowed: Array | None = None,
+    ) -> TransferState:  # fmt: skip
+        """Write the values `v` that array `k` hands on, or what is full of the buffer, to the array after it.
+
+        `samples`: see `Transferred`; `allowed`: False where it is too early to write. Consumes `key`.
+        """
+        to, axis, rate = min(k + 1, len(self.devices) - 1), self.reader.axis, self.writer.rate(k, lr.update)
+        if self.buffer is not None:
+            if self.gammas[k] > 0 and self.gammas[to] > 0:
+                rate = rate * self.gammas[k] / self.gammas[to]  # as far as both arrays count in the weight
+            of = self._transferred(k, to, state, lr, rate, samples)
+            held = jnp.squeeze(take(state.buffers[k], line, axis), axis)
+            v, held = self.buffer.add(held, v, of, self.writer.transfer_update.desired_bl)
+            buffer = put(state.buffers[k], jnp.expand_dims(held, axis), line, axis)
+            state = replace(state, buffers=cell.replaced(state.buffers, k, buffer))
+            rate = self.buffer.step * of.slow_step
+        v = v if allowed is None else jnp.where(allowed, v, 0.0)
+        part = self._pulsed_line(to, cells, take(state.parts[to], line, axis), line, v, rate, key)
+        return replace(state, parts=cell.replaced(state.parts, to, put(state.parts[to], part, line, axis)))
+
+    def _transferred(
+        self, k: int, to: int, state: TransferState, lr: _Rates, rate: Scalar, samples: Array | None
+    ) -> Transferred:
+        fast, slow = self.devices[k].granularity, self.devices[to].granularity
+        vectors = state.w.shape[self.reader.axis] * abs(self.schedule.transfer_every)
+        return Transferred(rate, lr.fast, fast, slow, vectors, samples)
+
+    def _pulsed_line(
+        self, to: int, cells: TransferCells, part: Any, line: Array, v: Array, lr: Scalar, key: Key
+    ) -> Any:
+        """The state of a column (or row) of array `to`, pulsed by `lr v`. Consumes `key`."""
+        own, one = take(cells.arrays[to], line, self.reader.axis), jnp.ones((1, 1), v.dtype)
+        x, d = (one, -v[None]) if self.reader.transfer_columns else (-v[None], one)
+        return self.devices[to].update(self.writer.transfer_update, own, part, x, d, lr, key)
+
+    def rest(self, cells: TransferCells, state: TransferState, key: Key, alpha: Scalar = 1.0) -> TransferState:
+        parts = cell.rest_each(self.devices, cells.arrays, state.parts, key, alpha)
+        return self.summed(replace(state, parts=parts))
+
+    def reset_cells(self, cells: TransferCells, state: TransferState, chosen: Array, key: Key) -> TransferState:
+        parts = cell.reset_each(self.devices, cells.arrays, state.parts, chosen, key)
+        return self.summed(replace(state, parts=parts))
+
+    def age(self, cells: TransferCells, state: TransferState, dt: Scalar, key: Key) -> TransferState:
+        return self.summed(replace(state, parts=cell.age_each(self.devices, cells.arrays, state.parts, dt, key)))

@@ -3,21 +3,20 @@ r"""Several devices at each crosspoint, read as a weighted sum: `W = sum_k gamma
 Who gets the pulses of one vector update is the `update_policy`: ALL (each device the same trains, its own noise),
 SINGLE_FIXED (`first_update_idx`), SINGLE_SEQUENTIAL (the next one, vector by vector), SINGLE_RANDOM (drawn for each
 vector). Written weights go to every device (to the fixed one alone under SINGLE_FIXED).
-Cells and states of device `k` carry the suffix `_k`, as aihwkit's hidden parameters do.
 """
 
-from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from analogjax._pytree import pytree
-from analogjax._typing import Array, Key, Scalar
+from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import as_choice, check
-from analogjax.physics.compounds.unit_cell import UnitCell, part_of
-from analogjax.physics.device import Cells, PulsedDevice, State
+from analogjax.physics.compounds import cell
+from analogjax.physics.device import PulsedDevice
 from analogjax.physics.pulses import Pulses, Trains, trains
 
 
@@ -31,7 +30,16 @@ class UpdatePolicy(StrEnum):
 
 
 @pytree
-class Vector(UnitCell):
+class VectorState:
+    """What changes in a unit cell."""
+
+    w: Array  # [O, I] the weight that a read sees [w]
+    parts: tuple[Any, ...]  # states of the devices
+    clock: Array  # [] int32, the device that is pulsed next, for SINGLE_SEQUENTIAL
+
+
+@pytree
+class Vector:
     """A unit cell of devices in parallel."""
 
     devices: tuple[PulsedDevice, ...]
@@ -44,35 +52,43 @@ class Vector(UnitCell):
         n = len(self.devices)
         if n == 0:
             raise ConfigError("Vector(devices=()): needs at least one device.")
-        for k, device in enumerate(self.devices):
-            if not hasattr(device, "respond"):
-                raise ConfigError(f"Vector(devices=...): device {k}, {device!r}, sees no pulses; give pulsed devices.")
+        cell.check_pulsed("Vector", self.devices)
         check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
         check(self, 0 <= self.first_update_idx < n, "first_update_idx", f"there are {n} devices, counted from 0.")
-
-    @property
-    def parts(self) -> tuple[PulsedDevice, ...]:
-        """The devices."""
-        return self.devices
 
     @property
     def gammas(self) -> tuple[float, ...]:
         """The weight of each device in the sum."""
         return self.gamma_vec or (1 / len(self.devices),) * len(self.devices)
 
-    def write(self, cells: Cells, w: Array, key: Key) -> State:
-        zero, fixed = jnp.zeros_like(w), self.update_policy is UpdatePolicy.SINGLE_FIXED
-        parts = tuple(
-            device.write(
-                part_of(cells, k),
-                zero if fixed and k != self.first_update_idx else w,
-                own,
-            )
-            for k, (device, own) in enumerate(zip(self.devices, jax.random.split(key, len(self.devices)), strict=True))
-        )
-        return self.summed(State(w=w, parts=parts, clock=jnp.asarray(self.first_update_idx, jnp.int32)))
+    @property
+    def granularity(self) -> Scalar:
+        return cell.mean_granularity(self.devices)
 
-    def update(self, p: Pulses, cells: Cells, state: State, x: Array, d: Array, lr: Scalar, key: Key) -> State:
+    @property
+    def needs_rest(self) -> bool:
+        return any(device.needs_rest for device in self.devices)
+
+    def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> tuple[Any, ...]:
+        return cell.fabricate_each(self.devices, shape, dtype, key)
+
+    def write(self, cells: tuple, w: Array, key: Key) -> VectorState:
+        fixed, zero = self.update_policy is UpdatePolicy.SINGLE_FIXED, jnp.zeros_like(w)
+        weights = [zero if fixed and k != self.first_update_idx else w for k in range(len(self.devices))]
+        parts = cell.write_each(self.devices, cells, weights, key)
+        return self._holding(parts, jnp.asarray(self.first_update_idx, jnp.int32))
+
+    def summed(self, state: VectorState) -> VectorState:
+        """The state with its visible weight computed anew."""
+        return self._holding(state.parts, state.clock)
+
+    def _holding(self, parts: tuple, clock: Array) -> VectorState:
+        """The state with these states of the devices."""
+        return VectorState(w=cell.weighted(self.gammas, [part.w for part in parts]), parts=parts, clock=clock)
+
+    def update(
+        self, p: Pulses, cells: tuple, state: VectorState, x: Array, d: Array, lr: Scalar, key: Key
+    ) -> VectorState:
         k_trains, k_respond = jax.random.split(key)
         if p.pulse_type.pulsed:
             k_draw, k_noise = jax.random.split(k_respond)
@@ -82,23 +98,33 @@ class Vector(UnitCell):
             "share it; use 'StochasticCompressed', or a single device."
         )
 
-    def respond(self, p: Pulses, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+    def respond(
+        self, p: Pulses, cells: tuple, state: VectorState, trains: Trains, k_draw: Key, k_noise: Key
+    ) -> VectorState:
         k_choose, k_devices = jax.random.split(k_noise)
         chosen, clock = self._chosen(state, trains.length.shape[0], k_choose)
         parts = []
         keys = jax.random.split(k_devices, len(self.devices))
         for k, (device, part, own) in enumerate(zip(self.devices, state.parts, keys, strict=True)):
             mine = trains if self.update_policy is UpdatePolicy.ALL else trains.only(chosen == k)
-            parts.append(device.respond(p, part_of(cells, k), part, mine, k_draw, own))
-        return self.summed(replace(state, parts=tuple(parts), clock=clock))
+            parts.append(device.respond(p, cells[k], part, mine, k_draw, own))
+        return self._holding(tuple(parts), clock)
 
-    def _chosen(self, state: State, batch: int, key: Key) -> tuple[Array, Array | None]:
+    def rest(self, cells: tuple, state: VectorState, key: Key, alpha: Scalar = 1.0) -> VectorState:
+        return self._holding(cell.rest_each(self.devices, cells, state.parts, key, alpha), state.clock)
+
+    def reset_cells(self, cells: tuple, state: VectorState, chosen: Array, key: Key) -> VectorState:
+        return self._holding(cell.reset_each(self.devices, cells, state.parts, chosen, key), state.clock)
+
+    def age(self, cells: tuple, state: VectorState, dt: Scalar, key: Key) -> VectorState:
+        return self._holding(cell.age_each(self.devices, cells, state.parts, dt, key), state.clock)
+
+    def _chosen(self, state: VectorState, batch: int, key: Key) -> tuple[Array, Array]:
         """The device that each vector `[B]` pulses, and the index after the batch."""
         n, clock = len(self.devices), state.clock
         if self.update_policy is UpdatePolicy.SINGLE_RANDOM:
             return jax.random.randint(key, (batch,), 0, n), clock
-        start = jnp.asarray(self.first_update_idx, jnp.int32) if clock is None else clock
         if self.update_policy is UpdatePolicy.SINGLE_SEQUENTIAL:
             # aihwkit moves on before each vector, so the first one goes to the device after first_update_idx
-            return (start + 1 + jnp.arange(batch)) % n, (start + batch) % n
-        return jnp.full((batch,), start), clock
+            return (clock + 1 + jnp.arange(batch)) % n, (clock + batch) % n
+        return jnp.full((batch,), clock), clock

@@ -43,7 +43,7 @@ from jax import lax
 
 from analogjax._pytree import is_static
 from analogjax._typing import Array, Key, Scalar
-from analogjax.physics.device import Cells, State
+from analogjax.physics.device import AnyCells, AnyState
 from analogjax.physics.pulses import Pulses, Trains
 
 SPAN = 100  # pulses that span the range of a device that is counted in closed form, at least
@@ -75,19 +75,20 @@ class Answering(Protocol):
     """What answers to trains in both ways."""
 
     def exactly(
-        self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
-    ) -> State:
+        self, cells: AnyCells, state: AnyState, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
+    ) -> AnyState:
         """Pulse by pulse, in order; `most` as in `each_pulse`. Consumes both keys."""
         ...
 
-    def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
+    def counted(self, cells: AnyCells, state: AnyState, trains: Trains, k_draw: Key, k_noise: Key) -> AnyState:
         """All pulses at once. Consumes both keys."""
         ...
 
 
 def answer(
-    coarse: bool | Array, who: Answering, p: Pulses, cells: Cells, state: State, t: Trains, k_draw: Key, k_noise: Key
-) -> State:
+    coarse: bool | Array, who: Answering, p: Pulses, cells: AnyCells, state: AnyState, t: Trains, k_draw: Key,
+    k_noise: Key,
+) -> AnyState:  # fmt: skip
     """The state after the trains, one after the other where `coarse`, else counted. Consumes both keys.
 
     Where only run time tells, both ways are in the program, and the wrong one finds no pulses: that costs next to
@@ -102,16 +103,16 @@ def answer(
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _exactly(
-    most: int | None, who: Answering, cells: Cells, state: State, t: Trains, k_draw: Key, k_noise: Key
-) -> State:
+    most: int | None, who: Answering, cells: AnyCells, state: AnyState, t: Trains, k_draw: Key, k_noise: Key
+) -> AnyState:
     return who.exactly(cells, state, t, k_draw, k_noise)
 
 
 @_exactly.defjvp
-def _exactly_jvp(most: int | None, primals: tuple, tangents: tuple) -> tuple[State, State]:
+def _exactly_jvp(most: int | None, primals: tuple, tangents: tuple) -> tuple[AnyState, AnyState]:
     """A loop of a length that is not known has no reverse mode: derivatives go through one over all slots."""
 
-    def bounded(who: Answering, cells: Cells, state: State, t: Trains, k_draw: Key, k_noise: Key) -> State:
+    def bounded(who: Answering, cells: AnyCells, state: AnyState, t: Trains, k_draw: Key, k_noise: Key) -> AnyState:
         return who.exactly(cells, state, t, k_draw, k_noise, most)
 
     return jax.jvp(bounded, primals, tangents)

@@ -10,7 +10,7 @@ from aitoolbox.experiment.local_save.local_model_save import FlaxLocalModelSaver
 
 from analogjax import nn, random
 from analogjax.physics import SoftBounds
-from analogjax.physics.compounds import Transfer
+from analogjax.physics.compounds import tiki_taka
 from analogjax.tile import Signal, TileConfig, create, create_array, update
 from compat.aitoolbox.store.errors import WrongModel
 
@@ -27,7 +27,7 @@ def layers():
 TREES = {
     "one chip": chip,
     "a list and a dictionary of chips": lambda: [chip(1), {"b": chip(2, (1, 1)), "a": (chip(3), None)}],
-    "a unit cell": lambda: chip(4, device=Transfer(devices=(SoftBounds(), SoftBounds()))),
+    "a unit cell": lambda: chip(4, device=tiki_taka(devices=(SoftBounds(), SoftBounds()))),
     "chips in one array": lambda: jax.vmap(lambda key: create(TileConfig(), (2, 2), key))(
         jax.random.split(random.key(5), 3)
     ),

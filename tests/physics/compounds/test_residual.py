@@ -11,7 +11,8 @@ import pytest
 from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import Periphery, Pulses, devices
-from analogjax.physics.compounds import ResidualTransfer, Transfer
+from analogjax.physics.compounds import WarmStart, next_array, residual, tiki_taka
+from analogjax.physics.compounds.fields import changed
 from analogjax.tile import Signal, TileConfig, create, update
 from tests.tolerance import assert_same_bits
 
@@ -29,7 +30,7 @@ def silent(tile, key):
 
 
 def test_the_finest_array_is_first_and_the_weight_their_geometric_sum():
-    cell = ResidualTransfer(devices=(QUIET,) * 4, gamma=0.25)
+    cell = residual((QUIET,) * 4, gamma=0.25)
     assert cell.gammas == (0.25**3, 0.25**2, 0.25, 1.0)
     assert cell.periods((3, 5), 8) == (16, 80, 400, 0)  # 2 mini-batches of 8, then 5 times less often; the last never
     state = chip(cell).write(jnp.full((3, 5), 0.2), random.key(1)).state
@@ -40,9 +41,9 @@ def test_the_finest_array_is_first_and_the_weight_their_geometric_sum():
 
 def test_without_warm_start_it_is_tiki_taka_with_other_time_scales():
     device = devices.SoftBounds(dw_min=0.1)
-    ours = ResidualTransfer(devices=(device,) * 3, gamma=0.5, transfer_every=1.0, timescale=2.0, **READ)
-    theirs = Transfer(
-        devices=(device,) * 3, gamma_vec=(0.25, 0.5, 1.0), transfer_every_vec=(1.0, 2.0, 4.0), fast_lr=0.0,
+    ours = residual((device,) * 3, gamma=0.5, transfer_every=1.0, timescale=2.0, **READ)
+    theirs = tiki_taka(
+        (device,) * 3, gamma_vec=(0.25, 0.5, 1.0), transfer_every_vec=(1.0, 2.0, 4.0), fast_lr=0.0,
         transfer_lr=0.1, scale_transfer_lr=False, **READ,
     )  # fmt: skip
     x, d = (jax.random.normal(random.key(n), (6, size)) for n, size in ((1, 5), (2, 3)))
@@ -63,8 +64,8 @@ def loaded(cell):
     return replace(tile, state=replace(tile.state, parts=held))
 
 
-WARM = ResidualTransfer(
-    devices=(QUIET,) * 3, transfer_every=1.0, timescale=3.0, transfer_lr=1.0, warm_start=1.0, **READ,
+WARM = residual(
+    (QUIET,) * 3, transfer_every=1.0, timescale=3.0, transfer_lr=1.0, warm_start=1.0, **READ,
     transfer_update=Pulses(update_bl_management=False, update_management=False, desired_bl=31),
 )  # fmt: skip
 
@@ -77,30 +78,29 @@ def test_a_warm_start_fills_the_coarsest_array_first():
         tile = after
     # one sweep of five columns into each coarser array, then all: array 1 is read after every third vector
     assert seen == [[2]] * 5 + [[1]] * 5 + [[1], [1, 2], [1], [1], [1, 2], [1]]
-    assert int(tile.state.memory["warming"]) == 0
+    assert int(tile.state.warm_start.warming) == 0
 
 
 def test_a_warm_start_can_be_moved_on_by_hand():
-    cell = replace(WARM, warm_start=math.inf)
+    cell = changed(WARM, warm_start=WarmStart(warm_start=math.inf))
     tile = loaded(cell)
     for n in range(7):
         after = silent(tile, n)
         assert moved(tile, after) == [2]
         tile = after
     for expected in (1, 0, 0):
-        tile = replace(tile, state=cell.next_array(tile.state))
-        assert int(tile.state.memory["warming"]) == expected
-    with pytest.raises(ConfigError, match=r"ResidualTransfer\(warm_start=0.0\): there is no warm start"):
-        plain = replace(cell, warm_start=0.0)
-        plain.next_array(chip(plain).state)
+        tile = replace(tile, state=next_array(tile.state))
+        assert int(tile.state.warm_start.warming) == expected
+    with pytest.raises(ConfigError, match="next_array: this transfer has no warm start"):
+        next_array(chip(replace(cell, warm_start=None)).state)
 
 
 def test_what_makes_no_sense_is_refused():
     for wrong in ({"timescale": 0.5}, {"warm_start": -1.0}, {"gamma": 0.0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
-            ResidualTransfer(devices=(QUIET,) * 3, **wrong)
+            residual((QUIET,) * 3, **({"warm_start": 1.0} | wrong))
     with pytest.raises(ConfigError, match="two or more devices"):
-        ResidualTransfer(devices=(QUIET,))
+        residual((QUIET,))
 
 
 # the finest array settles before it is read, and so does each one before the next
@@ -128,7 +128,7 @@ def test_more_arrays_of_four_states_come_closer_n_16():
     four = devices.SoftBounds(dw_min=0.5, w_max=1.0, w_min=-1.0)
     keys, errors = jax.random.split(random.key(0), 16), {}
     for n in (1, 2, 4, 6):
-        cell = four if n == 1 else ResidualTransfer(devices=(four,) * n, **SLOW, **READ)
+        cell = four if n == 1 else residual((four,) * n, **SLOW, **READ)
         errors[n] = np.asarray(jax.jit(jax.vmap(lambda key, c=cell: programmed(c, key)))(keys))
     for fewer, more in ((1, 2), (2, 4), (4, 6)):
         gain = errors[fewer] - errors[more]  # of the same targets

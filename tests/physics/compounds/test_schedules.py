@@ -11,16 +11,22 @@ from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import Periphery, Pulses, devices
 from analogjax.physics.compounds import (
-    BufferedTransfer,
-    ChoppedTransfer,
-    DynamicTransfer,
+    Chopper,
     MixedPrecision,
     OneSided,
-    ResidualTransfer,
-    Transfer,
+    PeriodicChopper,
     Vector,
+    agad,
+    c_ttv2,
+    e_rider,
+    residual,
+    rider,
+    tiki_taka,
+    ttv2,
 )
-from analogjax.physics.compounds.schedule import put, take, walk
+from analogjax.physics.compounds.fields import changed
+from analogjax.physics.compounds.lines import put, take
+from analogjax.physics.compounds.walk import walk
 from analogjax.physics.pulses import Trains
 from analogjax.store import Checkpoints
 from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, update
@@ -30,12 +36,14 @@ SOFT = devices.SoftBounds(dw_min=0.02)
 PAIR = {"devices": (SOFT, SOFT), "transfer_forward": Periphery(is_perfect=True)}
 CELLS = {
     "one-sided": OneSided(device=SOFT, refresh_every=2, refresh_upper_thres=0.2, refresh_lower_thres=0.05),
-    "transfer": Transfer(**PAIR, units_in_mbatch=False, transfer_every=2),
-    "buffered": BufferedTransfer(**PAIR, units_in_mbatch=False, thres_scale=0.1),
-    "chopped": ChoppedTransfer(**PAIR, out_chop_prob=0.2, auto_scale=True),
-    "dynamic": DynamicTransfer(**PAIR, in_chop_prob=0.5),
+    "transfer": tiki_taka(**PAIR, units_in_mbatch=False, transfer_every=2),
+    "buffered": ttv2(**PAIR, units_in_mbatch=False, thres_scale=0.1),
+    "chopped": c_ttv2(**PAIR, out_chop_prob=0.2, auto_scale=True),
+    "dynamic": agad(**PAIR, in_chop_prob=0.5),
     "mixed": MixedPrecision(device=SOFT, n_x_bins=8),
-    "residual": ResidualTransfer(**PAIR, units_in_mbatch=False, transfer_every=1.0, warm_start=1.0),
+    "residual": residual(**PAIR, units_in_mbatch=False, transfer_every=1.0, warm_start=1.0),
+    "rider": rider(**PAIR),
+    "e-rider": e_rider(**PAIR, in_chop_prob=0.5),
 }
 # each is a program of its own to compile
 MOSTLY_SLOW = [name if name in ("buffered", "mixed") else pytest.param(name, marks=pytest.mark.slow) for name in CELLS]
@@ -104,7 +112,7 @@ def test_pulses_are_counted_in_the_mean_granularity_of_all_arrays_n_4096() -> No
     """As aihwkit does: steps of 0.01 counted in units of (0.01 + 0.03) / 2 move half as far."""
     exact = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
     two = tuple(devices.ConstantStep(dw_min=dw_min, **exact) for dw_min in (0.01, 0.03))
-    cell = Transfer(devices=two, transfer_every=1e6, units_in_mbatch=False)
+    cell = tiki_taka(devices=two, transfer_every=1e6, units_in_mbatch=False)
     tile, signal = chip(cell), Signal(x=X[:1], d=D[:1])
     keys = jax.random.split(random.key(5), 4096)
     moved = jax.jit(jax.vmap(lambda key: update(tile, signal, 0.1, key=key).state.parts[0].w))(keys)
@@ -116,7 +124,7 @@ def test_lines_are_transferred_in_turn_and_wrap_around(columns):
     """Without gradients a perfect read of a known array moves exactly one line each time."""
     quiet = devices.SoftBounds(dw_min=0.001, dw_min_std=0.0, dw_min_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0)
     quiet = replace(quiet, up_down_dtod=0.0)
-    cell = Transfer(devices=(quiet, quiet), transfer_columns=columns, transfer_forward=Periphery(is_perfect=True))
+    cell = tiki_taka(devices=(quiet, quiet), transfer_columns=columns, transfer_forward=Periphery(is_perfect=True))
     tile = chip(cell)
     fast = replace(tile.state.parts[0], w=jnp.full((4, 5), 0.1))
     tile = replace(tile, state=replace(tile.state, parts=(fast, tile.state.parts[1])))
@@ -131,11 +139,11 @@ def test_lines_are_transferred_in_turn_and_wrap_around(columns):
 @pytest.mark.parametrize("columns", [True, False])
 def test_later_arrays_wait_until_all_their_outputs_were_written(columns):
     """An array of 4 x 5, two lines at a time: a sweep writes its 4 outputs in two reads (5 in two and a half)."""
-    three = Transfer(devices=(SOFT,) * 3, n_reads_per_transfer=2, transfer_every=4, transfer_columns=columns)
+    three = tiki_taka(devices=(SOFT,) * 3, n_reads_per_transfer=2, transfer_every=4, transfer_columns=columns)
     second = 2 * 4 if columns else 10
     assert three.periods((4, 5), 1) == (4, second, 0)
-    assert replace(three, units_in_mbatch=True).periods((4, 5), 3) == (12, 3 * second, 0)
-    own = replace(three, transfer_every_vec=(1, 7, 9), no_self_transfer=False, units_in_mbatch=False)
+    assert changed(three, units_in_mbatch=True).periods((4, 5), 3) == (12, 3 * second, 0)
+    own = changed(three, transfer_every_vec=(1, 7, 9), no_self_transfer=False, units_in_mbatch=False)
     assert own.periods((4, 5), 3) == (1, 7, 9)
 
 
@@ -145,7 +153,7 @@ def test_more_reads_than_lines_are_each_line_once_and_said_so(columns):
     quiet, lines = devices.ConstantStep(dw_min=0.001, **exact), 5 if columns else 4
     moved = []
     for reads in (lines, 12):
-        cell = Transfer(
+        cell = tiki_taka(
             devices=(quiet, quiet, quiet), n_reads_per_transfer=reads, transfer_columns=columns,
             transfer_forward=Periphery(is_perfect=True),
         )  # fmt: skip
@@ -164,19 +172,19 @@ def test_more_reads_than_lines_are_each_line_once_and_said_so(columns):
 
 
 def test_regular_choppers_flip_after_every_so_many_passes():
-    regular = ChoppedTransfer(**PAIR, in_chop_random=False, in_chop_prob=0.25)
-    for cell in (regular, DynamicTransfer(**PAIR, in_chop_prob=0.25)):
-        flips = [bool(cell.flips({"passes": jnp.asarray(n)}, random.key(0))) for n in range(12)]
+    for chopper in (Chopper(in_chop_random=False, in_chop_prob=0.25), PeriodicChopper(in_chop_prob=0.25)):
+        flips = [bool(chopper.flips(jnp.asarray(n), random.key(0))) for n in range(12)]
         assert np.flatnonzero(flips).tolist() == [3, 7, 11]  # the last of each four passes, counted from 0
 
 
 def test_devices_of_a_cell_are_no_twins():
     """Devices of equal parameters differ in what is drawn: constants, written and rested values, noise of pulses."""
     noisy = replace(SOFT, write_noise_std=1.0, diffusion=0.01, reset_std=0.1)
-    for cell in (Vector(devices=(noisy, noisy)), OneSided(device=noisy), Transfer(devices=(noisy, noisy))):
+    for cell in (Vector(devices=(noisy, noisy)), OneSided(device=noisy), tiki_taka(devices=(noisy, noisy))):
         cells = cell.fabricate((4, 5), jnp.float32, random.key(0))
-        assert not np.any(np.asarray(cells["dwmin_up_0"] == cells["dwmin_up_1"]))
-        cells |= {name: cells[name.removesuffix("_1") + "_0"] for name in cells if name.endswith("_1")}
+        first, second = getattr(cells, "arrays", cells)
+        assert not np.any(np.asarray(first["dwmin_up"] == second["dwmin_up"]))
+        cells = replace(cells, arrays=(first, first)) if hasattr(cells, "arrays") else (first, first)
         state = cell.write(cells, jnp.zeros((4, 5)), random.key(1))
         lived = [
             state,
@@ -199,16 +207,16 @@ def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
         mv_type="PosNegSeparate", w_read_asymmetry_dtod=0.2, out_noise=0.0, out_res=0.0, inp_res=0.0,
         inp_noise=0.0 if alone else 1e-12,
     )  # fmt: skip
-    cell = Transfer(devices=(SOFT, SOFT), transfer_forward=quiet, transfer_columns=columns)
+    cell = tiki_taka(devices=(SOFT, SOFT), transfer_forward=quiet, transfer_columns=columns)
     cells = cell.fabricate((4, 5), jnp.float32, random.key(0))
     state = cell.write(cells, jnp.zeros((4, 5)), random.key(1))
     w = jax.random.uniform(random.key(2), (4, 5))
     state = replace(state, parts=(replace(state.parts[0], w=w), state.parts[1]))
-    gain = np.asarray(cells["reading.read_asymmetry"])
+    gain = np.asarray(cells.reading["read_asymmetry"])
     assert 0.05 < gain.std() < 0.4 and abs(gain.mean() - 1) < 5 * 0.2 / np.sqrt(20)
     expected = gain * np.asarray(w)
     for line in range(5 if columns else 4):
-        read = cell.read_line(0, cells, state, jnp.asarray(line), random.key(3))
+        read = cell.reader.read(cells.reading, state.parts[0].w, jnp.asarray(line), random.key(3))
         np.testing.assert_allclose(read, expected[:, line] if columns else expected[line], rtol=1e-5)
 
 
@@ -277,21 +285,21 @@ def test_written_weights_are_read_and_everything_else_is_forgotten(name):
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: Transfer(devices=(SOFT,)), "two or more devices"),
-        (lambda: Transfer(devices=(SOFT, SOFT), gamma_vec=(1.0,)), "gamma_vec"),
-        (lambda: Transfer(devices=(SOFT, SOFT), gamma_vec=(1.0, 0.0)), "last array holds the written weights"),
-        (lambda: Transfer(devices=(SOFT, SOFT), n_reads_per_transfer=0), "n_reads_per_transfer"),
-        (lambda: Transfer(devices=(SOFT, SOFT), transfer_columns=False, with_reset_prob=0.5), "only columns"),
-        (lambda: Transfer(devices=(devices.Ideal(), SOFT)), "sees no pulses"),
-        (lambda: Transfer(devices=(SOFT, SOFT), gamma=jnp.asarray(0.5)), "gamma=.*plain number"),
-        (lambda: BufferedTransfer(devices=(SOFT, SOFT), gamma_vec=(jnp.asarray(0.5), 1.0)), "gamma_vec=.*plain number"),
-        (lambda: ResidualTransfer(devices=(SOFT, SOFT), gamma=jnp.asarray(0.5)), "gamma=.*plain number"),
-        (lambda: ResidualTransfer(devices=(SOFT, SOFT), timescale=jnp.asarray(2.0)), "timescale=.*plain number"),
-        (lambda: ResidualTransfer(devices=(SOFT, SOFT), warm_start=jnp.asarray(1.0)), "warm_start=.*plain number"),
-        (lambda: ChoppedTransfer(devices=(SOFT,) * 3), "exactly two"),
-        (lambda: ChoppedTransfer(devices=(SOFT, SOFT), n_reads_per_transfer=2), "one line at a time"),
-        (lambda: ChoppedTransfer(devices=(SOFT, SOFT), in_chop_prob=1.5), "in_chop_prob"),
-        (lambda: BufferedTransfer(devices=(SOFT, SOFT), thres_scale=0.0), "thres_scale"),
+        (lambda: tiki_taka(devices=(SOFT,)), "two or more devices"),
+        (lambda: tiki_taka(devices=(SOFT, SOFT), gamma_vec=(1.0,)), "gamma_vec"),
+        (lambda: tiki_taka(devices=(SOFT, SOFT), gamma_vec=(1.0, 0.0)), "last array holds the written weights"),
+        (lambda: tiki_taka(devices=(SOFT, SOFT), n_reads_per_transfer=0), "n_reads_per_transfer"),
+        (lambda: tiki_taka(devices=(SOFT, SOFT), transfer_columns=False, with_reset_prob=0.5), "only columns"),
+        (lambda: tiki_taka(devices=(devices.Ideal(), SOFT)), "sees no pulses"),
+        (lambda: tiki_taka(devices=(SOFT, SOFT), gamma=jnp.asarray(0.5)), "gamma=.*plain number"),
+        (lambda: ttv2(devices=(SOFT, SOFT), gamma_vec=(jnp.asarray(0.5), 1.0)), "gamma_vec=.*plain number"),
+        (lambda: residual(devices=(SOFT, SOFT), gamma=jnp.asarray(0.5)), "gamma=.*plain number"),
+        (lambda: residual(devices=(SOFT, SOFT), timescale=jnp.asarray(2.0)), "timescale=.*plain number"),
+        (lambda: residual(devices=(SOFT, SOFT), warm_start=jnp.asarray(1.0)), "warm_start=.*plain number"),
+        (lambda: c_ttv2(devices=(SOFT,) * 3), "exactly two"),
+        (lambda: c_ttv2(devices=(SOFT, SOFT), n_reads_per_transfer=2), "one line at a time"),
+        (lambda: c_ttv2(devices=(SOFT, SOFT), in_chop_prob=1.5), "in_chop_prob"),
+        (lambda: ttv2(devices=(SOFT, SOFT), thres_scale=0.0), "thres_scale"),
         (lambda: OneSided(device=devices.Ideal()), "needs a pulsed device"),
         (lambda: OneSided(device=replace(SOFT, write_noise_std=1.0), refresh_every=1), "write noise"),
         (lambda: MixedPrecision(device=SOFT, transfer_every=-1), "transfer_every"),

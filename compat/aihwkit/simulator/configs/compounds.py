@@ -118,7 +118,7 @@ class DifferenceUnitCell(OneSidedUnitCell):
         warnings.warn("DifferenceUnitCell is deprecated; use OneSidedUnitCell.", DeprecationWarning, stacklevel=3)
 
 
-@parameters(native=compounds.Transfer, harmless=_OWN)
+@parameters(native=compounds.tiki_taka, harmless=_OWN)
 class TransferCompound(UnitCell):
     """Tiki-Taka, version 1; as in aihwkit all devices after the first count as devices like the second."""
 
@@ -145,7 +145,7 @@ class TransferCompound(UnitCell):
         return devices[:2] + devices[1:2] * (len(devices) - 2)
 
 
-@parameters(native=compounds.BufferedTransfer, harmless=_OWN)
+@parameters(native=compounds.ttv2, harmless=_OWN)
 class BufferedTransferCompound(TransferCompound):
     """Tiki-Taka, version 2."""
 
@@ -156,7 +156,7 @@ class BufferedTransferCompound(TransferCompound):
     transfer_update: UpdateParameters = dataclasses.field(default_factory=_single_pulses)
 
 
-@parameters(native=compounds.ChoppedTransfer, harmless=_OWN)
+@parameters(native=compounds.c_ttv2, harmless=_OWN)
 class ChoppedTransferCompound(TransferCompound):
     """Tiki-Taka with choppers."""
 
@@ -177,7 +177,7 @@ class ChoppedTransferCompound(TransferCompound):
     transfer_update: UpdateParameters = dataclasses.field(default_factory=_single_pulses)
 
 
-@parameters(native=compounds.DynamicTransfer, harmless=_OWN)
+@parameters(native=compounds.agad, harmless=_OWN)
 class DynamicTransferCompound(ChoppedTransferCompound):
     """AGAD: choppers, and a reference that is measured."""
 

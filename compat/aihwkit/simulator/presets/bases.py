@@ -18,12 +18,14 @@ from compat.aihwkit.simulator.parameters.training import UpdateParameters
 from compat.aihwkit.simulator.presets.utils import PresetIOParameters, PresetUpdateParameters, viewing
 from compat.parameters import View, parameters
 
-_VIEWS: dict[type, type] = {
-    physics.Vector: VectorUnitCell,
-    physics.Transfer: TransferCompound,
-    physics.ChoppedTransfer: ChoppedTransferCompound,
-    physics.DynamicTransfer: DynamicTransferCompound,
-}
+
+def _view_of(native: Any) -> type[View]:
+    """The class that views a unit cell."""
+    if isinstance(native, physics.Vector):
+        return VectorUnitCell
+    if native.reference is not None:
+        return DynamicTransferCompound
+    return TransferCompound if native.chopper is None else ChoppedTransferCompound
 
 
 @parameters()
@@ -59,7 +61,7 @@ def cell(name: str, device: type[View]) -> Any:
     def made() -> View:
         native: Any = preset(name).device
         devices = [viewing(device, one, drift=device().drift) for one in native.devices]  # type: ignore[attr-defined]
-        return viewing(_VIEWS[type(native)], native, unit_cell_devices=devices)
+        return viewing(_view_of(native), native, unit_cell_devices=devices)
 
     return dataclasses.field(default_factory=made)
 

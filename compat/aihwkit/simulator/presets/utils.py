@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 from analogjax.physics import Periphery, Pulses
+from analogjax.physics.compounds.fields import flat
 from analogjax.physics.presets import PRESET_PERIPHERY, PRESET_PULSES, STANDARD_PERIPHERY
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
@@ -48,9 +49,9 @@ class PresetUpdateParameters(UpdateParameters):
 
 def viewing(kind: type, native: Any, **given: Any) -> Any:
     """A view of class `kind` with the values of `native`, so that none is written twice, and the fields `given`."""
-    known = {field.name for field in dataclasses.fields(native)} - set(given)
+    known = {name: value for name, value in flat(native).items() if name not in given}
     shared = [field for field in dataclasses.fields(kind) if field.name in known]
-    return kind(**{field.name: _viewed(getattr(native, field.name), field.type) for field in shared}, **given)
+    return kind(**{field.name: _viewed(known[field.name], field.type) for field in shared}, **given)
 
 
 def _viewed(value: Any, kind: Any) -> Any:

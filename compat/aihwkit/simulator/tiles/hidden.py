@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array, Key
-from analogjax.physics.compounds import DynamicTransfer, MixedPrecision
-from analogjax.physics.compounds.unit_cell import UnitCell, part_of
-from analogjax.physics.device import Cells, State
+from analogjax.physics.compounds import MixedPrecision
+from analogjax.physics.compounds.transfer import TransferCells, TransferState
+from analogjax.physics.device import AnyCells, AnyState, Cells, State
 
 Given = Mapping[str, Array]
 # constants of every pulsed device, and their values where nothing is drawn: a device that never rests has no rates
@@ -23,21 +23,30 @@ _MADE_BY = {
     "drift_nu": "drift",
 }  # fmt: skip
 _OWN = ("slope_up", "slope_down", "gamma_up", "gamma_down", "reference")
-_DIGITAL = ("running_mean_weight", "past_mean_weight", "hidden_weights_chi")
 _WEIGHTS, _PERSISTENT = "hidden_weights", "persistent_weights"
+_BUFFER, _MEAN, _PAST, _CHI = "buffered_FP_weight", "running_mean_weight", "past_mean_weight", "hidden_weights_chi"
 
 
-def hidden_parameters(device: Any, cells: Cells, state: State) -> Iterator[tuple[str, Array]]:
+def arrays_of(cells: AnyCells) -> tuple[AnyCells, ...]:
+    """The constants of each device of a unit cell."""
+    return cells.arrays if isinstance(cells, TransferCells) else cells
+
+
+def _with_arrays(cells: AnyCells, arrays: tuple[AnyCells, ...]) -> AnyCells:
+    return replace(cells, arrays=arrays) if isinstance(cells, TransferCells) else arrays
+
+
+def hidden_parameters(device: Any, cells: AnyCells, state: AnyState) -> Iterator[tuple[str, Array]]:
     """Names and arrays; those of device `k` of a unit cell carry the suffix `_k`."""
     if isinstance(device, MixedPrecision):
-        yield from hidden_parameters(device.device, cells, state.parts[0])
-        yield from ((name, value) for name, _, value in _remembered(device, state))
-    elif isinstance(device, UnitCell):
-        for k, (part, held) in enumerate(zip(device.parts, state.parts, strict=True)):
-            for name, value in hidden_parameters(part, part_of(cells, k), held):
+        yield from hidden_parameters(device.device, cells, state.part)
+        yield _CHI, state.chi
+    elif hasattr(device, "devices"):
+        for k, (part, own, held) in enumerate(zip(device.devices, arrays_of(cells), state.parts, strict=True)):
+            for name, value in hidden_parameters(part, own, held):
                 yield f"{name}_{k}", value
             yield f"{_WEIGHTS}_{k}", held.w
-        yield from ((name, value) for name, _, value in _remembered(device, state))
+        yield from _digital(state).items()
     elif "max_bound" in cells:
         for name, otherwise in _ALWAYS.items():
             yield name, cells[name] if name in cells else jnp.full_like(cells["max_bound"], otherwise)
@@ -46,29 +55,31 @@ def hidden_parameters(device: Any, cells: Cells, state: State) -> Iterator[tuple
         yield from ((name, cells[name]) for name in _OWN if name in cells)
 
 
-def _remembered(device: Any, state: State) -> Iterator[tuple[str, str, Array]]:
-    """The digital buffers of a compound: aihwkit's name, that in the memory, and the array."""
-    memory = state.memory or {}
-    for name in (*(f"buffered_FP_weight_{k}" for k in range(len(state.parts))), *_DIGITAL):
-        if name in memory:
-            # aihwkit numbers the buffers, except here
-            shown = name.removesuffix("_0") if isinstance(device, DynamicTransfer) else name
-            yield shown, name, memory[name]
+def _digital(state: AnyState) -> dict[str, Array]:
+    """The digital matrices of a transfer."""
+    if not isinstance(state, TransferState):
+        return {}
+    if state.reference is None:
+        return {f"{_BUFFER}_{k}": buffer for k, buffer in enumerate(state.buffers)}
+    # aihwkit numbers the buffers, except here
+    return {_BUFFER: state.buffers[0], _MEAN: state.reference.mean, _PAST: state.reference.past}
 
 
-def fixed_parameters(device: Any, cells: Cells, suffix: str = "") -> Iterator[tuple[str, float, str]]:
+def fixed_parameters(device: Any, cells: AnyCells, suffix: str = "") -> Iterator[tuple[str, float, str]]:
     """Names of those that the devices have no constants for, their only values, and how such constants are made."""
     if isinstance(device, MixedPrecision):
         yield from fixed_parameters(device.device, cells, suffix)
-    elif isinstance(device, UnitCell):
-        for k, part in enumerate(device.parts):
-            yield from fixed_parameters(part, part_of(cells, k), f"_{k}{suffix}")
+    elif hasattr(device, "devices"):
+        for k, (part, own) in enumerate(zip(device.devices, arrays_of(cells), strict=True)):
+            yield from fixed_parameters(part, own, f"_{k}{suffix}")
     elif "max_bound" in cells:
         for name in (name for name in _ALWAYS if name not in cells):
             yield f"{name}{suffix}", _ALWAYS[name], f"{_MADE_BY[name]} of {type(device).__name__}"
 
 
-def with_hidden_parameters(device: Any, cells: Cells, state: State, given: Given, key: Key) -> tuple[Cells, State]:
+def with_hidden_parameters(
+    device: Any, cells: AnyCells, state: AnyState, given: Given, key: Key
+) -> tuple[AnyCells, AnyState]:
     """Cells and state with what `hidden_parameters` shows replaced by `given`, which has all of its names.
 
     Weights are held within the bounds that are given with them. A weight that is a sum is computed from its parts,
@@ -76,22 +87,26 @@ def with_hidden_parameters(device: Any, cells: Cells, state: State, given: Given
     Consumes `key`.
     """
     if isinstance(device, MixedPrecision):
-        cells, part = with_hidden_parameters(device.device, cells, state.parts[0], given, key)
-        return cells, _remembering(device, replace(state, w=part.w, parts=(part,)), given)
-    if not isinstance(device, UnitCell):
+        cells, part = with_hidden_parameters(device.device, cells, state.part, given, key)
+        return cells, replace(state, w=part.w, part=part, chi=given[_CHI])
+    if not hasattr(device, "devices"):
         return _leaf(device, cells, state, given, key)
-    parts = []
-    for k, (part, held) in enumerate(zip(device.parts, state.parts, strict=True)):
+    arrays, parts = [], []
+    for k, (part, array, held) in enumerate(zip(device.devices, arrays_of(cells), state.parts, strict=True)):
         own = {name.removesuffix(f"_{k}"): value for name, value in given.items() if name.endswith(f"_{k}")}
-        made, held = with_hidden_parameters(part, part_of(cells, k), held, own, jax.random.fold_in(key, k))
-        cells = cells | {f"{name}_{k}": value for name, value in made.items()}
+        array, held = with_hidden_parameters(part, array, held, own, jax.random.fold_in(key, k))
+        arrays.append(array)
         parts.append(held)
-    return cells, device.summed(_remembering(device, replace(state, parts=tuple(parts)), given))
+    return _with_arrays(cells, tuple(arrays)), device.summed(_remembering(replace(state, parts=tuple(parts)), given))
 
 
-def _remembering(device: Any, state: State, given: Given) -> State:
-    buffers = {name: given[shown] for shown, name, _ in _remembered(device, state)}
-    return replace(state, memory=state.memory | buffers) if buffers and state.memory is not None else state
+def _remembering(state: AnyState, given: Given) -> AnyState:
+    if not isinstance(state, TransferState):
+        return state
+    if state.reference is None:
+        return replace(state, buffers=tuple(given[f"{_BUFFER}_{k}"] for k in range(len(state.buffers))))
+    reference = replace(state.reference, mean=given[_MEAN], past=given[_PAST])
+    return replace(state, buffers=(given[_BUFFER],), reference=reference)
 
 
 def _leaf(device: Any, cells: Cells, state: State, given: Given, key: Key) -> tuple[Cells, State]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from analogjax.physics.compounds import MixedPrecision, OneSided
-from analogjax.physics.compounds.unit_cell import UnitCell, part_of
-from analogjax.physics.device import Cells
+from analogjax.physics.device import AnyCells
 from analogjax.tile import TileArray
+from compat.aihwkit.simulator.tiles.hidden import arrays_of
 
 _ROUNDING = 1e-3  # a relative difference that is none
 _STEPS = ("dwmin_up", "dwmin_down")
@@ -24,8 +24,8 @@ def devices_of(device: Any) -> Iterator[Any]:
     """The pulsed devices with parameters of their own that a device is made of, in order."""
     if isinstance(device, (MixedPrecision, OneSided)):
         yield from devices_of(device.device)
-    elif isinstance(device, UnitCell):
-        for part in device.parts:
+    elif hasattr(device, "devices"):
+        for part in device.devices:
             yield from devices_of(part)
     elif isinstance(getattr(device, "dw_min", None), (int, float)):
         yield device
@@ -48,13 +48,12 @@ def counting(tile: Any, steps: Sequence[float]) -> Any:
 def _replaced(device: Any, left: list[float]) -> Any:
     if isinstance(device, (MixedPrecision, OneSided)):
         return replace(device, device=_replaced(device.device, left))
-    if isinstance(device, UnitCell):
-        parts: Any = tuple(_replaced(part, left) for part in device.parts)
-        return replace(device, devices=parts)  # type: ignore[call-arg]  # all but `OneSided` are made of `devices`
+    if hasattr(device, "devices"):
+        return replace(device, devices=tuple(_replaced(part, left) for part in device.devices))
     return replace(device, dw_min=left.pop(0)) if next(devices_of(device), None) is not None else device
 
 
-def measured(device: Any, before: Cells, after: Cells) -> tuple[float, ...]:
+def measured(device: Any, before: AnyCells, after: AnyCells) -> tuple[float, ...]:
     """`steps_of` once the constants `before` have become `after`; warns of each that is another one now."""
     steps = []
     for one, old, new in zip(devices_of(device), _cells_of(device, before), _cells_of(device, after), strict=True):
@@ -73,15 +72,15 @@ def measured(device: Any, before: Cells, after: Cells) -> tuple[float, ...]:
     return tuple(steps)
 
 
-def _cells_of(device: Any, cells: Cells) -> Iterator[Cells]:
+def _cells_of(device: Any, cells: AnyCells) -> Iterator[dict[str, Any]]:
     """The steps of each of `devices_of`."""
     if isinstance(device, MixedPrecision):
         yield from _cells_of(device.device, cells)
     elif isinstance(device, OneSided):
         if next(devices_of(device), None) is not None:  # a pair with parameters in common
-            yield {f"{name}_{k}": cells[f"{name}_{k}"] for name in _STEPS for k in (0, 1)}
-    elif isinstance(device, UnitCell):
-        for k, part in enumerate(device.parts):
-            yield from _cells_of(part, part_of(cells, k))
+            yield {f"{name}_{k}": own[name] for name in _STEPS for k, own in enumerate(cells)}
+    elif hasattr(device, "devices"):
+        for part, own in zip(device.devices, arrays_of(cells), strict=True):
+            yield from _cells_of(part, own)
     elif next(devices_of(device), None) is not None:
         yield {name: cells[name] for name in _STEPS}

@@ -1,0 +1,110 @@
+r"""Choppers: signs of the lines of an array that flip from time to time.
+
+What devices do by themselves averages out so. The first array sees the pulses of `c_x x` and `c_d d`; what is read of
+it is multiplied by the same signs. Choppers inside belong to the lines that are read (columns, or rows), those outside
+to the other ones. A chopper inside may flip after its line was read, those outside after the last line.
+
+    `Chopper`          at random with `in_chop_prob`, or every `period` passes over the matrix
+    `PeriodicChopper`  every `period` passes, and with `in_chop_random` at random besides, as AGAD's in aihwkit
+
+    period = max(ceil(1 / in_chop_prob), 2)
+
+Reference: Rasch, Carta, Fagbohungbe & Gokmen 2024, doi:10.1038/s41467-024-51221-z.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from analogjax._pytree import is_static, pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.checks import check, check_number
+
+
+@pytree(kw_only=False)
+class ChopperState:
+    """Signs, +1 or -1, and time."""
+
+    inside: Array  # [L] int8, of the lines that are read
+    outside: Array  # [N] int8, of the other lines
+    passes: Array  # [] int32, passes over the matrix
+
+
+@pytree
+class Chopper:
+    """Signs that flip at random, or regularly."""
+
+    in_chop_prob: Scalar = 0.1
+    """Probability of a flip, or one over its period in passes [1]."""
+    in_chop_random: bool = True
+    """Flip at random, otherwise regularly."""
+    out_chop_prob: Scalar = 0.0
+    """Probability that a sign of the other lines flips after a pass [1]."""
+
+    def __post_init__(self) -> None:
+        check_number(self, "in_chop_prob", "out_chop_prob", low=0, high=1)
+        regular = self.in_chop_random or is_static(self.in_chop_prob)
+        check(self, regular, "in_chop_prob", "is a period without in_chop_random: give a plain number.")
+
+    @property
+    def period(self) -> int:
+        """Passes between two regular flips."""
+        return _period(self)
+
+    def flips(self, passes: Array, key: Key) -> Array:
+        """Whether the sign of the line that was read flips. Consumes `key`."""
+        if self.in_chop_random:
+            return jax.random.bernoulli(key, self.in_chop_prob)
+        return (passes % self.period == self.period - 1) & (self.in_chop_prob > 0)
+
+
+@pytree
+class PeriodicChopper:
+    """Signs that flip regularly, and perhaps at random besides."""
+
+    in_chop_prob: float = 0.1
+    """One over the period in passes; 0 counts as 1/2 [1]."""
+    in_chop_random: bool = False
+    """Flip at random besides, with `in_chop_prob`."""
+
+    def __post_init__(self) -> None:
+        check(self, is_static(self.in_chop_prob), "in_chop_prob", "is a period: give a plain number.")
+        check_number(self, "in_chop_prob", low=0, high=1)
+
+    @property
+    def period(self) -> int:
+        """Passes between two regular flips."""
+        return _period(self)
+
+    @property
+    def out_chop_prob(self) -> float:
+        """Other signs never flip: what is measured against a mean is measured while no other sign changes."""
+        return 0.0
+
+    def flips(self, passes: Array, key: Key) -> Array:
+        """Whether the sign of the line that was read flips. Consumes `key`."""
+        regular = passes % self.period == self.period - 1
+        return (regular | jax.random.bernoulli(key, self.in_chop_prob)) if self.in_chop_random else regular
+
+
+def _period(chopper: Chopper | PeriodicChopper) -> int:
+    return max(math.ceil(1 / chopper.in_chop_prob), 2) if chopper.in_chop_prob > 0 else 2
+
+
+def begin(lines: int, others: int) -> ChopperState:
+    """All signs +1."""
+    return ChopperState(jnp.ones((lines,), jnp.int8), jnp.ones((others,), jnp.int8), jnp.zeros((), jnp.int32))
+
+
+def after_read(
+    chopper: Chopper | PeriodicChopper, state: ChopperState, line: Array, k_in: Key, k_out: Key
+) -> tuple[ChopperState, Array]:
+    """The signs after line number `line` was read, and whether its own has flipped. Consumes both keys."""
+    flips = chopper.flips(state.passes, k_in)
+    inside = state.inside.at[line].multiply(jnp.where(flips, -1, 1).astype(jnp.int8))
+    last, outside = line == inside.shape[0] - 1, state.outside
+    if not is_static(chopper.out_chop_prob) or chopper.out_chop_prob > 0:
+        hit = jax.random.bernoulli(k_out, chopper.out_chop_prob, outside.shape) & last
+        outside = jnp.where(hit, -outside, outside).astype(jnp.int8)
+    return ChopperState(inside, outside, state.passes + last), flips

@@ -1,0 +1,69 @@
+r"""A reference that is measured: what an array shows by itself is followed, and subtracted from what is read of it.
+
+    mu <- (1 - beta) mu + beta v,    beta = min(tail_weightening / period, 1),    v <- v - mu_ref
+
+`mu` follows each device of the first array, `period` is that of the choppers, and `mu_ref` is `mu` as it was when the
+sign of the line last flipped (with `at_flips`), or as it is. AGAD (Rasch, Carta, Fagbohungbe & Gokmen 2024,
+doi:10.1038/s41467-024-51221-z) needs so no reference array. Letters: `O` rows, `I` columns, `L` lines.
+"""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+
+from analogjax._pytree import pytree
+from analogjax._typing import Array, Scalar
+from analogjax.physics.checks import check_number
+from analogjax.physics.compounds.lines import put, take
+
+
+@pytree(kw_only=False)
+class MeanState:
+    """What is remembered of each device."""
+
+    mean: Array  # [O, I] the running mean [w]
+    past: Array  # [O, I] the reference [w]
+    switched: Array  # [L] bool, lines whose sign has flipped since they were read last
+
+
+@pytree
+class RunningMean:
+    """The running mean of what is read, as a reference."""
+
+    tail_weightening: Scalar = 5.0
+    """Weight of the last passes of a period in the mean [1]."""
+    experimental_correct_accumulation: bool = False
+    """Divide what is read by the number of passes since the last regular flip."""
+    at_flips: bool = True
+    """The reference is the mean as it was when the sign of the line flipped last; otherwise the mean itself."""
+    after_a_period: bool = True
+    """Nothing is written before each sign had a whole period."""
+    in_weight: bool = False
+    """The first array counts in the visible weight by what it has beyond the reference."""
+
+    def __post_init__(self) -> None:
+        check_number(self, "tail_weightening", low=0)
+
+    def begin(self, w: Array, lines: int) -> MeanState:
+        """Nothing was read yet."""
+        return MeanState(jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros((lines,), bool))
+
+    def measure(self, state: MeanState, line: Array, axis: int, v: Array, period: int) -> tuple[Array, MeanState]:
+        """The values `v` of a line against the reference, and what is remembered then; `axis` numbers the lines."""
+        mean, past = (jnp.squeeze(take(held, line, axis), axis) for held in (state.mean, state.past))
+        past = jnp.where(state.switched[line], mean, past) if self.at_flips else mean
+        beta = jnp.minimum(self.tail_weightening / period, 1.0)
+        means = put(state.mean, jnp.expand_dims((1 - beta) * mean + beta * v, axis), line, axis)
+        pasts = put(state.past, jnp.expand_dims(past, axis), line, axis)
+        return v - past, replace(state, mean=means, past=pasts)
+
+    def due(self, passes: Array, period: int) -> tuple[Array | None, Array | None]:
+        """How many reads count as one now, and whether to write; None: one, and yes."""
+        samples = passes % period + 1 if self.experimental_correct_accumulation else None
+        return samples, (passes > period if self.after_a_period else None)
+
+    def now(self, state: MeanState, axis: int) -> Array:
+        """The reference `[O, I]` that the next read would meet; `axis` numbers the lines."""
+        if not self.at_flips:
+            return state.mean
+        return jnp.where(jnp.expand_dims(state.switched, -3 - axis), state.mean, state.past)
