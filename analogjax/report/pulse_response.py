@@ -45,7 +45,7 @@ class Hidden(NamedTuple):
 
 def leaves(device: Any) -> tuple[Any, ...]:
     """The single devices of a device, unit cell or compound. Raises `ConfigError` where there are no pulses."""
-    inside = getattr(device, "devices", None) or ((device.device,) if hasattr(device, "device") else ())
+    inside = (device.device,) if hasattr(device, "device") else getattr(device, "devices", ())
     if inside:
         return tuple(leaf for part in inside for leaf in leaves(part))
     if not isinstance(device, PulsedDevice):

@@ -100,7 +100,7 @@ def test_a_transfer_reads_without_management_whatever_is_said():
 
 def test_a_pair_has_one_set_of_parameters_and_no_refresh_with_write_noise():
     pair = OneSided(device=STEP)
-    assert pair.parts == (STEP, STEP)
+    assert pair.devices == (STEP, STEP)
     noisy = physics.SoftBounds(write_noise_std=1.0)
     with pytest.raises(ConfigError, match="write noise"):
         OneSided(device=noisy, refresh_every=1)

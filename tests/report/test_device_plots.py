@@ -61,7 +61,7 @@ def test_a_compound_shows_its_arrays_and_its_memory(key):
     half = len(transfer.signs) // 2
     assert transfer.visible[half - 1].mean() > 0.3 and transfer.visible[-1].mean() < -0.3
     mixed = hidden_arrays(MixedPrecision(device=SOFT), physics.Pulses(), 3, key)
-    assert list(mixed.digital) == ["hidden_weights_chi"] and np.abs(mixed.digital["hidden_weights_chi"]).max() < 0.06
+    assert list(mixed.digital) == ["chi"] and np.abs(mixed.digital["chi"]).max() < 0.06
 
 
 def test_one_key_one_plot(key):

@@ -142,9 +142,13 @@ def test_every_field_for_an_algorithm_is_that_of_aihwkit(name):
 def test_an_algorithm_keeps_the_mapping_and_what_it_does_not_know_is_told():
     mapping = Mapping(weight_scaling_omega=0.5)
     assert build_config("agad", ConstantStep(), mapping=mapping).mapping == mapping
-    assert set(ALGORITHMS) == {name for name in _FACTS["algorithms"] if " " not in name} | {"residual"}
+    assert set(ALGORITHMS) == {name for name in _FACTS["algorithms"] if " " not in name} | {
+        "residual",
+        "rider",
+        "e-rider",
+    }
     made = build_config("residual", ConstantStep(), pulses=Pulses(desired_bl=7), n_devices=4)
-    assert made.device.gammas == (0.125, 0.25, 0.5, 1.0) and made.device.transfer_update.desired_bl == 7
+    assert made.device.gammas == (0.125, 0.25, 0.5, 1.0) and made.device.writer.transfer_update.desired_bl == 7
     with pytest.raises(ConfigError, match=r"n_devices=1.*give 2 or more"):
         build_config("residual", ConstantStep())
     with pytest.raises(ConfigError, match=r"build_config\('adam'\).*known are sgd, tiki-taka"):
@@ -179,7 +183,7 @@ def test_chips_that_collect_first_are_pulsed_or_remember(key, name):
     if name.startswith("Mixed"):
         assert jnp.allclose(moved.state.chi, -0.1)
     else:
-        assert jnp.all(moved.state.part.w != tile.state.part.w)
+        assert jnp.all(moved.state.parts[0].w != tile.state.parts[0].w)
 
 
 def test_an_unknown_name_is_told_what_is_known():
