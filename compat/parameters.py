@@ -18,7 +18,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import ConstantStep
-from analogjax.physics.compounds.fields import flat
+from analogjax.physics.compounds.parts.fields import flat
 from compat.aihwkit.exceptions import ConfigError
 
 _Class = TypeVar("_Class", bound=type)

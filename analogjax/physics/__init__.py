@@ -1,5 +1,6 @@
 """Analog physics: devices, pulses, converters, as pure functions on pytrees."""
 
+from analogjax.physics.calibration import calibrate as calibrate
 from analogjax.physics.compounds import Chopper as Chopper
 from analogjax.physics.compounds import FastRate as FastRate
 from analogjax.physics.compounds import MixedPrecision as MixedPrecision

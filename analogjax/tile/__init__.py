@@ -2,6 +2,7 @@
 
 from analogjax.tile.array import TileArray as TileArray
 from analogjax.tile.array import create_array as create_array
+from analogjax.tile.calibration import calibrate as calibrate
 from analogjax.tile.inference import ProgrammedTile as ProgrammedTile
 from analogjax.tile.inference import drift as drift
 from analogjax.tile.inference import drift_all as drift_all

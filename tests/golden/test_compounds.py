@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax.physics.compounds.cell import replaced
 from analogjax.physics.compounds.mixed_precision import MixedState
-from analogjax.physics.compounds.transfer import TransferState
+from analogjax.physics.compounds.parts.cell import replaced
+from analogjax.physics.compounds.parts.transfer import TransferState
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for
 from tests.golden.cells import any_config, supported, unsupported

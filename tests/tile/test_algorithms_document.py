@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analogjax import physics
 from analogjax.physics import SoftBounds
-from analogjax.physics.compounds.fields import parts_of
+from analogjax.physics.compounds.parts.fields import parts_of
 from analogjax.tile.algorithms import ALGORITHMS, build_config
 
 TEXT = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text()

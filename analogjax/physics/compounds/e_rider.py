@@ -16,14 +16,13 @@ Reference: Xiao, Li, Wu, Gokmen & Chen 2026, arXiv:2602.21321 (defaults: its tab
 from collections.abc import Sequence
 from typing import Any
 
-from analogjax.physics.compounds.buffer import StepBuffer
-from analogjax.physics.compounds.chopper import Chopper
-from analogjax.physics.compounds.fields import changed
-from analogjax.physics.compounds.rates import FastRate, Writer
-from analogjax.physics.compounds.reference import RunningMean
-from analogjax.physics.compounds.schedule import Schedule
-from analogjax.physics.compounds.tiki_taka import SINGLE_PULSES
-from analogjax.physics.compounds.transfer import Transfer
+from analogjax.physics.compounds.parts.buffer import StepBuffer
+from analogjax.physics.compounds.parts.chopper import Chopper
+from analogjax.physics.compounds.parts.fields import changed
+from analogjax.physics.compounds.parts.rates import SINGLE_PULSES, FastRate, Writer
+from analogjax.physics.compounds.parts.reference import RunningMean
+from analogjax.physics.compounds.parts.schedule import Schedule
+from analogjax.physics.compounds.parts.transfer import Transfer
 
 
 def e_rider(devices: Sequence[Any], **fields: Any) -> Transfer:

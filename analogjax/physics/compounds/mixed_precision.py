@@ -19,7 +19,7 @@ from jax import lax
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.compounds.lines import each_line
+from analogjax.physics.compounds.parts.lines import each_line
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.devices import ConstantStep
 from analogjax.physics.pulses import Pulses, outer_product

@@ -19,9 +19,9 @@ from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.compounds import cell
-from analogjax.physics.compounds.lines import each_line
-from analogjax.physics.compounds.walk import walk
+from analogjax.physics.compounds.parts import cell
+from analogjax.physics.compounds.parts.lines import each_line
+from analogjax.physics.compounds.parts.walk import walk
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import answer
 from analogjax.physics.devices.pulsed import Pulsed

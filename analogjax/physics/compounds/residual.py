@@ -19,11 +19,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from analogjax.errors import ConfigError
-from analogjax.physics.compounds.fields import changed
-from analogjax.physics.compounds.rates import FastRate, Writer
-from analogjax.physics.compounds.schedule import Schedule
-from analogjax.physics.compounds.transfer import Transfer, TransferState
-from analogjax.physics.compounds.warm_start import WarmStart
+from analogjax.physics.compounds.parts.fields import changed
+from analogjax.physics.compounds.parts.rates import FastRate, Writer
+from analogjax.physics.compounds.parts.schedule import Schedule
+from analogjax.physics.compounds.parts.transfer import Transfer, TransferState
+from analogjax.physics.compounds.parts.warm_start import WarmStart
 
 
 def residual(devices: Sequence[Any], *, warm_start: float = 0.0, **fields: Any) -> Transfer:

@@ -13,17 +13,14 @@ All take fields of `Transfer` and of its parts by name: `agad((fast, slow), in_c
 from collections.abc import Sequence
 from typing import Any
 
-from analogjax.physics.compounds.buffer import StepBuffer, WeightBuffer
-from analogjax.physics.compounds.chopper import Chopper, PeriodicChopper
-from analogjax.physics.compounds.fields import changed
-from analogjax.physics.compounds.rates import FastRate, Writer
-from analogjax.physics.compounds.reference import RunningMean
-from analogjax.physics.compounds.schedule import Schedule
-from analogjax.physics.compounds.transfer import Transfer
-from analogjax.physics.pulses import Pulses
+from analogjax.physics.compounds.parts.buffer import StepBuffer, WeightBuffer
+from analogjax.physics.compounds.parts.chopper import Chopper, PeriodicChopper
+from analogjax.physics.compounds.parts.fields import changed
+from analogjax.physics.compounds.parts.rates import SINGLE_PULSES, FastRate, Writer
+from analogjax.physics.compounds.parts.reference import RunningMean
+from analogjax.physics.compounds.parts.schedule import Schedule
+from analogjax.physics.compounds.parts.transfer import Transfer
 
-SINGLE_PULSES = Pulses(desired_bl=1, update_bl_management=False, update_management=False)
-"""One pulse for each step of a buffer."""
 _SINGLY = Writer(transfer_update=SINGLE_PULSES)
 _EACH_VECTOR: dict[str, Any] = {
     "schedule": Schedule(units_in_mbatch=False),

@@ -15,7 +15,7 @@ from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import as_choice, check
-from analogjax.physics.compounds import cell
+from analogjax.physics.compounds.parts import cell
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.pulses import Pulses, Trains, trains
 

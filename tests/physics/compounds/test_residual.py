@@ -12,7 +12,7 @@ from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import Periphery, Pulses, devices
 from analogjax.physics.compounds import WarmStart, next_array, residual, tiki_taka
-from analogjax.physics.compounds.fields import changed
+from analogjax.physics.compounds.parts.fields import changed
 from analogjax.tile import Signal, TileConfig, create, update
 from tests.tolerance import assert_same_bits
 

@@ -24,9 +24,9 @@ from analogjax.physics.compounds import (
     tiki_taka,
     ttv2,
 )
-from analogjax.physics.compounds.fields import changed
-from analogjax.physics.compounds.lines import put, take
-from analogjax.physics.compounds.walk import walk
+from analogjax.physics.compounds.parts.fields import changed
+from analogjax.physics.compounds.parts.lines import put, take
+from analogjax.physics.compounds.parts.walk import walk
 from analogjax.physics.pulses import Trains
 from analogjax.store import Checkpoints
 from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, update

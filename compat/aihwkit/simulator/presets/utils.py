@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 from analogjax.physics import Periphery, Pulses
-from analogjax.physics.compounds.fields import flat
+from analogjax.physics.compounds.parts.fields import flat
 from analogjax.physics.presets import PRESET_PERIPHERY, PRESET_PULSES, STANDARD_PERIPHERY
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters

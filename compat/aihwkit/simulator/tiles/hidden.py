@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from analogjax._typing import Array, Key
 from analogjax.physics.compounds import MixedPrecision
-from analogjax.physics.compounds.transfer import TransferCells, TransferState
+from analogjax.physics.compounds.parts.transfer import TransferCells, TransferState
 from analogjax.physics.device import AnyCells, AnyState, Cells, State
 
 Given = Mapping[str, Array]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check_number
-from analogjax.physics.compounds.lines import put, take
+from analogjax.physics.compounds.parts.lines import put, take
 
 
 @pytree(kw_only=False)

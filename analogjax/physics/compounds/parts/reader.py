@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.compounds.lines import take
+from analogjax.physics.compounds.parts.lines import take
 from analogjax.physics.periphery import BoundManagement, Frozen, NoiseManagement, Periphery, mvm
 
 

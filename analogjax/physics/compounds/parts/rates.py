@@ -14,6 +14,9 @@ from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check_number
 from analogjax.physics.pulses import Pulses
 
+SINGLE_PULSES = Pulses(desired_bl=1, update_bl_management=False, update_management=False)
+"""One pulse for each step of a buffer."""
+
 
 @pytree
 class FastRate:

@@ -31,17 +31,17 @@ from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.checks import check
-from analogjax.physics.compounds import cell
-from analogjax.physics.compounds import chopper as chopping
-from analogjax.physics.compounds.buffer import StepBuffer, Transferred, WeightBuffer
-from analogjax.physics.compounds.chopper import Chopper, ChopperState, PeriodicChopper
-from analogjax.physics.compounds.lines import put, take
-from analogjax.physics.compounds.rates import FastRate, Writer
-from analogjax.physics.compounds.reader import Reader
-from analogjax.physics.compounds.reference import MeanState, RunningMean
-from analogjax.physics.compounds.schedule import Schedule
-from analogjax.physics.compounds.walk import walk
-from analogjax.physics.compounds.warm_start import WarmStart, WarmState
+from analogjax.physics.compounds.parts import cell
+from analogjax.physics.compounds.parts import chopper as chopping
+from analogjax.physics.compounds.parts.buffer import StepBuffer, Transferred, WeightBuffer
+from analogjax.physics.compounds.parts.chopper import Chopper, ChopperState, PeriodicChopper
+from analogjax.physics.compounds.parts.lines import put, take
+from analogjax.physics.compounds.parts.rates import FastRate, Writer
+from analogjax.physics.compounds.parts.reader import Reader
+from analogjax.physics.compounds.parts.reference import MeanState, RunningMean
+from analogjax.physics.compounds.parts.schedule import Schedule
+from analogjax.physics.compounds.parts.walk import walk
+from analogjax.physics.compounds.parts.warm_start import WarmStart, WarmState
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.periphery import Frozen
 from analogjax.physics.pulses import Pulses, Trains, trains

@@ -1,0 +1,1 @@
+"""What compounds are made of."""

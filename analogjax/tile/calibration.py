@@ -1,0 +1,52 @@
+"""Zero-shifting of a tile: its reference is put at the symmetry points that alternating pulses lead to."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+
+from analogjax._typing import Key, Scalar
+from analogjax.physics import Transfer
+from analogjax.physics.calibration import calibrate as estimate
+from analogjax.physics.calibration import shifted
+from analogjax.random import check_key
+from analogjax.tile.tile import Tile
+
+
+@partial(jax.jit, static_argnames="alternating")
+def _calibrated(tile: Tile, pulses: Scalar, key: Key, alternating: bool) -> Tile:
+    k_pulses, k_write = jax.random.split(key)
+    device: Any = tile.config.device
+    cells: Any = tile.cells
+    state: Any = tile.state
+    if isinstance(device, Transfer):
+        first, own = device.devices[0], cells.arrays[0]
+        moved = shifted(first, own, estimate(first, pulses, own, state.parts[0], k_pulses, alternating))
+        cells = replace(cells, arrays=(moved, *cells.arrays[1:]))
+    else:
+        cells = shifted(device, cells, estimate(device, pulses, cells, state, k_pulses, alternating))
+    return replace(tile, cells=cells).write(tile.read(), k_write)
+
+
+def calibrate(tile: Tile, pulses: Scalar, *, key: Key, alternating: bool = True) -> Tile:
+    """The tile with its symmetry points at 0, as far as so many pulses show where they are.
+
+    Of a transfer the array that collects the gradient is calibrated, since only its symmetry point matters.
+
+    Args:
+        tile: One chip, whose devices are read against a reference (`SoftBoundsReference`, `PowStepReference`).
+        pulses: Number of pulses at each crosspoint: an error of 1 % takes a number in proportion to `1 / dw_min`.
+        key: Consumed: noise of the pulses and of writing.
+        alternating: UP and DOWN in turn, otherwise each by chance.
+
+    Returns:
+        The tile with its reference moved and its logical weights written anew.
+
+    Raises:
+        ConfigError: For devices without pulses or without a reference.
+
+    Reference: Kim et al. 2019, arXiv:1907.10228.
+    """
+    check_key(key, "calibrate")
+    return _calibrated(tile, pulses, key, alternating)
