@@ -1,80 +1,21 @@
-r"""The tolerances of every test, and statistical assertions that derive theirs.
+"""The tolerances of every test: `analogjax.testing.closeness`, and tests of counts and distributions.
 
-Deterministic values. `assert_close` compares with a relative tolerance of a few rounding errors of the dtype and an
-absolute one of the same size at the scale of the largest expected entry:
-
-    |a - b| <= rtol |b| + rtol max|b|,     rtol = TOLERANCE[dtype], ten times larger on accelerators
-
-Statistical values. A sample `x_1..x_n` (independent) is compared in standard errors:
-
-    mean:  |m - mu| <= n_se s / sqrt(n) + floor            s: sample standard deviation
-    std:   |s - sigma| <= n_se sqrt((m4 - s^4) / n) / (2 s) + floor      m4: fourth central moment (delta method)
     count: |k - n p| <= n_se sqrt(n p (1 - p))
 
-`floor = eps max|x|` is the rounding of one stored value: a mean of float32 values may be off by that much.
 Distributions: Kolmogorov-Smirnov or chi-squared, p-value above `P_MIN`.
 """
 
-import jax
 import numpy as np
 from scipy import stats
 
-TOLERANCE = {"float64": 1e-12, "float32": 2e-6, "bfloat16": 2e-2, "float16": 2e-3}
-ACCELERATOR = 10.0  # other fusions, other rounding
+from analogjax.testing.closeness import TOLERANCE as TOLERANCE
+from analogjax.testing.closeness import assert_close as assert_close
+from analogjax.testing.closeness import assert_mean as assert_mean
+from analogjax.testing.closeness import assert_same_bits as assert_same_bits
+from analogjax.testing.closeness import assert_std as assert_std
+from analogjax.testing.closeness import tolerance as tolerance
+
 P_MIN = 1e-4
-
-
-def tolerance(dtype) -> float:
-    """The relative tolerance of `dtype` on the present backend."""
-    return TOLERANCE[np.dtype(dtype).name] * (1.0 if jax.default_backend() == "cpu" else ACCELERATOR)
-
-
-def assert_close(actual, expected, *, dtype=None, factor: float = 1.0) -> None:
-    """`actual` equals `expected` to `factor` times the default tolerance; say beside it why a factor is needed."""
-    dtype = dtype or getattr(actual, "dtype", np.float64)
-    if np.dtype(dtype).kind in "iub":
-        np.testing.assert_array_equal(actual, expected)
-        return
-    rtol = factor * tolerance(dtype)
-    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    scale = np.max(np.abs(expected), initial=0.0)
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * scale)
-
-
-def assert_same_bits(actual, expected) -> None:
-    """Two pytrees of arrays agree in structure, dtype, shape and every bit."""
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape)
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"largest difference {np.max(np.abs(a - b))}"
-
-
-def _sample(sample) -> tuple[np.ndarray, float]:
-    stored = np.asarray(sample)
-    eps = np.finfo(stored.dtype).eps if stored.dtype.kind == "f" else 0.0
-    values = stored.astype(np.float64)
-    return values, eps * np.max(np.abs(values))
-
-
-def assert_mean(sample, expected, n_se: float = 4, slack=0.0) -> None:
-    """Mean over axis 0 `[n, ...]` is `expected` within `n_se` standard errors (plus a documented `slack`)."""
-    x, floor = _sample(sample)
-    error, se = np.abs(x.mean(0) - expected), x.std(0, ddof=1) / np.sqrt(len(x))
-    assert np.all(error <= n_se * se + floor + slack), (
-        f"mean (n={len(x)}): {x.mean(0)} for {expected}, se {se}, slack {slack}"
-    )
-
-
-def assert_std(sample, expected, n_se: float = 4, slack=0.0) -> None:
-    """Standard deviation over axis 0 `[n, ...]` is `expected` within `n_se` standard errors (plus `slack`)."""
-    x, floor = _sample(sample)
-    s = x.std(0, ddof=1)
-    m4 = np.mean((x - x.mean(0)) ** 4, 0)
-    se = np.sqrt(np.maximum(m4 - s**4, 0) / len(x)) / (2 * np.maximum(s, 1e-300))
-    error = np.abs(s - expected)
-    assert np.all(error <= n_se * se + floor + slack), (
-        f"standard deviation (n={len(x)}): {s} for {expected}, se {se}, slack {slack}"
-    )
 
 
 def assert_count(count: float, n: float, p: float, n_se: float = 4) -> None:

@@ -119,6 +119,12 @@ class Transfer:
             check(self.reader, good, "n_reads_per_transfer", "choppers go with one line at a time, in order, no reset.")
         measured = self.reference is None or self.chopper is not None
         check(self, measured, "reference", "is measured between two flips: give a chopper, with probability 0 perhaps.")
+        if self.reference is not None:
+            plain = is_static(getattr(self.chopper, "in_chop_prob", 0.0))
+            check(self.chopper, plain, "in_chop_prob", "is a period for the reference: give a plain number.")
+        if self.buffer is not None:
+            good = self.schedule.no_self_transfer
+            check(self.schedule, good, "no_self_transfer", "there is no buffer behind the last array: leave it True.")
         if self.warm_start is not None:
             check(self, all(gamma > 0 for gamma in self.gammas), "gamma", "every array is part of the weight: above 0.")
             check(self, self.chopper is None, "warm_start", "goes without choppers.")

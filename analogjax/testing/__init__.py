@@ -1,0 +1,45 @@
+"""The suites that analogjax holds its own devices to, for yours: what a device, compound or noise model promises.
+
+    import pytest
+    from analogjax import testing
+
+    @pytest.mark.parametrize("promise", testing.device(MyDevice(dw_min=0.01)))
+    def test_my_device(promise):
+        promise()
+
+Without pytest: `testing.check(testing.device(MyDevice(dw_min=0.01)))`. Nothing here needs pytest.
+"""
+
+from typing import Any
+
+from analogjax.physics import PulsedDevice
+from analogjax.testing import devices, noise_models, pulsed_devices
+from analogjax.testing.closeness import assert_close as assert_close
+from analogjax.testing.closeness import assert_mean as assert_mean
+from analogjax.testing.closeness import assert_same_bits as assert_same_bits
+from analogjax.testing.closeness import assert_std as assert_std
+from analogjax.testing.promise import Promise as Promise
+from analogjax.testing.promise import check as check
+
+
+def device(about: Any) -> list[Promise]:
+    """The promises of a device, with those of pulsed devices where it is one, and of compounds.
+
+    Args:
+        about: The device, with plain numbers in its fields. Its spreads and noise are its own; its step should be some
+            hundredth of its bounds, and weights of 0.1 within them.
+
+    Returns:
+        Promises: call each, or give them to `check`. `costly` ones take seconds of compilation each.
+    """
+    pulsed = isinstance(about, PulsedDevice)
+    cheap = devices.CHEAP + (pulsed_devices.CHEAP if pulsed else ())
+    costly = devices.COSTLY + (pulsed_devices.COSTLY if pulsed else ())
+    costly += () if hasattr(about, "devices") else devices.OF_SINGLE
+    costly += () if hasattr(about, "schedule") else devices.OF_UNSCHEDULED
+    return [Promise(one, about) for one in cheap] + [Promise(one, about, costly=True) for one in costly]
+
+
+def noise_model(about: Any) -> list[Promise]:
+    """The promises of a noise model of inference. Args and Returns as of `device`."""
+    return [Promise(one, about) for one in noise_models.PROMISES]
