@@ -27,6 +27,7 @@ Reference: Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494; Rasch et al. 
 Gokmen, Onen & Haensch 2017, doi:10.3389/fnins.2017.00538 (noise and bound management).
 """
 
+from dataclasses import replace
 from enum import StrEnum
 
 import jax
@@ -150,6 +151,15 @@ class Periphery:
     def is_exact(self) -> bool:
         """Whether the product is the mathematical one."""
         return self.is_perfect or self.mv_type is MVType.IDEAL
+
+    @property
+    def ignores_silent_inputs(self) -> bool:
+        """Whether an input of 0 adds nothing to any output: columns that are not read need not be computed."""
+        return self.is_exact or (is_off(self.inp_noise) and is_off(self.ir_drop))
+
+    def unmanaged(self) -> "Periphery":
+        """The same converters and crossbar without noise and bound management: inputs are read once, as they are."""
+        return replace(self, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE)
 
     def fabricate(self, outputs: int, dtype: DType, key: Key, *, inputs: int | None = None) -> Frozen:
         """What is fixed when the chip `[outputs, inputs]` is made, by name. Consumes `key`.

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from analogjax.errors import ConfigError
-from analogjax.physics import BoundManagement, Device, NoiseManagement, Periphery, Pulses, UpdatePolicy, Vector
+from analogjax.physics import Device, Periphery, Pulses, UpdatePolicy, Vector
 from analogjax.physics.compounds import ChoppedTransfer, DynamicTransfer, MixedPrecision, ResidualTransfer, Transfer
 from analogjax.tile.mapping import Mapping
 from analogjax.tile.tile import TileConfig
@@ -51,7 +51,7 @@ def _sgd(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> M
 
 
 def _transfer(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
-    compound = Transfer(devices=(device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
+    compound = Transfer(devices=(device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=pulses)
     return compound, pulses
 
 
@@ -66,7 +66,7 @@ def _chopping(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
 def _chopped(device: Any, periphery: Periphery, pulses: Pulses, **given: Any) -> Made:
     single = replace(pulses, desired_bl=1, update_bl_management=False, update_management=False)
     compound = ChoppedTransfer(
-        devices=(device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single, **given
+        devices=(device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=single, **given
     )
     return compound, replace(pulses, desired_bl=_BUFFERED_BL)
 
@@ -89,13 +89,9 @@ def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
             f"build_config('residual', n_devices={n_devices}): arrays correct one another; give 2 or more."
         )
     compound = ResidualTransfer(
-        devices=(device,) * n_devices, transfer_forward=_unmanaged(periphery), transfer_update=pulses
+        devices=(device,) * n_devices, transfer_forward=periphery.unmanaged(), transfer_update=pulses
     )
     return compound, pulses
-
-
-def _unmanaged(periphery: Periphery) -> Periphery:
-    return replace(periphery, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE)
 
 
 _ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
