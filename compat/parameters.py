@@ -11,7 +11,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from textwrap import indent
 from typing import Any, TypeVar, dataclass_transform
@@ -56,11 +56,18 @@ class View:
 
 
 @dataclass_transform()
-def parameters(native: type | None = None, harmless: Iterable[str] = ()) -> Callable[[_Class], _Class]:
-    """Make a class a mutable dataclass that views `native`; `harmless` fields are not its own and change no result."""
+def parameters(
+    native: type | None = None, harmless: Iterable[str] = (), defaults: Mapping[str, Any] | None = None
+) -> Callable[[_Class], _Class]:
+    """Make a class a mutable dataclass that views `native`; `harmless` fields are not its own and change no result.
+
+    `defaults` are the native ones by the names of the view, where these differ.
+    """
 
     def decorate(cls: _Class) -> _Class:
-        known = {field.name: field.default for field in dataclasses.fields(native)} if native is not None else {}
+        known: Mapping[str, Any] = defaults or {}
+        if defaults is None and native is not None:
+            known = {field.name: field.default for field in dataclasses.fields(native)}
         for name, kind in vars(cls).get("__annotations__", {}).items():
             if vars(cls).get(name) is NATIVE:
                 setattr(cls, name, as_written(known[name], kind))

@@ -17,8 +17,9 @@ from analogjax.errors import ConfigError
 from analogjax.physics.checks import check, check_number
 from analogjax.physics.compounds.schedule import put, take, walk
 from analogjax.physics.compounds.unit_cell import UnitCell, part_of, with_part
+from analogjax.physics.crossbar import Frozen
 from analogjax.physics.device import Cells, PulsedDevice, State
-from analogjax.physics.periphery import BoundManagement, Frozen, NoiseManagement, Periphery, mvm
+from analogjax.physics.periphery import Periphery, mvm
 from analogjax.physics.pulses import Pulses, Trains, trains
 from analogjax.random import bernoulli
 
@@ -95,9 +96,7 @@ class LineTransfer(UnitCell):
     @property
     def reading(self) -> Periphery:
         """The converters of the reads, without management."""
-        return replace(
-            self.transfer_forward, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE
-        )
+        return self.transfer_forward.unmanaged()
 
     def periods(self, shape: tuple[int, int], batch: int) -> tuple[int, ...]:
         """Vectors between two reads of each array; 0: never."""
@@ -233,19 +232,13 @@ class LineTransfer(UnitCell):
         if not self.transfer_columns:
             seen = {name: matrix.T for name, matrix in seen.items()}
         # aihwkit reads with -1 on the line
-        if self._reads_alone:
+        if p.ignores_silent_inputs:
             seen, x = take(seen, line, -1), -jnp.ones((1, 1), seen["w"].dtype)
         else:
             x = -jax.nn.one_hot(line, seen["w"].shape[1], dtype=seen["w"].dtype)[None]
         w = seen.pop("w")
         frozen: Frozen = {name: each if name == "read_asymmetry" else each[:, 0] for name, each in seen.items()}
         return -mvm(p, w, x, frozen, key, None)[0]
-
-    @property
-    def _reads_alone(self) -> bool:
-        """Whether nothing of the other lines reaches the output, so that they need not be computed."""
-        p = self.reading
-        return p.is_perfect or (is_off(p.inp_noise) and is_off(p.ir_drop))
 
     def _reset_line(self, k: int, cells: Cells, state: State, line: Array, key: Key) -> State:
         k_which, k_reset = jax.random.split(key)
