@@ -11,7 +11,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from textwrap import indent
 from typing import Any, TypeVar, dataclass_transform
@@ -58,14 +58,19 @@ class View:
 
 
 @dataclass_transform()
-def parameters(native: Callable[..., Any] | None = None, harmless: Iterable[str] = ()) -> Callable[[_Class], _Class]:
+def parameters(
+    native: Callable[..., Any] | None = None, harmless: Iterable[str] = (), defaults: Mapping[str, Any] | None = None
+) -> Callable[[_Class], _Class]:
     """Make a class a mutable dataclass that views what `native` makes, a class or a function that composes a device.
 
-    `harmless` fields are not its own and change no result.
+    `harmless` fields are not its own and change no result. `defaults` are the native ones by the names of the view,
+    where these differ.
     """
 
     def decorate(cls: _Class) -> _Class:
-        known = _defaults(native) if native is not None else {}
+        known: Mapping[str, Any] = defaults or {}
+        if defaults is None and native is not None:
+            known = _defaults(native)
         for name, kind in vars(cls).get("__annotations__", {}).items():
             if vars(cls).get(name) is NATIVE:
                 setattr(cls, name, as_written(known[name], kind))

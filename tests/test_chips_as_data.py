@@ -16,8 +16,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from analogjax import nn, pytree, random
 from analogjax._pytree import data_fields
 from analogjax.physics import (
+    ADC,
     ConstantStep,
     GlobalCompensation,
+    NoiseManagement,
     OneSided,
     PCMLike,
     Periphery,
@@ -44,7 +46,10 @@ def nodes():
     yield "one sided", chip(device=OneSided(device=PART))
     yield "transfer", chip(device=tiki_taka(devices=(PART, PART)))
     yield "write noise", chip(device=SoftBoundsReference(write_noise_std=1.0))
-    yield "noisy outputs", chip(forward=Periphery(out_noise_std=0.1, noise_management="AverageAbsMax"))
+    yield (
+        "noisy outputs",
+        chip(forward=Periphery(noise_management=NoiseManagement(kind="AverageAbsMax"), adc=ADC(noise_std=0.1))),
+    )
     yield "programmed", program(chip(), PCMLike(), GlobalCompensation(), random.key(2))
     yield "variables", nn.init(nn.Sequential(nn.AnalogLinear(3), nn.AnalogLinear(2)), jnp.ones((1, 4)), random.key(3))
 

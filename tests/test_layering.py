@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "store": _GROUND,
     "physics": _GROUND,
     "tile": _TILE,
+    "testing": _TILE,
     "optim": _TILE,
     "nn": _TILE,
     "nnx": _TILE | {"nn"},

@@ -11,7 +11,7 @@ import pytest
 from analogjax import random
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax.errors import ConfigError
-from analogjax.physics import ConstantStep, LinearStep, Periphery, Pulses, SoftBounds, State, Vector
+from analogjax.physics import ConstantStep, LinearStep, NoiseManagement, Pulses, SoftBounds, State, Vector
 from analogjax.tile import TileConfig
 from tests.tolerance import assert_close, assert_same_bits
 
@@ -150,7 +150,7 @@ def test_validation_sees_what_a_person_wrote():
         lambda: ConstantStep(dw_min=float("nan")),
         lambda: ConstantStep(w_min=0.1),
         lambda: SoftBounds(write_noise_std=-1),
-        lambda: Periphery(noise_management="abs"),
+        lambda: NoiseManagement(kind="abs"),
         lambda: Pulses(desired_bl=0),
         lambda: Vector(devices=()),
         lambda: Vector(devices=(ConstantStep(),), gamma_vec=(1.0, 2.0)),
@@ -165,7 +165,7 @@ def test_repr_shows_what_differs_from_the_defaults():
     assert repr(ConstantStep(dw_min=0.01, perfect_bias=True)) == "ConstantStep(dw_min=0.01, perfect_bias=True)"
     assert repr(ConstantStep(dw_min=jnp.ones(3))) == "ConstantStep(dw_min=float32[3])"
     assert repr(State(w=jnp.ones((2, 3)))) == "State(w=float32[2, 3])"
-    assert repr(Periphery(noise_management="Max")) == "Periphery(noise_management='Max')"
+    assert repr(NoiseManagement(kind="Max")) == "NoiseManagement(kind='Max')"
     assert repr(TileConfig(device=SoftBounds(dw_min=0.1))) == "TileConfig(device=SoftBounds(dw_min=0.1))"
     assert repr(TileConfig()) == "TileConfig()"
 

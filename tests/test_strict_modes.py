@@ -17,6 +17,7 @@ from analogjax.physics import (
     ConstantStep,
     ExpStep,
     MixedPrecision,
+    NoiseManagement,
     OneSided,
     Periphery,
     Pulses,
@@ -103,7 +104,9 @@ def over_items(f):
     return jax.jit(jax.shard_map(f, mesh=mesh, in_specs=(PartitionSpec(), MESH, MESH), out_specs=MESH))
 
 
-@pytest.mark.parametrize("p", [Periphery(), Periphery(noise_management="AverageAbsMax"), Periphery(is_perfect=True)])
+@pytest.mark.parametrize(
+    "p", [Periphery(), Periphery(noise_management=NoiseManagement(kind="AverageAbsMax")), Periphery(is_perfect=True)]
+)
 def test_reading_and_its_signals_under_shard_map(p, key):
     tile = create(TileConfig(forward=p, backward=p), (4, 5), key)
 

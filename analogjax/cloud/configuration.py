@@ -28,7 +28,7 @@ from analogjax.physics.inference import conductance
 from analogjax.tile import TileConfig
 from analogjax.tile.presets import PRESETS, preset
 
-_MAX_DEPTH = 6
+_MAX_DEPTH = 7
 _MOST = 2**31 - 1  # of a whole number
 _MOST_ROWS = 65_536  # of a chip, which may have more of them than its layer has inputs
 
@@ -42,10 +42,14 @@ def _parameter_classes(*modules: Any) -> dict[str, Any]:
     }
 
 
-_KINDS = (tile.TileConfig, tile.Mapping, physics.Periphery, physics.PeripheryIRDropT, physics.Pulses, physics.Drift)
+_KINDS = (
+    tile.TileConfig, tile.Mapping, physics.Periphery, physics.DAC, physics.ADC, physics.NoiseManagement,
+    physics.BoundManagement, physics.Pulses, physics.Drift,
+)  # fmt: skip
+_CIRCUITS = {kind.__name__: kind for kind in (physics.Crossbar, physics.TimedCrossbar)}
 _CONVERTERS = _parameter_classes(conductance)
 CLASSES: dict[str, Any] = (
-    {kind.__name__: kind for kind in _KINDS} | _CONVERTERS | _parameter_classes(devices, compounds)
+    {kind.__name__: kind for kind in _KINDS} | _CIRCUITS | _CONVERTERS | _parameter_classes(devices, compounds)
 )
 _DEVICES = "devices"  # the field of a compound with the devices that it is made of
 _ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no default
@@ -115,12 +119,15 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
         known = ", ".join(sorted(CLASSES))
         raise DescriptionError(f"{where}: class {_short(value['class'])} is unknown; known are {known}.")
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    given = {}
+    given: dict[str, Any] = {}
     for name, item in value.items():
         if name == "class":
             continue
         if name not in fields:
             raise DescriptionError(f"{where}: {kind.__name__} has no field {_short(name)}; it has {', '.join(fields)}.")
+        if item is None and _may_be_none(fields[name]):
+            given[name] = None
+            continue
         given[name] = _field(item, _shown(fields[name]), _named(kind, name), f"{where}.{name}", depth)
     _check_rows(given, where)
     try:
@@ -141,6 +148,11 @@ def _shown(field: dataclasses.Field) -> Any:
     if field.name == _DEVICES:
         return (_ANY_DEVICE,)
     return _ANY_DEVICE if field.default is dataclasses.MISSING else field.default
+
+
+def _may_be_none(field: dataclasses.Field) -> bool:
+    """Whether the annotation says so: parts that are left out."""
+    return type(None) in typing.get_args(field.type)
 
 
 @cache
@@ -170,7 +182,7 @@ def _field(value: Any, default: Any, named: dict[str, type], where: str, depth: 
         raise DescriptionError(f"{where}: needs {kind}, not {_short(value)}.")
     if number and isinstance(default, int) and abs(value) > _MOST:
         raise DescriptionError(f"{where}: a whole number is at most {_MOST} here, not {_short(value)}.")
-    if not number and not isinstance(default, bool) and not (value is None and default is None):
+    if not number and not isinstance(default, bool):
         raise DescriptionError(f"{where}: {_short(value)} does not fit there.")
     return value
 
@@ -178,13 +190,13 @@ def _field(value: Any, default: Any, named: dict[str, type], where: str, depth: 
 def _fitting(made: Any, default: Any, named: dict[str, type], where: str) -> Any:
     """`made`, where it is what belongs there: a device for a device, any converter for a converter.
 
-    Else an object of one of the classes `named`, or of one made from it: a periphery may be one that is read in time.
+    Any kind of crossbar for a crossbar, else an object of one of the classes `named`.
     """
     known: dict[str, Any] = named or {type(default).__name__: type(default)}
     if isinstance(default, physics.Device):
         known = {"Device": physics.Device}
-    elif type(default) in _CONVERTERS.values():
-        known = _CONVERTERS
+    elif family := next((them for them in (_CIRCUITS, _CONVERTERS) if type(default) in them.values()), None):
+        known = family
     if not isinstance(made, tuple(known.values())):
         one = " or ".join(sorted(known))
         raise DescriptionError(f"{where}: a {type(made).__name__} does not fit there; give a {one}.")

@@ -1,5 +1,8 @@
 """Analog physics: devices, pulses, converters, as pure functions on pytrees."""
 
+from analogjax.physics.adc import ADC as ADC
+from analogjax.physics.bound_management import BoundManagement as BoundManagement
+from analogjax.physics.bound_management import ReadPolicy as ReadPolicy
 from analogjax.physics.calibration import calibrate as calibrate
 from analogjax.physics.compounds import Chopper as Chopper
 from analogjax.physics.compounds import FastRate as FastRate
@@ -24,6 +27,11 @@ from analogjax.physics.compounds import residual as residual
 from analogjax.physics.compounds import rider as rider
 from analogjax.physics.compounds import tiki_taka as tiki_taka
 from analogjax.physics.compounds import ttv2 as ttv2
+from analogjax.physics.crossbar import Circuit as Circuit
+from analogjax.physics.crossbar import Crossbar as Crossbar
+from analogjax.physics.crossbar import MVType as MVType
+from analogjax.physics.crossbar import WeightNoise as WeightNoise
+from analogjax.physics.dac import DAC as DAC
 from analogjax.physics.device import Cells as Cells
 from analogjax.physics.device import Device as Device
 from analogjax.physics.device import PulsedDevice as PulsedDevice
@@ -48,11 +56,9 @@ from analogjax.physics.inference import PCMLike as PCMLike
 from analogjax.physics.inference import Programmed as Programmed
 from analogjax.physics.inference import SinglePair as SinglePair
 from analogjax.physics.inference import StateIndependent as StateIndependent
-from analogjax.physics.ir_drop_t import PeripheryIRDropT as PeripheryIRDropT
-from analogjax.physics.periphery import BoundManagement as BoundManagement
-from analogjax.physics.periphery import MVType as MVType
-from analogjax.physics.periphery import NoiseManagement as NoiseManagement
+from analogjax.physics.noise_management import InputScale as InputScale
+from analogjax.physics.noise_management import NoiseManagement as NoiseManagement
 from analogjax.physics.periphery import Periphery as Periphery
-from analogjax.physics.periphery import WeightNoise as WeightNoise
 from analogjax.physics.pulses import Pulses as Pulses
 from analogjax.physics.pulses import PulseType as PulseType
+from analogjax.physics.timed_crossbar import TimedCrossbar as TimedCrossbar

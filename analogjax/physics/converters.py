@@ -3,7 +3,8 @@ r"""Converters: a grid of levels within bounds, for signals going into a crossba
     r = 2 res bound            the step, of a resolution `res` relative to the full range (above 1: number of steps)
     q(v) = r round(v / r)      half to even, or stochastically: r floor(v / r + uniform)
 
-A resolution of 0 or less is ideal, a bound of 0 or less infinite; both may be traced. Derivatives are straight-through
+A resolution of 0 or less is ideal, and so is any with a bound of 0 or less, which is infinite; both may be traced.
+Derivatives are straight-through
 (Bengio et al. 2013, arXiv:1308.3432; Esser et al. 2020, arXiv:1902.08153): rounding has that of the identity, and
 `(q(v) - v) / r` in the step; a bound lets pass what it holds, itself included.
 """
@@ -22,8 +23,7 @@ def step_of(res: Scalar, bound: Scalar) -> Scalar:
         relative = jnp.where(jnp.asarray(res) > 1, 1 / jnp.asarray(res), res)
         return jnp.where(jnp.asarray(res) > 0, relative * 2 * bound, 0.0)
     if res <= 0 or bound <= 0:
-        # an infinite range has no full-scale step: aihwkit keeps the step of the bound as written
-        return 0.0 if res <= 0 else (1 / res if res > 1 else res) * 2 * bound
+        return 0.0
     return (1 / res if res > 1 else res) * 2 * bound
 
 

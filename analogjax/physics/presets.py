@@ -3,15 +3,17 @@
 Fields that are not given keep the defaults of their class. Weights and steps in [w], spreads relative [1].
 """
 
+from analogjax.physics.adc import ADC
 from analogjax.physics.compounds import OneSided
+from analogjax.physics.dac import DAC
 from analogjax.physics.devices import ConstantStep, ExpStep, LinearStep, SoftBoundsReference
 from analogjax.physics.periphery import Periphery
 from analogjax.physics.pulses import Pulses
 
-PRESET_PERIPHERY = Periphery(inp_res=1 / 126, out_res=1 / 510, out_bound=20.0, out_noise=0.1)
+PRESET_PERIPHERY = Periphery(dac=DAC(res=1 / 126), adc=ADC(res=1 / 510, bound=20.0, noise=0.1))
 """7 bit in, 9 bit out, absolute-maximum noise management and iterative bound management (aihwkit's preset IO)."""
 
-STANDARD_PERIPHERY = Periphery(inp_res=1 / 254, out_res=1 / 254, out_bound=10.0, out_noise=0.04)
+STANDARD_PERIPHERY = Periphery(dac=DAC(res=1 / 254), adc=ADC(res=1 / 254, bound=10.0, noise=0.04))
 """8 bit in, 8 bit out (aihwkit's standard IO)."""
 
 PRESET_PULSES = Pulses(desired_bl=31)

@@ -36,7 +36,7 @@ from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Key, Scalar
 from analogjax._varying import varying_like
 from analogjax.physics.checks import as_choice, check, check_number
-from analogjax.physics.periphery import quantise
+from analogjax.physics.converters import quantise
 from analogjax.random import uniform
 
 S = TypeVar("S")  # whatever the pulses move
@@ -84,7 +84,6 @@ class Pulses:
     um_grad_scale: Scalar = 1.0  # scale of max|d| inside the management [1]
     x_res_implicit: Scalar = 0.0  # resolution of x for DETERMINISTIC_IMPLICIT [1]; 0: ideal
     d_res_implicit: Scalar = 0.0  # resolution of d for DETERMINISTIC_IMPLICIT [1]; 0: ideal
-    d_sparsity: bool = False  # a statistic of aihwkit's that changes no update; kept so that configurations travel
     sequential: bool = False  # every pulse one after the other; otherwise counted, except for coarse devices
 
     @property
@@ -333,10 +332,3 @@ def _each_computed(
 def outer_product(x: Array, d: Array, learning_rate: Scalar) -> Array:
     """`eta sum_b d_b x_b^T` `[O, I]`, in full float32."""
     return learning_rate * jnp.einsum("bo,bi->oi", d, x, precision=lax.Precision.HIGHEST)
-
-
-def expected_pulses(p: Pulses, x: Array, d: Array, learning_rate: Scalar, granularity: Scalar) -> Array:
-    """Mean number of pulses `[B, O, I]` at each crosspoint, with probabilities above 1 saturating."""
-    length, a, b = managed_length(p, x, d, learning_rate, granularity)
-    p_x, p_d = jnp.minimum(jnp.abs(x) * b[:, None], 1.0), jnp.minimum(jnp.abs(d) * a[:, None], 1.0)
-    return length[:, None, None] * p_d[:, :, None] * p_x[:, None, :]

@@ -18,10 +18,8 @@ from typing import Any
 
 from analogjax.errors import ConfigError
 from analogjax.physics import (
-    BoundManagement,
     Device,
     MixedPrecision,
-    NoiseManagement,
     Periphery,
     Pulses,
     UpdatePolicy,
@@ -66,7 +64,7 @@ def _sgd(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> M
 
 
 def _transfer(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
-    compound = tiki_taka((device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
+    compound = tiki_taka((device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=pulses)
     return compound, pulses
 
 
@@ -80,7 +78,7 @@ def _chopping(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
 
 def _chopped(device: Any, periphery: Periphery, pulses: Pulses, **given: Any) -> Made:
     single = replace(pulses, desired_bl=1, update_bl_management=False, update_management=False)
-    compound = c_ttv2((device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single, **given)
+    compound = c_ttv2((device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=single, **given)
     return compound, replace(pulses, desired_bl=_BUFFERED_BL)
 
 
@@ -93,7 +91,7 @@ def _dynamic(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) 
 def _rider(make: Callable[..., Device]) -> Callable[[Any, Periphery, Pulses, int], Made]:
     def made(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
         single = replace(pulses, desired_bl=1, update_bl_management=True, update_management=True)
-        compound = make((device,) * 2, transfer_forward=_unmanaged(periphery), transfer_update=single)
+        compound = make((device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=single)
         return compound, replace(pulses, desired_bl=_BUFFERED_BL)
 
     return made
@@ -108,12 +106,8 @@ def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
         raise ConfigError(
             f"build_config('residual', n_devices={n_devices}): arrays correct one another; give 2 or more."
         )
-    compound = residual((device,) * n_devices, transfer_forward=_unmanaged(periphery), transfer_update=pulses)
+    compound = residual((device,) * n_devices, transfer_forward=periphery.unmanaged(), transfer_update=pulses)
     return compound, pulses
-
-
-def _unmanaged(periphery: Periphery) -> Periphery:
-    return replace(periphery, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE)
 
 
 _ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {

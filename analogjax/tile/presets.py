@@ -21,10 +21,8 @@ from typing import Any, NamedTuple
 
 from analogjax.errors import ConfigError
 from analogjax.physics import (
-    BoundManagement,
     Device,
     MixedPrecision,
-    NoiseManagement,
     Transfer,
     UpdatePolicy,
     Vector,
@@ -60,9 +58,7 @@ _PARTS: dict[str, Any] = {f"{name}PresetDevice": device for name, device in DEVI
 }
 _SINGLE = ("ReRamES", "ReRamSB", "Capacitor", "EcRam", "EcRamMO", "Idealized", "GokmenVlasov")
 _SIX = _SINGLE[:6]  # of which aihwkit has everything else
-_ONE_LINE = replace(
-    PRESET_PERIPHERY, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE
-)  # what the reads of a transfer are made with
+_ONE_LINE = PRESET_PERIPHERY.unmanaged()  # what the reads of a transfer are made with
 
 
 class _Chopped(NamedTuple):

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError, ShapeError
+from analogjax.physics.crossbar import Frozen
 from analogjax.physics.device import Cells, Device, State
 from analogjax.physics.devices import ConstantStep
-from analogjax.physics.periphery import BoundManagement, Frozen, NoiseManagement, Periphery, average_abs_max, mvm
+from analogjax.physics.periphery import Periphery, mvm
 from analogjax.physics.pulses import Pulses
 from analogjax.random import check_key
 from analogjax.tile.mapping import Mapping
@@ -94,9 +95,9 @@ class Tile:
         """`[B, I] -> [B, O]`, and which outputs pass a gradient (`None`: all). Consumes `key`."""
         p, dtype = self.config.forward, jnp.promote_types(x.dtype, self.dtype)
         y = mvm(p, _wide(self.state.w), _wide(x, dtype), self.frozen_forward, key, self.average)
-        unlimited = is_static(p.out_bound) and p.out_bound <= 0
-        limit = _CLIPPED * p.out_bound * p.out_scale
-        passes = None if unlimited else (jnp.abs(y) < limit) | (jnp.asarray(p.out_bound) <= 0)
+        unlimited = is_static(p.adc.bound) and p.adc.bound <= 0
+        limit = _CLIPPED * p.adc.bound * p.adc.scale
+        passes = None if unlimited else (jnp.abs(y) < limit) | (jnp.asarray(p.adc.bound) <= 0)
         return (y * across(self.scale, y)).astype(dtype), passes
 
     @jax.jit
@@ -105,7 +106,7 @@ class Tile:
         dtype = jnp.promote_types(d.dtype, self.dtype)
         d = _wide(d, dtype) * across(self.scale, d)
         d = d if passes is None else jnp.where(passes, d, 0.0)
-        p = replace(self.config.backward, bound_management=BoundManagement.NONE)
+        p = replace(self.config.backward, bound_management=None)
         return mvm(p, _wide(self.state.w).T, d, self.frozen_backward, key, self.average).astype(dtype)
 
     @jax.jit
@@ -116,9 +117,10 @@ class Tile:
         d = d / across(self.scale * rate, d)
         state = self.config.device.update(self.config.update, self.cells, self.state, x, d, lr * rate, key)
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.state)
-        if self.average is None:
+        management = self.config.forward.noise_management
+        if self.average is None or management is None:
             return replace(self, state=state)
-        average = average_abs_max(self.config.forward, x, self.average)[-1]
+        average = management.average(x, self.average)[-1]
         return replace(self, state=state, average=average.astype(self.average.dtype))
 
     @jax.jit
@@ -172,7 +174,6 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
     k_cells, k_forward, k_backward, k_write = keys
     (outputs, inputs), dtype = weights.shape, weights.dtype
     cells = config.device.fabricate((outputs, inputs), dtype, k_cells)
-    averaging = config.forward.noise_management is NoiseManagement.AVERAGE_ABS_MAX
     scale = config.mapping.scale_for(weights)
     return Tile(
         config=config,
@@ -181,7 +182,7 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
         scale=scale,
         frozen_forward=config.forward.fabricate(outputs, dtype, k_forward, inputs=inputs),
         frozen_backward=config.backward.fabricate(inputs, dtype, k_backward, inputs=outputs),
-        average=jnp.zeros((), dtype) if averaging else None,
+        average=jnp.zeros((), dtype) if config.forward.averages_inputs else None,
     )
 
 

@@ -32,12 +32,13 @@ from tests.cloud.test_client import compile_once
 from tests.suites import first_fast
 
 ID = "a" * 32
+PERIPHERY = Periphery()
 NOISE_MODELS = [PCMLike(), PCMLike(prog_noise_scale=0.5, prog_coeff=(0.25, 0.5), g_max=10.0), StateIndependent(),
                 StateIndependent(g_converter=SinglePair(g_max=40.0, g_min=1.0), drift_nu_mean=0.0)]  # fmt: skip
 
 
-def network(mapping=None, **forward):
-    config = TileConfig(device=SoftBounds(), forward=Periphery(**forward), mapping=mapping or Mapping())
+def network(mapping=None, forward=PERIPHERY):
+    config = TileConfig(device=SoftBounds(), forward=forward, mapping=mapping or Mapping())
     return Sequential(flatten, AnalogLinear(8, config), jax.nn.sigmoid, AnalogLinear(10, config), jax.nn.log_softmax)
 
 
@@ -160,14 +161,18 @@ def test_what_cannot_travel_is_named(trained):
 @pytest.mark.slow
 def test_the_weights_of_a_training_are_written_on_new_chips(mapping, as_mapping):
     """Whatever digital scales and biases either has: the same function, where nothing is noisy."""
-    perfect = {"is_perfect": True}
-    source = training(model=network(mapping, **perfect))
+    perfect = Periphery(is_perfect=True)
+    source = training(model=network(mapping, perfect))
     variables = LocalRunner().run(source, 50, seed=3, progress=False).variables
     if mapping.learn_out_scaling:
         assert not np.all(np.asarray(variables.params["layers_1"]["out_scale"]) == 1)
     told = Description.of(source)
-    config = {"class": "TileConfig", "device": {"class": "Ideal"}, "forward": {"class": "Periphery", **perfect}}
-    described = InferenceDescription.of(BasicInferencing(Digits, network(as_mapping, **perfect), variables))[0]
+    config = {
+        "class": "TileConfig",
+        "device": {"class": "Ideal"},
+        "forward": {"class": "Periphery", "is_perfect": True},
+    }
+    described = InferenceDescription.of(BasicInferencing(Digits, network(as_mapping, perfect), variables))[0]
     assert described.layers[1][1]["config"]["device"] == config["device"]
     chips = described.written(told, weights_in(output_of(told, variables)))
     from analogjax import nn, random
@@ -206,9 +211,9 @@ def test_an_inference_input_is_understood(noise, preset):
     assert made.noise_model["prog_coeff"] == [0.26348, 1.965, -1.1731]  # as they were typed
     assert made.noise_model["class"] == ("PCMLike" if noise == "pcm" else "StateIndependent")
     layer = made.model().layers[1]
-    assert layer.config.forward.out_res == 1 / 510 and layer.config.forward.inp_res == 1 / 254
-    assert layer.config.forward.out_noise == 0.04
-    assert layer.config.forward.out_bound == (12.0 if preset == "InferenceRPUConfig" else 20.0)
+    assert layer.config.forward.adc.res == 1 / 510 and layer.config.forward.dac.res == 1 / 254
+    assert layer.config.forward.adc.noise == 0.04
+    assert layer.config.forward.adc.bound == (12.0 if preset == "InferenceRPUConfig" else 20.0)
     assert layer.config.mapping.digital_bias is (not preset.startswith("Old"))
     assert made.model().layers[3].config.mapping.digital_bias  # AnalogLinearMapped's always is
 
@@ -217,7 +222,8 @@ def test_an_inference_input_is_understood(noise, preset):
     ("change", "told"),
     [
         ({"preset": "TikiTakaUnobtainiumPreset"}, "known are InferenceRPUConfig"), ({"adc": 1}, "2 to 32 bits"),
-        ({"dac": 99}, "2 to 32 bits"), ({"output_noise_strength": -1.0}, "out_noise"), ({"trained": "w"}, "no id"),
+        ({"dac": 99}, "2 to 32 bits"), ({"output_noise_strength": -1.0}, "ADC.noise=-1.0.: needs"),
+        ({"trained": "w"}, "no id"),
     ],
 )  # fmt: skip
 def test_inference_inputs_that_are_refused(change, told):
@@ -234,7 +240,7 @@ def test_garbage_in_the_noise_model():
 
 def test_zero_bits_are_an_ideal_converter():
     made = inference_of(inference_protobuf(ID, adc=0, dac=0).SerializeToString())
-    assert made.model().layers[1].config.forward.inp_res == 0.0
+    assert made.model().layers[1].config.forward.dac.res == 0.0
 
 
 # By a service

@@ -8,16 +8,17 @@ from analogjax import TileConfig
 from analogjax.cloud.configuration import CLASSES, config_from_json, config_to_json, expanded
 from analogjax.cloud.errors import DescriptionError
 from analogjax.physics import (
+    ADC,
+    DAC,
     ConstantStep,
     ExpStep,
-    NoiseManagement,
     Periphery,
-    PeripheryIRDropT,
     PiecewiseStep,
     PowStepReference,
     Pulses,
     SinglePair,
     SoftBoundsPmax,
+    TimedCrossbar,
     Vector,
     tiki_taka,
 )
@@ -29,10 +30,11 @@ from analogjax.physics.compounds import (
     ttv2,
 )
 from analogjax.tile.presets import PRESETS, preset
+from compat.whole_batch import WholeBatch
 
 _PAIR = (ConstantStep(dw_min=0.002), ExpStep(b=0.1))
 _REFERENCE = Vector(devices=_PAIR, update_policy="SingleFixed", gamma_vec=(1.0, -1.0))
-_READ = Periphery(noise_management=NoiseManagement.NONE, out_bound=5.0)
+_READ = Periphery(adc=ADC(bound=5.0), noise_management=None)
 DEVICES = [
     PiecewiseStep(piecewise_up=(1.0, 0.5, 0.1), piecewise_down=(0.1, 0.5, 1.0)),
     PowStepReference(pow_gamma=1.5, n_estimation_steps=7, subtract_symmetry_point=True),
@@ -65,12 +67,15 @@ def test_a_device_travels_with_all_that_it_is_made_of(device):
 
 
 PAIR = SinglePair(g_max=20.0, g_min=1.5)
+SPLIT = TimedCrossbar(mv_type="SplitMode", split_mode_bit_shift=4, g_converter=PAIR)
 TIMED = [
-    TileConfig(forward=PeripheryIRDropT()),
-    TileConfig(forward=PeripheryIRDropT(ir_drop=0.0, torch_semantics=True), backward=Periphery(is_perfect=True)),
-    TileConfig(forward=PeripheryIRDropT(mv_type="SplitMode", inp_res=254, split_mode_bit_shift=4, g_converter=PAIR)),
-    TileConfig(forward=PeripheryIRDropT(phys_input_size=96, ir_drop_segments=3, noise_management="None")),
-    TileConfig(device=tiki_taka(devices=_PAIR, transfer_forward=PeripheryIRDropT(adc_quantization=False))),
+    TileConfig(forward=Periphery(crossbar=TimedCrossbar())),
+    TileConfig(forward=Periphery(crossbar=TimedCrossbar(ir_drop=0.0)), backward=Periphery(is_perfect=True)),
+    TileConfig(forward=Periphery(dac=DAC(res=254), crossbar=SPLIT)),
+    TileConfig(forward=Periphery(crossbar=TimedCrossbar(phys_input_size=96, segments=3), noise_management=None)),
+    TileConfig(
+        device=tiki_taka(devices=_PAIR, transfer_forward=Periphery(crossbar=TimedCrossbar(adc_quantization=False)))
+    ),
 ]
 
 
@@ -78,18 +83,48 @@ TIMED = [
 def test_a_product_in_time_travels_with_its_conductances(config):
     sent = json.loads(json.dumps(config_to_json(config)))
     again = config_from_json(sent)
-    assert again == config and hash(again) == hash(config) and type(again.forward) is type(config.forward)
+    assert again == config and hash(again) == hash(config)
 
 
 def test_of_a_product_in_time_only_what_differs_is_sent():
-    forward = PeripheryIRDropT(ir_drop_rs=0.3, g_converter=PAIR)
+    forward = Periphery(crossbar=TimedCrossbar(wire_resistance=0.3, g_converter=PAIR))
     assert config_to_json(TileConfig(forward=forward))["forward"] == {
-        "class": "PeripheryIRDropT", "ir_drop_rs": 0.3,
-        "g_converter": {"class": "SinglePair", "g_max": 20.0, "g_min": 1.5},
+        "class": "Periphery",
+        "crossbar": {
+            "class": "TimedCrossbar", "wire_resistance": 0.3,
+            "g_converter": {"class": "SinglePair", "g_max": 20.0, "g_min": 1.5},
+        },
     }  # fmt: skip
 
 
-_TIMED = {"class": "PeripheryIRDropT"}
+_TIMED = {"class": "TimedCrossbar"}
+_READING = {"class": "Periphery"}
+
+
+@pytest.mark.parametrize(
+    ("old", "told"),
+    [
+        ({"class": "PeripheryIRDropT"}, "config.forward: class 'PeripheryIRDropT' is unknown; known are ADC"),
+        (_READING | {"inp_res": 0.1}, "config.forward: Periphery has no field 'inp_res'; it has dac, crossbar, adc"),
+        (_READING | {"noise_management": "None"}, "config.forward.noise_management: 'None' does not fit there"),
+    ],
+)
+def test_a_description_of_before_the_parts_is_refused(old, told):
+    with pytest.raises(DescriptionError) as caught:
+        config_from_json({"class": "TileConfig", "forward": old})
+    assert told in str(caught.value)
+
+
+def test_a_part_that_is_left_out_travels():
+    config = TileConfig(forward=Periphery(noise_management=None, bound_management=None))
+    assert config_to_json(config)["forward"] == _READING | {"noise_management": None, "bound_management": None}
+    assert config_from_json(config_to_json(config)) == config
+
+
+def test_a_read_policy_of_ones_own_does_not_travel():
+    config = TileConfig(forward=Periphery(bound_management=WholeBatch()))
+    with pytest.raises(DescriptionError, match=r"forward.bound_management is a WholeBatch: an experiment"):
+        config_to_json(config)
 
 
 @pytest.mark.parametrize(
@@ -100,31 +135,46 @@ _TIMED = {"class": "PeripheryIRDropT"}
         ({"class": "Ideal"}, "config.forward: a Ideal does not fit there; give a Periphery."),
         (None, "config.forward: None does not fit there."),
         (25.0, "config.forward: 25.0 does not fit there."),
-        (_TIMED | {"rows": 64}, "config.forward: PeripheryIRDropT has no field 'rows'; it has is_perfect"),
-        (_TIMED | {"ir_drop_segments": 3}, "config.forward: PeripheryIRDropT(ir_drop_segments=3): must divide"),
-        (_TIMED | {"ir_drop_segments": 8.0}, "config.forward.ir_drop_segments: needs a whole number, not 8.0"),
-        (_TIMED | {"ir_drop_segments": 0}, "PeripheryIRDropT(ir_drop_segments=0): needs a whole number above 0"),
-        (_TIMED | {"phys_input_size": 10**9}, "config.forward.phys_input_size: a chip has at most 65536 rows"),
-        (_TIMED | {"phys_input_size": True}, "config.forward.phys_input_size: needs a whole number, not True"),
-        (_TIMED | {"adc_quantization": 1}, "config.forward.adc_quantization: needs true or false, not 1"),
-        (_TIMED | {"adc_frequency": float("nan")}, "config.forward.adc_frequency: needs a finite number, not nan"),
-        (_TIMED | {"mv_type": "PosNegSeparate"}, "this circuit knows 'OnePass', 'SplitMode', 'BitWise', 'Ideal'"),
-        (_TIMED | {"mv_type": "Bits"}, "config.forward.mv_type: 'Bits' is unknown; choose one of 'Ideal', 'OnePass'"),
-        (_TIMED | {"inp_res": [1.0]}, "config.forward.inp_res: a list does not fit there."),
-        (_TIMED | {"g_converter": 25.0}, "config.forward.g_converter: 25.0 does not fit there."),
-        (_TIMED | {"g_converter": None}, "config.forward.g_converter: None does not fit there."),
-        (
-            _TIMED | {"g_converter": _TIMED},
-            "config.forward.g_converter: a PeripheryIRDropT does not fit there; give a Sin",
-        ),
-        (_TIMED | {"g_converter": {"class": "Pair"}}, "config.forward.g_converter: class 'Pair' is unknown"),
-        (_TIMED | {"g_converter": {"class": "SinglePair", "g_max": 1.0, "g_min": 2.0}}, "SinglePair(g_max=1.0): needs"),
-        (_TIMED | {"g_converter": {"class": "SinglePair", "g_max": "25"}}, "config.forward.g_converter.g_max: needs a"),
+        (_READING | {"rows": 64}, "config.forward: Periphery has no field 'rows'; it has dac"),
+        (_READING | {"dac": {"class": "ADC"}}, "config.forward.dac: a ADC does not fit there; give a DAC."),
+        (_READING | {"dac": None}, "config.forward.dac: None does not fit there."),
+        (_READING | {"dac": {"class": "DAC", "res": [1.0]}}, "config.forward.dac.res: a list does not fit there."),
+        (_READING | {"adc": {"class": "ADC", "noise": -1}}, "config.forward.adc: ADC(noise=-1): needs"),
+        (_READING | {"noise_management": _READING}, "a Periphery does not fit there; give a NoiseManagement."),
+        (_READING | {"crossbar": {"class": "DAC"}}, "a DAC does not fit there; give a Crossbar or TimedCrossbar."),
+        (_READING | {"crossbar": None}, "config.forward.crossbar: None does not fit there."),
     ],
 )
-def test_a_product_in_time_that_makes_no_sense_is_refused_where_it_stands(forward, told):
+def test_a_periphery_that_makes_no_sense_is_refused_where_it_stands(forward, told):
     with pytest.raises(DescriptionError) as caught:
         config_from_json({"class": "TileConfig", "forward": forward})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("circuit", "told"),
+    [
+        ({"rows": 64}, "config.forward.crossbar: TimedCrossbar has no field 'rows'; it has mv_type"),
+        ({"segments": 3}, "config.forward.crossbar: TimedCrossbar(segments=3): must divide"),
+        ({"segments": 8.0}, "config.forward.crossbar.segments: needs a whole number, not 8.0"),
+        ({"segments": 0}, "TimedCrossbar(segments=0): needs a whole number above 0"),
+        ({"phys_input_size": 10**9}, "config.forward.crossbar.phys_input_size: a chip has at most 65536 rows"),
+        ({"phys_input_size": True}, "config.forward.crossbar.phys_input_size: needs a whole number, not True"),
+        ({"adc_quantization": 1}, "config.forward.crossbar.adc_quantization: needs true or false, not 1"),
+        ({"adc_frequency": float("nan")}, "config.forward.crossbar.adc_frequency: needs a finite number, not nan"),
+        ({"mv_type": "PosNegSeparate"}, "this circuit knows 'OnePass', 'SplitMode', 'BitWise'."),
+        ({"mv_type": "Bits"}, "config.forward.crossbar.mv_type: 'Bits' is unknown; choose one of 'OnePass'"),
+        ({"g_converter": 25.0}, "config.forward.crossbar.g_converter: 25.0 does not fit there."),
+        ({"g_converter": None}, "config.forward.crossbar.g_converter: None does not fit there."),
+        ({"g_converter": _TIMED}, "crossbar.g_converter: a TimedCrossbar does not fit there; give a Sin"),
+        ({"g_converter": {"class": "Pair"}}, "config.forward.crossbar.g_converter: class 'Pair' is unknown"),
+        ({"g_converter": {"class": "SinglePair", "g_max": 1.0, "g_min": 2.0}}, "SinglePair(g_max=1.0): needs"),
+        ({"g_converter": {"class": "SinglePair", "g_max": "25"}}, "config.forward.crossbar.g_converter.g_max: needs a"),
+    ],
+)
+def test_a_product_in_time_that_makes_no_sense_is_refused_where_it_stands(circuit, told):
+    with pytest.raises(DescriptionError) as caught:
+        config_from_json({"class": "TileConfig", "forward": _READING | {"crossbar": _TIMED | circuit}})
     assert told in str(caught.value)
 
 
@@ -170,7 +220,7 @@ _STEP = {"class": "ConstantStep"}
         ({"class": "OneSided", "device": {"class": "Periphery"}}, "a Periphery does not fit there; give a Device"),
         ({"class": "OneSided", "device": _STEP, "refresh_every": 1.5}, "refresh_every: needs a whole number"),
         ({"class": "MixedPrecision", "granularity": 1.0}, "MixedPrecision has no field 'granularity'; it has device"),
-        ({"class": "UnitCell"}, "class 'UnitCell' is unknown; known are "),
+        ({"class": "UnitCell"}, "class 'UnitCell' is unknown; known are ADC, BoundManagement, "),
         ({"class": "UpdatePolicy"}, "class 'UpdatePolicy' is unknown"),
     ],
 )
@@ -183,7 +233,7 @@ def test_what_does_not_fit_is_refused_where_it_stands(device, told):
     ("config", "told"),
     [
         (lambda n: {"device": {"class": "SoftBounds", "dw_min": n}}, "dw_min: needs a finite number"),
-        (lambda n: {"forward": {"class": "Periphery", "inp_res": n}}, "inp_res: needs a finite number"),
+        (lambda n: {"forward": _READING | {"dac": {"class": "DAC", "res": n}}}, "res: needs a finite number"),
         (lambda n: {"mapping": {"class": "Mapping", "max_output_size": n}}, "max_output_size: needs a whole number"),
         (lambda n: {"device": {"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [n, 1]}}, "gamma_vec[0]"),
     ],

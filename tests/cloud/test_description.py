@@ -13,7 +13,7 @@ from analogjax.cloud.description import Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.data import Split
 from analogjax.experiments import Arrays
-from analogjax.physics import ConstantStep, Drift, NoiseManagement, Periphery, SoftBounds, UpdatePolicy, Vector
+from analogjax.physics import ADC, ConstantStep, Drift, Periphery, SoftBounds, UpdatePolicy, Vector
 from analogjax.tile.presets import PRESETS, preset
 from tests.cloud.experiments import described, training
 
@@ -55,7 +55,7 @@ def test_there_and_back(experiment):
         TileConfig(),
         TileConfig(
             device=SoftBounds(dw_min=0.002, drift=Drift(nu=0.1)),
-            forward=Periphery(noise_management=NoiseManagement.NONE, out_bound=5.0),
+            forward=Periphery(adc=ADC(bound=5.0), noise_management=None),
         ),
         TileConfig(
             device=Vector(devices=(ConstantStep(), SoftBounds()), update_policy=UpdatePolicy.ALL, gamma_vec=(0.5, 1.0))

@@ -20,6 +20,7 @@ from analogjax import physics
 from analogjax.physics import compounds
 from analogjax.tile import algorithms
 from analogjax.tile.presets import preset_part
+from tests.physics.parts import with_field
 
 ONE, TWO = c.ConstantStepDevice(dw_min=0.002), c.SoftBoundsDevice()
 DEVICES = (physics.ConstantStep(dw_min=0.002), physics.SoftBounds())
@@ -33,7 +34,7 @@ def test_a_transfer():
     )  # fmt: skip
     assert c.UnitCellRPUConfig(device=cell).to_native().device == compounds.tiki_taka(
         devices=DEVICES, gamma_vec=(0.5, 1), transfer_every_vec=(2.0, 0.0), transfer_lr_vec=(0.1, 0.2), fast_lr=0.5,
-        n_reads_per_transfer=2, transfer_columns=False, transfer_forward=physics.Periphery(out_noise=0.0),
+        n_reads_per_transfer=2, transfer_columns=False, transfer_forward=physics.Periphery(adc=physics.ADC(noise=0.0)),
         transfer_update=physics.Pulses(desired_bl=1),
     )  # fmt: skip
     # as in aihwkit, the second device stands for all that follow
@@ -216,9 +217,8 @@ def test_a_configuration_by_algorithm_is_the_native_one(algorithm):
     other = c.build_config(algorithm, device, forward, mapping=c.MappingParameter(max_input_size=7))
     device.dw_min = forward.out_noise = 0.9
     assert other.forward.out_noise == 0.3 and other.forward is not other.backward and other.mapping.max_input_size == 7
-    expected = algorithms.build_config(
-        algorithm, dataclasses.replace(native[0], dw_min=0.1), dataclasses.replace(native[1], out_noise=0.3)
-    )
+    noisier = with_field(native[1], "adc.noise", 0.3)
+    expected = algorithms.build_config(algorithm, dataclasses.replace(native[0], dw_min=0.1), noisier)
     assert other.to_native().device == expected.device and other.to_native().update == expected.update
 
 

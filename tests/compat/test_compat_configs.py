@@ -13,6 +13,8 @@ from aihwkit.simulator.parameters.runtime import RuntimeParameter
 
 import analogjax
 from analogjax import physics
+from compat.flat_periphery import flat
+from compat.whole_batch import WholeBatch
 
 DEFAULTS = json.loads((Path(__file__).parent / "aihwkit_defaults.json").read_text())["classes"]
 
@@ -64,7 +66,7 @@ def test_conversion_reaches_every_part():
     native = config.to_native()
     assert native == analogjax.TileConfig(
         device=physics.LinearStep(gamma_up=0.2, drift=physics.Drift(nu=0.1)),
-        forward=physics.Periphery(noise_management="Max"),
+        forward=physics.Periphery(noise_management=physics.NoiseManagement(kind="Max")),
         update=physics.Pulses(pulse_type="NoneWithDevice"),
         mapping=analogjax.tile.Mapping(max_input_size=100),
     )
@@ -122,29 +124,59 @@ PULSE_FIELDS = [
 @pytest.mark.parametrize(("field", "value"), PULSE_FIELDS)
 def test_every_field_of_an_update_reaches_the_pulses(field, value):
     native = c.UpdateParameters(**{field: value}).to_native()
-    assert native == physics.Pulses(**{field: getattr(value, "value", value)})
+    # a statistic that changes no update
+    seen = {} if field == "d_sparsity" else {field: getattr(value, "value", value)}
+    assert native == physics.Pulses(**seen)
 
 
-IO_FIELDS = [
-    ("ir_drop", 1.0), ("ir_drop_g_ratio", 20.0), ("out_nonlinearity", 0.1), ("out_nonlinearity_std", 0.1),
-    ("slope_calibration", 0.5), ("v_offset_std", 0.1), ("v_offset_w_min", 0.0), ("r_series", 0.1),
-    ("w_read_asymmetry_dtod", 0.1), ("mv_type", c.AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM),
-]  # fmt: skip
+IO_FIELDS = {
+    "inp_bound": 1, "inp_noise": 0.1, "inp_res": 0.1, "inp_sto_round": True, "inp_asymmetry": 0.1, "out_bound": 3.0,
+    "out_noise": 0.1, "out_noise_std": 0.1, "out_res": 0.1, "out_sto_round": True, "out_scale": 2.0,
+    "out_asymmetry": 0.1, "out_nonlinearity": 0.1, "out_nonlinearity_std": 0.1, "slope_calibration": 0.5,
+    "w_noise": 0.1, "w_noise_type": c.WeightNoiseType.PCM_READ, "ir_drop": 1.0, "ir_drop_g_ratio": 20.0,
+    "v_offset_std": 0.1, "v_offset_w_min": 0.0, "r_series": 0.1, "w_read_asymmetry_dtod": 0.1, "nm_thres": 0.5,
+    "mv_type": c.AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM, "noise_management": c.NoiseManagementType.MAX,
+    "bound_management": c.BoundManagementType.ITERATIVE_WORST_CASE, "max_bm_factor": 10, "max_bm_res": 0.1,
+    "bm_test_negative_bound": False, "is_perfect": True,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("field", "value"), IO_FIELDS, ids=[row[0] for row in IO_FIELDS])
-def test_every_field_of_a_product_reaches_the_periphery(field, value):
+@pytest.mark.parametrize("field", IO_FIELDS)
+def test_every_field_of_a_product_reaches_the_periphery(field):
+    value = IO_FIELDS[field]
     native = c.IOParameters(**{field: value}).to_native()
-    assert native == physics.Periphery(**{field: getattr(value, "value", value)}) != physics.Periphery()
+    # back under aihwkit's names, that one value differs and no other
+    default, told = flat(physics.Periphery()), flat(native)
+    assert told[field] == getattr(value, "value", value)
+    assert {name for name in told if told[name] != default[name]} == {field} - {"inp_bound"}  # must stay at 1
+
+
+def test_every_field_is_tried():
+    assert set(IO_FIELDS) == {field.name for field in dataclasses.fields(c.IOParameters)}
+
+
+def test_products_without_management_and_exact_ones():
+    off = c.IOParameters(
+        noise_management=c.NoiseManagementType.NONE, bound_management=c.BoundManagementType.NONE, inp_bound=2.0
+    )
+    assert off.to_native() == physics.Periphery(
+        dac=physics.DAC(bound=2.0), noise_management=None, bound_management=None
+    )
+    assert c.IOParameters(mv_type=c.AnalogMVType.IDEAL).to_native() == physics.Periphery(is_perfect=True)
 
 
 def test_products_in_time():
     view = IOParametersIRDropT(ir_drop_segments=4, mv_type=c.AnalogMVType.SPLIT_MODE)
-    expected = physics.PeripheryIRDropT(ir_drop_segments=4, mv_type="SplitMode", torch_semantics=True)
+    circuit = physics.TimedCrossbar(segments=4, mv_type="SplitMode")
+    expected = physics.Periphery(crossbar=circuit, bound_management=WholeBatch())
     assert view.to_native() == expected and view.ir_drop == 1.0
     with pytest.raises(exceptions.ConfigError, match="must divide phys_input_size=512"):
         IOParametersIRDropT(ir_drop_segments=3).to_native()
-    with pytest.raises(exceptions.ConfigError, match="only PeripheryIRDropT reads bits"):
+    with pytest.raises(exceptions.ConfigError, match=r"IOParametersIRDropT\(ir_drop_rs=-1.0\): needs a finite"):
+        IOParametersIRDropT(ir_drop_rs=-1.0).to_native()
+    with pytest.raises(exceptions.ConfigError, match=r"\(v_offset_std=0.1\): is not part of a crossbar"):
+        IOParametersIRDropT(v_offset_std=0.1).to_native()
+    with pytest.raises(exceptions.ConfigError, match=r"IOParameters\(mv_type=.*only a TimedCrossbar reads bits"):
         c.IOParameters(mv_type=c.AnalogMVType.BIT_WISE).to_native()
 
 
@@ -168,7 +200,7 @@ def test_unsupported_surroundings():
 
 
 def test_errors_of_the_physics_are_aihwkits_errors():
-    with pytest.raises(exceptions.ConfigError, match=r"IOParameters.*inp_bound must be 1"):
+    with pytest.raises(exceptions.ConfigError, match=r"IOParameters\(inp_bound=2.0\): noise management .* must be 1"):
         c.IOParameters(inp_bound=2.0).to_native()
     with pytest.raises(exceptions.AihwkitException, match="w_max"):
         c.ConstantStepDevice(w_max=-1.0).to_native()

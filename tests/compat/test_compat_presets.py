@@ -74,7 +74,7 @@ def test_a_preset_can_be_changed_copied_and_pickled_and_each_one_is_its_own():
     chopped = presets.AGADEcRamPreset()
     chopped.device.transfer_forward.out_noise, chopped.device.in_chop_prob = 0.0, 0.25
     made = chopped.to_native().device
-    assert made.reader.transfer_forward.out_noise == 0.0 and made.chopper.in_chop_prob == 0.25
+    assert made.reader.transfer_forward.adc.noise == 0.0 and made.chopper.in_chop_prob == 0.25
     assert presets.AGADEcRamPreset().to_native() == preset("AGADEcRamPreset")
 
 

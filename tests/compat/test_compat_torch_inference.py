@@ -28,6 +28,7 @@ from aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInf
 from analogjax import physics
 from analogjax.tile import TileArray
 from compat import tile_weights
+from compat.whole_batch import WholeBatch
 from tests.compat.descent import losses_of
 
 MEASURED = json.loads((Path(__file__).parent / "aihwkit_torch_tiles.json").read_text())
@@ -146,10 +147,9 @@ def test_a_step_of_the_optimizer_is_that_of_the_gradient():
 def test_the_circuit_of_a_layer():
     config = TIMED(noise_model=material())
     config.forward.ir_drop_segments, config.mapping.max_input_size = 4, 64
-    expected = physics.PeripheryIRDropT(
-        ir_drop_segments=4, phys_input_size=64, g_converter=physics.SinglePair(g_max=20.0, g_min=1.0),
-        torch_semantics=True,
-    )  # fmt: skip
+    pair = physics.SinglePair(g_max=20.0, g_min=1.0)
+    circuit = physics.TimedCrossbar(segments=4, phys_input_size=64, g_converter=pair)
+    expected = physics.Periphery(crossbar=circuit, bound_management=WholeBatch())
     native = config.to_native()
     assert native.forward == expected and native.backward == physics.Periphery(is_perfect=True)
     layer = AnalogLinear(10, 4, rpu_config=config)
@@ -159,8 +159,8 @@ def test_the_circuit_of_a_layer():
 def test_without_a_limit_a_chip_has_the_rows_of_its_layer():
     config = TIMED()
     config.mapping.max_input_size = 0
-    assert config.to_native(24).forward.phys_input_size == 24
-    assert AnalogLinear(24, 4, rpu_config=config).analog_module.tile.config.forward.phys_input_size == 24
+    assert config.to_native(24).forward.crossbar.phys_input_size == 24
+    assert AnalogLinear(24, 4, rpu_config=config).analog_module.tile.config.forward.crossbar.phys_input_size == 24
     with pytest.raises(ConfigError, match=r"as many rows as its layer has inputs; give them: to_native\(inputs\)"):
         config.to_native()
     with pytest.raises(ConfigError, match=r"ir_drop_segments=8.*must divide phys_input_size=20"):

@@ -11,10 +11,10 @@ from analogjax import AnalogLinear, Sequential, TileConfig, nn
 from analogjax.data import Split
 from analogjax.errors import AnalogError, ConfigError, NonFiniteError
 from analogjax.experiments import Arrays, BasicInferencing, cross_entropy_loss, run_inference
-from analogjax.physics import Ideal, PCMLike, Periphery, State, StateIndependent
+from analogjax.physics import ADC, Ideal, PCMLike, Periphery, State, StateIndependent
 from analogjax.tile import Mapping
 
-EXACT = Periphery(is_perfect=True, out_bound=0.0)
+EXACT = Periphery(adc=ADC(bound=0.0), is_perfect=True)
 CONFIG = TileConfig(device=Ideal(), forward=EXACT, backward=EXACT, mapping=Mapping(max_input_size=10))
 UNIFORM = StateIndependent(prog_noise_scale=0.0, read_noise_scale=0.0, drift_nu_std=0.0)  # nothing random
 ITEMS = 23  # no whole number of batches

@@ -18,6 +18,7 @@ import jax
 from analogjax import physics, tile
 from analogjax import random as ajr
 from analogjax.errors import ConfigError
+from compat.flat_periphery import names, nested
 
 DATA = Path(__file__).parent / "data"
 _SEED = 20240607
@@ -41,7 +42,7 @@ _PARTS = {
     "mapping": tile.Mapping,
 }
 _CLASSES = {"update": "UpdateParameters", "mapping": "MappingParameter"}
-_IO_CLASSES = {"IOParameters": physics.Periphery, "IOParametersIRDropT": physics.PeripheryIRDropT}
+_IO_CLASSES = {"IOParameters": physics.Crossbar, "IOParametersIRDropT": physics.TimedCrossbar}
 
 
 class Unsupported(Exception):
@@ -86,18 +87,17 @@ def periphery(values: dict) -> physics.Periphery:
     base = values.get("preset_of", values["class"])
     if base not in _IO_CLASSES:
         raise Unsupported(f"class {values['class']}")
-    return _build(_IO_CLASSES[base], values)
-
-
-def torch_io(values: dict) -> dict:
-    """IO parameters as aihwkit's torch tile understands them (reference, 2.1.9), in words of its C++ tile and ours.
-
-    Besides what `torch_semantics` names, it spreads the output noise by 100 %, whatever `out_noise_std`.
-    """
-    changed = {"torch_semantics": True}
-    if values.get("out_noise_std", 0) > 0:
-        changed["out_noise_std"] = 1.0
-    return values | changed
+    circuit = _IO_CLASSES[base]
+    fields = {name: value for name, value in values.items() if name not in ("class", "preset_of")}
+    missing = fields.keys() - names(circuit)
+    if missing:
+        raise Unsupported(f"fields {sorted(missing)} of {values['class']}")
+    try:
+        return nested(fields, circuit)
+    except ConfigError as error:
+        if "unknown; choose one of" in str(error):
+            raise Unsupported(f"{values['class']}{error}") from error
+        raise
 
 
 def unsupported(case: dict, translate: Callable[[dict], object] = tile_config) -> str | None:

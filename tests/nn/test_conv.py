@@ -9,9 +9,9 @@ from analogjax import AnalogLinear, BasicTraining, LocalRunner, Sequential, Tile
 from analogjax.data import Split
 from analogjax.errors import ShapeError
 from analogjax.experiments import Arrays
-from analogjax.physics import FloatingPoint, Periphery
+from analogjax.physics import ADC, FloatingPoint, Periphery
 
-EXACT = Periphery(is_perfect=True, out_bound=0.0)
+EXACT = Periphery(adc=ADC(bound=0.0), is_perfect=True)
 CONFIG = TileConfig(device=FloatingPoint(), forward=EXACT, backward=EXACT)
 SHAPES = [{}, {"strides": (2, 1), "padding": (1, 2), "dilation": (1, 2)}]
 

@@ -13,7 +13,6 @@ from analogjax import nn, physics, random
 from analogjax.errors import ConfigError
 from analogjax.physics import presets
 from analogjax.physics.compounds import MixedPrecision, OneSided, agad, c_ttv2, tiki_taka
-from analogjax.physics.periphery import BoundManagement, NoiseManagement
 from analogjax.tile import Mapping, TileConfig
 
 ROOT = Path(__file__).parents[2]
@@ -54,11 +53,6 @@ def test_a_layer_on_several_chips_has_one_learned_scale(columnwise, shape):
     assert variables["params"]["out_scale"].shape == shape
 
 
-def test_what_is_dead_in_aihwkit_is_refused():
-    with pytest.raises(ConfigError, match="Shift"):
-        physics.Periphery(bound_management="Shift")
-
-
 @pytest.mark.parametrize("bins", [{"n_x_bins": 4}, {"n_d_bins": 4}])
 def test_one_side_alone_is_quantised(bins):
     device = MixedPrecision(device=STEP, transfer_every=0, stoc_round_x=False, stoc_round_d=False)
@@ -93,9 +87,10 @@ def test_mixed_precision_manages_its_writes_whatever_is_said():
 
 
 def test_a_transfer_reads_without_management_whatever_is_said():
-    managed = physics.Periphery(noise_management="AbsMax", bound_management="Iterative")
-    reading = tiki_taka((STEP, STEP), transfer_forward=managed).reader.unmanaged
-    assert (reading.noise_management, reading.bound_management) == (NoiseManagement.NONE, BoundManagement.NONE)
+    managed = physics.Periphery()
+    assert managed.noise_management is not None and managed.bound_management is not None
+    reading = tiki_taka((STEP, STEP), transfer_forward=managed).reader.transfer_forward.unmanaged()
+    assert reading.noise_management is None and reading.bound_management is None
 
 
 def test_a_pair_has_one_set_of_parameters_and_no_refresh_with_write_noise():

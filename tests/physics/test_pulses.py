@@ -12,7 +12,6 @@ from analogjax.physics.pulses import (
     Trains,
     coincidences,
     each_pulse,
-    expected_pulses,
     managed_length,
     outer_product,
     trains,
@@ -43,6 +42,13 @@ def draw_counts(p, x, d, lr, keys):
 def batch(size, seed=0):
     k_x, k_d = jax.random.split(random.key(seed))
     return random.normal(k_x, (size, I)), random.normal(k_d, (size, O))
+
+
+def expected_pulses(p, x, d, learning_rate, granularity):
+    """Mean number of pulses `[B, O, I]` at each crosspoint, with probabilities above 1 saturating."""
+    length, a, b = managed_length(p, x, d, learning_rate, granularity)
+    p_x, p_d = jnp.minimum(jnp.abs(x) * b[:, None], 1.0), jnp.minimum(jnp.abs(d) * a[:, None], 1.0)
+    return length[:, None, None] * p_d[:, :, None] * p_x[:, None, :]
 
 
 # compiling each batch size takes seconds: one word, slots that fill it, more than one word; the others under `slow`

@@ -7,7 +7,7 @@ import pytest
 
 from analogjax import random
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.physics import ConstantStep, Drift, Ideal, Periphery, Pulses
+from analogjax.physics import ADC, DAC, ConstantStep, Drift, Ideal, Periphery, Pulses
 from analogjax.physics.compounds import tiki_taka
 from analogjax.tile import Mapping, Signal, Tile, TileArray, TileConfig, create_array, mvm, update
 from tests.suites import first_fast
@@ -116,7 +116,7 @@ def test_rest_reset_and_age(key):
 
 
 def test_gradient_through_clipped_chips(key):
-    forward = Periphery(out_noise=0.0, inp_res=0.0, out_res=0.0, out_bound=1.0, bound_management="None")
+    forward = Periphery(dac=DAC(res=0.0), adc=ADC(noise=0.0, res=0.0, bound=1.0), bound_management=None)
     config = TileConfig(device=Ideal(), forward=forward, backward=PERFECT, mapping=Mapping(max_input_size=1))
     chips = create_array(config, (1, 2), key, jnp.array([[2.0, 0.5]]))
     dx = jax.grad(lambda x: mvm(chips, x, key=key).sum())(jnp.ones((1, 2)))

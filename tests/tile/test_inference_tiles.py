@@ -9,13 +9,13 @@ import pytest
 
 from analogjax import AnalogLinear, Sequential, TileConfig, nn
 from analogjax.errors import ConfigError
-from analogjax.physics import GlobalCompensation, Ideal, PCMLike, Periphery, Pulses, StateIndependent, Vector
+from analogjax.physics import ADC, DAC, GlobalCompensation, Ideal, PCMLike, Periphery, Pulses, StateIndependent, Vector
 from analogjax.physics.devices import ConstantStep, SoftBounds, SoftBoundsReference
 from analogjax.tile import Mapping, ProgrammedTile, TileArray, create_array, drift, drift_all, mvm, program, program_all
 from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_same_bits
 
-EXACT = Periphery(is_perfect=True, out_bound=0.0)
+EXACT = Periphery(adc=ADC(bound=0.0), is_perfect=True)
 SHAPE, SPLIT = (3, 7), {"max_input_size": 5, "max_output_size": 2}  # 2 x 2 chips, padded in both directions
 PLAIN = TileConfig(device=Ideal(), forward=EXACT, backward=EXACT)
 SCALED = replace(PLAIN, mapping=Mapping(weight_scaling_omega=0.6, weight_scaling_columnwise=True))
@@ -41,7 +41,7 @@ def test_weights_fade_by_the_law_and_compensation_brings_them_back(key, config):
 
 @pytest.mark.parametrize("config", first_fast(CONFIGS))
 def test_noise_is_drawn_for_each_chip_and_padding_stays_empty(key, config):
-    noisy = replace(config, forward=Periphery(inp_noise=0.1), device=ConstantStep())
+    noisy = replace(config, forward=Periphery(dac=DAC(noise=0.1)), device=ConstantStep())
     tile = create_array(noisy, SHAPE, key)
     programmed = program(tile, PCMLike(), GlobalCompensation(), jax.random.key(1))
     drifted = drift(programmed, LATE, jax.random.key(2))
@@ -69,7 +69,7 @@ def test_written_padding_does_not_count(key):
 
 def test_the_readout_sees_only_the_part_of_a_chip_that_is_used(key):
     # half of this chip is padding, read with much noise: it would halve the mean of |y|
-    config = replace(ARRAY, forward=Periphery(out_noise=1.0, out_bound=0.0, out_res=0.0), mapping=Mapping(**SPLIT))
+    config = replace(ARRAY, forward=Periphery(adc=ADC(noise=1.0, bound=0.0, res=0.0)), mapping=Mapping(**SPLIT))
     tile = create_array(config, SHAPE, key, jnp.full(SHAPE, 0.5))
     baseline = jax.vmap(lambda key: program(tile, UNIFORM, GlobalCompensation(), key).baseline)(
         jax.random.split(jax.random.key(1), 400)

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from analogjax.errors import ConfigError
-from analogjax.physics import ConstantStep, LinearStep, Periphery, Pulses, SoftBoundsReference, Vector
+from analogjax.physics import (
+    ADC,
+    DAC,
+    BoundManagement,
+    ConstantStep,
+    LinearStep,
+    NoiseManagement,
+    Periphery,
+    Pulses,
+    SoftBoundsReference,
+    Vector,
+)
 from analogjax.physics.presets import (
     PRESET_PERIPHERY,
     PRESET_PULSES,
@@ -58,7 +69,7 @@ def test_values_are_those_of_aihwkit(name):
     kind, values = _AIHWKIT[name]
     assert preset(name).device == kind(**values)
     config = preset(name)
-    assert (config.forward.out_bound, config.forward.out_noise, config.update.desired_bl) == (20.0, 0.1, 31)
+    assert (config.forward.adc.bound, config.forward.adc.noise, config.update.desired_bl) == (20.0, 0.1, 31)
     assert config.backward == config.forward
 
 
@@ -76,14 +87,13 @@ def test_arrays_of_reram_have_the_values_of_aihwkit():
 
 
 def test_converters_have_the_values_of_aihwkit():
+    managed = {"noise_management": NoiseManagement(kind="AbsMax"), "bound_management": BoundManagement()}
     assert PRESET_PERIPHERY == Periphery(
-        inp_res=0.007936507936507936, out_res=0.00196078431372549, out_bound=20.0, out_noise=0.1,
-        bound_management="Iterative", noise_management="AbsMax",
-    )  # fmt: skip
+        dac=DAC(res=0.007936507936507936), adc=ADC(res=0.00196078431372549, bound=20.0, noise=0.1), **managed
+    )
     assert STANDARD_PERIPHERY == Periphery(
-        inp_res=0.003937007874015748, out_res=0.003937007874015748, out_bound=10.0, out_noise=0.04,
-        bound_management="Iterative", noise_management="AbsMax",
-    )  # fmt: skip
+        dac=DAC(res=0.003937007874015748), adc=ADC(res=0.003937007874015748, bound=10.0, noise=0.04), **managed
+    )
     assert PRESET_PULSES == Pulses(
         desired_bl=31, pulse_type="StochasticCompressed", update_bl_management=True, update_management=True
     )

@@ -7,7 +7,7 @@ import pytest
 
 from analogjax import random
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.physics import ConstantStep, Drift, Ideal, Periphery, Pulses, SoftBounds
+from analogjax.physics import ADC, DAC, ConstantStep, Drift, Ideal, NoiseManagement, Periphery, Pulses, SoftBounds
 from analogjax.tile import Mapping, Tile, TileConfig, create, initial_weights, mvm, slot_for, update
 from tests.tolerance import assert_close, assert_same_bits
 
@@ -82,7 +82,9 @@ def test_scaled_weights_are_the_same_matrix(columnwise, lr_compensation, w, x, d
 
 
 def test_backward_uses_its_own_converters(w, x, d, key):
-    config = TileConfig(device=Ideal(), forward=PERFECT, backward=Periphery(out_noise=0.1, inp_res=0.0, out_res=0.0))
+    config = TileConfig(
+        device=Ideal(), forward=PERFECT, backward=Periphery(dac=DAC(res=0.0), adc=ADC(noise=0.1, res=0.0))
+    )
     tile = create(config, (O, I), key, w)
     assert_close(tile.forward(x, key)[0], x @ w.T, factor=4)
     off = np.asarray(tile.backward(d, None, key) - d @ w)
@@ -91,7 +93,7 @@ def test_backward_uses_its_own_converters(w, x, d, key):
 
 
 def test_clipped_outputs_pass_no_gradient(key):
-    forward = Periphery(out_noise=0.0, inp_res=0.0, out_res=0.0, out_bound=1.0, bound_management="None")
+    forward = Periphery(dac=DAC(res=0.0), adc=ADC(noise=0.0, res=0.0, bound=1.0), bound_management=None)
     tile = create(TileConfig(device=Ideal(), forward=forward, backward=PERFECT), (2, 2), key, 2 * jnp.eye(2))
     x, d = jnp.array([[1.0, 0.1], [0.2, 1.0]]), jnp.ones((2, 2))
     y, passes = tile.forward(x, key)
@@ -103,13 +105,13 @@ def test_clipped_outputs_pass_no_gradient(key):
     assert_close(dx, [[0.0, 2.0], [2.0, 0.0]])
     assert_close(signal.d, np.ones((2, 2)))  # the devices still hear of it, as in aihwkit
     unlimited = create(
-        TileConfig(device=Ideal(), forward=Periphery(out_bound=0.0, bound_management="None")), (2, 2), key
+        TileConfig(device=Ideal(), forward=Periphery(adc=ADC(bound=0.0), bound_management=None)), (2, 2), key
     )
     assert unlimited.forward(x, key)[1] is None
 
 
 def test_a_traced_infinite_adc_range_passes_every_gradient(key):
-    forward = Periphery(out_noise=0.0, inp_res=0.0, out_res=0.0, out_bound=jnp.float32(0), bound_management="None")
+    forward = Periphery(dac=DAC(res=0.0), adc=ADC(noise=0.0, res=0.0, bound=jnp.float32(0)), bound_management=None)
     tile = create(TileConfig(device=Ideal(), forward=forward, backward=PERFECT), (2, 2), key, jnp.eye(2))
     x = jnp.ones((1, 2))
     assert_close(jax.grad(lambda x: mvm(tile, x, key=key).sum())(x), np.ones((1, 2)))
@@ -126,7 +128,7 @@ def test_update_moves_against_the_gradient_n_256(key):
 
 
 def test_running_input_scale_follows_the_updates(x, d, key):
-    forward = Periphery(noise_management="AverageAbsMax", nm_decay=0.5)
+    forward = Periphery(noise_management=NoiseManagement(kind="AverageAbsMax", decay=0.5))
     tile = create(TileConfig(device=Ideal(), forward=forward), (O, I), key)
     assert tile.average.shape == () and tile.average == 0
     peaks = np.abs(x).max(-1)

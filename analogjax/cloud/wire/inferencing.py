@@ -15,7 +15,7 @@ from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.inference import InferenceDescription
 from analogjax.cloud.wire import schema
 from analogjax.cloud.wire.training import DATASETS, check_number, layer_of, parsed
-from analogjax.physics import Periphery
+from analogjax.physics import ADC, DAC, Periphery
 from analogjax.physics.devices import Ideal
 from analogjax.tile import Mapping as TileMapping
 from analogjax.tile import TileConfig
@@ -76,10 +76,8 @@ def _configs(info: Any) -> Callable[[str, float, str], dict[str, Any]]:
         if name not in _MAPPINGS:
             raise DescriptionError(f"{where}: rpu_config {name[:60]!r} is unknown; known are {', '.join(_MAPPINGS)}.")
         try:
-            forward = Periphery(
-                out_noise=float(format(info.output_noise_strength, ".7g")), inp_res=inp_res, out_res=out_res,
-                out_bound=_OUT_BOUNDS.get(name, _WEB_OUT_BOUND),
-            )  # fmt: skip
+            noise, bound = float(format(info.output_noise_strength, ".7g")), _OUT_BOUNDS.get(name, _WEB_OUT_BOUND)
+            forward = Periphery(dac=DAC(res=inp_res), adc=ADC(res=out_res, bound=bound, noise=noise))
         except ValueError as error:
             raise DescriptionError(f"analog_info.output_noise_strength: {error}") from None
         made = TileConfig(device=Ideal(), forward=forward, mapping=_MAPPINGS[name])

@@ -9,7 +9,7 @@ import pytest
 
 from analogjax import random
 from analogjax.errors import ConfigError
-from analogjax.physics import Periphery, Pulses, devices
+from analogjax.physics import ADC, DAC, Crossbar, Periphery, Pulses, devices
 from analogjax.physics.compounds import (
     Chopper,
     MixedPrecision,
@@ -204,8 +204,8 @@ def test_devices_of_a_cell_are_no_twins():
 def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
     """Lines are read with -1: what is seen is the weight times the gain of each device for negative inputs."""
     quiet = Periphery(
-        mv_type="PosNegSeparate", w_read_asymmetry_dtod=0.2, out_noise=0.0, out_res=0.0, inp_res=0.0,
-        inp_noise=0.0 if alone else 1e-12,
+        dac=DAC(res=0.0, noise=0.0 if alone else 1e-12), adc=ADC(noise=0.0, res=0.0),
+        crossbar=Crossbar(mv_type="PosNegSeparate", w_read_asymmetry_dtod=0.2),
     )  # fmt: skip
     cell = tiki_taka(devices=(SOFT, SOFT), transfer_forward=quiet, transfer_columns=columns)
     cells = cell.fabricate((4, 5), jnp.float32, random.key(0))

@@ -5,7 +5,6 @@ each is read once. Letters: `O` rows, `I` columns.
 """
 
 import warnings
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,8 @@ from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_number
 from analogjax.physics.compounds.parts.lines import take
-from analogjax.physics.periphery import BoundManagement, Frozen, NoiseManagement, Periphery, mvm
+from analogjax.physics.crossbar import Frozen
+from analogjax.physics.periphery import Periphery, mvm
 
 
 @pytree
@@ -49,13 +49,6 @@ class Reader:
         """The axis that numbers the lines: -1 for columns, -2 for rows."""
         return -1 if self.transfer_columns else -2
 
-    @property
-    def unmanaged(self) -> Periphery:
-        """The converters without management."""
-        return replace(
-            self.transfer_forward, noise_management=NoiseManagement.NONE, bound_management=BoundManagement.NONE
-        )
-
     def size(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Outputs of a read, and lines, of an array of that shape."""
         return shape if self.transfer_columns else shape[::-1]
@@ -77,7 +70,7 @@ class Reader:
                 f"read once each time; give {lines} or less.",
                 stacklevel=2,
             )
-        frozen = self.unmanaged.fabricate(outputs, dtype, key, inputs=lines)
+        frozen = self.transfer_forward.unmanaged().fabricate(outputs, dtype, key, inputs=lines)
 
         def spread(value: Array) -> Array:
             each = jnp.broadcast_to(value.reshape(outputs, -1), (outputs, lines))
@@ -87,20 +80,14 @@ class Reader:
 
     def read(self, frozen: Frozen, w: Array, line: Array, key: Key) -> Array:
         """What the converters say of a column `[O]` (or row `[I]`) of `w` `[O, I]`. Consumes `key`."""
-        seen = frozen | {"w": w}
+        p, seen = self.transfer_forward.unmanaged(), frozen | {"w": w}
         if not self.transfer_columns:
             seen = {name: matrix.T for name, matrix in seen.items()}
         # aihwkit reads with -1 on the line
-        if self._alone:
+        if p.ignores_silent_inputs:
             seen, x = take(seen, line, -1), -jnp.ones((1, 1), w.dtype)
         else:
             x = -jax.nn.one_hot(line, seen["w"].shape[1], dtype=w.dtype)[None]
         w = seen.pop("w")
         frozen = {name: each if name == "read_asymmetry" else each[:, 0] for name, each in seen.items()}
-        return -mvm(self.unmanaged, w, x, frozen, key, None)[0]
-
-    @property
-    def _alone(self) -> bool:
-        """Whether nothing of the other lines reaches the output, so that they need not be computed."""
-        p = self.unmanaged
-        return p.is_perfect or (is_off(p.inp_noise) and is_off(p.ir_drop))
+        return -mvm(p, w, x, frozen, key, None)[0]

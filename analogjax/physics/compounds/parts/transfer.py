@@ -42,8 +42,8 @@ from analogjax.physics.compounds.parts.reference import MeanState, RunningMean
 from analogjax.physics.compounds.parts.schedule import Schedule
 from analogjax.physics.compounds.parts.walk import walk
 from analogjax.physics.compounds.parts.warm_start import WarmStart, WarmState
+from analogjax.physics.crossbar import Frozen
 from analogjax.physics.device import PulsedDevice
-from analogjax.physics.periphery import Frozen
 from analogjax.physics.pulses import Pulses, Trains, trains
 from analogjax.random import bernoulli
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from analogjax.physics import Periphery, Pulses
+from analogjax.physics import ADC, Periphery, Pulses
 from compat.aihwkit.simulator.configs.compounds import DigitalRankUpdateCell, UnitCell
 from compat.aihwkit.simulator.configs.devices import ConstantStepDevice, FloatingPointDevice
 from compat.aihwkit.simulator.parameters.base import RPUConfigBase
@@ -24,7 +24,7 @@ class FloatingPointRPUConfig(RPUConfigBase):
     device: FloatingPointDevice = dataclasses.field(default_factory=FloatingPointDevice)
 
     def _parts(self, inputs: int) -> dict[str, Any]:
-        exact = Periphery(is_perfect=True, out_bound=0.0)  # no ADC: no output ever counts as clipped
+        exact = Periphery(is_perfect=True, adc=ADC(bound=0.0))  # no ADC: no output ever counts as clipped
         return {"device": self.device.to_native(), "forward": exact, "backward": exact, "update": Pulses()}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from analogjax.physics import Periphery
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
-from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT, as_torch_tile
+from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
@@ -18,6 +18,7 @@ from compat.aihwkit.simulator.tiles.quantized_inference_torch import (
 from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 from compat.aihwkit.simulator.tiles.torch_tile_irdrop_t import TorchSimulatorTileIRDropT
 from compat.parameters import parameters
+from compat.whole_batch import as_torch_tile
 
 
 @parameters()
@@ -59,7 +60,7 @@ class QuantizedTorchInferenceRPUConfig(TorchInferenceRPUConfig):
 
 @parameters()
 class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
-    """Read in time, in evaluation mode, through wires that lose voltage; see `analogjax.physics.PeripheryIRDropT`.
+    """Read in time, in evaluation mode, through wires that lose voltage; see `analogjax.physics.TimedCrossbar`.
 
     A chip has `mapping.max_input_size` rows (0: as many as the layer has inputs), its conductances are those of the
     noise model.

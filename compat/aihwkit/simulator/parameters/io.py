@@ -1,34 +1,27 @@
 """Converters and noise around a crossbar."""
 
-from dataclasses import replace
-from typing import ClassVar, TypeVar
+import dataclasses
+from enum import Enum
+from typing import Any, ClassVar
 
-from analogjax.physics import Periphery, PeripheryIRDropT, SinglePair
+from analogjax.errors import ConfigError as NativeConfigError
+from analogjax.physics import Crossbar, Periphery, SinglePair, TimedCrossbar
 from analogjax.physics.inference.conductance import Converter
+from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
     NoiseManagementType,
     WeightNoiseType,
 )
-from compat.parameters import NATIVE, View, build, check_fields, parameters
-
-_Periphery = TypeVar("_Periphery", bound=Periphery)
-
-
-def as_torch_tile(p: _Periphery) -> _Periphery:
-    """A periphery with the habits of aihwkit's torch tile.
-
-    Besides what `torch_semantics` names, these are its own: output noise, where it is spread at all, is spread by 100 %
-    whatever `out_noise_std`, and a perfect product has no `out_scale`.
-    """
-    spread = 1.0 if p.out_noise_std > 0 else 0.0
-    return replace(p, torch_semantics=True, out_noise_std=spread, out_scale=1.0 if p.is_perfect else p.out_scale)
+from compat.flat_periphery import flat, names, nested
+from compat.parameters import NATIVE, View, check_fields, parameters, unsupported
+from compat.whole_batch import as_torch_tile
 
 
-@parameters(native=Periphery)
+@parameters(native=Periphery, defaults=flat(Periphery()))
 class IOParameters(View):
-    """Input and output of one direction; see `analogjax.physics.Periphery` for what each field does."""
+    """Input and output of one direction; see the parts of `analogjax.physics.Periphery` for what each field does."""
 
     is_perfect: bool = NATIVE
     mv_type: AnalogMVType = NATIVE
@@ -62,10 +55,31 @@ class IOParameters(View):
     bm_test_negative_bound: bool = NATIVE
     nm_thres: float = NATIVE
 
+    def to_native(self) -> Periphery:
+        """The native parameters. Raises `ConfigError` for a wrong name or type, or something not supported."""
+        check_fields(self)
+        return self._nested(Crossbar, {})
 
-@parameters(native=PeripheryIRDropT)
+    def _nested(self, circuit: type, given: dict[str, Any]) -> Periphery:
+        """The periphery with such a crossbar, of which `given` is more."""
+        if self.bound_management is BoundManagementType.SHIFT:
+            raise unsupported(self, "bound_management", "this version knows NONE, ITERATIVE, ITERATIVE_WORST_CASE")
+        known, values = names(Crossbar) | names(circuit), dict(given)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in known:
+                values[field.name] = value.value if isinstance(value, Enum) else value
+            elif value != field.default:
+                raise unsupported(self, field.name)
+        try:
+            return nested(values, circuit)
+        except NativeConfigError as error:
+            raise ConfigError(f"{type(self).__name__}{error}") from error
+
+
+@parameters(native=Periphery, defaults=flat(Periphery(crossbar=TimedCrossbar())))
 class IOParametersIRDropT(IOParameters):
-    """A product in time, with the voltage drop of the wires; see `analogjax.physics.PeripheryIRDropT`."""
+    """A product in time, with the voltage drop of the wires; see `analogjax.physics.TimedCrossbar`."""
 
     split_mode_bit_shift: ClassVar[int] = 3  # no field in aihwkit either
 
@@ -80,14 +94,14 @@ class IOParametersIRDropT(IOParameters):
     adc_frequency: float = NATIVE
     ir_drop_integration_sum: bool = NATIVE
 
-    def to_native(self) -> PeripheryIRDropT:
+    def to_native(self) -> Periphery:
         """The native parameters, with the habits of aihwkit's torch tile, which alone reads them."""
-        return self.circuit(PeripheryIRDropT().phys_input_size, SinglePair())
+        return self.circuit(TimedCrossbar().phys_input_size, SinglePair())
 
-    def circuit(self, rows: int, g_converter: Converter) -> PeripheryIRDropT:
+    def circuit(self, rows: int, g_converter: Converter) -> Periphery:
         """`to_native` for a chip with so many rows, whose weights `g_converter` turns into conductances."""
         check_fields(self)
         given = {
             "split_mode_bit_shift": self.split_mode_bit_shift, "phys_input_size": rows, "g_converter": g_converter,
         }  # fmt: skip
-        return as_torch_tile(build(self, PeripheryIRDropT, given))
+        return as_torch_tile(self._nested(TimedCrossbar, given))

@@ -5,9 +5,9 @@ from compat.aihwkit.simulator.parameters.enums import PulseType
 from compat.parameters import NATIVE, View, parameters
 
 
-@parameters(native=Pulses)
+@parameters(native=Pulses, harmless=["d_sparsity"])
 class UpdateParameters(View):
-    """Pulse trains and their management; see `analogjax.physics.Pulses`."""
+    """Pulse trains and their management; see `analogjax.physics.Pulses`. `d_sparsity` is a statistic, not an option."""
 
     desired_bl: int = NATIVE
     fixed_bl: bool = NATIVE

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 from analogjax.physics import Periphery, Pulses
-from analogjax.physics.compounds.parts.fields import flat
+from analogjax.physics.compounds.parts import fields
 from analogjax.physics.presets import PRESET_PERIPHERY, PRESET_PULSES, STANDARD_PERIPHERY
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
+from compat.flat_periphery import flat
 from compat.parameters import as_written
 
 _Class = TypeVar("_Class", bound=type)
@@ -19,9 +20,9 @@ def like(native: Any) -> Callable[[_Class], _Class]:
     """Make a view class a dataclass whose defaults are the values of `native`, so that none is written twice."""
 
     def decorate(cls: _Class) -> _Class:
-        kinds = {}
+        kinds, values = {}, values_of(native)
         for field in dataclasses.fields(cls):
-            value = as_written(getattr(native, field.name, field.default), field.type)
+            value = as_written(values.get(field.name, field.default), field.type)
             if field.default is not dataclasses.MISSING and value != field.default:
                 setattr(cls, field.name, value)
                 kinds[field.name] = field.type
@@ -30,6 +31,13 @@ def like(native: Any) -> Callable[[_Class], _Class]:
         return cls
 
     return decorate
+
+
+def values_of(native: Any) -> dict[str, Any]:
+    """The values of a native object under aihwkit's names."""
+    if isinstance(native, Periphery):
+        return flat(native)
+    return fields.flat(native)
 
 
 @like(PRESET_PERIPHERY)
@@ -49,9 +57,9 @@ class PresetUpdateParameters(UpdateParameters):
 
 def viewing(kind: type, native: Any, **given: Any) -> Any:
     """A view of class `kind` with the values of `native`, so that none is written twice, and the fields `given`."""
-    known = {name: value for name, value in flat(native).items() if name not in given}
-    shared = [field for field in dataclasses.fields(kind) if field.name in known]
-    return kind(**{field.name: _viewed(known[field.name], field.type) for field in shared}, **given)
+    values = values_of(native)
+    shared = [field for field in dataclasses.fields(kind) if field.name in values and field.name not in given]
+    return kind(**{field.name: _viewed(values[field.name], field.type) for field in shared}, **given)
 
 
 def _viewed(value: Any, kind: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from analogjax._typing import Array, Key, Scalar
-from analogjax.physics import PeripheryIRDropT
+from analogjax.physics import TimedCrossbar
 from analogjax.tile import Tile, TileArray
 from compat import tile_weights
 from compat import torch_bridge as bridge
@@ -68,10 +68,11 @@ def _key(root: Key, n: Scalar) -> Key:
 
 
 def _without_drop(tile: Any) -> Any:
-    config = tile.config
-    if not isinstance(config.forward, PeripheryIRDropT):
+    config, reading = tile.config, tile.config.forward
+    if not isinstance(reading.crossbar, TimedCrossbar):
         return tile
-    return tile_weights.with_chip(tile, config=replace(config, forward=replace(config.forward, ir_drop=0.0)))
+    forward = replace(reading, crossbar=replace(reading.crossbar, ir_drop=0.0))
+    return tile_weights.with_chip(tile, config=replace(config, forward=forward))
 
 
 def _answers(tile: Any, x: Array, key: Key, each: bool) -> Array:

@@ -7,30 +7,27 @@ import pytest
 
 from analogjax import random, tile
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.physics import Ideal, Periphery, PeripheryIRDropT, SinglePair
+from analogjax.physics import ADC, DAC, BoundManagement, Ideal, NoiseManagement, Periphery, SinglePair, TimedCrossbar
 from analogjax.physics.periphery import mvm
+from tests.physics.parts import with_field
 from tests.suites import first_fast
 from tests.tolerance import assert_close, assert_mean, assert_std
 
 B, I, O = 3, 12, 5  # noqa: E741 - the letters of the library
 ROWS, RES, LEVELS = 32, 1 / 62, 31  # physical inputs; 31 steps on either side of 0
-QUIET = {
-    "inp_res": RES,
-    "out_noise": 0.0,
-    "out_res": 0.0,
-    "out_bound": 0.0,
-    "noise_management": "None",
-    "bound_management": "None",
-    "phys_input_size": ROWS,
-    "ir_drop_segments": 4,
-}
 N = 2048
 run = jax.jit(mvm)
 
 
-def timed(**changes):
-    """A periphery without converters' noise, read in time."""
-    return PeripheryIRDropT(**(QUIET | changes))
+def timed(dac=None, adc=None, noise_management=None, bound_management=None, **circuit):
+    """A periphery without converters' noise around a crossbar that is read in time."""
+    return Periphery(
+        dac=DAC(**({"res": RES} | (dac or {}))),
+        crossbar=TimedCrossbar(**({"phys_input_size": ROWS, "segments": 4} | circuit)),
+        adc=ADC(**({"noise": 0.0, "res": 0.0, "bound": 0.0} | (adc or {}))),
+        noise_management=noise_management,
+        bound_management=bound_management,
+    )
 
 
 @pytest.fixture
@@ -49,14 +46,15 @@ def on_grid(x):
 
 def stepped(p, w, x, points, t_max):
     """The reference: voltages of every device at every point of time, columns collapsed one segment at a time."""
+    p = p.crossbar
     w, x = np.asarray(w, np.float64), np.asarray(x, np.float64)
     before = (ROWS - w.shape[1]) // 2
     pad = ((0, 0), (before, ROWS - w.shape[1] - before))
     w, x = np.pad(w, pad), np.pad(x, pad)
     ratio = (p.g_converter.g_max - p.g_converter.g_min) / np.abs(w).max()
     plus, minus = (np.clip(sign * w * ratio, 0, None) + p.g_converter.g_min for sign in (1, -1))
-    rows = ROWS // p.ir_drop_segments
-    wire = 1e-6 * p.ir_drop * p.ir_drop_rs * rows
+    rows = ROWS // p.segments
+    wire = 1e-6 * p.ir_drop * p.wire_resistance * rows
     y = np.zeros((len(x), len(w)))
     for b, o in np.ndindex(*y.shape):
         turn = slice(None, None, -1) if o % 2 else slice(None)
@@ -72,23 +70,23 @@ def stepped(p, w, x, points, t_max):
                 r_1, r_2 = r + wire, 1 / g[s]
                 r = r_1 * r_2 / (r_1 + r_2)
                 u = (u / r_1 + v[s] / r_2) * r
-            currents.append((u - p.ir_drop_v_read) / (r + wire / 2))
+            currents.append((u - p.v_read) / (r + wire / 2))
         twice = [currents[0], *currents]
-        charge = sum(currents) if p.ir_drop_integration_sum else np.trapezoid(twice)
+        charge = sum(currents) if p.integration_sum else np.trapezoid(twice)
         if p.adc_quantization:
             charge = np.trunc(charge / 100 * p.adc_frequency) * 100 / p.adc_frequency
         y[b, o] = charge
-    return y / ratio / 0.2 / (p.inp_bound / RES / 2)
+    return y / ratio / 0.2 / (1 / RES / 2)
 
 
 ONE_PASS = [
     {"adc_quantization": False},
-    {"adc_quantization": False, "ir_drop_rs": 50.0},
-    {"adc_quantization": False, "ir_drop_segments": 1},
-    {"adc_quantization": False, "ir_drop_segments": ROWS, "ir_drop": 30.0},
-    {"adc_quantization": False, "ir_drop_integration_sum": True},
-    {"adc_quantization": False, "ir_drop_time_step_resolution_scale": 0.3},
-    {"adc_quantization": False, "ir_drop_v_read": 0.41},
+    {"adc_quantization": False, "wire_resistance": 50.0},
+    {"adc_quantization": False, "segments": 1},
+    {"adc_quantization": False, "segments": ROWS, "ir_drop": 30.0},
+    {"adc_quantization": False, "integration_sum": True},
+    {"adc_quantization": False, "time_resolution": 0.3},
+    {"adc_quantization": False, "v_read": 0.41},
     {"adc_quantization": False, "g_converter": SinglePair(g_max=40.0, g_min=2.0)},
     {"adc_frequency": 60.0},
 ]
@@ -97,7 +95,7 @@ ONE_PASS = [
 @pytest.mark.parametrize("changes", ONE_PASS, ids=lambda changes: "-".join(changes))
 def test_one_pass_is_the_stepped_circuit(changes, w, x, key):
     p = timed(**changes)
-    points = int(32 * p.ir_drop_time_step_resolution_scale)
+    points = int(32 * p.crossbar.time_resolution)
     # reference in double precision; conductances of 25 uS times millions of ohms, summed over rows and time
     assert_close(run(p, w, x, {}, key), stepped(p, w, on_grid(x), points, 1.0), factor=10)
 
@@ -127,15 +125,15 @@ def test_without_the_circuit_it_is_the_product(kind, w, x, key):
     assert_close(swept[1], run(timed(mv_type=kind), w, x, {}, key), factor=4)
 
 
-SWEPT = {"ir_drop": 2.0, "ir_drop_rs": 5.0, "ir_drop_v_read": 0.41, "adc_frequency": 3.0, "out_noise": 0.1}
-SWEPT |= {"xdep_pcm_read_noise_scale": 0.5, "inp_noise": 0.01}
+SWEPT = {"crossbar.ir_drop": 2.0, "crossbar.wire_resistance": 5.0, "crossbar.v_read": 0.41}
+SWEPT |= {"crossbar.adc_frequency": 3.0, "adc.noise": 0.1, "crossbar.pcm_read_noise_scale": 0.5, "dac.noise": 0.01}
 
 
 @pytest.mark.parametrize("field", first_fast(SWEPT, 3))
 def test_a_swept_field_of_the_circuit_means_the_same_as_a_plain_one(field, w, x, key):
     def read(value):
-        given = {"apply_xdep_pcm_read_noise": True, "adc_quantization": field == "adc_frequency", field: value}
-        return mvm(timed(**given), w, x, {}, key)
+        p = timed(pcm_read_noise=True, adc_quantization=field == "crossbar.adc_frequency")
+        return mvm(with_field(p, field, value), w, x, {}, key)
 
     # constants fold in double precision, tracers do not; the small offset 0.4 V - v_read is a difference
     assert_close(jax.vmap(read)(jnp.array([SWEPT[field]]))[0], read(SWEPT[field]), factor=50)
@@ -143,16 +141,15 @@ def test_a_swept_field_of_the_circuit_means_the_same_as_a_plain_one(field, w, x,
 
 def test_perfect_wires_and_voltages_make_the_product(w, x, key):
     # the sum over time counts each step of a pulse once; trapezoids count half a step more, but for full pulses
-    p = timed(ir_drop_rs=0.0, ir_drop_v_read=0.4, adc_quantization=False, ir_drop_integration_sum=True)
+    p = timed(wire_resistance=0.0, v_read=0.4, adc_quantization=False, integration_sum=True)
     expected = on_grid(x) @ np.asarray(w, np.float64).T
     assert_close(run(p, w, x, {}, key), expected, factor=10)
-    assert_close(run(timed(mv_type="Ideal"), w, x, {}, key), np.asarray(x, np.float64) @ np.asarray(w, np.float64).T)
 
 
 def test_every_pass_has_noise_of_its_own_n_2048(w, x, key):
     passes = {"OnePass": [1], "SplitMode": [1, 8], "BitWise": [1, 2, 4, 8, 16]}
     for kind, factors in passes.items():
-        p = timed(mv_type=kind, out_noise=0.05)
+        p = timed(mv_type=kind, adc={"noise": 0.05})
         y = jax.vmap(lambda key, p=p: mvm(p, w, x, {}, key))(jax.random.split(key, N))
         assert_mean(y, run(timed(mv_type=kind), w, x, {}, key))
         assert_std(y, np.full((B, O), 0.05 * np.sqrt(np.sum(np.square(factors)))))
@@ -160,8 +157,8 @@ def test_every_pass_has_noise_of_its_own_n_2048(w, x, key):
 
 def test_read_noise_of_pulses_n_2048(key):
     # one device per output and one input: the charge is that of one conductance, with its noise
-    p = timed(apply_xdep_pcm_read_noise=True, xdep_pcm_read_noise_scale=2.0, ir_drop_rs=0.0, ir_drop_v_read=0.4,
-              adc_quantization=False, ir_drop_integration_sum=True)  # fmt: skip
+    p = timed(pcm_read_noise=True, pcm_read_noise_scale=2.0, wire_resistance=0.0, v_read=0.4, adc_quantization=False,
+              integration_sum=True)  # fmt: skip
     w, x = jnp.array([[0.5], [-1.0]]), jnp.full((1, 1), 10 / LEVELS)
     y = jax.vmap(lambda key: mvm(p, w, x, {}, key))(jax.random.split(key, N))
     z, g = 1.0, np.array([12.5, 25.0])  # ten steps; uS
@@ -173,7 +170,8 @@ def test_read_noise_of_pulses_n_2048(key):
 
 
 def test_a_tile_reads_in_time_and_its_managements_work(key):
-    forward = timed(noise_management="AbsMax", bound_management="Iterative", out_bound=1.0, adc_quantization=False)
+    managed = {"noise_management": NoiseManagement(), "bound_management": BoundManagement()}
+    forward = timed(adc={"bound": 1.0}, adc_quantization=False, **managed)
     config = tile.TileConfig(device=Ideal(), forward=forward, backward=Periphery(is_perfect=True))
     w = 0.3 * random.normal(random.key(3), (O, I))
     chip = tile.create(config, (O, I), key, w)
@@ -190,23 +188,24 @@ def test_a_tile_reads_in_time_and_its_managements_work(key):
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
-        ({"mv_type": "PosNegSeparate"}, r"mv_type=.*this circuit knows 'OnePass', 'SplitMode', 'BitWise', 'Ideal'"),
-        ({"mv_type": "SplitMode", "inp_res": 1 / 64}, r"inp_res=0.015625\): pulses in bits need 1 / \(2\^n - 2\)"),
-        ({"mv_type": "BitWise", "inp_res": 100}, r"inp_res=100\): pulses in bits need"),
+        ({"mv_type": "PosNegSeparate"}, r"mv_type=.*this circuit knows 'OnePass', 'SplitMode', 'BitWise'"),
+        (
+            {"mv_type": "SplitMode", "dac": {"res": 1 / 64}},
+            r"DAC\(res=0.015625\): pulses in bits need 1 / \(2\^n - 2\)",
+        ),
+        ({"mv_type": "BitWise", "dac": {"res": 100}}, r"DAC\(res=100\): pulses in bits need"),
         ({"mv_type": "SplitMode", "split_mode_bit_shift": 6}, r"split_mode_bit_shift=6\): needs a whole number from 1"),
-        ({"inp_res": 0.0}, r"inp_res=0.0\): pulses are counted"),
-        ({"inp_res": jnp.float32(0.1)}, r"inp_res=.*needs a plain number above 0"),
-        ({"ir_drop_segments": 5}, r"ir_drop_segments=5\): must divide phys_input_size=32"),
-        ({"ir_drop_segments": 2.0}, r"ir_drop_segments=2.0\): needs a whole number above 0"),
+        ({"dac": {"res": 0.0}}, r"DAC\(res=0.0\): pulses are counted"),
+        ({"dac": {"res": jnp.float32(0.1)}}, r"DAC\(res=.*needs a plain number above 0"),
+        ({"segments": 5}, r"segments=5\): must divide phys_input_size=32"),
+        ({"segments": 2.0}, r"segments=2.0\): needs a whole number above 0"),
         ({"phys_input_size": 0}, r"phys_input_size=0\): needs a whole number above 0"),
         (
-            {"ir_drop_time_step_resolution_scale": 0.0},
-            r"ir_drop_time_step_resolution_scale=0.0\): needs a plain",
+            {"time_resolution": 0.0},
+            r"time_resolution=0.0\): needs a plain",
         ),
-        ({"ir_drop_rs": -1.0}, r"ir_drop_rs=-1.0\): needs a finite number, at least 0"),
+        ({"wire_resistance": -1.0}, r"wire_resistance=-1.0\): needs a finite number, at least 0"),
         ({"adc_frequency": 0.0}, r"adc_frequency=0.0\): .*adc_quantization=False switches it off"),
-        ({"v_offset_std": 0.1}, r"v_offset_std=0.1\): is not part of this circuit"),
-        ({"w_noise_type": "PCMRead"}, r"w_noise_type=.*use 'None'"),
     ],
 )
 def test_nonsense_about_pulses_is_refused(bad, named):

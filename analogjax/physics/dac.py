@@ -1,0 +1,59 @@
+r"""The digital-to-analog converter (DAC) at each input of a crossbar.
+
+    u = clip(q(x, r), +-bound) + noise xi,    negative u times (1 - asymmetry),    r = 2 res bound
+
+`q(x, r)` rounds to the grid `r` (half to even, or stochastically); `xi` is a standard normal for each element, drawn at
+each read. Letters: `B` batch, `I` inputs. Units: [x] normalised input, [1] relative.
+
+Reference: Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
+"""
+
+import jax.numpy as jnp
+
+from analogjax._pytree import is_off, pytree
+from analogjax._typing import Array, Key, Scalar
+from analogjax.physics.checks import check_number
+from analogjax.physics.converters import clip, quantise, step_of
+from analogjax.random import normal
+
+
+@pytree
+class DAC:
+    """Digital-to-analog converter with the noise behind it.
+
+    Args:
+        bound: The signal is clipped to +-bound [x]; 0 or less: not at all. Must be 1 with noise management.
+        res: Step relative to the full range 2 bound [1]; above 1: number of steps; 0 or less: ideal.
+        sto_round: Round stochastically instead of half to even.
+        noise: Standard deviation of the noise behind the converter [x].
+        asymmetry: Gain that negative signals lose [1].
+        max_res: Coarsest step relative to a signal to which managements may reduce that signal [1].
+
+    Raises:
+        ConfigError: For what is no finite number, or a negative noise.
+    """
+
+    bound: Scalar = 1.0
+    res: Scalar = 1 / (2**7 - 2)
+    sto_round: bool = False
+    noise: Scalar = 0.0
+    asymmetry: Scalar = 0.0
+    max_res: Scalar = 0.25
+
+    def __post_init__(self) -> None:
+        check_number(self, "noise", low=0)
+        check_number(self, "bound", "res", "asymmetry", "max_res")
+
+    @property
+    def reduction(self) -> Array:
+        """By how much a signal may be divided until the steps are too coarse for it [1]."""
+        step = jnp.asarray(step_of(self.res, self.bound))
+        return jnp.where(step > 0, self.max_res / jnp.where(step > 0, step, 1.0), jnp.inf)
+
+    def convert(self, u: Array, k_round: Key, k_noise: Key) -> Array:
+        """The signals `[B, I]` that the crossbar sees for scaled inputs `u` `[B, I]`. Consumes both keys."""
+        u = quantise(u, step_of(self.res, self.bound), k_round if self.sto_round else None)
+        u = clip(u, self.bound)
+        if not is_off(self.noise):
+            u = u + self.noise * normal(k_noise, u.shape, u.dtype)
+        return u if is_off(self.asymmetry) else jnp.where(u < 0, u * (1 - self.asymmetry), u)
