@@ -4,9 +4,9 @@ The twins in torch have theirs in `tests/compat/test_compat_layer_rows.py`, over
 """
 
 import json
+import math
 from types import SimpleNamespace
 
-import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,11 +17,12 @@ import analogjax.nnx as door
 from analogjax import nn, random
 from analogjax.cloud import layers as described
 from analogjax.cloud.wire import schema, tensors, training
-from analogjax.errors import GradientError, ShapeError
+from analogjax.errors import ShapeError
 from analogjax.nn.arguments import REQUIRED
 from analogjax.nn.table import LAYERS, digital_linear
 from analogjax.physics import FloatingPoint, Periphery
-from analogjax.tile import TileConfig, create_array
+from analogjax.tile import TileConfig
+from tests.contracts.layer_promises import PROMISES, About
 from tests.tolerance import assert_close, assert_same_bits
 
 PERFECT = Periphery(is_perfect=True, out_bound=0.0)
@@ -77,24 +78,25 @@ def made(name, config=IDEAL, channels_first=True):
     return ROWS[name].build(arguments, channels_first=channels_first, **more), x
 
 
-def model_of(name, config=IDEAL, channels_first=True):
-    """The layer alone in a model, its variables, and a batch."""
-    layer, x = made(name, config, channels_first)
-    model = nn.Sequential(layer)
-    return model, nn.init(model, x, random.key(2)), x
+def about(name):
+    """The layer of a case, and what it should compute, channels first."""
+    layer, x = made(name)
+    arguments, matrix = complete(name)[0], ROWS[name].matrix
 
+    def digital(weights, params, x):
+        w = weights["tile"]
+        bias = params.get("bias", jnp.zeros(len(w)))
+        if matrix.kernel is None:
+            return x @ w.T + bias
+        axes = "DHW"[-len(arguments["kernel_size"]) :]
+        y = lax.conv_general_dilated(
+            x, w.reshape(len(w), x.shape[1], *arguments["kernel_size"]), arguments["stride"],
+            [(n, n) for n in arguments["padding"]], rhs_dilation=arguments["dilation"],
+            dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"), precision="highest",
+        )  # fmt: skip
+        return y + jnp.reshape(bias, (-1, *(1 for _ in axes)))
 
-def digital(row, arguments, w, bias, x):
-    """What a digital layer with the weights `[O, I]` gives, channels first."""
-    if row.matrix.kernel is None:
-        return x @ w.T + bias
-    axes = "DHW"[-len(arguments["kernel_size"]) :]
-    y = lax.conv_general_dilated(
-        x, w.reshape(len(w), x.shape[1], *arguments["kernel_size"]), arguments["stride"],
-        [(n, n) for n in arguments["padding"]], rhs_dilation=arguments["dilation"],
-        dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"), precision="highest",
-    )  # fmt: skip
-    return y + jnp.reshape(bias, (-1, *(1 for _ in axes)))
+    return About(layer, x, digital)
 
 
 def test_every_layer_has_a_case():
@@ -163,93 +165,17 @@ def test_arguments_that_it_does_not_know_are_refused(name):
 
 
 @every_analog_layer
-def test_weights_are_read_as_they_were_written(name):
-    _, variables, _ = model_of(name)
-    chips = variables.tiles["layers_0"]["tile"]
-    arguments, _ = complete(name)
-    matrix = ROWS[name].matrix
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_promise(name, promise):
+    promise(about(name))
+
+
+@every_analog_layer
+def test_its_matrix_has_the_size_that_the_row_says(name):
+    arguments, matrix = complete(name)[0], ROWS[name].matrix
+    chips = about(name).variables().tiles["tile"]
     assert chips.read().shape == (arguments[matrix.outputs], matrix.inputs(arguments))
-    w = random.normal(random.key(3), chips.read().shape)
-    assert_close(create_array(IDEAL, w.shape, random.key(4), weights=w).read(), w)
-
-
-@every_analog_layer
-def test_each_call_has_a_slot_and_the_signals_are_the_gradient(name):
-    """Of the digital layer with the same weights: with respect to weights, inputs and bias."""
-    model, variables, x = model_of(name)
-    arguments, w = complete(name)[0], variables.tiles["layers_0"]["tile"].read()
-    bias = variables.params.get("layers_0", {}).get("bias", jnp.zeros(len(w)))
-    slots = nn.slots(model, variables, x)
-    assert len(slots["layers_0"]["tile"]) == 1
-
-    @jax.jit
-    def analog(slots, params, x):
-        def loss(slots, params, x):
-            y = nn.apply(model, variables.replace(params=params), x, key=random.key(5), slots=slots)
-            return jnp.sum(jnp.sin(y)), y
-
-        return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(slots, params, x)
-
-    @jax.jit
-    def dense(w, bias, x):
-        def loss(w, bias, x):
-            y = digital(ROWS[name], arguments, w, bias, x)
-            return jnp.sum(jnp.sin(y)), y
-
-        return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(w, bias, x)
-
-    (signals, params, by_x), y = analog(slots, variables.params, x)
-    (by_w, by_bias, expected_by_x), expected = dense(w, bias, x)
-    signal = signals["layers_0"]["tile"][0]
-    summed = jnp.einsum(
-        "no,ni->oi", signal.d.reshape(-1, len(w)), signal.x.reshape(-1, w.shape[1]), precision="highest"
-    )
-    for ours, theirs in ((y, expected), (by_x, expected_by_x), (summed, by_w)):
-        assert_close(ours, theirs, factor=8)  # sums in another order
-    if "layers_0" in params:
-        assert_close(params["layers_0"]["bias"], by_bias, factor=8)
-
-
-class Twice(linen.Module):
-    """A layer that is called twice in one pass."""
-
-    layer: linen.Module
-
-    def __call__(self, x):
-        return self.layer(x) + self.layer(2 * x)
-
-
-@every_analog_layer
-def test_a_layer_that_is_called_twice_has_two_slots(name):
-    layer, x = made(name)
-    model = Twice(layer)
-    variables = nn.init(model, x, random.key(2))
-    slots = nn.slots(model, variables, x)
-    signals = jax.grad(lambda s: nn.apply(model, variables, x, key=random.key(3), slots=s).sum())(slots)
-    first, second = signals["layer"]["tile"]
-    assert_close(second.x, 2 * first.x)
-    assert first.x.shape[-1] == variables.tiles["layer"]["tile"].read().shape[1]
-
-
-@every_analog_layer
-def test_the_chips_have_no_gradient(name):
-    model, variables, x = model_of(name)
-    with pytest.raises(GradientError):
-        jax.grad(lambda tiles: nn.apply(model, variables.replace(tiles=tiles), x, key=random.key(0)).sum())(
-            variables.tiles
-        )
-
-
-@every_analog_layer
-def test_a_batch_of_models_is_a_loop_over_models(name):
-    # without steps of converters, which may turn a last bit into a whole step
-    model, _, x = model_of(name, TileConfig(forward=Periphery(inp_res=0.0, out_res=0.0)))
-    keys = jax.random.split(random.key(7), 2)
-    chips = jax.jit(jax.vmap(lambda key: nn.init(model, x, key)))(keys)
-    run = jax.jit(lambda variables, key: nn.apply(model, variables, x, key=key))
-    many = jax.jit(jax.vmap(run))(chips, keys)
-    for n, key in enumerate(keys):
-        assert_close(many[n], run(jax.tree.map(lambda leaf, n=n: leaf[n], chips), key), factor=4)
+    assert chips.read().size == math.prod(matrix.sizes(arguments))
 
 
 @every_analog_layer
