@@ -48,12 +48,9 @@ MISSING = {
     "inference.noise.reram": "ReRamCMONoiseModel ReRamWan2022NoiseModel",
     "linalg.matrix": "AnalogMatrix",
     "nn": """
-        AnalogConv1d AnalogConv1dMapped AnalogConv3d AnalogConv3dMapped AnalogGRUCell AnalogLSTMCell
-        AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
+        AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
     """,
-    "nn.conversion": """
-        AnalogConv1d AnalogConv1dMapped AnalogConv3d AnalogConv3dMapped RPUConfigGeneric convert_to_digital
-    """,
+    "nn.conversion": "RPUConfigGeneric convert_to_digital",
     "nn.low_precision_conversion": "convert_to_quantized quantize_model",
     "nn.low_precision_modules.conversion_utils": """
         DEFAULT_CONVERSIONS LEAF_MODULES append_default_conversions get_module_args
@@ -68,8 +65,6 @@ MISSING = {
     """,
     "nn.low_precision_modules.quantized_input_module": "QuantizedInputModule",
     "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
-    "nn.modules.conv": "AnalogConv1d AnalogConv3d",
-    "nn.modules.conv_mapped": "AnalogConv1dMapped AnalogConv3dMapped",
     "nn.modules.rnn.cells": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogVanillaRNNCell LSTMState
     """,
@@ -164,7 +159,10 @@ ALSO_AT = {
     "inference.noise.custom": "BaseConductanceConverter BaseNoiseModel SinglePairConductanceConverter",
     "inference.noise.pcm": "BaseConductanceConverter BaseNoiseModel SinglePairConductanceConverter",
     "inference.utils": "ModuleError",
-    "nn.conversion": "AnalogConv2dMapped AnalogLinearMapped TileModule",
+    "nn.conversion": """
+        AnalogConv1d AnalogConv1dMapped AnalogConv2d AnalogConv2dMapped AnalogConv3d AnalogConv3dMapped AnalogLinear
+        AnalogLinearMapped TileModule
+    """,
     "nn.modules.base": "RPUConfigBase",
     "nn.modules.conv": "ModuleError",
     "optim.context": "AnalogContextDataViewMode",

@@ -7,10 +7,12 @@ import importlib
 import sys
 import time
 from contextlib import closing
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analogjax.cloud.executors import EXECUTORS
 from analogjax.cloud.places import DEFAULT_PORT, DEFAULT_URL, default_home
 from analogjax.cloud.quota import Limits
 from analogjax.errors import ConfigError, MissingPackage
@@ -27,10 +29,11 @@ Records are in SQLite, or where --database says; files in the folder or bucket t
 machines need both the store and the service's address. Put a proxy with TLS before an address that others can reach.
 """
 _LIMITS = Limits()
+# what engines can be told, by name: one flag where several have the same setting
+_ENGINES = {one.name: one for kind in EXECUTORS.values() for one in fields(kind)}
 _BOUNDS = {
-    "port": (1, 65535), "workers": (1, 1024), "gpus": (0, 1024), "max_queued": (1, 10**9),
-    "max_attempts": (1, 10**6), "checkpoint_every_steps": (0, 10**9),
-}  # fmt: skip
+    "port": (1, 65535), "max_queued": (1, 10**9), "max_attempts": (1, 10**6), "checkpoint_every_steps": (0, 10**9),
+} | {name: one.metadata["bounds"] for name, one in _ENGINES.items() if one.metadata["bounds"]}  # fmt: skip
 _CENTURY = 36525  # days
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "jwt", "prometheus_client", "google.protobuf", "requests")
 
@@ -49,13 +52,10 @@ def add_serve_command(commands: Any) -> None:
     _add_place(serve)
     add("--store", metavar="URL", help="folder, s3:// or gs:// for files (default: in --home)")
     add("--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at its own address")
-    add("--executor", choices=("local", "ray", "slurm"), default="local", help="what runs the workers (default: local)")
-    add("--workers", type=int, default=1, help="local: experiments at a time (default: 1)")
-    add("--ray-address", metavar="URL", default="http://127.0.0.1:8265", help="ray: address of its dashboard")
-    add("--slurm-partition", metavar="NAME", help="slurm: partition to submit to")
-    add(
-        "--gpus", type=int, default=0, help="GPUs that an experiment with device=gpu asks ray or slurm for (default: 0)"
-    )
+    add("--executor", choices=tuple(EXECUTORS), default="local", help="what runs the workers (default: local)")
+    for name, one in _ENGINES.items():
+        kind = {"type": int} if isinstance(one.default, int) else {"metavar": one.metadata["metavar"]}
+        add(f"--{name.replace('_', '-')}", default=one.default, help=one.metadata["help"], **kind)
     add("--public-url", metavar="URL", help="where clients reach the service, behind a proxy")
     add("--worker-url", metavar="URL", help="where workers reach the service (default: --host and --port)")
     add("--worker-python", default=sys.executable, metavar="PATH", help="interpreter with analogjax where workers run")
@@ -142,10 +142,7 @@ def _settings(options: argparse.Namespace) -> Any:
         queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts,
         lease=options.lease, seconds=options.max_seconds,
     )  # fmt: skip
-    chosen = {
-        "workers": options.workers, "ray_address": options.ray_address, "slurm_partition": options.slurm_partition,
-        "gpus": options.gpus,
-    }  # fmt: skip
+    chosen = {one.name: getattr(options, one.name) for one in fields(EXECUTORS[options.executor])}
     return Settings(
         home=options.home.expanduser().absolute(), host=options.host, port=options.port, database=options.database,
         store=options.store, endpoint_url=options.endpoint_url, public_url=options.public_url,
@@ -189,7 +186,7 @@ def _queued_each(options: argparse.Namespace) -> int:
 
 def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
     """Workers that share this machine's disk share compiled programs too: a second run of a model starts at once."""
-    if options.executor == "ray":
+    if not EXECUTORS[options.executor].shares_disk:
         return {}
     folder = options.home.expanduser().absolute() / "compiled"
     return {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}

@@ -15,7 +15,6 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from typing import Any
 
 import flax.linen as linen
@@ -24,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from analogjax import data, nn
-from analogjax.cloud.configuration import config_to_json, is_number
+from analogjax.cloud.configuration import is_number
 from analogjax.cloud.errors import DescriptionError
-from analogjax.cloud.layers import LAYERS, check_layer, shape_after
+from analogjax.cloud.layers import LAYERS, build, check_layer, described_layer, shape_after
 from analogjax.experiments import Arrays, BasicTraining, cross_entropy_loss, nll_loss
 from analogjax.nn.sequential import Row
 
@@ -58,7 +57,7 @@ class Described:
 
     def model(self) -> linen.Module:
         """The flax model, without weights."""
-        return nn.Sequential(*(LAYERS[kind].build(arguments, self.channels_first) for kind, arguments in self.layers))
+        return nn.Sequential(*(build(kind, arguments, self.channels_first) for kind, arguments in self.layers))
 
     def sample(self) -> jax.Array:
         """A batch of one item of zeros, of the shape that the model takes."""
@@ -190,11 +189,11 @@ def _fitted(layers: list[tuple[str, dict[str, Any]]], dataset: str) -> list[tupl
     """The layers, with the number of inputs of each filled in. Raises `DescriptionError` where two do not fit."""
     shape, fitted, weights = item_shape(dataset), [], 0
     for n, (kind, arguments) in enumerate(layers):
-        for name in ("in_features", "in_channels"):
-            if name in arguments and arguments[name] is None:
-                arguments = arguments | {name: shape[0]}
+        matrix = LAYERS[kind].matrix
+        if matrix is not None and arguments[matrix.channels] is None:
+            arguments = arguments | {matrix.channels: shape[0]}
         shape = shape_after(kind, arguments, shape, f"layers[{n}]")
-        weights += LAYERS[kind].weights(arguments)
+        weights += 0 if matrix is None else math.prod(matrix.sizes(arguments))
         if max(weights, math.prod(shape)) > MAX_WEIGHTS:
             raise DescriptionError(f"layers[{n}]: the model is larger than {MAX_WEIGHTS} weights; make it smaller.")
         fitted.append((kind, arguments))
@@ -217,50 +216,6 @@ def loss_name(function: Any) -> str:
     raise DescriptionError(
         f"loss_function {shown}: functions of one's own can't travel; known are {', '.join(LOSSES)}."
     )
-
-
-_FUNCTIONS = {
-    nn.flatten: "Flatten", jax.nn.sigmoid: "Sigmoid", jnp.tanh: "Tanh", jax.nn.tanh: "Tanh", jax.nn.relu: "ReLU",
-    jax.nn.log_sigmoid: "LogSigmoid", jax.nn.gelu: "GELU", jax.nn.silu: "SiLU", jax.nn.elu: "ELU",
-    jax.nn.softmax: "Softmax", jax.nn.log_softmax: "LogSoftmax", jax.nn.leaky_relu: "LeakyReLU",
-}  # fmt: skip
-_ALONG = ("Softmax", "LogSoftmax")
-
-
-def described_layer(layer: Any, n: int) -> dict[str, Any]:
-    """A layer of a native model. Raises `DescriptionError` with the list of what is known."""
-    where = f"layer {n} of the model"
-    if type(layer) is nn.AnalogLinear:
-        found = {"type": "AnalogLinear", "in_features": layer.in_features, "out_features": layer.features}
-        return found | {"bias": layer.use_bias, "config": config_to_json(layer.config)}
-    if type(layer) is nn.AnalogConv2d and not layer.channels_first:
-        return {
-            "type": "AnalogConv2d", "in_channels": layer.in_channels, "out_channels": layer.features,
-            "kernel_size": list(layer.kernel_size), "stride": list(layer.strides), "padding": list(layer.padding),
-            "dilation": list(layer.dilation), "bias": layer.use_bias, "config": config_to_json(layer.config),
-        }  # fmt: skip
-    function, given = (layer.func, dict(layer.keywords)) if isinstance(layer, partial) else (layer, {})
-    if function is nn.max_pool and not given.get("channels_first"):
-        return _described_pool(given)
-    kind = _FUNCTIONS.get(function) if callable(function) and getattr(function, "__hash__", None) else None
-    if kind in _ALONG and given.get("axis", -1) in (1, -1) and set(given) <= {"axis"}:
-        return {"type": kind}
-    if kind == "LeakyReLU" and set(given) <= {"negative_slope"}:
-        return {"type": kind} | given
-    if kind is not None and not given:
-        return {"type": kind}
-    shown = getattr(function, "__name__", type(function).__name__)
-    raise DescriptionError(
-        f"{where}, {shown}, can't be described as data; known are AnalogLinear, AnalogConv2d, "
-        f"{', '.join(sorted({getattr(one, '__name__', '?') for one in _FUNCTIONS}))}. Run it with LocalRunner, or use "
-        "one of these."
-    )
-
-
-def _described_pool(given: dict[str, Any]) -> dict[str, Any]:
-    names = {"window": "kernel_size", "strides": "stride", "padding": "padding", "dilation": "dilation"}
-    found = {names[name]: value for name, value in given.items() if name in names and value is not None}
-    return {"type": "MaxPool2d", "ceil_mode": bool(given.get("ceil_mode", False))} | found
 
 
 def _channels_first(dataset: data.Dataset, root: Any) -> Arrays:

@@ -12,7 +12,6 @@ layers' configurations), or came along (`weights`: the SHA-256 of the file, whic
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -27,9 +26,10 @@ from analogjax.cloud.artefacts import ID
 from analogjax.cloud.configuration import is_number
 from analogjax.cloud.description import Described, Description
 from analogjax.cloud.errors import DescriptionError
-from analogjax.cloud.layers import LAYERS
+from analogjax.cloud.layers import LAYERS, build, described_layer
 from analogjax.errors import ConfigError
 from analogjax.experiments.inferencing import BasicInferencing
+from analogjax.nn.table import Matrix
 from analogjax.physics import devices
 from analogjax.physics.device import State
 from analogjax.physics.inference import PCMLike, SinglePair, StateIndependent
@@ -93,7 +93,7 @@ class InferenceDescription(Described):
         value = {
             "format": described.FORMAT, "kind": "inference", "dataset": described.dataset_name(experiment.dataset),
             "layers": [
-                described.described_layer(_reading_layer(layer), n)
+                described_layer(_reading_layer(layer), n)
                 for n, layer in enumerate(described.layers_of(experiment.model))
             ],
             "batch_size": experiment.batch_size, "loss_function": described.loss_name(experiment.loss_function),
@@ -135,10 +135,10 @@ class InferenceDescription(Described):
         for n, (w, bias), key in zip(_weighted(self.layers), held, keys, strict=False):
             kind, arguments = self.layers[n]
             name = f"layers_{n}"
-            if not kind.startswith("Analog"):
+            if not LAYERS[kind].analog:
                 params[name] = {"kernel": w.T} | ({"bias": bias} if arguments["bias"] else {})
                 continue
-            chips, params_here = _chips(LAYERS[kind].build(arguments, self.channels_first), w, bias, key)
+            chips, params_here = _chips(build(kind, arguments, self.channels_first), w, bias, key)
             tiles[name] = {"tile": chips}
             if params_here:
                 params[name] = params_here
@@ -243,13 +243,17 @@ def _time(value: Any) -> float:
 
 
 def _weighted(layers: Sequence[tuple[str, Any]]) -> list[int]:
-    return [n for n, (kind, _) in enumerate(layers) if kind in ("AnalogLinear", "AnalogConv2d", "Linear")]
+    return [n for n, (kind, _) in enumerate(layers) if LAYERS[kind].matrix is not None]
+
+
+def _matrix(kind: str) -> Matrix:
+    matrix = LAYERS[kind].matrix
+    assert matrix is not None  # of the layers that `_weighted` finds
+    return matrix
 
 
 def _size(kind: str, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-    if kind == "AnalogConv2d":
-        return "convolution", arguments["in_channels"], arguments["out_channels"], *arguments["kernel_size"]
-    return "linear", arguments["in_features"], arguments["out_features"]
+    return _matrix(kind).kind, *_matrix(kind).sizes(arguments)
 
 
 def _told(sizes: list[tuple[Any, ...]]) -> str:
@@ -259,7 +263,8 @@ def _told(sizes: list[tuple[Any, ...]]) -> str:
 def _logical(layer: tuple[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Weights `[O, I]` with every digital scale in them, and the bias `[O]`, 0 where there is none."""
     w = arrays["weight"] * np.reshape(arrays.get("params.out_scale", np.float32(1)), (-1, 1))
-    inputs = math.prod(_size(*layer)[1:]) // _size(*layer)[2]
+    kind, arguments = layer
+    inputs = _matrix(kind).inputs(arguments)
     bias = w[:, inputs] if w.shape[1] > inputs else arrays.get("bias", np.zeros(len(w), w.dtype))
     return w[:, :inputs], bias
 

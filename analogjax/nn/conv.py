@@ -1,75 +1,141 @@
-r"""A convolution whose kernels live on analog chips: each patch of the image is one vector on the crossbar.
+r"""Convolutions whose kernels live on analog chips: each patch of the input is one vector on the crossbar.
 
-    y[b, i, j, :] = mvm(W, patch(x, b, i, j)) + bias,   W `[O, C kh kw]`
+    y[b, place, :] = mvm(W, patch(x, b, place)) + bias,   W `[O, C k_1 ... k_n]` for a kernel of `n` axes
 
-The columns of `W` are in the order of torch's `unfold`: channel slowest, then kernel row, then kernel column. One image
-gives `H' W'` vectors, which reach the devices in row-major order, image by image.
+The columns of `W` are in the order of torch's weights laid flat: channel slowest, then the axes of the kernel, the last
+one fastest. One item gives a vector for each place, which reach the devices in row-major order, item by item.
 """
+
+from typing import ClassVar
 
 import flax.linen as linen
 import jax.numpy as jnp
 from jax import lax
 
 from analogjax._typing import Array
-from analogjax.errors import ShapeError
+from analogjax.errors import ConfigError, ShapeError
 from analogjax.nn.linear import AnalogLinear
-from analogjax.nn.pool import Pair
+
+Sizes = tuple[int, ...]  # one number for each axis of the kernel
+# number of axes -> what such items are called, their axes, and what a kernel's sizes are called
+_CALLED = {
+    1: ("sequences", "L", "tuples of one number, such as (3,)"),
+    2: ("images", "H, W", "pairs of numbers"),
+    3: ("volumes", "D, H, W", "triples of numbers"),
+}
 
 
-class AnalogConv2d(AnalogLinear):
-    """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
+class AnalogConv(AnalogLinear):
+    """What the convolutions below share. Abstract: they differ in the number of axes of the kernel alone."""
 
-    Gray images may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each side.
-    Weights, bias, chips and slots are those of an `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is
-    no batch of images, or has other channels than `in_channels`.
-    """
-
-    kernel_size: tuple[int, int] = (3, 3)
-    strides: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    axes: ClassVar[int]
+    kernel_size: Sizes = ()
+    strides: Sizes = ()
+    padding: Sizes = ()
+    dilation: Sizes = ()
     in_channels: int | None = None  # checked against x where given
     channels_first: bool = False
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
-        if x.ndim == 3 and self.in_channels in (None, 1):  # a batch of gray images
+        window = (self.kernel_size, self.strides, self.padding, self.dilation)
+        check_window(type(self).__name__, self.axes, window)
+        if x.ndim == self.axes + 1 and self.in_channels in (None, 1):  # a batch without the axis of channels
             x = x[:, None] if self.channels_first else x[..., None]
-        self._check_image(x)
-        image = jnp.moveaxis(x, 1, -1) if self.channels_first else x
-        y = self.dense(patches(image, self.kernel_size, self.strides, self.padding, self.dilation))
+        self._check_items(x)
+        items = jnp.moveaxis(x, 1, -1) if self.channels_first else x
+        y = self.dense(patches(items, *window))
         return jnp.moveaxis(y, -1, 1) if self.channels_first else y
 
-    def _check_image(self, x: Array) -> None:
-        where = "/".join(self.path) or "the top"
-        if x.ndim != 4:
-            form = "[B, C, H, W]" if self.channels_first else "[B, H, W, C]"
-            raise ShapeError(f"AnalogConv2d at {where}: got x of shape {x.shape}; give a batch of images {form}.")
-        channels = x.shape[1 if self.channels_first else 3]
+    def _check_items(self, x: Array) -> None:
+        where = f"{type(self).__name__} at {'/'.join(self.path) or 'the top'}"
+        called, axes, _ = _CALLED[self.axes]
+        first, last = f"[B, C, {axes}]", f"[B, {axes}, C]"
+        if x.ndim != self.axes + 2:
+            form = first if self.channels_first else last
+            raise ShapeError(f"{where}: got x of shape {x.shape}; give a batch of {called} {form}.")
+        channels = x.shape[1 if self.channels_first else -1]
         if self.in_channels not in (None, channels):
             raise ShapeError(
-                f"AnalogConv2d at {where}: got x of shape {x.shape} with {channels} channels; in_channels is "
-                f"{self.in_channels}. Give channels_first=True for [B, C, H, W], or mend the sizes."
+                f"{where}: got x of shape {x.shape} with {channels} channels; in_channels is {self.in_channels}. Give "
+                f"channels_first=True for {first}, or fix the sizes."
             )
 
 
-def patches(
-    x: Array, kernel_size: Pair, strides: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
-) -> Array:
-    """What a kernel sees at each place of `x` `[B, H, W, C]`: `[B, H', W', C kh kw]`.
+class AnalogConv1d(AnalogConv):
+    """`[B, L, C] -> [B, L', O]`, or `[B, C, L] -> [B, O, L']` with `channels_first`.
 
-    Copies of shifted images, rows first and then columns: exact on every platform, and their gradient is a sum of
-    shifted images, where that of a convolution that picks patches is one of `(C kh kw)^2` products at each place.
+    Sequences of one channel may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each
+    side. Weights, bias, chips and slots are those of an `AnalogLinear` from `C k` to `O`. Raises `ShapeError` where x
+    is no batch of sequences, or has other channels than `in_channels`, `ConfigError` where a size is no tuple of one.
+    """
+
+    axes: ClassVar[int] = 1
+    kernel_size: Sizes = (3,)
+    strides: Sizes = (1,)
+    padding: Sizes = (0,)
+    dilation: Sizes = (1,)
+
+
+class AnalogConv2d(AnalogConv):
+    """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
+
+    Gray images may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each side.
+    Weights, bias, chips and slots are those of an `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is
+    no batch of images, or has other channels than `in_channels`, `ConfigError` where a size is no pair.
+    """
+
+    axes: ClassVar[int] = 2
+    kernel_size: Sizes = (3, 3)
+    strides: Sizes = (1, 1)
+    padding: Sizes = (0, 0)
+    dilation: Sizes = (1, 1)
+
+
+class AnalogConv3d(AnalogConv):
+    """`[B, D, H, W, C] -> [B, D', H', W', O]`, or `[B, C, D, H, W] -> [B, O, D', H', W']` with `channels_first`.
+
+    Volumes of one channel may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each
+    side. Weights, bias, chips and slots are those of an `AnalogLinear` from `C kd kh kw` to `O`. Raises `ShapeError`
+    where x is no batch of volumes, or has other channels than `in_channels`, `ConfigError` where a size is no triple.
+    """
+
+    axes: ClassVar[int] = 3
+    kernel_size: Sizes = (3, 3, 3)
+    strides: Sizes = (1, 1, 1)
+    padding: Sizes = (0, 0, 0)
+    dilation: Sizes = (1, 1, 1)
+
+
+def check_window(layer: str, axes: int, window: tuple[Sizes, ...]) -> None:
+    """Raise `ConfigError` unless kernel size, strides, padding and dilation have a number for each axis."""
+    if not all(isinstance(sizes, tuple) and len(sizes) == axes for sizes in window):
+        raise ConfigError(f"{layer}(kernel_size, strides, padding, dilation = {window}): needs {_CALLED[axes][2]}.")
+
+
+def check_items(layer: str, axes: int, channels: int, x: Array) -> None:
+    """Raise `ShapeError` unless `x` is a batch of items of `axes` axes and then `channels` channels."""
+    called, names, _ = _CALLED[axes]
+    if x.ndim != axes + 2 or x.shape[-1] != channels:
+        raise ShapeError(f"{layer}: got x of shape {x.shape}; give {called} [B, {names}, {channels}].")
+
+
+def patches(x: Array, kernel_size: Sizes, strides: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+    """What a kernel sees at each place of `x` `[B, n_1, ..., n_k, C]`: `[B, n_1', ..., n_k', C k_1 ... k_n]`.
+
+    Copies of shifted items, first axis first: exact on every platform, and their gradient is a sum of shifted items,
+    where that of a convolution that picks patches is one of `(C k_1 ... k_n)^2` products at each place. Raises
+    `ShapeError` where no kernel fits.
     """
     x = jnp.pad(x, ((0, 0), *((n, n) for n in padding), (0, 0)))
-    height, width = x.shape[1:3]
+    sizes = x.shape[1:-1]
     for axis, (size, step, apart) in enumerate(zip(kernel_size, strides, dilation, strict=True), start=1):
         room = x.shape[axis] - (size - 1) * apart - 1
         if room < 0:
             raise ShapeError(
-                f"A kernel of {kernel_size} with dilation {dilation} does not fit into an image of "
-                f"{height}x{width} (padding included): use larger images or padding."
+                f"A kernel of {kernel_size} with dilation {dilation} does not fit into items of "
+                f"{'x'.join(map(str, sizes))} (padding included): use larger ones, or padding."
             )
         last = room // step * step + 1
         x = jnp.stack([lax.slice_in_dim(x, n * apart, n * apart + last, step, axis) for n in range(size)], -1)
-    return x.reshape(*x.shape[:3], -1)
+    return x.reshape(*x.shape[: len(kernel_size) + 1], -1)

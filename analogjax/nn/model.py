@@ -5,6 +5,7 @@ chips in the collection `tiles`, its slots in `signals`, its digital parameters 
 (`batch_stats`) in collections of its own, and the rng `analog`. Any other rng (`dropout`) is derived from the same key.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import field, replace
 from typing import Any
@@ -14,9 +15,9 @@ import jax
 
 from analogjax._pytree import pytree
 from analogjax._remembered import remembered
-from analogjax._typing import Array, Key, PyTree
+from analogjax._typing import Array, Key, PyTree, Shape
 from analogjax._varying import varying_like
-from analogjax.errors import ConfigError, SlotError
+from analogjax.errors import ConfigError, ShapeError, SlotError
 from analogjax.nn.linear import CALLS, NOISE, SIGNALS, SLOTS, TILES
 from analogjax.nn.mode import mode
 from analogjax.tile import Signal
@@ -41,6 +42,19 @@ class Variables:
 def flatten(x: Array) -> Array:
     """`[B, ...] -> [B, N]`."""
     return x.reshape(x.shape[0], -1)
+
+
+def unflatten(x: Array, sizes: Shape, *, channels_first: bool = False) -> Array:
+    """`[B, N] -> [B, n_1, ..., n_k, C]`, or `[B, C, n_1, ..., n_k]` with `channels_first`; `sizes` are `(C, n_1, ...)`.
+
+    Makes flat items the sequences, images or volumes that a convolution takes. Raises `ShapeError` where the sizes do
+    not multiply to `N`.
+    """
+    if x.ndim != 2 or x.shape[1] != math.prod(sizes):
+        raise ShapeError(
+            f"unflatten: got x of shape {x.shape}; items of sizes {tuple(sizes)} need [B, {math.prod(sizes)}]."
+        )
+    return x.reshape(x.shape[0], *(sizes if channels_first else (*sizes[1:], sizes[0])))
 
 
 @remembered

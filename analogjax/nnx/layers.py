@@ -5,19 +5,18 @@ The chips are a variable of a type of their own, `Chips`, so that no `nnx.Optimi
 of the layer's rngs.
 """
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 
 from analogjax._typing import Array, DType
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.nn.conv import patches
+from analogjax.nn.conv import Sizes, check_items, check_window, patches
 from analogjax.nnx.calls import product
 from analogjax.tile import TileConfig, create_array
 from analogjax.tile.tile import across
-
-Pair = tuple[int, int]
 
 
 class Chips(nnx.Variable):
@@ -87,38 +86,56 @@ class AnalogLinear(nnx.Module):
         return y if self.dtype is None else y.astype(self.dtype)
 
 
-class AnalogConv2d(nnx.Module):
-    """`[B, H, W, C] -> [B, H', W', O]`: each patch of the image is one vector on the crossbar; see `nn.AnalogConv2d`.
+class AnalogConv(nnx.Module):
+    """What the convolutions below share: each patch is one vector on the crossbar. Abstract; see `nn.AnalogConv2d`.
 
     Args:
         in_features: channels `C`.
         out_features: channels `O`.
-        kernel_size, strides, padding, dilation: `(rows, columns)`; padding is the number of zeros on each side.
+        kernel_size, strides, padding, dilation: a number for each axis; padding is the number of zeros on each side.
         options: those of `AnalogLinear`, `rngs` among them.
 
-    Raises `ShapeError` where x is no batch of images, or has other channels.
+    Raises `ConfigError` where a size has another number of axes, `ShapeError` where x is no batch of such items, or has
+    other channels.
     """
+
+    axes: ClassVar[int]
 
     def __init__(
         self,
         in_features: int,
         out_features: int,
-        kernel_size: Pair = (3, 3),
+        kernel_size: Sizes | None = None,
         *,
-        strides: Pair = (1, 1),
-        padding: Pair = (0, 0),
-        dilation: Pair = (1, 1),
+        strides: Sizes | None = None,
+        padding: Sizes | None = None,
+        dilation: Sizes | None = None,
         **options: Any,
     ) -> None:
-        window = (kernel_size, strides, padding, dilation)
-        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in window):
-            raise ConfigError(
-                f"AnalogConv2d(kernel_size, strides, padding, dilation = {window}): needs pairs of numbers."
-            )
+        given = ((kernel_size, 3), (strides, 1), (padding, 0), (dilation, 1))
+        window = tuple((default,) * self.axes if sizes is None else sizes for sizes, default in given)
+        check_window(type(self).__name__, self.axes, window)
         self.window, self.in_features = window, in_features
-        self.linear = AnalogLinear(in_features * kernel_size[0] * kernel_size[1], out_features, **options)
+        self.linear = AnalogLinear(in_features * math.prod(window[0]), out_features, **options)
 
     def __call__(self, x: Array) -> Array:
-        if x.ndim != 4 or x.shape[-1] != self.in_features:
-            raise ShapeError(f"AnalogConv2d: got x of shape {x.shape}; give images [B, H, W, {self.in_features}].")
+        check_items(type(self).__name__, self.axes, self.in_features, x)
         return self.linear(patches(x, *self.window))
+
+
+class AnalogConv1d(AnalogConv):
+    """`[B, L, C] -> [B, L', O]`; arguments and errors are those of `AnalogConv`. A kernel has 3 places by default."""
+
+    axes: ClassVar[int] = 1
+
+
+class AnalogConv2d(AnalogConv):
+    """`[B, H, W, C] -> [B, H', W', O]`; arguments and errors are those of `AnalogConv`. A kernel is 3x3 by default."""
+
+    axes: ClassVar[int] = 2
+
+
+class AnalogConv3d(AnalogConv):
+    """`[B, D, H, W, C] -> [B, D', H', W', O]`; arguments and errors are those of `AnalogConv`; 3x3x3 by default."""
+
+    axes: ClassVar[int] = 3

@@ -117,7 +117,7 @@ def test_configurations_that_are_refused(value, told):
         ({"loss_function": "MSELoss"}, "known are NLLLoss"),
         ({"layers": []}, "1 to 200"),
         ({"layers": [{"type": "Flatten"}] * 201}, "1 to 200"),
-        ({"layers": [{"type": "Transformer"}]}, "known are AnalogConv2d"),
+        ({"layers": [{"type": "Transformer"}]}, "known are AnalogConv1d, AnalogConv2d"),
         ({"layers": [{"type": "BatchNorm2d", "num_features": 3}]}, "part of the protocol but not simulated"),
         ({"layers": [{"type": "Flatten", "axis": 1}]}, "no argument 'axis'"),
         ({"layers": [{"type": "AnalogLinear", "out_features": 10}]}, "put Flatten before it"),

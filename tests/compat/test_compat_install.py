@@ -60,8 +60,8 @@ def test_what_we_lack_is_said():
 
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.linalg is not part of analogjax's compat yet"):
         import aihwkit.linalg
-    with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogConv1d is not part of analogjax's compat yet"):
-        from aihwkit.nn import AnalogConv1d  # noqa: F401
+    with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogGRUCell is not part of analogjax's compat yet"):
+        from aihwkit.nn import AnalogGRUCell  # noqa: F401
     with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.InferenceTileWithPeriphery is not part"):
         from aihwkit.simulator.tiles import InferenceTileWithPeriphery  # noqa: F401
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.simulator.tiles.custom is not part"):

@@ -1,41 +1,33 @@
-"""Engines that run workers, behind one contract: this machine, Ray, Slurm."""
+"""Engines that run workers, behind one contract: this machine, Ray, Slurm. A new one is its file and a row."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from analogjax.cloud.errors import ExecutorError
 from analogjax.cloud.executors.executor import Executor as Executor
+from analogjax.cloud.executors.executor import ExecutorSettings as ExecutorSettings
 from analogjax.cloud.executors.executor import Phase as Phase
 from analogjax.cloud.executors.executor import Ticket as Ticket
+from analogjax.cloud.executors.local import LocalSettings
+from analogjax.cloud.executors.ray_jobs import RaySettings
+from analogjax.cloud.executors.slurm import SlurmSettings
 
-KINDS = ("local", "ray", "slurm")
+EXECUTORS: dict[str, type[ExecutorSettings]] = {"local": LocalSettings, "ray": RaySettings, "slurm": SlurmSettings}
 
 
-def executor_for(
-    kind: str,
-    *,
-    folder: Path,
-    workers: int = 1,
-    ray_address: str = "http://127.0.0.1:8265",
-    slurm_partition: str | None = None,
-    gpus: int = 0,
-) -> Executor:
-    """The engine of that kind. `folder` is for its own notes and logs; `gpus` is what a job with device gpu asks for.
+def executor_for(kind: str, *, folder: Path, **options: Any) -> Executor:
+    """The engine of that kind. `folder` is for its own notes and logs, `options` are fields of its settings.
 
-    Raises `ExecutorError` for an unknown kind, `MissingPackage` where its package is not installed.
+    Raises `ExecutorError` for an unknown kind or option, `MissingPackage` where its package is not installed.
     """
+    if kind not in EXECUTORS:
+        raise ExecutorError(f"The executor {kind!r} is unknown; known are {', '.join(EXECUTORS)}.")
+    known = [field.name for field in fields(EXECUTORS[kind])]
+    for name in options:
+        if name not in known:
+            raise ExecutorError(f"The executor {kind!r} has no setting {name!r}; it has {', '.join(known)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    if kind == "local":
-        from analogjax.cloud.executors.local import LocalExecutor
-
-        return LocalExecutor(folder, workers)
-    if kind == "ray":
-        from analogjax.cloud.executors.ray_jobs import RayExecutor
-
-        return RayExecutor(ray_address, gpus_per_job=gpus)
-    if kind == "slurm":
-        from analogjax.cloud.executors.slurm import SlurmExecutor
-
-        return SlurmExecutor(folder, partition=slurm_partition, gpus_per_job=gpus)
-    raise ExecutorError(f"The executor {kind!r} is unknown; known are {', '.join(KINDS)}.")
+    return EXECUTORS[kind](**options).start(folder)

@@ -7,9 +7,10 @@ and everything is keyed on the name that the service gave, never on an id of the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from enum import Enum
-from typing import Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 
 class Phase(Enum):
@@ -67,3 +68,28 @@ class Executor(Protocol):
     def close(self) -> None:
         """Let go of the engine. Jobs that run go on."""
         ...
+
+
+class ExecutorSettings(Protocol):
+    """What an engine can be told: a dataclass whose fields are made by `setting`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    shares_disk: ClassVar[bool]  # whether its workers see the folder of the service
+
+    def start(self, folder: Path) -> Executor:
+        """The engine; `folder` is for its own notes and logs. Raises `ExecutorError`, `MissingPackage`."""
+        ...
+
+
+def setting(default: Any, help: str, *, metavar: str | None = None, bounds: tuple[int, int] | None = None) -> Any:
+    """A field of an engine's settings, which is the flag `--its-name` of `analogjax serve` too.
+
+    Engines whose settings share a name share the flag.
+    """
+    return field(default=default, metadata={"help": help, "metavar": metavar, "bounds": bounds})
+
+
+def gpus() -> Any:
+    """The setting of engines that have accelerators to give."""
+    told = "GPUs that an experiment with device=gpu asks ray or slurm for (default: 0)"
+    return setting(0, told, bounds=(0, 1024))

@@ -15,16 +15,28 @@ import sys
 import threading
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from analogjax.cloud.errors import ExecutorError
-from analogjax.cloud.executors.executor import Phase, Ticket
-from analogjax.store.process import alive
+from analogjax.cloud.executors.executor import Phase, Ticket, setting
 
 _LAUNCH = Path(__file__).parent / "launch.py"
 _STARTING = 60.0  # [s] that a launch may take on a machine out of breath
 _GRACE = 5.0  # [s] between asking a job to end and ending it
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How this machine runs workers."""
+
+    shares_disk: ClassVar[bool] = True
+    workers: int = setting(1, "local: experiments at a time (default: 1)", bounds=(1, 1024))
+
+    def start(self, folder: Path) -> LocalExecutor:
+        """The engine, with notes and logs in `folder`. Raises `ExecutorError`."""
+        return LocalExecutor(folder, self.workers)
 
 
 class LocalExecutor:
@@ -77,7 +89,7 @@ class LocalExecutor:
         record = self._record(name)
         if record is None:
             return Phase.UNKNOWN
-        return Phase.RUNNING if alive(record) else Phase.ENDED
+        return Phase.RUNNING if _alive(record) else Phase.ENDED
 
     def _record(self, name: str) -> dict[str, Any] | None:
         try:
@@ -90,11 +102,17 @@ class LocalExecutor:
     def _signal(self, name: str, number: int) -> bool:
         """Send a signal to the job's process group; whether there was one to send to."""
         record = self._record(name)
-        if record is None or not alive(record):
+        if record is None or not _alive(record):
             return False
         with suppress(ProcessLookupError):  # it has just ended
             os.killpg(record["pid"], number)
         return True
+
+
+def _alive(record: dict[str, Any]) -> bool | None:
+    from analogjax.store.process import alive  # here: the command lists engines before JAX is loaded
+
+    return alive(record)
 
 
 def tail(path: Path, limit: int) -> str:

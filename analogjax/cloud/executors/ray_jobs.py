@@ -9,14 +9,29 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Collection
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 from analogjax.cloud.errors import ExecutorError
-from analogjax.cloud.executors.executor import Phase, Ticket
+from analogjax.cloud.executors.executor import Phase, Ticket, gpus, setting
 from analogjax.errors import MissingPackage
 
 _TIMEOUT = (5.0, 60.0)  # [s] to connect, to answer: the first job of a cluster starts its agents
 _PHASES = {"PENDING": Phase.QUEUED, "RUNNING": Phase.RUNNING}  # SUCCEEDED, FAILED, STOPPED: ended
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """Which cluster runs workers, and what a job asks it for."""
+
+    shares_disk: ClassVar[bool] = False  # a node may be anywhere
+    ray_address: str = setting("http://127.0.0.1:8265", "ray: address of its dashboard", metavar="URL")
+    gpus: int = gpus()
+
+    def start(self, folder: Path) -> RayExecutor:
+        """The engine, which keeps nothing in `folder`. Raises `ExecutorError`, `MissingPackage`."""
+        return RayExecutor(self.ray_address, gpus_per_job=self.gpus)
 
 
 class RayExecutor:

@@ -12,16 +12,31 @@ import os
 import shlex
 import subprocess
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from analogjax.cloud.errors import ExecutorError
-from analogjax.cloud.executors.executor import Phase, Ticket
+from analogjax.cloud.executors.executor import Phase, Ticket, gpus, setting
 from analogjax.cloud.executors.local import tail
 
 _TIMEOUT = 30.0  # [s] for one command: a controller that is away makes them wait
 _AT_ONCE = 200  # names that one command is asked for
 _QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """Where Slurm runs workers, and what a job asks it for."""
+
+    shares_disk: ClassVar[bool] = True
+    slurm_partition: str | None = setting(None, "slurm: partition to submit to", metavar="NAME")
+    gpus: int = gpus()
+
+    def start(self, folder: Path) -> SlurmExecutor:
+        """The engine, with logs in `folder`."""
+        return SlurmExecutor(folder, partition=self.slurm_partition, gpus_per_job=self.gpus)
 
 
 class SlurmExecutor:

@@ -11,12 +11,12 @@ from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS
 from analogjax.cloud.wire import schema
 from analogjax.cloud.wire.tensors import array, tensor
+from analogjax.nn.arguments import Argument
 from analogjax.tile.presets import PRESETS
 
 DATASETS = {"fashion_mnist": "FashionMNIST", "svhn": "SVHN"}
 # cut over several chips where they are too large, which every analog layer is here; their bias is always digital
-ALIASES = {"AnalogLinearMapped": "AnalogLinear", "AnalogConv2dMapped": "AnalogConv2d"}
-_LISTS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+ALIASES = {f"{name}Mapped": name for name, row in LAYERS.items() if row.analog}
 
 
 def description_of(payload: bytes, seed: int = 0) -> Description:
@@ -63,7 +63,7 @@ def output(description: Described, epochs: Sequence[Mapping[str, Any]], weights:
     made = messages.TrainingOutput(version=messages.Version(schema=1, opset=1))
     for (kind, _), arrays in zip(description.layers, weights, strict=True):
         item = made.network.layers.add()
-        if "in_features" not in LAYERS[kind].arguments and "in_channels" not in LAYERS[kind].arguments:
+        if LAYERS[kind].matrix is None:
             item.activation_function.id = kind
             continue
         item.layer.id = kind
@@ -83,7 +83,12 @@ def _learning_rate(optimizer: Any) -> float:
     rates = [argument.f for argument in optimizer.arguments if argument.name == "lr"]
     if len(rates) != 1:
         raise DescriptionError("The optimizer AnalogSGD needs one argument, lr.")
-    return float(format(rates[0], ".7g"))  # what was meant: 0.01 became 0.009999999776 as a float32
+    return _meant(rates[0])
+
+
+def _meant(value: float) -> float:
+    """A number as it was typed: 0.01 became 0.009999999776 as a float32."""
+    return float(format(value, ".7g"))
 
 
 def layer_of(item: Any, where: str, config: Callable[[str, float, str], dict[str, Any]]) -> dict[str, Any]:
@@ -92,14 +97,14 @@ def layer_of(item: Any, where: str, config: Callable[[str, float, str], dict[str
         raise DescriptionError(f"{where} is empty.")
     source = getattr(item, item.WhichOneof("item"))
     layer: dict[str, Any] = {"type": ALIASES.get(source.id, source.id)}
-    kind, omega = LAYERS.get(layer["type"]), 0.0
+    row, omega = LAYERS.get(layer["type"]), 0.0
     for argument in source.arguments:
         if argument.name == "rpu_config":
             layer["config"] = argument.s.decode("utf-8", "replace")
         elif argument.name == "weight_scaling_omega":
             omega = argument.f
-        elif kind is not None:
-            layer[argument.name] = _value(argument, kind.arguments.get(argument.name, ("", None))[0])
+        elif row is not None:
+            layer[argument.name] = _value(argument, row.arguments.get(argument.name))
     if "config" in layer:
         layer["config"] = config(layer["config"], omega, where)
         mapping = layer["config"].get("mapping", {})
@@ -108,11 +113,12 @@ def layer_of(item: Any, where: str, config: Callable[[str, float, str], dict[str
     return layer
 
 
-def _value(argument: Any, kind: str) -> Any:
-    if argument.name in _LISTS and argument.ints:
+def _value(argument: Any, known: Argument | None) -> Any:
+    """What an attribute holds; where numbers belong, several or one for all."""
+    if argument.ints:
         return list(argument.ints)
-    field = {"flag": "b", "number": "f"}.get(kind, "i")
-    return getattr(argument, field)
+    kind = None if known is None else known.wire
+    return argument.b if kind is bool else _meant(argument.f) if kind is float else argument.i
 
 
 def _config(name: str, omega: float, where: str) -> dict[str, Any]:

@@ -7,10 +7,8 @@ own that such a loop cannot know of, it raises `Obstacle` before anything has ch
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,10 +16,10 @@ import numpy as np
 from analogjax import experiments as native
 from analogjax import nn
 from analogjax.data import Split, named
+from analogjax.errors import ConfigError
+from analogjax.nn import table
 from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
-from compat.aihwkit.nn.modules.conv import AnalogConv2d
-from compat.aihwkit.nn.modules.linear import AnalogLinear
-from compat.aihwkit.nn.modules.mapped import AnalogConv2dMapped, AnalogLinearMapped
+from compat.aihwkit.nn.table import ROWS, lost
 from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
 from compat.torch_package import torch
@@ -120,96 +118,54 @@ def _hookless(module: Any) -> None:
 
 
 def _layer(module: Any, name: str) -> Layer:
-    if type(module) in (AnalogLinear, AnalogLinearMapped, AnalogConv2d, AnalogConv2dMapped):
-        return _analog(module, name)
-    if type(module) is torch.nn.Linear:
-        params = {"kernel": module.weight} | ({} if module.bias is None else {"bias": module.bias})
-        return Layer(module, linen.Dense(module.out_features, use_bias=module.bias is not None), name, params=params)
-    if type(module) in _FUNCTIONS:
-        return Layer(module, _FUNCTIONS[type(module)](module), name)
-    raise Obstacle(f"the module {type(module).__name__} has no native form")
+    row = ROWS.get(type(module))
+    if type(module) is torch.nn.Dropout and module.p == 0.0:
+        return Layer(module, table.identity, name)
+    if row is None or not row.simulated:
+        raise Obstacle(f"the module {type(module).__name__} has no native form")
+    tile = _checked_tile(module) if row.analog else None
+    kept = {} if row.matrix is None else _parameters(module, tile)
+    more = {} if tile is None else {"config": tile.tile.config}
+    return Layer(module, row.build(_arguments(row, module), channels_first=True, **more), name, tile=tile, params=kept)
 
 
-def _analog(module: Any, name: str) -> Layer:
+def _arguments(row: table.Layer, module: Any) -> dict[str, Any]:
+    """The arguments of a module, complete. Raises `Obstacle` where one has no native form."""
+    if (name := lost(row, module)) is not None:
+        raise Obstacle(f"{row.name}({name}={getattr(module, name)!r}) has no native form")
+    found = {}
+    for name, argument in row.arguments.items():
+        try:
+            found[name] = argument.complete(_bias(row, module) if name == "bias" else getattr(module, name))
+        except ConfigError as error:
+            raise Obstacle(f"{row.name}.{name}: {error}") from None
+    return found
+
+
+def _bias(row: table.Layer, module: Any) -> bool:
+    return module.analog_module.use_bias if row.analog else module.bias is not None
+
+
+def _checked_tile(module: Any) -> TileModule:
     tile = module.analog_module
     _hookless(tile)
     if type(tile) not in _TILES:
         raise Obstacle(f"the tile module {type(tile).__name__} has no native form")
     if tile.analog_ctx.has_gradient():
         raise Obstacle("a tile holds a gradient that has not been stepped with")
-    config = tile.tile.config
-    if tile.use_bias and tile.analog_bias == config.mapping.digital_bias:
+    if tile.use_bias and tile.analog_bias == tile.tile.config.mapping.digital_bias:
         raise Obstacle("a bias that the mapping puts on the chip is digital here")
-    params = {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
-    params = {key: value for key, value in params.items() if value is not None}
-    return Layer(module, _analog_call(module, config), name, tile=tile, params=params)
+    return tile
 
 
-def _analog_call(module: Any, config: Any) -> Callable:
-    bias = module.analog_module.use_bias
-    if isinstance(module, AnalogLinear):
-        return nn.AnalogLinear(features=module.out_features, config=config, use_bias=bias)
-    return nn.AnalogConv2d(
-        features=module.out_channels, config=config, use_bias=bias, kernel_size=module.kernel_size,
-        strides=module.stride, padding=module.padding, dilation=module.dilation, channels_first=True,
-    )  # fmt: skip
-
-
-def _flatten(module: Any) -> Callable:
-    if (module.start_dim, module.end_dim) != (1, -1):
-        raise Obstacle("Flatten with axes of its own has no native form")
-    return nn.flatten
-
-
-def _max_pool(module: Any) -> Callable:
-    if module.return_indices:
-        raise Obstacle("MaxPool2d with return_indices has no native form")
-    if _pair(module.dilation) != (1, 1):
-        raise Obstacle("MaxPool2d with a dilation can't be differentiated in JAX")
-    return partial(
-        nn.max_pool, window=_pair(module.kernel_size), strides=_pair(module.stride), padding=_pair(module.padding),
-        ceil_mode=module.ceil_mode, channels_first=True,
-    )  # fmt: skip
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
-def _dropout(module: Any) -> Callable:
-    if module.p != 0.0:
-        raise Obstacle("Dropout has no native form yet")
-    return _same
-
-
-def _same(x: jax.Array) -> jax.Array:
-    return x
-
-
-def _along(function: Callable) -> Callable:
-    def find(module: Any) -> Callable:
-        if module.dim is None:
-            raise Obstacle(f"{type(module).__name__} without dim has no native form")
-        return partial(function, axis=module.dim)
-
-    return find
-
-
-_FUNCTIONS: dict[type, Callable[[Any], Callable]] = {
-    torch.nn.Flatten: _flatten,
-    torch.nn.MaxPool2d: _max_pool,
-    torch.nn.Identity: lambda module: _same,
-    torch.nn.Dropout: _dropout,
-    torch.nn.Sigmoid: lambda module: jax.nn.sigmoid,
-    torch.nn.Tanh: lambda module: jnp.tanh,
-    torch.nn.ReLU: lambda module: jax.nn.relu,
-    torch.nn.LeakyReLU: lambda module: partial(jax.nn.leaky_relu, negative_slope=module.negative_slope),
-    torch.nn.ELU: lambda module: partial(jax.nn.elu, alpha=module.alpha),
-    torch.nn.SiLU: lambda module: jax.nn.silu,
-    torch.nn.GELU: lambda module: partial(jax.nn.gelu, approximate=module.approximate == "tanh"),
-    torch.nn.Softmax: _along(jax.nn.softmax),
-    torch.nn.LogSoftmax: _along(jax.nn.log_softmax),
-}
+def _parameters(module: Any, tile: TileModule | None) -> dict[str, Any]:
+    """The digital parameters of a layer with weights, under flax's names."""
+    given = (
+        {"kernel": module.weight, "bias": module.bias}
+        if tile is None
+        else {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
+    )
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def taken(layers: list[Layer]) -> nn.Variables:

@@ -1,8 +1,8 @@
-"""Analog layers for torch."""
+"""Analog layers for torch: every layer that the modules below name in their `__all__`."""
 
 from compat.aihwkit.nn.modules.container import AnalogSequential as AnalogSequential
 from compat.aihwkit.nn.modules.container import AnalogWrapper as AnalogWrapper
-from compat.aihwkit.nn.modules.conv import AnalogConv2d as AnalogConv2d
-from compat.aihwkit.nn.modules.linear import AnalogLinear as AnalogLinear
-from compat.aihwkit.nn.modules.mapped import AnalogConv2dMapped as AnalogConv2dMapped
-from compat.aihwkit.nn.modules.mapped import AnalogLinearMapped as AnalogLinearMapped
+from compat.aihwkit.nn.modules.conv import *  # noqa: F403
+from compat.aihwkit.nn.modules.conv_mapped import *  # noqa: F403
+from compat.aihwkit.nn.modules.linear import *  # noqa: F403
+from compat.aihwkit.nn.modules.linear_mapped import *  # noqa: F403

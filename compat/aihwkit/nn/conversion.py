@@ -8,14 +8,10 @@ from typing import Any
 from compat.aihwkit.exceptions import ArgumentError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
 from compat.aihwkit.nn.modules.container import AnalogSequential, AnalogWrapper
-from compat.aihwkit.nn.modules.conv import AnalogConv2d
-from compat.aihwkit.nn.modules.linear import AnalogLinear
+from compat.aihwkit.nn.table import ANALOG
 from compat.torch_package import torch
 
-_CONVERSIONS: dict[type, Any] = {
-    torch.nn.Linear: AnalogLinear, torch.nn.Conv2d: AnalogConv2d, torch.nn.Sequential: AnalogSequential,
-}  # fmt: skip
-_UNSUPPORTED = (torch.nn.Conv1d, torch.nn.Conv3d)
+_CONVERSIONS: dict[type, Any] = ANALOG | {torch.nn.Sequential: AnalogSequential}
 
 
 def specific_rpu_config_id(module_name: str, module: Any, rpu_config: Any) -> Any:
@@ -37,10 +33,9 @@ def convert_to_analog(
 ) -> Any:
     """An analog model with the weights of a digital one (a copy, unless `inplace`).
 
-    `torch.nn.Linear`, `Conv2d` and `Sequential` are converted, by exact type; a module that occurs several times is
-    converted once, with the configuration of its first name, and stays one module. Raises `ArgumentError` for `Conv1d`
-    and `Conv3d`, which would become analog in aihwkit and are not supported yet (list them in `exclude_modules` to
-    leave them digital), and for weights that are tied and would not be any more.
+    `torch.nn.Linear`, the convolutions and `Sequential` are converted, by exact type; a module that occurs several
+    times is converted once, with the configuration of its first name, and stays one module. Raises `ArgumentError` for
+    weights that are tied and would not be any more, and for a module of which only some names are excluded.
     """
     module = module if inplace else copy.deepcopy(module)
     conversion = _Conversion(
@@ -88,9 +83,6 @@ class _Conversion:
         for name, part in self._walk(module_name, module):
             places.setdefault(id(part), []).append(name)
             modules[id(part)] = part
-            kind = type(part)
-            if kind in _UNSUPPORTED and kind not in self.known and name not in self.excluded:
-                raise ArgumentError(f"convert_to_analog: {name} is a {kind.__name__}, which is not supported yet.")
         for key, names in places.items():
             left = [name for name in names if name in self.excluded]
             if left and len(left) < len(names) and type(modules[key]) in self.known:

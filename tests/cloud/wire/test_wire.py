@@ -188,7 +188,10 @@ def test_layers_are_counted_before_anything_is_made_of_them(good, read, monkeypa
             "known are ReRamESPreset, ReRamSBPreset",
         ),
         (lambda m: setattr(m.network.layers[0].layer, "id", "BatchNorm2d"), "not simulated"),
-        (lambda m: setattr(m.network.layers[2].activation_function, "id", "Swish"), "known are AnalogConv2d"),
+        (
+            lambda m: setattr(m.network.layers[2].activation_function, "id", "Swish"),
+            "known are AnalogConv1d, AnalogConv2d",
+        ),
         (lambda m: setattr(m.training.optimizer, "id", "Adam"), "known is AnalogSGD"),
         (lambda m: setattr(m.training.loss_function, "id", "BCELoss"), "known are NLLLoss"),
         (lambda m: m.dataset.transforms.add(id="Crop"), "Transforms"),

@@ -1,6 +1,6 @@
-"""The analog convolution over images."""
+"""The analog convolutions over sequences, images and volumes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
@@ -8,35 +8,34 @@ from compat.aihwkit.simulator.configs.configs import SingleRPUConfig
 from compat.aihwkit.simulator.parameters.base import RPUConfigBase
 from compat.torch_package import torch
 
-_Conv2d: Any = torch.nn.Conv2d
+__all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
+
+Sizes = tuple[int, ...]
 _unfold: Any = torch.nn.functional.unfold
 
 
-class AnalogConv2d(AnalogLayerBase, torch.nn.Conv2d):  # type: ignore[misc]
-    """A convolution whose kernels live on analog chips: each patch of an image is one vector for `analog_module`.
+class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: ignore[misc]
+    """What the convolutions share, whatever the number of axes of their kernel."""
 
-    The matrix is `[out_channels, in_channels * height * width of the kernel]`; weights start as those of torch's own
-    layer would with the same `torch.manual_seed`. `use_indexed` changes no result and has nothing to do here. Raises
-    `ConfigError` for groups, and for padding with anything but zeros.
-    """
+    _digital: ClassVar[Any]  # torch's layer
+    padding: Sizes  # never one of torch's words
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
         dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", rpu_config: Any = None,
         tile_module_class: type | None = None, use_indexed: bool | None = None,
     ) -> None:  # fmt: skip
+        name = type(self).__name__
         if groups != 1 or padding_mode != "zeros" or isinstance(padding, str):
             raise ConfigError(
-                f"AnalogConv2d(groups={groups}, padding_mode={padding_mode!r}, padding={padding!r}): only one group, "
-                "and a number of zeros on each side, are possible."
+                f"{name}(groups={groups}, padding_mode={padding_mode!r}, padding={padding!r}): only one group, and a "
+                "number of zeros on each side, are possible."
             )
-        torch.nn.Conv2d.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
+        self._digital.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
         rpu_config = SingleRPUConfig() if rpu_config is None else rpu_config
         if not isinstance(rpu_config, RPUConfigBase):
-            raise ConfigError(
-                f"AnalogConv2d(rpu_config={rpu_config!r}): give a configuration, such as SingleRPUConfig()."
-            )
-        self.in_features = in_channels * self.kernel_size[0] * self.kernel_size[1]
+            raise ConfigError(f"{name}(rpu_config={rpu_config!r}): give a configuration, such as SingleRPUConfig().")
+        self.in_features = in_channels * int(torch.Size(self.kernel_size).numel())
         kind = tile_module_class or rpu_config.get_default_tile_module_class(out_channels, self.in_features)
         # the key of the chips is drawn aside, so that weights are those of a digital layer with the same seed
         with torch.random.fork_rng(devices=[]):
@@ -50,34 +49,34 @@ class AnalogConv2d(AnalogLayerBase, torch.nn.Conv2d):  # type: ignore[misc]
         """Draw weights and bias as torch does, and write them."""
         if not hasattr(self, "analog_module"):
             return  # called by torch's constructor: there is no tile to write to yet
-        drawn = _Conv2d(self.in_channels, self.out_channels, self.kernel_size, bias=bool(self.bias))
+        drawn = self._digital(self.in_channels, self.out_channels, self.kernel_size, bias=bool(self.bias))
         self.set_weights(drawn.weight, drawn.bias)
 
     def set_weights(self, weight: Any, bias: Any = None, **kwargs: Any) -> None:
-        """Write weights, `[O, C, height, width]` or flat `[O, I]`, and bias."""
+        """Write weights, shaped as torch's or flat `[O, I]`, and bias."""
         super().set_weights(weight.reshape(self.out_channels, -1), bias, **kwargs)
 
     def forward(self, x_input: Any) -> Any:
-        """`[B, C, H, W] -> [B, O, H', W']`, or one image without `B`."""
-        images = x_input if x_input.ndim == 4 else x_input[None]
-        patches = _unfold(images, self.kernel_size, self.dilation, self.padding, self.stride)
+        """`[B, C, ...] -> [B, O, ...]`, or one item without `B`."""
+        batched = x_input.ndim == len(self.kernel_size) + 2
+        items = x_input if batched else x_input[None]
+        patches = _patches(items, self.kernel_size, self.stride, self.padding, self.dilation)
         y = self.analog_module(patches.transpose(1, 2)).transpose(1, 2)
-        y = y.reshape(images.shape[0], self.out_channels, *self._places(images.shape[2:]))
-        return y if x_input.ndim == 4 else y[0]
+        y = y.reshape(items.shape[0], self.out_channels, *self._places(items.shape[2:]))
+        return y if batched else y[0]
 
-    def _places(self, image: Any) -> list[int]:
-        """Height and width of what comes out."""
-        pads: Any = self.padding
-        sizes = zip(image, self.kernel_size, self.stride, pads, self.dilation, strict=True)
+    def _places(self, item: Any) -> list[int]:
+        """The sizes of what comes out."""
+        sizes = zip(item, self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
         return [(n + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for n, k, stride, pad, dilation in sizes]
 
     def extra_repr(self) -> str:
         """What torch shows, and the kind of configuration."""
         kind = type(self.analog_module.rpu_config).__name__
-        return f"{torch.nn.Conv2d.extra_repr(self)}{'' if self.bias else ', bias=False'}, {kind}"
+        return f"{self._digital.extra_repr(self)}{'' if self.bias else ', bias=False'}, {kind}"
 
     @classmethod
-    def from_digital(cls, module: Any, rpu_config: Any, tile_module_class: type | None = None) -> "AnalogConv2d":
+    def from_digital(cls, module: Any, rpu_config: Any, tile_module_class: type | None = None) -> Any:
         """An analog layer with the weights of a torch one."""
         layer = cls(
             module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding, module.dilation,
@@ -87,10 +86,10 @@ class AnalogConv2d(AnalogLayerBase, torch.nn.Conv2d):  # type: ignore[misc]
         return layer
 
     @classmethod
-    def to_digital(cls, module: "AnalogConv2d", realistic: bool = False) -> Any:
+    def to_digital(cls, module: Any, realistic: bool = False) -> Any:
         """A torch layer with the weights of an analog one."""
         weight, bias = module.get_weights(realistic=realistic)
-        layer = _Conv2d(
+        layer = cls._digital(
             module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding, module.dilation,
             bias=bias is not None,
         )  # fmt: skip
@@ -98,3 +97,50 @@ class AnalogConv2d(AnalogLayerBase, torch.nn.Conv2d):  # type: ignore[misc]
         if bias is not None:
             layer.bias.data = bias
         return layer
+
+
+def _patches(x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Any:
+    """`[B, C, ...] -> [B, C x kernel, places]`, in the order of torch's `unfold`, which knows images alone."""
+    if len(kernel) == 2:
+        return _unfold(x, kernel, dilation, padding, stride)
+    if len(kernel) == 1:
+        return _unfold(x[:, :, None], (1, *kernel), (1, *dilation), (0, *padding), (1, *stride))
+    (size, *kernels), (step, *steps), (pad, *pads), (apart, *aparts) = kernel, stride, padding, dilation
+    x = torch.nn.functional.pad(x, (0, 0) * (x.ndim - 3) + (pad, pad))
+    slabs = x.unfold(2, (size - 1) * apart + 1, step)[..., ::apart]  # [B, C, D', H, W, size]
+    slabs = slabs.movedim((2, -1), (1, 3)).flatten(2, 3)  # [B, D', C x size, H, W]
+    inner = _patches(slabs.flatten(0, 1), tuple(kernels), tuple(steps), tuple(pads), tuple(aparts))
+    return inner.unflatten(0, slabs.shape[:2]).movedim(1, 2).flatten(2)
+
+
+class AnalogConv1d(_AnalogConv, torch.nn.Conv1d):  # type: ignore[misc]
+    """A convolution over sequences, `[B, C, L] -> [B, O, L']` or without `B`, whose kernels live on analog chips.
+
+    Each patch of a sequence is one vector for `analog_module`; the matrix is `[out_channels, in_channels * k]`. Weights
+    start as those of torch's own layer would with the same `torch.manual_seed`. `use_indexed` changes no result and has
+    nothing to do here. Raises `ConfigError` for groups, and for padding with anything but zeros.
+    """
+
+    _digital = torch.nn.Conv1d
+
+
+class AnalogConv2d(_AnalogConv, torch.nn.Conv2d):  # type: ignore[misc]
+    """A convolution over images, `[B, C, H, W] -> [B, O, H', W']` or without `B`, whose kernels live on analog chips.
+
+    Each patch of an image is one vector for `analog_module`; the matrix is `[out_channels, in_channels * kh * kw]`.
+    Weights start as those of torch's own layer would with the same `torch.manual_seed`. `use_indexed` changes no result
+    and has nothing to do here. Raises `ConfigError` for groups, and for padding with anything but zeros.
+    """
+
+    _digital = torch.nn.Conv2d
+
+
+class AnalogConv3d(_AnalogConv, torch.nn.Conv3d):  # type: ignore[misc]
+    """A convolution over volumes, `[B, C, D, H, W]` or without `B`, whose kernels live on analog chips.
+
+    Each patch of a volume is one vector for `analog_module`; the matrix is `[out_channels, in_channels * kd kh kw]`.
+    Weights start as those of torch's own layer would with the same `torch.manual_seed`. `use_indexed` changes no result
+    and has nothing to do here. Raises `ConfigError` for groups, and for padding with anything but zeros.
+    """
+
+    _digital = torch.nn.Conv3d

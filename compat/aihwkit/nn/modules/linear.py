@@ -8,6 +8,8 @@ from compat.aihwkit.simulator.configs.configs import SingleRPUConfig
 from compat.aihwkit.simulator.parameters.base import RPUConfigBase
 from compat.torch_package import torch
 
+__all__ = ["AnalogLinear"]
+
 
 class AnalogLinear(AnalogLayerBase, torch.nn.Linear):  # type: ignore[misc]
     """A linear layer whose matrix lives on analog chips, in `analog_module`.

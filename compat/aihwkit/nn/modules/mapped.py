@@ -3,19 +3,16 @@
 Plain layers are cut where their matrix is too large as well, and are the same then.
 """
 
-from typing import Any
-
-from compat.aihwkit.nn.modules.conv import AnalogConv2d
-from compat.aihwkit.nn.modules.linear import AnalogLinear
+from types import ModuleType
 
 
-class AnalogLinearMapped(AnalogLinear):
-    """A linear layer on as many chips as the sizes in its mapping ask for; the bias is digital."""
-
-    _tile_options: dict[str, Any] = {"bias_outside": True}  # noqa: RUF012
-
-
-class AnalogConv2dMapped(AnalogConv2d):
-    """A convolution on as many chips as its mapping asks for; the bias is digital."""
-
-    _tile_options: dict[str, Any] = {"bias_outside": True}  # noqa: RUF012
+def mapped_twins(layers: ModuleType, home: str) -> dict[str, type]:
+    """By name: a twin of each layer that a module exports, for the module `home` to hold."""
+    twins = {}
+    for name in layers.__all__:
+        plain = getattr(layers, name)
+        doc = f"`{name}` on as many chips as the sizes in its mapping ask for; the bias is digital."
+        twins[f"{name}Mapped"] = type(
+            f"{name}Mapped", (plain,), {"__doc__": doc, "__module__": home, "_tile_options": {"bias_outside": True}}
+        )
+    return twins

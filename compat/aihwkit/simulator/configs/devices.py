@@ -1,7 +1,8 @@
 """Resistive devices; see the class of the same family in `analogjax.physics` for the physics."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
 
 from analogjax import physics
 
@@ -18,9 +19,26 @@ from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorU
 from compat.aihwkit.simulator.parameters.inference import DriftParameter, SimpleDriftParameter
 from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own
 
+_Class = TypeVar("_Class", bound=type)
+
 
 def _derived() -> Any:
     return dataclasses.field(default=None, metadata={"hide_if": None})
+
+
+@dataclass_transform()
+def _viewing(native: Any) -> Callable[[_Class], _Class]:
+    """Make a class a view of a native device: what it lists, and then every other field of the native class."""
+
+    def decorate(cls: _Class) -> _Class:
+        listed = {name for kind in cls.__mro__ for name in vars(kind).get("__annotations__", {})}
+        more = {field.name: type(field.default) for field in dataclasses.fields(native) if field.name not in listed}
+        cls.__annotations__ = vars(cls).get("__annotations__", {}) | more
+        for name in more:
+            setattr(cls, name, NATIVE)
+        return parameters(native=native, harmless=["construction_seed"])(cls)
+
+    return decorate
 
 
 class Device(View):
@@ -54,17 +72,14 @@ class FloatingPointDevice(Device):
     drift: SimpleDriftParameter = dataclasses.field(default_factory=SimpleDriftParameter)
 
 
-@parameters(native=physics.Ideal, harmless=["construction_seed"])
+@_viewing(physics.Ideal)
 class IdealDevice(Device):
     """Exact weights on an analog tile."""
 
     construction_seed: int = 0
-    diffusion: float = NATIVE
-    lifetime: float = NATIVE
-    reset_std: float = NATIVE
 
 
-@parameters(native=physics.ConstantStep, harmless=["construction_seed"])
+@_viewing(physics.ConstantStep)
 class PulsedDevice(Device):
     """The fields of all pulsed devices."""
 
@@ -96,56 +111,35 @@ class PulsedDevice(Device):
     count_pulses: bool = False
 
 
-@parameters(native=physics.ConstantStep, harmless=["construction_seed"])
+@_viewing(physics.ConstantStep)
 class ConstantStepDevice(PulsedDevice):
     """Step independent of the weight."""
 
 
-@parameters(native=physics.LinearStep, harmless=["construction_seed"])
+@_viewing(physics.LinearStep)
 class LinearStepDevice(PulsedDevice):
     """Step linear in the weight."""
 
+    # which aihwkit lists first
     gamma_up: float = NATIVE
     gamma_down: float = NATIVE
     gamma_up_dtod: float = NATIVE
     gamma_down_dtod: float = NATIVE
     allow_increasing: bool = NATIVE
     mean_bound_reference: bool = NATIVE
-    mult_noise: bool = NATIVE
-    write_noise_std: float = NATIVE
-    apply_write_noise_on_set: bool = NATIVE
-    reverse_up: bool = NATIVE
-    reverse_down: bool = NATIVE
-    reverse_offset: float = NATIVE
 
 
-@parameters(native=physics.SoftBounds, harmless=["construction_seed"])
+@_viewing(physics.SoftBounds)
 class SoftBoundsDevice(PulsedDevice):
     """Step that vanishes at the bounds."""
 
-    mult_noise: bool = NATIVE
-    write_noise_std: float = NATIVE
-    apply_write_noise_on_set: bool = NATIVE
-    reverse_up: bool = NATIVE
-    reverse_down: bool = NATIVE
-    reverse_offset: float = NATIVE
 
-
-@parameters(native=physics.SoftBoundsReference, harmless=["construction_seed"])
+@_viewing(physics.SoftBoundsReference)
 class SoftBoundsReferenceDevice(PulsedDevice):
     """Soft bounds read against a reference device."""
 
-    mult_noise: bool = NATIVE
-    write_noise_std: float = NATIVE
-    apply_write_noise_on_set: bool = NATIVE
-    slope_up_dtod: float = NATIVE
-    slope_down_dtod: float = NATIVE
-    reference_mean: float = NATIVE
-    reference_std: float = NATIVE
-    subtract_symmetry_point: bool = NATIVE
 
-
-@parameters(native=physics.SoftBoundsPmax, harmless=["construction_seed"])
+@_viewing(physics.SoftBoundsPmax)
 class SoftBoundsPmaxDevice(SoftBoundsDevice):
     """Soft bounds by the number of pulses that span a range; the bounds and steps follow from that: leave them None."""
 
@@ -159,53 +153,24 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     up_down: float | None = _derived()  # type: ignore[assignment]
 
 
-@parameters(native=physics.ExpStep, harmless=["construction_seed"])
+@_viewing(physics.ExpStep)
 class ExpStepDevice(PulsedDevice):
     """Step exponential in the weight."""
 
-    A_up: float = NATIVE
-    A_down: float = NATIVE
-    gamma_up: float = NATIVE
-    gamma_down: float = NATIVE
-    a: float = NATIVE
-    b: float = NATIVE
-    dw_min_std_add: float = NATIVE
-    dw_min_std_slope: float = NATIVE
-    write_noise_std: float = NATIVE
-    apply_write_noise_on_set: bool = NATIVE
 
-
-@parameters(native=physics.PowStep, harmless=["construction_seed"])
+@_viewing(physics.PowStep)
 class PowStepDevice(PulsedDevice):
     """Step that is a power of the distance to the bound."""
 
-    pow_gamma: float = NATIVE
-    pow_gamma_dtod: float = NATIVE
-    pow_up_down: float = NATIVE
-    pow_up_down_dtod: float = NATIVE
-    write_noise_std: float = NATIVE
-    apply_write_noise_on_set: bool = NATIVE
 
-
-@parameters(native=physics.PowStepReference, harmless=["construction_seed"])
+@_viewing(physics.PowStepReference)
 class PowStepReferenceDevice(PulsedDevice):
     """Power-law steps read against a reference device."""
 
-    pow_gamma: float = NATIVE
-    pow_gamma_dtod: float = NATIVE
-    pow_up_down: float = NATIVE
-    pow_up_down_dtod: float = NATIVE
-    subtract_symmetry_point: bool = NATIVE
-    n_estimation_steps: int = NATIVE
-    reference_mean: float = NATIVE
-    reference_std: float = NATIVE
 
-
-@parameters(native=physics.PiecewiseStep, harmless=["construction_seed"])
+@_viewing(physics.PiecewiseStep)
 class PiecewiseStepDevice(PulsedDevice):
     """Step from a table over the weight."""
 
     piecewise_up: list[float] = dataclasses.field(default_factory=lambda: [1])
     piecewise_down: list[float] = dataclasses.field(default_factory=lambda: [1])
-    write_noise_std: float = NATIVE
-    apply_write_noise_on_set: bool = NATIVE

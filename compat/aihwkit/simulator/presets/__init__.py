@@ -1,70 +1,8 @@
 """Presets: devices, parameters and whole configurations with measured values."""
 
 from compat.aihwkit.simulator.presets.compounds import PCMPresetUnitCell as PCMPresetUnitCell
-from compat.aihwkit.simulator.presets.configs import AGADCapacitorPreset as AGADCapacitorPreset
-from compat.aihwkit.simulator.presets.configs import AGADEcRamMOPreset as AGADEcRamMOPreset
-from compat.aihwkit.simulator.presets.configs import AGADEcRamPreset as AGADEcRamPreset
-from compat.aihwkit.simulator.presets.configs import AGADIdealizedPreset as AGADIdealizedPreset
-from compat.aihwkit.simulator.presets.configs import AGADReRamESPreset as AGADReRamESPreset
-from compat.aihwkit.simulator.presets.configs import AGADReRamSBPreset as AGADReRamSBPreset
-from compat.aihwkit.simulator.presets.configs import Capacitor2Preset as Capacitor2Preset
-from compat.aihwkit.simulator.presets.configs import Capacitor4Preset as Capacitor4Preset
-from compat.aihwkit.simulator.presets.configs import CapacitorPreset as CapacitorPreset
-from compat.aihwkit.simulator.presets.configs import ChoppedTTv2CapacitorPreset as ChoppedTTv2CapacitorPreset
-from compat.aihwkit.simulator.presets.configs import ChoppedTTv2EcRamMOPreset as ChoppedTTv2EcRamMOPreset
-from compat.aihwkit.simulator.presets.configs import ChoppedTTv2EcRamPreset as ChoppedTTv2EcRamPreset
-from compat.aihwkit.simulator.presets.configs import ChoppedTTv2IdealizedPreset as ChoppedTTv2IdealizedPreset
-from compat.aihwkit.simulator.presets.configs import ChoppedTTv2ReRamESPreset as ChoppedTTv2ReRamESPreset
-from compat.aihwkit.simulator.presets.configs import ChoppedTTv2ReRamSBPreset as ChoppedTTv2ReRamSBPreset
-from compat.aihwkit.simulator.presets.configs import EcRam2Preset as EcRam2Preset
-from compat.aihwkit.simulator.presets.configs import EcRam4Preset as EcRam4Preset
-from compat.aihwkit.simulator.presets.configs import EcRamMO2Preset as EcRamMO2Preset
-from compat.aihwkit.simulator.presets.configs import EcRamMO4Preset as EcRamMO4Preset
-from compat.aihwkit.simulator.presets.configs import EcRamMOPreset as EcRamMOPreset
-from compat.aihwkit.simulator.presets.configs import EcRamPreset as EcRamPreset
-from compat.aihwkit.simulator.presets.configs import GokmenVlasovPreset as GokmenVlasovPreset
-from compat.aihwkit.simulator.presets.configs import Idealized2Preset as Idealized2Preset
-from compat.aihwkit.simulator.presets.configs import Idealized4Preset as Idealized4Preset
-from compat.aihwkit.simulator.presets.configs import IdealizedPreset as IdealizedPreset
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionCapacitorPreset as MixedPrecisionCapacitorPreset
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionEcRamMOPreset as MixedPrecisionEcRamMOPreset
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionEcRamPreset as MixedPrecisionEcRamPreset
-from compat.aihwkit.simulator.presets.configs import (
-    MixedPrecisionGokmenVlasovPreset as MixedPrecisionGokmenVlasovPreset,
-)
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionIdealizedPreset as MixedPrecisionIdealizedPreset
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionPCMPreset as MixedPrecisionPCMPreset
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionReRamESPreset as MixedPrecisionReRamESPreset
-from compat.aihwkit.simulator.presets.configs import MixedPrecisionReRamSBPreset as MixedPrecisionReRamSBPreset
-from compat.aihwkit.simulator.presets.configs import PCMPreset as PCMPreset
-from compat.aihwkit.simulator.presets.configs import ReRamES2Preset as ReRamES2Preset
-from compat.aihwkit.simulator.presets.configs import ReRamES4Preset as ReRamES4Preset
-from compat.aihwkit.simulator.presets.configs import ReRamESPreset as ReRamESPreset
-from compat.aihwkit.simulator.presets.configs import ReRamSB2Preset as ReRamSB2Preset
-from compat.aihwkit.simulator.presets.configs import ReRamSB4Preset as ReRamSB4Preset
-from compat.aihwkit.simulator.presets.configs import ReRamSBPreset as ReRamSBPreset
-from compat.aihwkit.simulator.presets.configs import TikiTakaCapacitorPreset as TikiTakaCapacitorPreset
-from compat.aihwkit.simulator.presets.configs import TikiTakaEcRamMOPreset as TikiTakaEcRamMOPreset
-from compat.aihwkit.simulator.presets.configs import TikiTakaEcRamPreset as TikiTakaEcRamPreset
-from compat.aihwkit.simulator.presets.configs import TikiTakaIdealizedPreset as TikiTakaIdealizedPreset
-from compat.aihwkit.simulator.presets.configs import TikiTakaReRamESPreset as TikiTakaReRamESPreset
-from compat.aihwkit.simulator.presets.configs import TikiTakaReRamSBPreset as TikiTakaReRamSBPreset
-from compat.aihwkit.simulator.presets.configs import TTv2CapacitorPreset as TTv2CapacitorPreset
-from compat.aihwkit.simulator.presets.configs import TTv2EcRamMOPreset as TTv2EcRamMOPreset
-from compat.aihwkit.simulator.presets.configs import TTv2EcRamPreset as TTv2EcRamPreset
-from compat.aihwkit.simulator.presets.configs import TTv2IdealizedPreset as TTv2IdealizedPreset
-from compat.aihwkit.simulator.presets.configs import TTv2ReRamESPreset as TTv2ReRamESPreset
-from compat.aihwkit.simulator.presets.configs import TTv2ReRamSBPreset as TTv2ReRamSBPreset
-from compat.aihwkit.simulator.presets.devices import CapacitorPresetDevice as CapacitorPresetDevice
-from compat.aihwkit.simulator.presets.devices import EcRamMOPresetDevice as EcRamMOPresetDevice
-from compat.aihwkit.simulator.presets.devices import EcRamPresetDevice as EcRamPresetDevice
-from compat.aihwkit.simulator.presets.devices import GokmenVlasovPresetDevice as GokmenVlasovPresetDevice
-from compat.aihwkit.simulator.presets.devices import IdealizedPresetDevice as IdealizedPresetDevice
-from compat.aihwkit.simulator.presets.devices import PCMPresetDevice as PCMPresetDevice
-from compat.aihwkit.simulator.presets.devices import ReRamArrayHfO2PresetDevice as ReRamArrayHfO2PresetDevice
-from compat.aihwkit.simulator.presets.devices import ReRamArrayOMPresetDevice as ReRamArrayOMPresetDevice
-from compat.aihwkit.simulator.presets.devices import ReRamESPresetDevice as ReRamESPresetDevice
-from compat.aihwkit.simulator.presets.devices import ReRamSBPresetDevice as ReRamSBPresetDevice
+from compat.aihwkit.simulator.presets.configs import *  # noqa: F403
+from compat.aihwkit.simulator.presets.devices import *  # noqa: F403
 from compat.aihwkit.simulator.presets.inference import FloatingPointPreset as FloatingPointPreset
 from compat.aihwkit.simulator.presets.inference import StandardHWATrainingPreset as StandardHWATrainingPreset
 from compat.aihwkit.simulator.presets.utils import PresetIOParameters as PresetIOParameters

@@ -7,7 +7,7 @@ from analogjax.physics.presets import PCM_CELL
 from compat.aihwkit.simulator.configs.compounds import OneSidedUnitCell
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
-from compat.aihwkit.simulator.presets.devices import PCMPresetDevice
+from compat.aihwkit.simulator.presets.devices import DEVICES
 from compat.aihwkit.simulator.presets.utils import PresetIOParameters, PresetUpdateParameters, viewing
 from compat.parameters import parameters
 
@@ -16,7 +16,7 @@ from compat.parameters import parameters
 class PCMPresetUnitCell(OneSidedUnitCell):
     """A pair of phase-change memory cells, refreshed after every mini-batch."""
 
-    unit_cell_devices: list = dataclasses.field(default_factory=lambda: [PCMPresetDevice(), PCMPresetDevice()])
+    unit_cell_devices: list = dataclasses.field(default_factory=lambda: [DEVICES["PCM"](), DEVICES["PCM"]()])
     refresh_every: int = PCM_CELL.refresh_every
     refresh_forward: IOParameters = dataclasses.field(
         default_factory=lambda: viewing(PresetIOParameters, PCM_CELL.refresh_forward)

@@ -1,56 +1,86 @@
-"""Whole configurations with measured devices; see `analogjax.tile.presets`."""
+"""Whole configurations with measured devices, made from the native ones: `TikiTakaCapacitorPreset` and so on.
 
-from compat.aihwkit.simulator.presets.plain import Capacitor2Preset as Capacitor2Preset
-from compat.aihwkit.simulator.presets.plain import Capacitor4Preset as Capacitor4Preset
-from compat.aihwkit.simulator.presets.plain import CapacitorPreset as CapacitorPreset
-from compat.aihwkit.simulator.presets.plain import EcRam2Preset as EcRam2Preset
-from compat.aihwkit.simulator.presets.plain import EcRam4Preset as EcRam4Preset
-from compat.aihwkit.simulator.presets.plain import EcRamMO2Preset as EcRamMO2Preset
-from compat.aihwkit.simulator.presets.plain import EcRamMO4Preset as EcRamMO4Preset
-from compat.aihwkit.simulator.presets.plain import EcRamMOPreset as EcRamMOPreset
-from compat.aihwkit.simulator.presets.plain import EcRamPreset as EcRamPreset
-from compat.aihwkit.simulator.presets.plain import GokmenVlasovPreset as GokmenVlasovPreset
-from compat.aihwkit.simulator.presets.plain import Idealized2Preset as Idealized2Preset
-from compat.aihwkit.simulator.presets.plain import Idealized4Preset as Idealized4Preset
-from compat.aihwkit.simulator.presets.plain import IdealizedPreset as IdealizedPreset
-from compat.aihwkit.simulator.presets.plain import PCMPreset as PCMPreset
-from compat.aihwkit.simulator.presets.plain import ReRamES2Preset as ReRamES2Preset
-from compat.aihwkit.simulator.presets.plain import ReRamES4Preset as ReRamES4Preset
-from compat.aihwkit.simulator.presets.plain import ReRamESPreset as ReRamESPreset
-from compat.aihwkit.simulator.presets.plain import ReRamSB2Preset as ReRamSB2Preset
-from compat.aihwkit.simulator.presets.plain import ReRamSB4Preset as ReRamSB4Preset
-from compat.aihwkit.simulator.presets.plain import ReRamSBPreset as ReRamSBPreset
-from compat.aihwkit.simulator.presets.transfers import AGADCapacitorPreset as AGADCapacitorPreset
-from compat.aihwkit.simulator.presets.transfers import AGADEcRamMOPreset as AGADEcRamMOPreset
-from compat.aihwkit.simulator.presets.transfers import AGADEcRamPreset as AGADEcRamPreset
-from compat.aihwkit.simulator.presets.transfers import AGADIdealizedPreset as AGADIdealizedPreset
-from compat.aihwkit.simulator.presets.transfers import AGADReRamESPreset as AGADReRamESPreset
-from compat.aihwkit.simulator.presets.transfers import AGADReRamSBPreset as AGADReRamSBPreset
-from compat.aihwkit.simulator.presets.transfers import ChoppedTTv2CapacitorPreset as ChoppedTTv2CapacitorPreset
-from compat.aihwkit.simulator.presets.transfers import ChoppedTTv2EcRamMOPreset as ChoppedTTv2EcRamMOPreset
-from compat.aihwkit.simulator.presets.transfers import ChoppedTTv2EcRamPreset as ChoppedTTv2EcRamPreset
-from compat.aihwkit.simulator.presets.transfers import ChoppedTTv2IdealizedPreset as ChoppedTTv2IdealizedPreset
-from compat.aihwkit.simulator.presets.transfers import ChoppedTTv2ReRamESPreset as ChoppedTTv2ReRamESPreset
-from compat.aihwkit.simulator.presets.transfers import ChoppedTTv2ReRamSBPreset as ChoppedTTv2ReRamSBPreset
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionCapacitorPreset as MixedPrecisionCapacitorPreset
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionEcRamMOPreset as MixedPrecisionEcRamMOPreset
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionEcRamPreset as MixedPrecisionEcRamPreset
-from compat.aihwkit.simulator.presets.transfers import (
-    MixedPrecisionGokmenVlasovPreset as MixedPrecisionGokmenVlasovPreset,
+A name says how weights are trained (nothing: by pulses on the weights themselves), with which device, and for some with
+how many at each crosspoint. See `analogjax.tile.presets` for all names, and the values.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from analogjax.physics.presets import PRESET_PULSES
+from analogjax.tile.presets import PRESETS, preset
+from compat.aihwkit.simulator.parameters.training import UpdateParameters
+from compat.aihwkit.simulator.presets.bases import (
+    PresetDigitalRankUpdateRPUConfig,
+    PresetSingleRPUConfig,
+    PresetUnitCellRPUConfig,
+    cell,
+    mixed_precision,
+    pulses,
 )
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionIdealizedPreset as MixedPrecisionIdealizedPreset
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionPCMPreset as MixedPrecisionPCMPreset
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionReRamESPreset as MixedPrecisionReRamESPreset
-from compat.aihwkit.simulator.presets.transfers import MixedPrecisionReRamSBPreset as MixedPrecisionReRamSBPreset
-from compat.aihwkit.simulator.presets.transfers import TikiTakaCapacitorPreset as TikiTakaCapacitorPreset
-from compat.aihwkit.simulator.presets.transfers import TikiTakaEcRamMOPreset as TikiTakaEcRamMOPreset
-from compat.aihwkit.simulator.presets.transfers import TikiTakaEcRamPreset as TikiTakaEcRamPreset
-from compat.aihwkit.simulator.presets.transfers import TikiTakaIdealizedPreset as TikiTakaIdealizedPreset
-from compat.aihwkit.simulator.presets.transfers import TikiTakaReRamESPreset as TikiTakaReRamESPreset
-from compat.aihwkit.simulator.presets.transfers import TikiTakaReRamSBPreset as TikiTakaReRamSBPreset
-from compat.aihwkit.simulator.presets.transfers import TTv2CapacitorPreset as TTv2CapacitorPreset
-from compat.aihwkit.simulator.presets.transfers import TTv2EcRamMOPreset as TTv2EcRamMOPreset
-from compat.aihwkit.simulator.presets.transfers import TTv2EcRamPreset as TTv2EcRamPreset
-from compat.aihwkit.simulator.presets.transfers import TTv2IdealizedPreset as TTv2IdealizedPreset
-from compat.aihwkit.simulator.presets.transfers import TTv2ReRamESPreset as TTv2ReRamESPreset
-from compat.aihwkit.simulator.presets.transfers import TTv2ReRamSBPreset as TTv2ReRamSBPreset
+from compat.aihwkit.simulator.presets.compounds import PCMPresetUnitCell
+from compat.aihwkit.simulator.presets.devices import DEVICES
+from compat.parameters import View, parameters
+
+
+class _Family(NamedTuple):
+    """Configurations that train in one way."""
+
+    base: Any
+    doc: str
+    device: Callable[[str, Any], Any]  # (name of the preset, class of the device) -> field
+
+
+def _itself(name: str, device: Any) -> Any:
+    return dataclasses.field(default_factory=device)
+
+
+def _digitally(name: str, device: Any) -> Any:
+    return mixed_precision(device)
+
+
+_FAMILIES = {
+    "": _Family(PresetSingleRPUConfig, "One device", _itself),
+    "2": _Family(PresetUnitCellRPUConfig, "Two devices", cell),
+    "4": _Family(PresetUnitCellRPUConfig, "Four devices", cell),
+    "TikiTaka": _Family(PresetUnitCellRPUConfig, "Tiki-Taka", cell),
+    "TTv2": _Family(PresetUnitCellRPUConfig, "Tiki-Taka, version 2", cell),
+    "ChoppedTTv2": _Family(PresetUnitCellRPUConfig, "Tiki-Taka with choppers", cell),
+    "AGAD": _Family(PresetUnitCellRPUConfig, "Tiki-Taka with choppers and a measured reference", cell),
+    "MixedPrecision": _Family(PresetDigitalRankUpdateRPUConfig, "Updates computed digitally", _digitally),
+}
+# what is called so, one and several
+_CALLED = {
+    "ReRamES": ("ReRAM with exponential steps",) * 2,
+    "ReRamSB": ("soft-bounds ReRAM",) * 2,
+    "Capacitor": ("a capacitor", "capacitors"),
+    "EcRam": ("lithium ECRAM",) * 2,
+    "EcRamMO": ("metal-oxide ECRAM",) * 2,
+    "Idealized": ("an idealised device", "idealised devices"),
+    "GokmenVlasov": ("the device of Gokmen and Vlasov",) * 2,
+    "PCM": ("a pair of phase-change memory cells, one for each sign", "pairs of phase-change memory cells"),
+}
+_WAYS = "|".join(way for way in _FAMILIES if not way.isdigit())
+_NAME = re.compile(f"({_WAYS})({'|'.join(_CALLED)})([24]?)Preset")
+
+
+def _made(name: str, way: str, device: str, number: str) -> type[View]:
+    """The class of the preset `name`."""
+    family = _FAMILIES[way + number]
+    base, kind = family.base, DEVICES[device]
+    if device == "PCM":  # which is a pair, and never a device alone
+        kind, base = PCMPresetUnitCell, PresetUnitCellRPUConfig if not way else base
+    given: dict[str, Any] = {"device": family.device(name, kind)}
+    if preset(name).update != PRESET_PULSES:
+        given["update"] = pulses(name)
+    types = {"device": View, "update": UpdateParameters}
+    doc = f"{family.doc}: {_CALLED[device][bool(way + number)]}."
+    space = {"__doc__": doc, "__module__": __name__, "__annotations__": {key: types[key] for key in given}}
+    return parameters()(type(name, (base,), space | given))
+
+
+CONFIGS = {name: _made(name, *found.groups()) for name in PRESETS if (found := _NAME.fullmatch(name))}
+globals().update(CONFIGS)
+__all__ = [*CONFIGS]

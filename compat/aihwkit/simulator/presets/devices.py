@@ -1,60 +1,36 @@
-"""Devices with measured values; see `analogjax.physics.presets` for the values and the papers."""
+"""Devices with measured values, made from the native ones: `CapacitorPresetDevice` and the other names below.
 
-from analogjax.physics import presets as native
-from compat.aihwkit.simulator.configs.devices import (
-    ConstantStepDevice,
-    ExpStepDevice,
-    LinearStepDevice,
-    SoftBoundsReferenceDevice,
-)
+See `analogjax.physics.presets` for the values and the papers.
+"""
+
+from typing import Any
+
+from analogjax.tile.presets import DEVICES as NATIVE
+from compat.aihwkit.simulator.configs import devices as views
 from compat.aihwkit.simulator.presets.utils import like
+from compat.parameters import View
+
+_CALLED = {
+    "ReRamES": "Filamentary ReRAM, with exponential steps.",
+    "ReRamSB": "Filamentary ReRAM, with soft bounds.",
+    "ReRamArrayOM": "ReRAM of optimised material, as measured on an array.",
+    "ReRamArrayHfO2": "ReRAM of HfO2, as measured on an array.",
+    "Capacitor": "CMOS capacitor that leaks.",
+    "EcRam": "Lithium electro-chemical RAM.",
+    "EcRamMO": "Metal-oxide electro-chemical RAM.",
+    "Idealized": "Many small, nearly symmetric steps.",
+    "GokmenVlasov": "The device that Gokmen and Vlasov asked for.",
+    "PCM": "One phase-change memory cell, of positive conductance.",
+}
 
 
-@like(native.RERAM_ES)
-class ReRamESPresetDevice(ExpStepDevice):
-    """Filamentary ReRAM, with exponential steps."""
+def _made(name: str, doc: str) -> Any:
+    """The class of the native device `name`, a view of the device's family."""
+    native = NATIVE[name]
+    family = getattr(views, f"{type(native).__name__}Device")
+    return like(native)(type(f"{name}PresetDevice", (family,), {"__doc__": doc, "__module__": __name__}))
 
 
-@like(native.RERAM_SB)
-class ReRamSBPresetDevice(SoftBoundsReferenceDevice):
-    """Filamentary ReRAM, with soft bounds."""
-
-
-@like(native.RERAM_ARRAY_OM)
-class ReRamArrayOMPresetDevice(SoftBoundsReferenceDevice):
-    """ReRAM of optimised material, as measured on an array."""
-
-
-@like(native.RERAM_ARRAY_HFO2)
-class ReRamArrayHfO2PresetDevice(SoftBoundsReferenceDevice):
-    """ReRAM of HfO2, as measured on an array."""
-
-
-@like(native.CAPACITOR)
-class CapacitorPresetDevice(LinearStepDevice):
-    """CMOS capacitor that leaks."""
-
-
-@like(native.EC_RAM)
-class EcRamPresetDevice(LinearStepDevice):
-    """Lithium electro-chemical RAM."""
-
-
-@like(native.EC_RAM_MO)
-class EcRamMOPresetDevice(LinearStepDevice):
-    """Metal-oxide electro-chemical RAM."""
-
-
-@like(native.IDEALIZED)
-class IdealizedPresetDevice(ConstantStepDevice):
-    """Many small, nearly symmetric steps."""
-
-
-@like(native.GOKMEN_VLASOV)
-class GokmenVlasovPresetDevice(ConstantStepDevice):
-    """The device that Gokmen and Vlasov asked for."""
-
-
-@like(native.PCM)
-class PCMPresetDevice(ExpStepDevice):
-    """One phase-change memory cell, of positive conductance."""
+DEVICES: dict[str, type[View]] = {name: _made(name, doc) for name, doc in _CALLED.items()}
+globals().update({kind.__name__: kind for kind in DEVICES.values()})
+__all__ = [kind.__name__ for kind in DEVICES.values()]

@@ -5,7 +5,7 @@ from typing import Any
 from compat.aihwkit.cloud.converter.exceptions import ConversionError
 from compat.aihwkit.experiments.experiments.training import catalogued
 from compat.aihwkit.nn import AnalogSequential
-from compat.torch_package import torch
+from compat.aihwkit.nn.table import ROWS, lost
 
 _DATASETS = {"FashionMNIST": "fashion_mnist", "SVHN": "svhn"}
 
@@ -44,21 +44,12 @@ def _check(layer: Any, n: int, mappings: Any) -> None:
     if type(layer) not in mappings.layers and type(layer) not in mappings.activation_functions:
         names = [kind.__name__ for kind in (*mappings.layers, *mappings.activation_functions)]
         raise ConversionError(f"Unsupported layers: layer {n} is a {type(layer).__name__}; known: {', '.join(names)}.")
-    # arguments that the protocol has no words for, and that change what is computed
-    changed = {
-        torch.nn.Flatten: (("start_dim", 1), ("end_dim", -1)), torch.nn.Conv2d: _PLAIN,
-        torch.nn.ConvTranspose2d: _PLAIN, torch.nn.BatchNorm2d: (("eps", 1e-5), ("momentum", 0.1), ("affine", True)),
-        torch.nn.MaxPool2d: (("return_indices", False),),
-    }.get(type(layer), ())  # fmt: skip
-    for name, default in changed:
-        if getattr(layer, name) != default:
-            raise ConversionError(
-                f"Layer {n}: {type(layer).__name__}({name}={getattr(layer, name)!r}) would be lost: the protocol has "
-                f"no word for {name}. Leave it at {default!r}, or run it with LocalRunner."
-            )
-
-
-_PLAIN = (("groups", 1), ("padding_mode", "zeros"))
+    row = ROWS[type(layer)]
+    if (name := lost(row, layer)) is not None:
+        raise ConversionError(
+            f"Layer {n}: {type(layer).__name__}({name}={getattr(layer, name)!r}) would be lost: the protocol has no "
+            f"word for {name}. Leave it at {row.fixed[name]!r}, or run it with LocalRunner."
+        )
 
 
 def model_of(network: Any, mappings: Any, inverse: Any) -> Any:
