@@ -35,8 +35,7 @@ from aitoolbox.experiment.experiment_saver import (
 from aitoolbox.experiment.result_package.abstract_result_packages import PreCalculatedResultPackage
 from aitoolbox.experiment.result_reporting.hyperparam_reporter import HyperParamSourceReporter
 
-from analogjax.store import multipart
-from analogjax.store.location import NotFound, StoreError
+from analogjax.store import NotFound, StoreError, multipart
 from compat.aitoolbox.store import bucket_folder, names
 from compat.aitoolbox.store.errors import BadName, DamagedFile, NoSuchExperiment
 from tests.store.servers import s3_client

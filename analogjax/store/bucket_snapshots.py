@@ -22,15 +22,16 @@ from typing import Any
 from uuid import uuid4
 
 from analogjax.store import json_values
-from analogjax.store.location import AlreadyExists, Location, NoAnswer, NotFound, Progress, StoreError
-from analogjax.store.snapshot import MANIFEST, File, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
+from analogjax.store.location import Location
+from analogjax.store.manifest import MANIFEST, File, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
+from analogjax.store.medium import AlreadyExists, NoAnswer, NotFound, Progress, StoreError
 from analogjax.store.transfer import each
 
 _STAMP = "%Y%m%dT%H%M%S"
 _ATTEMPT = re.compile(r"([0-9]{8}T[0-9]{6})-[0-9a-f]{32}")
 
 
-class CloudSnapshots:
+class BucketSnapshots:
     """The snapshots at one location. Any number of processes on any machines may use it."""
 
     def __init__(self, location: Location) -> None:
