@@ -251,9 +251,11 @@ def test_a_killed_save_leaves_whole_files(tmp_path):
     kill_and_look(tmp_path, 3, seed=0)
 
 
-@pytest.mark.slow
-def test_many_killed_saves_leave_whole_files(tmp_path):
-    kill_and_look(tmp_path, 60, seed=1)
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(10, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.storm)]
+)
+def test_many_killed_saves_leave_whole_files(tmp_path, rounds):
+    kill_and_look(tmp_path, rounds, seed=1)
 
 
 def test_reading_while_another_process_saves(tmp_path):
