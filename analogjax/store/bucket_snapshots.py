@@ -23,8 +23,8 @@ from uuid import uuid4
 
 from analogjax.store import json_values
 from analogjax.store.location import Location
-from analogjax.store.manifest import MANIFEST, File, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
-from analogjax.store.medium import AlreadyExists, NoAnswer, NotFound, Progress, StoreError
+from analogjax.store.manifest import MANIFEST, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
+from analogjax.store.medium import AlreadyExists, Entry, NoAnswer, NotFound, Progress, StoreError
 from analogjax.store.transfer import each
 
 _STAMP = "%Y%m%dT%H%M%S"
@@ -112,7 +112,7 @@ class BucketSnapshots:
         folder = self.location / _folder(name, manifest)
         with _staging() as content:
 
-            def fetch(file: Any) -> None:
+            def fetch(file: Entry) -> None:
                 (content / file.name).parent.mkdir(parents=True, exist_ok=True)
                 folder.download(file.name, content / file.name, size=file.size, sha256=file.sha256)
 
@@ -155,7 +155,7 @@ class BucketSnapshots:
     def _upload(self, content: Path, manifest: Manifest, progress: Progress | None) -> None:
         folder = self.location / _folder(manifest.name, manifest)
 
-        def send(file: File) -> None:
+        def send(file: Entry) -> None:
             folder.upload(content / file.name, file.name, sha256=file.sha256, progress=progress)
 
         # large ones one after another, each in parallel parts: memory stays bounded

@@ -11,6 +11,7 @@ from typing import Any
 from analogjax.errors import AnalogError
 from analogjax.store import json_values
 from analogjax.store.files import sha256_of
+from analogjax.store.medium import Entry
 from analogjax.store.transfer import each
 
 FORMAT = 1
@@ -26,15 +27,6 @@ class NewerFormatError(SnapshotError):
 
 
 @dataclass(frozen=True)
-class File:
-    """One file of a snapshot: path relative to it with `/`, size in bytes, SHA-256 in hex."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """What a snapshot holds: its name, its files, and the caller's `meta`.
 
@@ -43,7 +35,7 @@ class Manifest:
     """
 
     name: str
-    files: tuple[File, ...]
+    files: tuple[Entry, ...]
     meta: dict[str, Any]
     attempt: str = ""
 
@@ -72,7 +64,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         )
     if content.pop("sha256", None) != _digest(content):
         raise SnapshotError(f"{file} is damaged: its content does not have the checksum that it states.")
-    files = tuple(File(**entry) for entry in content["files"])
+    files = tuple(Entry(**entry) for entry in content["files"])
     return Manifest(content["name"], files, json_values.decode(content["meta"]), content.get("attempt", ""))
 
 
@@ -81,7 +73,7 @@ def manifest_text(folder: Path, name: str, meta: Any, attempt: str = "") -> str:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = each(sha256_of, paths, threads=4)
     files = [
-        File(path.relative_to(folder).as_posix(), path.stat().st_size, digest)
+        Entry(path.relative_to(folder).as_posix(), path.stat().st_size, digest)
         for path, digest in zip(paths, hashes, strict=True)
     ]
     content = {"format": FORMAT, "name": name, "files": [asdict(file) for file in files], "meta": meta}
