@@ -46,27 +46,17 @@ _UPPER = {
     "analogjax",
     "compat",
 }
+_OF_THE_CLOUD = (
+    "fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "jwt", "prometheus_client", "pydantic", "ray",
+    "google.protobuf",
+)  # fmt: skip
 # package -> parts that may import it
 PACKAGES = {
     "optax": {"optim", "fit"} | _UPPER,
     "flax": {"nn", "nnx"} | _UPPER,
     "orbax": {"store"},
     "fsspec": {"store"},
-    **{
-        name: {"cloud"}
-        for name in (
-            "fastapi",
-            "starlette",
-            "uvicorn",
-            "sqlalchemy",
-            "alembic",
-            "jwt",
-            "prometheus_client",
-            "pydantic",
-            "ray",
-            "google.protobuf",
-        )
-    },
+    **{name: {"cloud"} for name in _OF_THE_CLOUD},
     "requests": {"cloud", "compat"},
     **{name: {"compat"} for name in ("torch", "torchvision", "keras", "tensorflow", "aihwkit", "aitoolbox")},
 }
@@ -89,19 +79,28 @@ def part(module: str) -> str:
     return inner if first == "analogjax" and (inner in MAY_IMPORT or "." in rest) else first
 
 
-def imports(source: str, module: str, is_package: bool) -> set[str]:
-    """Full names of what the text of `module` imports, lazily or not."""
+def imported(source: str, module: str, is_package: bool) -> list[tuple[str, str]]:
+    """What the text of `module` imports, lazily or not: full names of modules, each with a name from it or `""`."""
     here = module.split(".") if is_package else module.split(".")[:-1]
-    found = set()
+    found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = here[: len(here) - node.level + 1] if node.level else []
             base = ".".join([*start, *(node.module or "").split(".")]).strip(".")
-            # `from analogjax import nn` is an edge to analogjax.nn; of any other module the module itself counts
-            found |= {f"{base}.{alias.name}" for alias in node.names} if "." not in base else {base}
+            found += [(base, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"(analogjax|compat)[\w.]*:\w+", str(node.value)):
+            found.append((node.value.partition(":")[0], ""))  # a table's row, which is imported when it is asked for
     return found
+
+
+def imports(source: str, module: str, is_package: bool) -> set[str]:
+    """Full names of the modules that the text of `module` imports."""
+    # `from analogjax import nn` is an edge to analogjax.nn; of any other module the module itself counts
+    return {
+        f"{base}.{name}" if name and "." not in base else base for base, name in imported(source, module, is_package)
+    }
 
 
 def violations(source: str, module: str, is_package: bool = False) -> list[str]:
@@ -127,25 +126,13 @@ def _may_know_cloud(module: str, target: str) -> bool:
 
 
 def edges(modules: dict[str, tuple[str, bool]]) -> dict[str, set[str]]:
-    """For each module those of `modules` that it imports: at its head, in a function, for type checking, or by name."""
-    return {name: _reached(source, name, package, modules) - {name} for name, (source, package) in modules.items()}
-
-
-def _reached(source: str, module: str, is_package: bool, modules: dict[str, tuple[str, bool]]) -> set[str]:
-    here = module.split(".") if is_package else module.split(".")[:-1]
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            start = here[: len(here) - node.level + 1] if node.level else []
-            base = ".".join([*start, *(node.module or "").split(".")]).strip(".")
-            # a name is a module below `base`, or something in `base`
-            below = {f"{base}.{alias.name}" for alias in node.names}
-            found |= below & modules.keys() or {base}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= {node.value.partition(":")[0]} if re.fullmatch(r"[\w.]+:\w+", node.value) else set()
-    return found & modules.keys()
+    """For each module those of `modules` that it imports: at its head, in a function, for type checking, by a row."""
+    graph = {}
+    for module, (source, package) in modules.items():
+        found = imported(source, module, package)
+        inner = {f"{base}.{name}" if f"{base}.{name}" in modules else base for base, name in found}
+        graph[module] = inner & modules.keys() - {module}
+    return graph
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -203,6 +190,7 @@ def test_no_module_leads_back_to_itself():
         "def g():\n    from analogjax import a",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .a import A",
         "ROW = 'analogjax.a:A'",
+        "from analogjax import a, __version__",
         "from analogjax.c import h",
     ],
 )
