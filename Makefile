@@ -9,7 +9,7 @@ CONSTRAINTS := $(call constraints,$(call version,$(firstword $(wildcard $(BIN)/p
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PIP = $(INSTALL) -c $(CONSTRAINTS)
 
-.PHONY: demo test test-newest slow check venv bench clean
+.PHONY: demo test test-newest slow storm check venv bench clean
 
 demo: $(VENV)/.core
 	@mkdir -p runs
@@ -44,6 +44,10 @@ test-newest:
 slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests/golden tests/contracts
+
+# Hundreds of kills, saves and faults: before what writes files or runs jobs is released. A short sample is in `make slow`.
+storm: $(VENV)/.slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m storm
 
 check: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

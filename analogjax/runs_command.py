@@ -71,7 +71,7 @@ def begin_record(
 
     Raises `ConfigError` for options that exclude each other, `RunError`, `StoreError`.
     """
-    from analogjax.store.location import StoreError
+    from analogjax.store import StoreError
     from analogjax.store.runs import RunRecord, new_run_id
 
     if options["no_record"]:
@@ -154,7 +154,7 @@ def _told(act: Any) -> Any:
     """`act`, with an error in what was asked for told in one line, and the exit code 2."""
 
     def run(options: argparse.Namespace) -> int:
-        from analogjax.store.location import NotFound
+        from analogjax.store import NotFound
         from analogjax.store.run_folder import RunError
 
         try:
@@ -171,7 +171,7 @@ def _told(act: Any) -> Any:
 def _location(text: str, endpoint: str | None) -> Location:
     if not text:
         raise ConfigError("ROOT is empty: give a folder or a URL, or leave it out.")
-    from analogjax.store.location import Location, StoreError
+    from analogjax.store import Location, StoreError
 
     try:
         return Location.of(text, storage_options=storage_options(endpoint))

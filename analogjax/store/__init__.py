@@ -2,21 +2,16 @@
 
 from .checkpoint import CheckpointError as CheckpointError
 from .checkpoint import Checkpoints as Checkpoints
-from .location import AlreadyExists as AlreadyExists
-from .location import Entry as Entry
 from .location import Location as Location
-from .location import NotFound as NotFound
-from .location import StoreError as StoreError
-from .record import RecordError as RecordError
-from .record import append_jsonl as append_jsonl
-from .record import read_json as read_json
-from .record import read_jsonl as read_jsonl
-from .record import write_json_atomic as write_json_atomic
+from .manifest import NewerFormatError as NewerFormatError
+from .manifest import SnapshotError as SnapshotError
+from .medium import AlreadyExists as AlreadyExists
+from .medium import Entry as Entry
+from .medium import NotFound as NotFound
+from .medium import StoreError as StoreError
 from .retention import Retention as Retention
 from .runs import RunError as RunError
 from .runs import RunRecord as RunRecord
 from .runs import list_runs as list_runs
 from .runs import read_run as read_run
 from .runs import remove_run as remove_run
-from .snapshot import NewerFormatError as NewerFormatError
-from .snapshot import SnapshotError as SnapshotError

@@ -100,7 +100,7 @@ def read(folder: Path, rows: list[Row], like: Any) -> Any:
     arrays = {name: np.zeros(struct.shape, struct.dtype) for name, struct in data.items() if not struct.size}
     arrays |= _restore(folder, [name for name, struct in data.items() if struct.size])
     return jax.tree_util.tree_unflatten(
-        structure, [_like(leaf, arrays.get(name), row.path) for name, row, leaf in wanted]
+        structure, [as_in(leaf, arrays.get(name), row.path) for name, row, leaf in wanted]
     )
 
 
@@ -148,8 +148,11 @@ def _to_numpy(leaf: Any) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _like(leaf: Any, array: np.ndarray | None, path: str) -> Any:
-    """`array` as a leaf of the same type and place as `leaf`."""
+def as_in(leaf: Any, array: np.ndarray | None, path: str) -> Any:
+    """`array`, of a typed key its data, as a leaf of the same type and place as `leaf`.
+
+    Raises `ValueError`, naming the `path`, for a 64-bit JAX array while JAX is set to 32 bits.
+    """
     if leaf is None or array is None or isinstance(leaf, (np.ndarray, np.generic)):
         return array
     sharding = leaf.sharding if isinstance(leaf, jax.ShapeDtypeStruct) or leaf.committed else None

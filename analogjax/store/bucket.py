@@ -1,138 +1,57 @@
-"""Buckets (and memory) as media of `location.py`, over fsspec."""
+"""Buckets (and memory) as media, over fsspec: what all kinds of them share."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import os
-import threading
-from base64 import b64encode
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fsspec.asyn import sync
+import fsspec
 
 from analogjax.errors import MissingPackage
-from analogjax.store.failures import clean, explained, secrets
-from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
-from analogjax.store.transfer import Damaged, Retry, each, was_damaged
+from analogjax.store.failures import clean, explained
+from analogjax.store.medium import AlreadyExists, Backend, Entries, Entry, Names, NotFound, Progress, StoreError
+from analogjax.store.transfer import Damaged, Retry, each
 
 T = TypeVar("T")
-
-PART = 16 << 20  # bytes of one part of a large file; a few of them are in memory at a time
-_PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}
-_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60}
-
-
-def connect(protocol: str, options: dict[str, Any]) -> Connection:
-    """A connection for all places of one protocol. Raises `MissingPackage`, `StoreError`; makes no request."""
-    make = {"memory": _memory, "s3": _s3, "gs": _google}[protocol]
-    hide = frozenset(secrets(options))
-    try:
-        return Connection(protocol, make(options), hide)
-    except ImportError as error:
-        package, extra = _PACKAGES[protocol]
-        raise MissingPackage(
-            f"{protocol}:// needs the package {package}: pip install 'analogjax[{extra}]' ({error})"
-        ) from error
-    except Exception as error:
-        # no cause is shown: the clients' messages quote credentials that they can't read
-        reason = clean(str(error), hide)
-        raise StoreError(f"The storage_options or credentials for {protocol}:// don't fit: {reason}") from None
-
-
-class Connection:
-    """One client of one protocol; the places that it serves share it. `hide` holds what no message may show."""
-
-    def __init__(self, protocol: str, system: Any, hide: frozenset[str] = frozenset()) -> None:
-        self.protocol, self.system, self.hide = protocol, system, hide
-
-    def at(self, url: str) -> Bucket:
-        """The medium for the folder `url`."""
-        kind = {"memory": Bucket, "s3": _S3Bucket, "gs": _GoogleBucket}[self.protocol]
-        return kind(self.system, url, self.hide)
-
-
-def _memory(options: dict[str, Any]) -> Any:
-    from fsspec.implementations.memory import MemoryFileSystem
-
-    return MemoryFileSystem(**options)
-
-
-def _s3(options: dict[str, Any]) -> Any:
-    from s3fs import S3FileSystem
-
-    config = {**_TIMEOUTS, **options.pop("config_kwargs", {})}
-    config.setdefault("retries", {"total_max_attempts": 1})  # transfer.py tries again; the clients' loops would nest
-    config.setdefault("max_pool_connections", 32)
-    options.setdefault("use_listings_cache", False)  # a cache would hide what other writers commit
-    system = S3FileSystem(**options, config_kwargs=config, skip_instance_cache=True)
-    system.retries = 1
-    return system
-
-
-def _google(options: dict[str, Any]) -> Any:
-    import aiohttp
-    import gcsfs
-    import gcsfs.core
-
-    endpoint = options.get("endpoint_url") or os.environ.get("STORAGE_EMULATOR_HOST", "")
-    emulated = bool(endpoint) and "googleapis.com" not in endpoint
-    if emulated:
-        options.setdefault("token", "anon")
-        options["endpoint_url"] = endpoint if "://" in endpoint else f"http://{endpoint}"
-    options.setdefault("use_listings_cache", False)
-    # of one wait, not of a whole request, which may be long on a slow line
-    times = aiohttp.ClientTimeout(sock_connect=_TIMEOUTS["connect_timeout"], sock_read=_TIMEOUTS["read_timeout"])
-    options.setdefault("requests_timeout", times)
-    # the package's own class first asks a gRPC service what kind of bucket it is, which no emulator answers: each call
-    # would stall for a minute
-    kind = gcsfs.core.GCSFileSystem if emulated else gcsfs.GCSFileSystem
-    return _patient(kind)(**options, skip_instance_cache=True)
-
-
-def _patient(kind: Any) -> Any:
-    """gcsfs's client, whose requests are tried as often as `Bucket.retry` says instead of six times in 33 s."""
-    once: Any = getattr(kind._request, "__wrapped__", None)
-    if once is None:  # another version of gcsfs, which then does as it likes
-        return kind
-
-    class Patient(kind):
-        async def _request(self, *args: Any, data: Any = None, **kwargs: Any) -> Any:
-            def attempt() -> Any:
-                # aiohttp warns of large raw bytes, which hold up its loop
-                body = BytesIO(data) if isinstance(data, (bytes, bytearray, memoryview)) else data
-                return once(self, *args, data=body, **kwargs)
-
-            return await Bucket.retry.wait_for(attempt)
-
-        @staticmethod
-        def close_session(loop: Any, session: Any, asynchronous: bool = False) -> None:
-            # gcsfs starts a task from a foreign thread, which asyncio forbids: it would run some day or never
-            if loop is None or not loop.is_running() or session is None or session.closed:
-                kind.close_session(loop, session, asynchronous)
-                return
-            closing = asyncio.run_coroutine_threadsafe(session.close(), loop)
-            if threading.get_ident() != getattr(loop, "_thread_id", None):  # else we would wait for ourselves
-                with suppress(TimeoutError):
-                    closing.result(1)
-
-    return Patient
+TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60}  # [s]
 
 
 class Bucket:
-    """A folder in a place that fsspec knows."""
+    """The folder `url` in a place that fsspec knows; `system` is its client, `hide` what no message may show."""
 
     retry = Retry()
+    part = 16 << 20  # bytes of one part of a large file; a few of them are in memory at a time
 
-    def __init__(self, system: Any, url: str, hide: frozenset[str] = frozenset()) -> None:
-        self.system, self.url, self.hide = system, url, hide
+    def __init__(self, system: Any, backend: Backend, hide: frozenset[str], url: str) -> None:
+        self.system, self.backend, self.hide, self.url = system, backend, hide, url
         self.root = url.partition("://")[2]
+
+    @classmethod
+    def connect(cls, backend: Backend, options: dict[str, Any]) -> Callable[[str], Bucket]:
+        """What makes the medium of a URL; all share one client. Raises `MissingPackage`, `StoreError`."""
+        hide = frozenset(backend.secrets(options))
+        try:
+            return partial(cls, cls.client(backend, options), backend, hide)
+        except ImportError as error:
+            raise MissingPackage(
+                f"{backend.protocol}:// needs the package {backend.package}: pip install "
+                f"'analogjax[{backend.extra}]' ({error})"
+            ) from error
+        except Exception as error:
+            # no cause is shown: the clients' messages quote credentials that they can't read
+            reason = clean(str(error), hide)
+            raise StoreError(
+                f"The storage_options or credentials for {backend.protocol}:// don't fit: {reason}"
+            ) from None
+
+    @classmethod
+    def client(cls, backend: Backend, options: dict[str, Any]) -> Any:
+        """The file system with these options; makes no request."""
+        return fsspec.filesystem(backend.protocol, **options, skip_instance_cache=True)
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
@@ -154,7 +73,7 @@ class Bucket:
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
         """Make or replace a file by a local one."""
         self._call(name, lambda: self._put(self._path(name), file.read_bytes()))
-        _tell(progress, file.stat().st_size)
+        tell(progress, file.stat().st_size)
 
     def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
         """Copy a file into the local `file`, in parts where it is large."""
@@ -167,19 +86,19 @@ class Bucket:
             return data if given else _whole(data, size, name)  # `Location.download` compares with what was given
 
         def fetch(start: int) -> None:
-            end = min(start + PART, size)
+            end = min(start + self.part, size)
             data = self._call(name, lambda: _whole(self.system.cat_file(path, start=start, end=end), end - start, name))
             _fill(handle, data, start)
-            _tell(progress, len(data))
+            tell(progress, len(data))
 
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            if size <= PART:
+            if size <= self.part:
                 data = self._call(name, fetch_all)
                 _fill(handle, data, 0)
-                _tell(progress, len(data))
+                tell(progress, len(data))
             else:
-                each(fetch, list(range(0, size, PART)), threads=4)
+                each(fetch, list(range(0, size, self.part)), threads=4)
         finally:
             os.close(handle)
 
@@ -251,140 +170,11 @@ class Bucket:
         self.system.pipe_file(path, data, mode="create")
 
     def _call(self, name: str, act: Callable[[], T]) -> T:
-        with explained(f"{self.url}/{name}" if name else self.url, self.hide):
+        with self._explained(name):
             return self.retry(act)
 
-
-class _S3Bucket(Bucket):
-    """S3: every body goes out with its MD5 known, and the store's answer is compared with it."""
-
-    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        if file.stat().st_size <= PART:
-            super().upload(file, name, progress)
-            return
-        with explained(f"{self.url}/{name}", self.hide):
-            from analogjax.store.multipart import upload
-
-            upload(self.system, file, self._path(name), self.retry, progress)
-
-    def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
-        """Abort uploads in parts below this folder."""
-        from analogjax.store.multipart import abort, unfinished
-
-        bucket, key, _ = self.system.split_path(f"{self.root}/")
-        found = self._call("", lambda: unfinished(self.system, bucket, key, older_than))
-        found = [upload for upload in found if only(upload["Key"].removeprefix(key))]
-        for upload in found:
-            self._call("", partial(abort, self.system, upload))
-        return [upload["Key"].removeprefix(key) for upload in found]
-
-    def _get(self, path: str) -> bytes:
-        bucket, key, _ = self.system.split_path(path)
-        answer, data = sync(self.system.loop, self._fetch, {"Bucket": bucket, "Key": key})
-        check_answer(answer, data, path)
-        return data
-
-    async def _fetch(self, where: dict[str, str]) -> tuple[dict[str, Any], bytes]:
-        answer = await self.system._call_s3("get_object", **where)
-        async with answer["Body"] as body:
-            return answer, await body.read()
-
-    def _size(self, path: str) -> int:
-        bucket, key, _ = self.system.split_path(path)  # `info` would list folders too
-        return int(self.system.call_s3("head_object", Bucket=bucket, Key=key)["ContentLength"])
-
-    def _put(self, path: str, data: bytes, **conditions: str) -> None:
-        bucket, key, _ = self.system.split_path(path)
-        answer = self.system.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **conditions)
-        check_answer(answer, data, path)
-
-    def _put_new(self, path: str, data: bytes) -> None:
-        try:
-            self._put(path, data, IfNoneMatch="*")
-        except Damaged:  # the store took it all the same: what is there now is ours, so we may replace it
-            self.retry(lambda: self._put(path, data))
-
-    def _find(self, folder: str) -> dict[str, Any]:
-        bucket, key, _ = self.system.split_path(folder)
-        found: dict[str, Any] = {}
-        token: dict[str, str] = {}
-        while True:
-            page = self.system.call_s3(
-                "list_objects_v2", Bucket=bucket, Prefix=f"{key.strip('/')}/" if key else "", **token
-            )
-            for item in page.get("Contents", []):
-                found[f"{bucket}/{item['Key']}"] = {"size": item["Size"]}
-            if not page.get("IsTruncated"):
-                return found
-            token = {"ContinuationToken": page["NextContinuationToken"]}
-
-
-class _GoogleBucket(Bucket):
-    """Google Storage: the client compares MD5s after an upload if asked to, downloads are compared here."""
-
-    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        """Make or replace a file by a local one; a large one goes in parts, each tried again on its own."""
-        path, size = self._path(name), file.stat().st_size
-        if size <= PART:
-            self._call(name, lambda: self._put(path, file.read_bytes()))
-        else:
-            self._call(name, lambda: self.system.put_file(str(file), path, consistency="md5", chunksize=PART))
-        _tell(progress, size)
-
-    def _call(self, name: str, act: Callable[[], T]) -> T:
-        # each request was tried again by the client (`_patient`); what shows only after it is damage
-        with explained(f"{self.url}/{name}" if name else self.url, self.hide):
-            return replace(self.retry, passes=was_damaged)(act)
-
-    def _size(self, path: str) -> int:
-        bucket, key, _ = self.system.split_path(path)  # `info` would list folders too
-        return int(self.system.call("GET", "b/{}/o/{}", bucket, key, json_out=True)["size"])
-
-    def _get(self, path: str) -> bytes:
-        headers, data = self.system.call("GET", self.system.url(path))
-        if "Content-Encoding" not in headers:  # else the hash is that of other bytes
-            sums = ",".join(headers.getall("X-Goog-Hash", [])).split(",")
-            ours = "md5=" + b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-            if any(one.strip() != ours for one in sums if one.strip().startswith("md5=")):
-                raise Damaged(f"{path} was damaged on its way.")
-        return data
-
-    def _put(self, path: str, data: bytes, mode: str = "overwrite") -> None:
-        # in one request gcsfs ends the body with a bare newline, which takes a last "\r" of the data with it
-        whole = {"chunksize": len(data)} if data.endswith(b"\r") else {}
-        self.system.pipe_file(path, data, consistency="md5", mode=mode, **whole)
-
-    def _put_new(self, path: str, data: bytes) -> None:
-        try:
-            self._put(path, data, mode="create")
-        except Exception as error:
-            if not was_damaged(error):
-                raise
-            self._put(path, data)  # as for S3
-
-    def _find(self, folder: str) -> dict[str, Any]:
-        try:
-            return super()._find(folder)
-        except FileNotFoundError:
-            if self.system.exists(folder.strip("/").partition("/")[0]):
-                return {}
-            raise
-
-
-def check_answer(answer: dict[str, Any], data: bytes, path: str) -> None:
-    """Compares the checksum that S3 gives with the bytes that were sent or received. Raises `Damaged`.
-
-    The ETag of a body that went in one request is its MD5, unless the store encrypted it with a key of its own; then
-    the CRC that the client sent along was what the store checked.
-    """
-    tag = answer.get("ETag", "").strip('"')
-    if (
-        len(tag) == 32
-        and answer.get("ServerSideEncryption") in (None, "AES256")
-        and "SSECustomerAlgorithm" not in answer
-    ):
-        if tag != hashlib.md5(data, usedforsecurity=False).hexdigest():
-            raise Damaged(f"{path} was damaged on its way.")
+    def _explained(self, name: str) -> AbstractContextManager[None]:
+        return explained(f"{self.url}/{name}" if name else self.url, self.hide, self.backend)
 
 
 def _whole(data: bytes, size: int, name: str) -> bytes:
@@ -400,6 +190,7 @@ def _fill(handle: int, data: bytes, start: int) -> None:
         rest, start = rest[done:], start + done
 
 
-def _tell(progress: Progress | None, size: int) -> None:
+def tell(progress: Progress | None, size: int) -> None:
+    """Reports that `size` bytes were moved."""
     if progress is not None:
         progress(size)

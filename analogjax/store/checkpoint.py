@@ -23,9 +23,11 @@ import numpy as np
 from tqdm import tqdm
 
 from analogjax.errors import AnalogError, ConfigError
-from analogjax.store import arrays, json_values, snapshot
+from analogjax.store import arrays, json_values
 from analogjax.store.background import Background
-from analogjax.store.location import Location, StoreError
+from analogjax.store.location import Location
+from analogjax.store.manifest import NewerFormatError, SnapshotError
+from analogjax.store.medium import StoreError
 from analogjax.store.provenance import provenance
 from analogjax.store.retention import Retention
 from analogjax.store.snapshots import snapshots_at
@@ -176,9 +178,9 @@ class Checkpoints:
             newest = left[-1]
             try:
                 return self._read(newest, like, table)
-            except snapshot.NewerFormatError as error:
+            except NewerFormatError as error:
                 raise CheckpointError(str(error)) from error
-            except snapshot.SnapshotError as error:
+            except SnapshotError as error:
                 if newest in self._published():  # else another process deleted or replaced it while we read
                     damaged.add(newest)
                     warnings.warn(f"{error} Step {newest} is passed over for the newest good checkpoint.", stacklevel=2)
@@ -215,9 +217,9 @@ class Checkpoints:
         for step in reversed(self._published()):
             try:
                 yield step, self._snapshots.check(_name(step)).meta.get("metrics", {}).get(self.retention.metric)
-            except snapshot.NewerFormatError:
+            except NewerFormatError:
                 yield step, None  # left out, a run would silently go on from an older one
-            except snapshot.SnapshotError:
+            except SnapshotError:
                 continue
 
     def _delete_old(self, saved: int) -> None:
@@ -232,7 +234,7 @@ class Checkpoints:
         for step in sorted(superseded - {saved}):
             try:
                 self._snapshots.delete(_name(step))
-            except snapshot.SnapshotError as error:
+            except SnapshotError as error:
                 if step in self._published():  # else another process was faster
                     warnings.warn(f"{error} It is beyond keep_last={keep.last}.", stacklevel=4)
 
@@ -246,7 +248,7 @@ class Checkpoints:
             try:
                 return arrays.read(folder / "arrays", stored, like), manifest.meta["meta"]
             except (OSError, ValueError) as error:
-                kind = CheckpointError if step in self._published() else snapshot.SnapshotError
+                kind = CheckpointError if step in self._published() else SnapshotError
                 raise kind(f"The checkpoint {self.folder}/{name} could not be restored: {error}") from error
 
     def _refuse_if_absent(self, step: int) -> None:
@@ -320,5 +322,5 @@ def _natural(value: Any, what: str) -> int:
 def _as_checkpoint_error() -> Iterator[None]:
     try:
         yield
-    except snapshot.SnapshotError as error:
+    except SnapshotError as error:
         raise CheckpointError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Local folders as a medium of `location.py`: atomic replacement beside the target, fsynced."""
+"""Local folders as a medium: every file is replaced as a whole and has reached the disk on return."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-from uuid import uuid4
+from typing import Any, BinaryIO
 
-from analogjax.store.location import AlreadyExists, Entries, Entry, Names, NotFound, Progress, StoreError
-from analogjax.store.snapshot import REMEDIES, fsync
+from analogjax.store.files import DRAFT, fsync, remedy, replacing
+from analogjax.store.medium import (
+    AlreadyExists,
+    Backend,
+    Entries,
+    Entry,
+    Names,
+    NotFound,
+    Progress,
+    StoreError,
+)
 
-_DRAFT = ".part-"
 _BLOCK = 1 << 22
 
 
@@ -24,6 +31,16 @@ class Disk:
     """The folder `root`, which is created by the first write."""
 
     root: Path
+
+    @classmethod
+    def connect(cls, backend: Backend, options: dict[str, Any]) -> Callable[[str], Disk]:
+        """What makes the medium of a path; a disk takes no options."""
+        return cls.at
+
+    @classmethod
+    def at(cls, path: str) -> Disk:
+        """The medium of the folder `path`."""
+        return cls(Path(path))
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
@@ -63,7 +80,7 @@ class Disk:
         found = []
         with _explained(self.root / prefix):
             for path, _, names in os.walk(self.root / prefix, onerror=_unless_gone):
-                for full in (Path(path, name) for name in names if not name.startswith(_DRAFT)):
+                for full in (Path(path, name) for name in names if not name.startswith(DRAFT)):
                     with suppress(FileNotFoundError):  # deleted by another process just now
                         if not full.is_symlink():
                             found.append(Entry(full.relative_to(self.root).as_posix(), full.stat().st_size))
@@ -101,7 +118,7 @@ class Disk:
         found = []
         with _explained(self.root):
             for path, _, names in os.walk(self.root, onerror=_unless_gone):
-                for draft in (Path(path, name) for name in names if name.startswith(_DRAFT)):
+                for draft in (Path(path, name) for name in names if name.startswith(DRAFT)):
                     name = draft.relative_to(self.root).as_posix()
                     with suppress(FileNotFoundError):  # it has just been finished
                         is_old = older_than <= 0 or time.time() - draft.stat().st_mtime > older_than
@@ -112,17 +129,9 @@ class Disk:
 
     def _place(self, name: str, fill: Callable[[Path], object], put: Callable[[Path, Path], object]) -> None:
         path = self.root / name
-        draft = path.with_name(_DRAFT + uuid4().hex)
-        with _explained(path):
-            try:
-                _touch(draft)
-                fill(draft)
-                _fsync(draft)
-                put(draft, path)
-                fsync(path.parent)
-            finally:
-                with suppress(OSError):  # the reason of the failure matters more than the failure to tidy up
-                    draft.unlink(missing_ok=True)
+        with _explained(path), replacing(path, put) as draft:
+            _touch(draft)
+            fill(draft)
 
 
 @contextmanager
@@ -136,8 +145,7 @@ def _explained(path: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise AlreadyExists(f"{path} is there already: use another name, or remove it first.") from error
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "Check the path and the disk.")
-        raise StoreError(f"{path} cannot be used: {error.strerror or error}. {remedy}") from error
+        raise StoreError(f"{path} cannot be used: {error.strerror or error}. {remedy(error)}") from error
 
 
 @contextmanager
@@ -148,8 +156,7 @@ def local(file: Path, doing: str) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "Check the path and the disk.")
-        raise StoreError(f"{file} cannot be {doing}: {error.strerror or error}. {remedy}") from error
+        raise StoreError(f"{file} cannot be {doing}: {error.strerror or error}. {remedy(error)}") from error
 
 
 def _touch(draft: Path) -> None:
@@ -182,14 +189,3 @@ def _copy(reader: BinaryIO, writer: BinaryIO, progress: Progress | None) -> None
         writer.write(block)
         if progress is not None:
             progress(len(block))
-
-
-def _fsync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system without fsync
-            raise
-    finally:
-        os.close(handle)

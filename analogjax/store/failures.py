@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import quote
 
-from analogjax.store.location import AlreadyExists, NoAnswer, NotFound, StoreError
+from analogjax.store.medium import AlreadyExists, Backend, NoAnswer, NotFound, StoreError
 from analogjax.store.transfer import code_of, may_pass, status_of, was_damaged
 
 
 @contextmanager
-def explained(where: str, hide: frozenset[str] = frozenset()) -> Iterator[None]:
+def explained(where: str, hide: frozenset[str], backend: Backend) -> Iterator[None]:
     """Turns what the clients raise into `StoreError`s: where, why, and what to do, with stars for what `hide` holds."""
     try:
         yield
@@ -22,10 +21,10 @@ def explained(where: str, hide: frozenset[str] = frozenset()) -> Iterator[None]:
     except Exception as error:
         told = str(error)
         shown = clean(told, hide)
-        raise _explanation(where, error, shown) from (error if shown == told else None)
+        raise _explanation(where, error, shown, backend) from (error if shown == told else None)
 
 
-def _explanation(where: str, error: Exception, told: str) -> StoreError:
+def _explanation(where: str, error: Exception, told: str, backend: Backend) -> StoreError:
     status = status_of(error)
     if isinstance(error, FileNotFoundError):
         return NotFound(f"There is no {where}: check the name and that the bucket exists.")
@@ -34,31 +33,19 @@ def _explanation(where: str, error: Exception, told: str) -> StoreError:
         return AlreadyExists(f"{where} is there already: use another name, or delete it first.")
     if _has_expired(error, told):
         return StoreError(
-            f"{where}: the credentials have expired ({told}). Get new ones, as with `aws sso login` or `gcloud auth "
-            "login`; where they are passed on, in storage_options or AWS_SESSION_TOKEN, pass on the new ones."
+            f"{where}: the credentials have expired ({told}). Get new ones, as with {backend.sign_in}; where they are "
+            "passed on, in storage_options or environment variables, pass on the new ones."
         )
     if isinstance(error, PermissionError) or status in (401, 403) or told.startswith("Forbidden"):
         access = "Check that these credentials may read and write there."
         return StoreError(f"{where}: the store refuses access ({told}). {access}")
-    return (NoAnswer if may_pass(error) else StoreError)(f"{where}: {_reason(error, told)}")
+    return (NoAnswer if may_pass(error) else StoreError)(f"{where}: {_reason(error, told, backend)}")
 
 
 def _has_expired(error: Exception, told: str) -> bool:
     codes = ("ExpiredToken", "TokenRefreshRequired", "RequestExpired")
     words = re.search(r"(token|credentials?|session)\b.{0,40}\bexpired", told, re.IGNORECASE)
     return code_of(error) in codes or any(code in told for code in codes) or words is not None
-
-
-_SECRET = re.compile(r"token|secret|passw|key|credential|auth|signature", re.IGNORECASE)
-
-
-def secrets(options: Any, named: bool = False) -> Iterator[str]:
-    """The texts in storage options that no message may hold, because of their names or of the names above them."""
-    if isinstance(options, dict):
-        for name, value in options.items():
-            yield from secrets(value, named or bool(_SECRET.search(str(name))))
-    elif isinstance(options, str) and named and len(options) > 5:  # "anon" and such are everyday words
-        yield options
 
 
 def clean(told: str, hide: frozenset[str]) -> str:
@@ -77,12 +64,12 @@ _NO_CREDENTIALS = {
 }
 
 
-def _reason(error: Exception, told: str) -> str:
+def _reason(error: Exception, told: str, backend: Backend) -> str:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _NO_CREDENTIALS or "credential" in told.lower():
         return (
-            f"no usable credentials ({told}). Set them up as for the provider's own tools (AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, gcloud auth), or pass storage_options."
+            f"no usable credentials ({told}). Set them up as for the provider's own tools ({backend.credentials}), or "
+            "pass storage_options."
         )
     kind = type(error).__name__
     if was_damaged(error):

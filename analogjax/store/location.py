@@ -13,81 +13,18 @@ against size and SHA-256 where they are known.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from analogjax.errors import AnalogError
-
-Progress = Callable[[int], None]  # called with the number of bytes that were moved since the last call
-
-
-class StoreError(AnalogError):
-    """A place could not be read or written; the message names it, the cause and the remedy."""
-
-
-class NotFound(StoreError, FileNotFoundError):
-    """There is no such file, or no such bucket."""
-
-
-class NoAnswer(StoreError):
-    """The store did not answer properly to the last request; it may carry it out all the same, even later."""
-
-
-class AlreadyExists(StoreError, FileExistsError):
-    """The file is there already, with other content."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file: its name relative to the location, with `/`; its size in bytes; its SHA-256 in hex if known."""
-
-    name: str
-    size: int
-    sha256: str | None = None
-
-
-Entries = list[Entry]  # names for what methods return: inside the classes below `list` is a method
-Names = list[str]
-
-
-class Medium(Protocol):
-    """What a kind of place can do; names are relative, with `/`. All raise `StoreError`."""
-
-    def read(self, name: str) -> bytes:
-        """The content of a file."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file."""
-
-    def create(self, name: str, data: bytes) -> None:
-        """Make a file that is not there yet."""
-
-    def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        """Make or replace a file by a local one."""
-
-    def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
-        """Copy a file into the local `file`, which is new."""
-
-    def list(self, prefix: str) -> Entries:
-        """All files below a folder."""
-
-    def folders(self, prefix: str) -> Names:
-        """The folders directly below a folder."""
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
-
-    def delete(self, names: Names) -> None:
-        """Remove files."""
-
-    def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
-        """Remove the parts of unfinished files that were begun more than `older_than` seconds ago."""
+from analogjax.store.backends import backend_of, connect
+from analogjax.store.disk import local
+from analogjax.store.files import sha256_of
+from analogjax.store.medium import Entries, Entry, Medium, Names, Progress, StoreError
 
 
 @dataclass(frozen=True)
@@ -112,7 +49,7 @@ class Location:
 
     @property
     def protocol(self) -> str:
-        """`file`, `memory`, `s3` or `gs`."""
+        """What the URL begins with: `s3`, `gs`, ...; of a local path `file`."""
         return self.url.partition("://")[0] if "://" in self.url else "file"
 
     @property
@@ -145,8 +82,6 @@ class Location:
 
         `sha256` is that of the file, where the caller knows it already.
         """
-        from analogjax.store.disk import local
-
         file = Path(file)
         with local(file, "read"):
             open(file, "rb").close()  # else the store would be blamed
@@ -162,8 +97,6 @@ class Location:
 
         Raises `NotFound`, or `StoreError` naming the file if size or SHA-256 are not those given.
         """
-        from analogjax.store.disk import local
-
         file = Path(file)
         draft = file.with_name(f".{os.urandom(8).hex()}.part")
         with local(file, "written"):
@@ -222,26 +155,10 @@ class Location:
         return self._connected[key]
 
     def _connect(self) -> Medium:
-        if self.path is not None:
-            from analogjax.store.disk import Disk
-
-            return Disk(self.path)
-        from analogjax.store.bucket import connect
-
         key = (os.getpid(), self.protocol)
         if key not in self._connected:
             self._connected[key] = connect(self.protocol, dict(self.storage_options))
-        return self._connected[key].at(self.url)
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a local file, in hex."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-_KNOWN = ("file", "memory", "s3", "gs")
-_ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs"}
+        return self._connected[key](self.url)
 
 
 def _canonical(text: str) -> str:
@@ -252,19 +169,17 @@ def _canonical(text: str) -> str:
     match = re.match(r"([A-Za-z][A-Za-z0-9+.:-]+):(/+)(.*)", text, re.DOTALL)
     if match is None:
         return os.path.abspath(os.path.expanduser(text))
-    protocol = _ALIASES.get(match[1].lower(), match[1].lower())
-    bucket = match[3].partition("/")[0]
-    if protocol not in _KNOWN:  # what follows is not shown, there may be a password in it
-        raise StoreError(f"{match[1]}:// is not known; give a path, s3://…, gs://… or memory://….")
+    backend = backend_of(match[1])
+    protocol, bucket = backend.protocol, match[3].partition("/")[0]
     # no bucket's name has these characters; a password may hold a slash, and then the "@" comes later
-    if protocol in ("s3", "gs") and ("@" in bucket or (":" in bucket and not bucket.startswith("arn:"))):
+    if backend.has_buckets and ("@" in bucket or (":" in bucket and not bucket.startswith("arn:"))):
         raise StoreError(f"A {protocol}:// location must not hold names, passwords or ports: use storage_options.")
     if protocol == "file":
         return os.path.abspath("/" + match[3])
     if match[2] == "/":
         raise StoreError(f"{text!r} lost a slash, as a pathlib.Path does to URLs: give the text {protocol}://… itself.")
     rest = match[3].strip("/")
-    if protocol != "memory" and (not rest or match[2] != "//"):
+    if backend.has_buckets and (not rest or match[2] != "//"):
         raise StoreError(f"{text!r} names no bucket: give {protocol}://bucket/folder.")
     if any(part in ("", ".", "..") for part in rest.split("/")) and rest:
         raise StoreError(f"{text!r} has an empty part, '.' or '..' in it: write the path plainly.")

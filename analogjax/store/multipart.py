@@ -14,22 +14,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from analogjax.store.location import Progress, StoreError
-from analogjax.store.transfer import Retry, each
+from analogjax.store.medium import Progress, StoreError
+from analogjax.store.transfer import Damaged, Retry, each
 
 _THREADS = 4
 _MD5 = re.compile("[0-9a-f]{32}")
 _MOST_PARTS = 10_000  # S3's limit
 
 
-def upload(system: Any, file: Path, path: str, retry: Retry, progress: Progress | None) -> None:
-    """Makes or replaces the object `path` (bucket/key) by the local `file`. Raises the client's errors."""
-    from analogjax.store.bucket import PART, check_answer
+def upload(system: Any, file: Path, path: str, part: int, retry: Retry, progress: Progress | None) -> None:
+    """Makes or replaces the object `path` (bucket/key) by the local `file`, in parts of at least `part` bytes.
 
+    Raises the client's errors.
+    """
     bucket, key, _ = system.split_path(path)
     where = {"Bucket": bucket, "Key": key}
     total = file.stat().st_size
-    size = max(PART, -(-total // _MOST_PARTS))
+    size = max(part, -(-total // _MOST_PARTS))
     ours = {**where, "UploadId": retry(lambda: system.call_s3("create_multipart_upload", **where))["UploadId"]}
 
     def send(number: int) -> dict[str, Any]:
@@ -81,6 +82,22 @@ def abort(system: Any, upload: dict[str, str]) -> None:
     """Makes the store forget the parts of an upload; one that was finished or aborted meanwhile is no error."""
     with suppress(FileNotFoundError):
         system.call_s3("abort_multipart_upload", **upload)
+
+
+def check_answer(answer: dict[str, Any], data: bytes, path: str) -> None:
+    """Compares the checksum that S3 gives with the bytes that were sent or received. Raises `Damaged`.
+
+    The ETag of a body that went in one request is its MD5, unless the store encrypted it with a key of its own; then
+    the CRC that the client sent along was what the store checked.
+    """
+    tag = answer.get("ETag", "").strip('"')
+    if (
+        len(tag) == 32
+        and answer.get("ServerSideEncryption") in (None, "AES256")
+        and "SSECustomerAlgorithm" not in answer
+    ):
+        if tag != hashlib.md5(data, usedforsecurity=False).hexdigest():
+            raise Damaged(f"{path} was damaged on its way.")
 
 
 def _complete(system: Any, ours: dict[str, str], parts: list[dict[str, Any]], total: int, retry: Retry) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 
 from analogjax.errors import AnalogError
 from analogjax.store import json_values
-from analogjax.store.location import Entry, Location, NotFound
+from analogjax.store.location import Location
+from analogjax.store.medium import Entry, NotFound
 from analogjax.store.process import alive
 from analogjax.store.provenance import now
 from analogjax.store.transfer import each

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from analogjax.store import json_values, redact
-from analogjax.store.location import AlreadyExists, Entry, Location, StoreError
+from analogjax.store import json_lines, json_values, redact
+from analogjax.store.location import Location
+from analogjax.store.medium import AlreadyExists, Entry, StoreError
 from analogjax.store.process import alive, this_process
 from analogjax.store.provenance import now, provenance
-from analogjax.store.record import append_jsonl
 from analogjax.store.run_folder import (
     CONFIG,
     ENVIRONMENT,
@@ -308,7 +308,7 @@ def _occupied(location: Location) -> bool:
 
 def _append(path: Path, entry: dict[str, Any]) -> None:
     try:
-        append_jsonl(path, entry)
+        json_lines.append(path, entry)
     except OSError as error:
         raise StoreError(f"{path} could not be written ({error.strerror}): check the disk and the path.") from error
 

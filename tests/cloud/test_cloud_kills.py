@@ -1,7 +1,7 @@
 """`kill -9` of workers, of the service, of Slurm's controller and of a Ray node, at random moments with jobs in flight.
 
 Every experiment ends COMPLETED with the result of an undisturbed run, to the bit; none is lost, none is doubled.
-Run with `-s` for the figures, and with ANALOGJAX_KILLS=20 for more than CI has time for.
+Run with `-s` for the figures.
 """
 
 import os
@@ -23,7 +23,9 @@ from tests.cloud.experiments import training as experiment
 from tests.cloud.running_service import ROOT, ServiceProcess
 
 _EPOCHS, _AT_A_TIME = 60, 3
-_KILLS = int(os.environ.get("ANALOGJAX_KILLS", "5"))
+_KILLS = pytest.mark.parametrize(
+    "kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.storm)]
+)
 _CACHE = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
@@ -119,19 +121,19 @@ def start(folder, *arguments, environment=None):
     return service
 
 
-@pytest.mark.slow
+@_KILLS
 @pytest.mark.timeout(1800)
-def test_local_workers_and_the_service(tmp_path):
+def test_local_workers_and_the_service(tmp_path, kills):
     service = start(tmp_path, "--workers", "2")
     try:
-        Storm(service, ["worker", "service"], _KILLS, seed=1).run()
+        Storm(service, ["worker", "service"], kills, seed=1).run()
     finally:
         service.stop()
 
 
-@pytest.mark.slow
+@_KILLS
 @pytest.mark.timeout(1800)
-def test_slurm_and_its_controller():
+def test_slurm_and_its_controller(kills):
     folder = Path(tempfile.mkdtemp(prefix="ajx-storm-"))
     with slurm_cluster(folder / "c") as cluster:
         service = start(folder, "--executor", "slurm", environment=cluster.environment)
@@ -148,15 +150,15 @@ def test_slurm_and_its_controller():
                 return 1
 
         try:
-            SlurmStorm(service, ["controller", "worker", "controller", "service"], _KILLS, seed=2).run()
+            SlurmStorm(service, ["controller", "worker", "controller", "service"], kills, seed=2).run()
         finally:
             service.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.slow
+@_KILLS
 @pytest.mark.timeout(1800)
-def test_ray_and_its_worker_node():
+def test_ray_and_its_worker_node(kills):
     folder = Path(tempfile.mkdtemp(prefix="ajx-storm-"))
     with ray_cluster(folder, nodes=2) as cluster:
         service = start(folder, "--executor", "ray", "--ray-address", cluster.address)
@@ -169,7 +171,7 @@ def test_ray_and_its_worker_node():
                 return 1
 
         try:
-            RayStorm(service, ["node", "worker"], _KILLS, seed=3).run()
+            RayStorm(service, ["node", "worker"], kills, seed=3).run()
         finally:
             service.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,3 +1,3 @@
 """Real object stores for the tests of this folder."""
 
-from tests.store.servers import gcs_server, patient, place, s3_server  # noqa: F401
+from tests.store.servers import gcs_server, kind, patient, place, s3_server  # noqa: F401

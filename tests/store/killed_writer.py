@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint  # noqa: F401  imported here once, else each child would
 
-from analogjax.store import Checkpoints, snapshot
+from analogjax.store import Checkpoints
+from analogjax.store.disk_snapshots import DiskSnapshots
 
 # "open" includes reads and folders; fsync has no audit event and is wrapped.
 FILE_OPERATIONS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "fcntl.flock", "fsync"}
@@ -33,15 +34,15 @@ def files(folder, text):
 
 
 def replace_snapshot(root):
-    snapshot.publish(root, "a", lambda folder: files(folder, "new"), {"text": "new"})
+    DiskSnapshots(root).publish("a", lambda folder: files(folder, "new"), {"text": "new"})
 
 
 def delete_snapshot(root):
-    snapshot.delete(root / "a")
+    DiskSnapshots(root).delete("a")
 
 
 def recover(root):
-    snapshot.prepare(root)
+    DiskSnapshots(root).prepare()
 
 
 def save_next(root):

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from analogjax.store import AlreadyExists, Location, StoreError, bucket
-from analogjax.store.location import sha256_of
+from analogjax.store import AlreadyExists, Location, StoreError
+from analogjax.store.bucket import Bucket
+from analogjax.store.files import sha256_of
 from tests.store.fault_proxy import FaultProxy
 from tests.store.servers import Server, content, s3_client
 
@@ -89,7 +90,7 @@ def gs(gs_wire, request):
 @pytest.fixture
 def tiny_parts(monkeypatch):
     """`DATA` comes down in three parts; going up, no store would take such small ones."""
-    monkeypatch.setattr(bucket, "PART", 100_000)
+    monkeypatch.setattr(Bucket, "part", 100_000)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def file(tmp_path):
 @pytest.fixture
 def large(tmp_path, monkeypatch):
     """A file that goes up in three parts."""
-    monkeypatch.setattr(bucket, "PART", 5 << 20)
+    monkeypatch.setattr(Bucket, "part", 5 << 20)
     (tmp_path / "large").write_bytes(content(12 << 20))
     return tmp_path / "large"
 
@@ -266,7 +267,7 @@ def test_damage_in_a_part_is_found_by_the_hash(wire, file, tmp_path, tiny_parts)
 def test_downloads_that_are_always_bad(wire, file, tmp_path, monkeypatch, parts, fault):
     (tmp_path / "back").write_text("old")
     wire.direct.write("file", DATA)
-    monkeypatch.setattr(bucket, "PART", len(DATA) // parts)
+    monkeypatch.setattr(Bucket, "part", len(DATA) // parts)
     wire.proxy.rule(**fault, **wire.down)
     with pytest.raises(StoreError, match=rf"{wire.place}/file.*damaged|did not answer properly"):
         wire.place.download("file", tmp_path / "back", size=len(DATA), sha256=sha256_of(file))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analogjax.store import Checkpoints, snapshot
+from analogjax.store import Checkpoints
+from analogjax.store.disk_snapshots import DiskSnapshots
 
 SCRIPT = Path(__file__).with_name("killed_writer.py")
 ROOT = Path(__file__).parents[2]
@@ -35,13 +36,14 @@ def put(root, text):
         (folder / "inner" / "a.txt").write_text(text)
         (folder / "b.txt").write_text(text)
 
-    snapshot.publish(root, "a", write, {"text": text})
+    DiskSnapshots(root).publish("a", write, {"text": text})
 
 
-def content(path):
-    """The text of the snapshot at `path`, which is whole: all its parts agree."""
-    text = snapshot.verify(path).meta["text"]
-    assert (path / "inner" / "a.txt").read_text() == (path / "b.txt").read_text() == text
+def content(root):
+    """The text of the snapshot in `root`, wherever it lies now; it is whole: all its parts agree."""
+    with DiskSnapshots(root).open("a") as (folder, manifest):
+        text = manifest.meta["text"]
+        assert (folder / "inner" / "a.txt").read_text() == (folder / "b.txt").read_text() == text
     return text
 
 
@@ -54,31 +56,31 @@ def tree(step):
 
 
 def test_a_replacement_killed_at_every_step_leaves_the_old_or_the_new(tmp_path):
-    snapshot.prepare(tmp_path / "start")
+    DiskSnapshots(tmp_path / "start").prepare()
     put(tmp_path / "start", "old")
     texts = []
     for root in kill_everywhere("replace_snapshot", tmp_path):
-        texts.append(content(snapshot.list_snapshots(root)["a"]))
-        snapshot.prepare(root)
-        assert content(root / "a") == texts[-1]
+        texts.append(content(root))
+        DiskSnapshots(root).prepare()
+        assert content(root) == texts[-1]
         assert not hidden(root)
         put(root, "newer")
-        assert content(root / "a") == "newer"
+        assert content(root) == "newer"
     assert texts == sorted(texts, reverse=True)  # old until one moment, new from then on
     assert set(texts) == {"old", "new"}
 
 
 @pytest.mark.slow
 def test_a_deletion_killed_at_every_step_leaves_the_whole_or_nothing(tmp_path):
-    snapshot.prepare(tmp_path / "start")
+    DiskSnapshots(tmp_path / "start").prepare()
     put(tmp_path / "start", "old")
     left = []
     for root in kill_everywhere("delete_snapshot", tmp_path, moments=10):
-        found = snapshot.list_snapshots(root)
+        found = DiskSnapshots(root).names()
         left.append(len(found))
-        assert all(content(path) == "old" for path in found.values())
-        snapshot.prepare(root)
-        assert snapshot.list_snapshots(root).keys() == found.keys()
+        assert all(content(root) == "old" for _ in found)
+        DiskSnapshots(root).prepare()
+        assert DiskSnapshots(root).names() == found
         assert not hidden(root)
     assert left == sorted(left, reverse=True)
     assert set(left) == {0, 1}
@@ -87,7 +89,7 @@ def test_a_deletion_killed_at_every_step_leaves_the_whole_or_nothing(tmp_path):
 @pytest.mark.parametrize("new_is_there", [False, True])
 def test_a_recovery_killed_at_every_step_loses_nothing(tmp_path, new_is_there):
     root = tmp_path / "start"
-    snapshot.prepare(root)
+    DiskSnapshots(root).prepare()
     put(root, "old")
     os.rename(root / "a", root / ".replaced-a")
     if new_is_there:
@@ -99,9 +101,9 @@ def test_a_recovery_killed_at_every_step_loses_nothing(tmp_path, new_is_there):
         (root / name / "content" / "half").write_text("x")
     (root / ".staging-2" / "OWNER").write_text("pid 1")
     for killed in kill_everywhere("recover", tmp_path):
-        assert content(snapshot.list_snapshots(killed)["a"]) == ("new" if new_is_there else "old")
-        snapshot.prepare(killed)
-        assert content(killed / "a") == ("new" if new_is_there else "old")
+        assert content(killed) == ("new" if new_is_there else "old")
+        DiskSnapshots(killed).prepare()
+        assert content(killed) == ("new" if new_is_there else "old")
         assert not hidden(killed)
 
 
@@ -112,7 +114,8 @@ def check_checkpoints(root, allowed):
     latest = checkpoints.latest()
     assert latest == before
     assert latest in allowed
-    snapshot.verify(root / f"step_{latest:012d}")
+    with DiskSnapshots(root).open(f"step_{latest:012d}"):
+        pass
     restored, meta = checkpoints.restore(tree(0))
     np.testing.assert_array_equal(restored["w"], tree(latest)["w"])
     assert meta == {"step": latest}

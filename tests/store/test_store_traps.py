@@ -14,7 +14,8 @@ import fsspec
 import pytest
 from gcsfs.core import GCSFileSystem
 
-from analogjax.store import Location, StoreError, bucket
+from analogjax.store import Location, StoreError
+from analogjax.store.bucket import Bucket
 from analogjax.store.transfer import Retry
 from tests.store.fault_proxy import FaultProxy
 from tests.store.servers import content, s3_client
@@ -57,7 +58,7 @@ def run(program, *arguments, **environment):
 
 def test_retries_do_not_nest(place, proxy, monkeypatch):
     """s3fs: 5 of botocore times 5 of its own, 25 requests in 38 s. Resets are doubled once more, by aiohttp."""
-    monkeypatch.setattr(bucket.Bucket, "retry", Retry(first=0.001))
+    monkeypatch.setattr(Bucket, "retry", Retry(first=0.001))
     for fault, most in (({"kind": "status", "code": 503}, 7), ({"kind": "reset"}, 14)):
         proxy.clear()
         proxy.rule(**fault)
@@ -68,7 +69,7 @@ def test_retries_do_not_nest(place, proxy, monkeypatch):
 
 def test_retries_of_google_do_not_nest(gcs_server, monkeypatch):
     """gcsfs: 6 requests in 33 s, and it can't be told otherwise."""
-    monkeypatch.setattr(bucket.Bucket, "retry", Retry(first=0.001))
+    monkeypatch.setattr(Bucket, "retry", Retry(first=0.001))
     with FaultProxy(gcs_server.url) as proxy:
         place = gcs_server.location(endpoint_url=proxy.url)
         proxy.rule("status", code=503)
@@ -105,7 +106,7 @@ def test_damaged_downloads_from_google(gcs_server, tmp_path, patient, monkeypatc
         GCSFileSystem.close_session(None, plain._session)
         proxy.rule("corrupt_down", method="GET", path="download", count=1)
         assert place.read("file") == DATA  # found by Google's own MD5
-        monkeypatch.setattr(bucket, "PART", 50_000)
+        monkeypatch.setattr(Bucket, "part", 50_000)
         proxy.rule("corrupt_down", method="GET", path="download", count=1)
         (tmp_path / "up").write_bytes(DATA)
         known = Location.of(tmp_path).upload(tmp_path / "up", "copy")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analogjax.store.location import Location
+from analogjax.store import Location
 from compat.aitoolbox.store import names
 from compat.aitoolbox.store.bucket_folder import BucketFolder
 
@@ -18,11 +18,15 @@ class Bucket:
     """
 
     protocol = "s3"
-    bucket_name: str
-    _storage_options: dict[str, Any]
     _connected: Location | None = None
 
-    def _use(self, bucket_name: str, storage_options: Mapping[str, Any] | None, endpoint_url: str | None) -> None:
+    def __init__(
+        self,
+        bucket_name: str = "model-result",
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
         self.bucket_name = bucket_name
         self._storage_options = dict(storage_options or {})
         if endpoint_url is not None:
@@ -52,6 +56,52 @@ class Bucket:
             self.save_file(str(file), join(cloud_folder_path, file.relative_to(folder).as_posix()))
 
 
+class ModelPlace(Bucket):
+    """Where models go in a bucket."""
+
+    def __init__(
+        self,
+        bucket_name: str = "model-result",
+        cloud_dir_prefix: str = "",
+        checkpoint_model: bool = False,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
+        Bucket.__init__(self, bucket_name, storage_options=storage_options, endpoint_url=endpoint_url)
+        self.cloud_dir_prefix = cloud_dir_prefix
+        self.checkpoint_model = checkpoint_model
+
+    def create_experiment_cloud_storage_folder_structure(
+        self, project_name: str, experiment_name: str, experiment_timestamp: str
+    ) -> str:
+        """The key of the models folder; nothing is made. Raises `BadName`."""
+        folder = "checkpoint_model" if self.checkpoint_model else "model"
+        return join(experiment_key(self.cloud_dir_prefix, project_name, experiment_name, experiment_timestamp), folder)
+
+
+class ResultsPlace(Bucket):
+    """Where results go in a bucket."""
+
+    def __init__(
+        self,
+        bucket_name: str = "model-result",
+        cloud_dir_prefix: str = "",
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
+        Bucket.__init__(self, bucket_name, storage_options=storage_options, endpoint_url=endpoint_url)
+        self.cloud_dir_prefix = cloud_dir_prefix
+
+    def create_experiment_cloud_storage_folder_structure(
+        self, project_name: str, experiment_name: str, experiment_timestamp: str
+    ) -> str:
+        """The key of the results folder; nothing is made. Raises `BadName`."""
+        key = experiment_key(self.cloud_dir_prefix, project_name, experiment_name, experiment_timestamp)
+        return join(key, "results")
+
+
 def join(*parts: str) -> str:
     """One key of parts that may be empty or have slashes around them."""
     return "/".join(part.strip("/") for part in parts if part.strip("/"))
@@ -71,12 +121,17 @@ def experiment_folder(
     return BucketFolder(bucket.location / experiment_key(prefix, *place), *place)
 
 
-def claim(
-    bucket: Bucket, prefix: str, project_name: str, experiment_name: str, root: str, *, share: bool = False
+def stamped(
+    bucket: Bucket, prefix: str, project_name: str, experiment_name: str, given: str | None, root: str, protect: bool
 ) -> str:
-    """A stamp of now, or of the next second that is free both here and there. Raises `BadName`, `SaveError`."""
+    """The stamp that is given, or that of now; with `protect`, of the next second that is free both here and there.
+
+    Raises `BadName`, `SaveError`.
+    """
+    if given is not None:
+        return given
 
     def take(stamp: str) -> bool:
         return experiment_folder(bucket, prefix, project_name, experiment_name, stamp).claim()
 
-    return names.claim(project_name, experiment_name, root, share=share, take=take)
+    return names.claim(project_name, experiment_name, root, share=not protect, take=take)

@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from analogjax.store.location import StoreError
+from analogjax.store import StoreError
 from compat.aitoolbox.cloud.AWS.model_save import FlaxS3ModelSaver, KerasS3ModelSaver, PyTorchS3ModelSaver
 from compat.aitoolbox.cloud.AWS.results_save import S3ResultsSaver
-from compat.aitoolbox.cloud.bucket import claim, join
+from compat.aitoolbox.cloud.bucket import join, stamped
 from compat.aitoolbox.cloud.GoogleCloud.model_save import (
     FlaxGoogleStorageModelSaver,
     KerasGoogleStorageModelSaver,
@@ -114,10 +114,8 @@ class BaseFullExperimentSaver(Library, AbstractExperimentSaver):
         names.check_results(self.experiment_name, stamp)
 
     def _stamp(self, given: str | None, protect: bool) -> str:
-        if given is not None:
-            return given
-        prefix = self.model_saver.cloud_dir_prefix
-        return claim(self.model_saver, prefix, self.project_name, self.experiment_name, self._root(), share=not protect)
+        place = (self.model_saver.cloud_dir_prefix, self.project_name, self.experiment_name)
+        return stamped(self.model_saver, *place, given, self._root(), protect)
 
     def list_experiments(self, project_name: str | None = None) -> list[SavedExperiment]:
         """The experiments of a project, or of all projects, in the bucket, oldest first.

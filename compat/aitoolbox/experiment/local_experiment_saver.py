@@ -99,8 +99,10 @@ class BaseFullExperimentLocalSaver(Library, AbstractExperimentSaver):
         return library.load_local(found, wanted)
 
 
-class FullPyTorchExperimentLocalSaver(BaseFullExperimentLocalSaver):
-    """Saves experiments with PyTorch checkpoints."""
+class _OneFramework(BaseFullExperimentLocalSaver):
+    """The constructor of the savers that make their own model saver."""
+
+    model_saver_class: type
 
     def __init__(
         self,
@@ -111,19 +113,20 @@ class FullPyTorchExperimentLocalSaver(BaseFullExperimentLocalSaver):
         file_format: str = "pickle",
         keep_last: int | None = None,
     ) -> None:
-        saver = PyTorchLocalModelSaver(local_model_result_folder_path)
-        super().__init__(
-            saver,
-            project_name,
-            experiment_name,
-            local_model_result_folder_path,
-            file_format=file_format,
-            keep_last=keep_last,
-        )
+        saver, root = self.model_saver_class(local_model_result_folder_path), local_model_result_folder_path
+        super().__init__(saver, project_name, experiment_name, root, file_format=file_format, keep_last=keep_last)
 
 
-class FullKerasExperimentLocalSaver(BaseFullExperimentLocalSaver):
+class FullPyTorchExperimentLocalSaver(_OneFramework):
+    """Saves experiments with PyTorch checkpoints."""
+
+    model_saver_class = PyTorchLocalModelSaver
+
+
+class FullKerasExperimentLocalSaver(_OneFramework):
     """Saves experiments with Keras models; `model_format` is `"h5"` or `"keras"`."""
+
+    model_saver_class = KerasLocalModelSaver
 
     def __init__(
         self,
@@ -135,35 +138,12 @@ class FullKerasExperimentLocalSaver(BaseFullExperimentLocalSaver):
         file_format: str = "pickle",
         keep_last: int | None = None,
     ) -> None:
-        saver = KerasLocalModelSaver(local_model_result_folder_path, file_format=model_format)
-        super().__init__(
-            saver,
-            project_name,
-            experiment_name,
-            local_model_result_folder_path,
-            file_format=file_format,
-            keep_last=keep_last,
-        )
+        place = (project_name, experiment_name, local_model_result_folder_path)
+        super().__init__(*place, file_format=file_format, keep_last=keep_last)
+        self.model_saver = KerasLocalModelSaver(local_model_result_folder_path, file_format=model_format)
 
 
-class FullFlaxExperimentLocalSaver(BaseFullExperimentLocalSaver):
+class FullFlaxExperimentLocalSaver(_OneFramework):
     """Saves experiments with JAX models: any pytree."""
 
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        file_format: str = "pickle",
-        keep_last: int | None = None,
-    ) -> None:
-        saver = FlaxLocalModelSaver(local_model_result_folder_path)
-        super().__init__(
-            saver,
-            project_name,
-            experiment_name,
-            local_model_result_folder_path,
-            file_format=file_format,
-            keep_last=keep_last,
-        )
+    model_saver_class = FlaxLocalModelSaver

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from analogjax.store.location import AlreadyExists, Location, NotFound, StoreError
-from compat.aitoolbox.store.checksums import Table, Version, version_of
+from analogjax.store import AlreadyExists, Location, NotFound, StoreError
+from compat.aitoolbox.store.checksums import Table, version_of
 from compat.aitoolbox.store.errors import DamagedFile
+from compat.aitoolbox.store.one_save import Version
 
 CHECKSUMS = "checksums.json"
 
@@ -82,13 +83,14 @@ class BucketFolder:
             )
         for name in names:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            lines = table.files.get(name, ()) if table else ()
-            known = lines[0] if len(lines) == 1 else None
-            self.location.download(
-                name, target / name, size=known.size if known else None, sha256=known.sha256 if known else None
-            )
+            self.fetch(name, target / name, table.known(name) if table else None)
         if table is not None:
             (target / f".{CHECKSUMS}").write_bytes(table.to_bytes())
+
+    def fetch(self, name: str, file: Path, known: Version | None) -> None:
+        """Copies one file to `file`; where its content is known, that is what arrives."""
+        size, sha256 = (known.size, known.sha256) if known else (None, None)
+        self.location.download(name, file, size=size, sha256=sha256)
 
     def delete(self) -> None:
         """Deletes the whole folder; from the first moment on it is no experiment any more."""

@@ -13,10 +13,11 @@ from typing import Any
 
 from compat.aitoolbox.store import checkpoints, names, one_save, pickles
 from compat.aitoolbox.store.checkpoints import Checkpoint
-from compat.aitoolbox.store.checksums import Table, Version
+from compat.aitoolbox.store.checksums import Table
 from compat.aitoolbox.store.errors import DamagedFile, MixedSaves, NoSuchExperiment
 from compat.aitoolbox.store.folder import Folder
 from compat.aitoolbox.store.names import STAMP
+from compat.aitoolbox.store.one_save import Version
 
 _STAMPED = re.compile(r"(?P<name>.*)_(?P<stamp>\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)", re.DOTALL)
 _REQUIRED = 3  # files of results that are saved one by one; labels are optional

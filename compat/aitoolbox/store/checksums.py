@@ -5,7 +5,6 @@ whenever a writer is killed, every file agrees with one line of the table. A lin
 to be in place: a file that has only pending lines may be missing.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -13,25 +12,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from analogjax.store.files import sha256_of
 from compat.aitoolbox.store import one_save
 from compat.aitoolbox.store.errors import DamagedFile
+from compat.aitoolbox.store.one_save import Version
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Version:
-    """What one content of a file looks like, when it was saved [s since 1970], and by which save (`one_save.py`)."""
-
-    size: int
-    sha256: str
-    saved: float = 0.0
-    pending: bool = False
-    save: str = ""
-
-    def same(self, other: "Version") -> bool:
-        """Whether both are one content."""
-        return (self.size, self.sha256) == (other.size, other.sha256)
 
 
 @dataclass(frozen=True)
@@ -75,6 +61,11 @@ class Table:
         """When `name` was last saved [s since 1970], 0 if that is not known."""
         return max((line.saved for line in self.files.get(name, ())), default=0.0)
 
+    def known(self, name: str) -> Version | None:
+        """The content that `name` has, `None` if it may have several or that is not known."""
+        lines = self.files.get(name, ())
+        return lines[0] if len(lines) == 1 else None
+
     def must_exist(self) -> list[str]:
         """Names of the files that were in place."""
         return [name for name, lines in self.files.items() if not all(line.pending for line in lines)]
@@ -106,6 +97,4 @@ class Table:
 
 def version_of(file: str | os.PathLike[str]) -> Version:
     """Size and checksum of `file` as it is now. Raises `OSError`."""
-    with open(file, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return Version(os.fstat(stream.fileno()).st_size, digest, time.time(), save=one_save.going_on().number)
+    return Version(os.stat(file).st_size, sha256_of(file), time.time(), save=one_save.going_on().number)

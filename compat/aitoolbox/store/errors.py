@@ -1,13 +1,12 @@
 """What can go wrong with a saved experiment; each is an `AnalogError` and the Python error that aitoolbox raised."""
 
-import errno
 import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from analogjax.errors import AnalogError
-from analogjax.store.snapshot import REMEDIES
+from analogjax.store.files import remedy
 
 
 class ExperimentError(AnalogError):
@@ -50,12 +49,6 @@ class NoSuchExperiment(ExperimentError, FileNotFoundError):
     """There is no such experiment, or no such file in it."""
 
 
-_REMEDIES = REMEDIES | {
-    errno.EISDIR: "A folder stands where the file is to go: move it away, or use another name.",
-    errno.ENAMETOOLONG: "The name is too long for the file system: use a shorter project or experiment name.",
-}
-
-
 @contextmanager
 def explained(target: str | os.PathLike[str]) -> Iterator[None]:
     """Turns what the disk says while `target` is written into a `SaveError` with the remedy."""
@@ -64,7 +57,7 @@ def explained(target: str | os.PathLike[str]) -> Iterator[None]:
     except AnalogError:
         raise
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "Check the path and the disk.")
-        refusal = SaveError(f"{os.fspath(target)} could not be saved: {error}. {remedy} What was there is untouched.")
+        told = f"{os.fspath(target)} could not be saved: {error}. {remedy(error)} What was there is untouched."
+        refusal = SaveError(told)
         refusal.errno = error.errno
         raise refusal from error

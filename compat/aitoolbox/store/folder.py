@@ -12,14 +12,15 @@ from pathlib import Path
 from uuid import uuid4
 
 from analogjax.store import file_lock
-from analogjax.store.location import sha256_of
-from analogjax.store.snapshot import fsync
+from analogjax.store.files import DRAFT, fsync, replacing, sha256_of
+from analogjax.store.staging import orphans, staged
 from compat.aitoolbox.store import names, one_save
-from compat.aitoolbox.store.checksums import Table, Version, version_of
+from compat.aitoolbox.store.checksums import Table, version_of
 from compat.aitoolbox.store.errors import DamagedFile, explained
+from compat.aitoolbox.store.one_save import Version
 
 CHECKSUMS = ".checksums.json"
-_LOCK, _STAGING = ".checksums.lock", ".staging-"
+_LOCK = ".checksums.lock"
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -60,14 +61,20 @@ class Folder:
         """
         target = self.path / name
         names.check_file(target.name)
-        with explained(target), self._draft(target.name) as draft:
-            write(draft)
-            fsync(draft)
-            version = version_of(draft)
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with explained(target):
             with self._locked():
-                self._swap(name, draft, version)
+                self._sweep()
+            with staged(self.path, self._locked()) as folder:
+                self._replace(name, folder / target.name, write)
         return target
+
+    def _replace(self, name: str, draft: Path, write: Callable[[Path], None]) -> None:
+        write(draft)  # formats look at the file's name, so the draft has the final one
+        fsync(draft)
+        version = version_of(draft)
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            self._swap(name, draft, version)
 
     def record(self, *files: str) -> None:
         """Takes the checksums of files that somebody else wrote; those that do not exist are left out."""
@@ -141,16 +148,8 @@ class Folder:
             return Table()
 
     def _put(self, table: Table) -> None:
-        draft = self.path / f"{_STAGING}{uuid4().hex}"
-        try:
-            with open(draft, "xb") as file:
-                file.write(table.to_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self.path / CHECKSUMS)
-        finally:
-            draft.unlink(missing_ok=True)
-        fsync(self.path)
+        with replacing(self.path / CHECKSUMS) as draft:
+            draft.write_bytes(table.to_bytes())
 
     def withdraw(self) -> None:
         """Removes the folder if nothing was ever saved in it, as after a first save that failed."""
@@ -169,36 +168,13 @@ class Folder:
         with explained(self.path), self._locked():
             self._put(replace(self._writable_table(), deleted=True))
 
-    @contextmanager
-    def _draft(self, name: str) -> Iterator[Path]:
-        """A path to write to, with the final name (formats look at it) in a folder that dies with its writer."""
-        staging, owner = self.path / f"{_STAGING}{uuid4().hex}", None
-        try:
-            with self._locked():  # between mkdir and flock it looks like an orphan
-                self._sweep()
-                staging.mkdir()
-                owner = os.open(staging, os.O_RDONLY)
-                with suppress(OSError):
-                    file_lock.acquire(owner)
-            yield staging / name
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-            if owner is not None:
-                os.close(owner)
-
     def _sweep(self) -> None:
-        """Removes the drafts of writers that were killed; those of living ones are locked."""
-        for entry in [entry for entry in os.scandir(self.path) if entry.name.startswith(_STAGING)]:
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)  # a table's draft: its writer held our lock, so it is dead
-                continue
-            handle = os.open(entry.path, os.O_RDONLY)
-            try:
-                with suppress(OSError):
-                    if file_lock.acquire(handle):
-                        shutil.rmtree(entry.path, ignore_errors=True)
-            finally:
-                os.close(handle)
+        """Removes the drafts of writers that were killed; our lock is held, so a draft of the table has no writer."""
+        for path in [*self.path.glob(f"{DRAFT}*"), *orphans(self.path)]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -233,13 +209,5 @@ def verify_file(file: Path, versions: Iterable[Version]) -> None:
 
 def replace_file(target: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
     """Replaces any file as a whole, without a table of checksums. Raises `SaveError`."""
-    path = Path(target)
-    draft = path.with_name(f"{_STAGING}{uuid4().hex}")
-    with explained(path):
-        try:
-            write(draft)
-            fsync(draft)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-        fsync(path.parent)
+    with explained(target), replacing(Path(target)) as draft:
+        write(draft)

@@ -236,11 +236,7 @@ def _with_lists(node: Any, lists: set[str], path: list[Any]) -> Any:
 def _like(leaf: Any, stored: Any, path: str) -> Any:
     if not _is_described(leaf):
         return leaf if _is_leaf(leaf) and leaf is not None else stored
-    if isinstance(leaf, (np.ndarray, np.generic)):
-        return np.asarray(stored)
-    if not _is_key(stored) and stored.dtype != jax.dtypes.canonicalize_dtype(stored.dtype):
-        raise WrongModel(
-            f"{path} is {stored.dtype}, which JAX cuts to 32 bits: set jax.config.update('jax_enable_x64', True)."
-        )
-    placed = isinstance(leaf, jax.ShapeDtypeStruct) or leaf.committed
-    return jax.device_put(stored, leaf.sharding if placed else None)
+    try:
+        return arrays.as_in(leaf, np.asarray(jax.random.key_data(stored)) if _is_key(stored) else stored, path)
+    except ValueError as error:
+        raise WrongModel(str(error)) from None

@@ -12,9 +12,9 @@ from analogjax.store.transfer import each
 from compat.aitoolbox.store import bucket_folder, catalog, checkpoints, names, one_save
 from compat.aitoolbox.store.bucket_folder import CHECKSUMS, BucketFolder
 from compat.aitoolbox.store.catalog import LoadedExperiment, SavedExperiment
-from compat.aitoolbox.store.checksums import Version
 from compat.aitoolbox.store.errors import DamagedFile, ExperimentError, NoSuchExperiment
 from compat.aitoolbox.store.folder import Folder
+from compat.aitoolbox.store.one_save import Version
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def list_bucket(bucket: Any, prefix: str, project_name: str | None) -> list[Save
     """The experiments below the key `prefix`, oldest first. Raises `StoreError`, `NoSuchExperiment`."""
     if project_name is not None:
         names.check_folder("project_name", project_name)
-    top = bucket.location / prefix if prefix else bucket.location
+    top = bucket.location / prefix
     found: dict[tuple[str, str], dict[str, int]] = {}
     for entry in (top / project_name if project_name is not None else top).list():
         parts = ([project_name] if project_name is not None else []) + entry.name.split("/", 1 if project_name else 2)
@@ -228,7 +228,7 @@ def _described(top: Any, place: tuple[str, str], files: dict[str, int]) -> Saved
 
 def load_bucket(bucket: Any, prefix: str, found: SavedExperiment, wanted: Wanted, root: str) -> LoadedExperiment:
     """Downloads an experiment to a folder of its own below `root`, verified, and reads it; the folder is removed."""
-    location = (bucket.location / prefix if prefix else bucket.location) / found.path
+    location = bucket.location / prefix / found.path
     there = {entry.name for entry in location.list()}
     files = [name for name in wanted.model_names if wanted.read_model is not None and name in there]
     if wanted.read_model is not None and not files:
@@ -275,12 +275,12 @@ def _named_as_there(copy: str, url: str) -> Iterator[None]:
 
 def discard_unfinished(bucket: Any, prefix: str, project_name: str) -> None:
     """Removes the parts of uploads to a project that were begun over a day ago and were never finished."""
-    top = bucket.location / prefix if prefix else bucket.location
+    top = bucket.location / prefix
     bucket_folder.discard_unfinished(top / project_name, older_than=bucket_folder.LONGEST_UPLOAD)
 
 
 def delete_bucket(bucket: Any, prefix: str, experiments: list[SavedExperiment]) -> None:
     """Deletes experiments from a bucket. Raises `StoreError`."""
-    top = bucket.location / prefix if prefix else bucket.location
+    top = bucket.location / prefix
     for one in experiments:
         BucketFolder(top / one.path, one.project_name, one.experiment_name, one.experiment_timestamp).delete()

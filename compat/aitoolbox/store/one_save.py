@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
-
-if TYPE_CHECKING:
-    from compat.aitoolbox.store.checksums import Version
 
 EXPERIMENT, RESULTS = "experiment", "results"  # what a save wrote: model and results, or results alone
 
@@ -24,6 +21,21 @@ class Save:
 
     number: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one content of a file looks like, when it was saved [s since 1970], and by which save."""
+
+    size: int
+    sha256: str
+    saved: float = 0.0
+    pending: bool = False
+    save: str = ""
+
+    def same(self, other: "Version") -> bool:
+        """Whether both are one content."""
+        return (self.size, self.sha256) == (other.size, other.sha256)
 
 
 _going_on: ContextVar[Save | None] = ContextVar("the save that is going on", default=None)
@@ -54,7 +66,7 @@ def going_on() -> Save:
     return _going_on.get() or Save()
 
 
-def present(lines: Sequence["Version"], size: int | None, digest: Callable[[], str] | None) -> "Version | None":
+def present(lines: Sequence[Version], size: int | None, digest: Callable[[], str] | None) -> Version | None:
     """Which of the contents that a file may have it has, by its size and, if need be, by its SHA-256.
 
     `None` if the file is none of them, or if it takes the SHA-256 to tell and there is no `digest`.
@@ -68,7 +80,7 @@ def present(lines: Sequence["Version"], size: int | None, digest: Callable[[], s
     return fitting[-1] if fitting and len({line.save for line in fitting}) == 1 else None
 
 
-def difference(model: "Version", results: "Version") -> str:
+def difference(model: Version, results: Version) -> str:
     """What is wrong with this model beside these results, `""` if nothing is known to be.
 
     Results that were saved alone, after the model, are a later evaluation of it. A model and results that were both
@@ -81,17 +93,17 @@ def difference(model: "Version", results: "Version") -> str:
     return f"the model is of the save of {_when(model)}, the results are of that of {_when(results)}"
 
 
-def split(results: Sequence["Version"]) -> str:
+def split(results: Sequence[Version]) -> str:
     """What is wrong with these files of results, `""` if they are of one save."""
     if len({line.save for line in results}) < 2:
         return ""
     return f"the files of results are of the saves of {' and '.join(sorted({_when(line) for line in results}))}"
 
 
-def _is_joint(line: "Version") -> bool:
+def _is_joint(line: Version) -> bool:
     return line.save.startswith(EXPERIMENT)
 
 
-def _when(line: "Version") -> str:
+def _when(line: Version) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.saved))
     return f"{moment}.{int(line.saved % 1 * 1000):03d}"

@@ -1,5 +1,6 @@
 """Savers and loaders of buckets against real protocols: moto's S3 and an emulator of Google Storage, on loopback."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -35,8 +36,7 @@ from aitoolbox.experiment.experiment_saver import (
 from aitoolbox.experiment.result_package.abstract_result_packages import PreCalculatedResultPackage
 from aitoolbox.experiment.result_reporting.hyperparam_reporter import HyperParamSourceReporter
 
-from analogjax.store import multipart
-from analogjax.store.location import NotFound, StoreError
+from analogjax.store import NotFound, StoreError, multipart
 from compat.aitoolbox.store import bucket_folder, names
 from compat.aitoolbox.store.errors import BadName, DamagedFile, NoSuchExperiment
 from tests.store.servers import s3_client
@@ -102,6 +102,31 @@ def test_how_the_classes_are_related():
     assert type(FullPyTorchExperimentS3Saver("p", "e").results_saver) is S3ResultsSaver
     with pytest.raises(TypeError, match="AbstractLocalModelLoader"):
         BaseModelLoader(object())
+
+
+MODEL_SAVER = ["bucket_name", "cloud_dir_prefix", "local_model_result_folder_path", "checkpoint_model"]
+CONSTRUCTORS = {
+    PyTorchS3ModelSaver: MODEL_SAVER,
+    KerasGoogleStorageModelSaver: MODEL_SAVER,
+    PyTorchGoogleStorageModelSaver: MODEL_SAVER,
+    BaseModelSaver: ["bucket_name", "cloud_dir_prefix", "checkpoint_model"],
+    BaseModelGoogleStorageSaver: ["bucket_name", "cloud_dir_prefix", "checkpoint_model"],
+    BaseResultsSaver: ["bucket_name", "cloud_dir_prefix"],
+    BaseResultsGoogleStorageSaver: ["bucket_name", "cloud_dir_prefix"],
+    GoogleStorageResultsSaver: ["bucket_name", "cloud_dir_prefix", "local_model_result_folder_path"],
+    BaseDataSaver: ["bucket_name"],
+    BaseGoogleStorageDataLoader: ["bucket_name", "local_dataset_folder_path"],
+    PyTorchGoogleStorageModelLoader: ["local_model_result_folder_path", "bucket_name", "cloud_dir_prefix"],
+    BaseModelLoader: ["local_model_loader", "local_model_result_folder_path", "bucket_name", "cloud_dir_prefix"],
+}
+
+
+@pytest.mark.parametrize("kind", CONSTRUCTORS, ids=lambda kind: kind.__name__)
+def test_constructors_take_what_aitoolboxs_do(kind):
+    """Our own options come after these, by keyword alone."""
+    given = inspect.signature(kind).parameters.values()
+    assert [one.name for one in given if one.kind is not one.KEYWORD_ONLY] == CONSTRUCTORS[kind]
+    assert not [one for one in given if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
 
 
 def test_one_call_uploads_everything(cloud, package, history, checkpoint):

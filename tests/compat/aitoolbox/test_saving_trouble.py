@@ -35,6 +35,10 @@ def files(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
+def drafts(root):
+    return [name for name in files(root) if ".staging" in name or ".part-" in name]
+
+
 @pytest.mark.parametrize(
     ("project", "name", "stamp"),
     [
@@ -107,7 +111,7 @@ def test_a_folder_where_the_file_should_be(tmp_path, package):
     with pytest.raises(SaveError, match=r"model_e_1\.npz could not be saved.*folder stands"):
         save(tmp_path, package=package())
     table = json.loads((tmp_path / "p/e_1/.checksums.json").read_text())
-    assert table["files"] == {} and not [name for name in files(tmp_path) if ".staging" in name]
+    assert table["files"] == {} and not drafts(tmp_path)
 
 
 def test_a_full_disk_leaves_the_old_save(tmp_path):
@@ -144,7 +148,7 @@ def test_a_full_disk_leaves_the_old_save(tmp_path):
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not [name for name in files(tmp_path) if ".staging" in name]
+    assert not drafts(tmp_path)
     Folder(tmp_path / "p/e_1").verify()
 
 
@@ -238,7 +242,7 @@ def kill_and_look(root, rounds, seed):
                 saver.load_experiment()
         number = finished + 1
     save(root, package=None or _package())
-    assert not [name for name in files(root) if ".staging" in name]
+    assert not drafts(root)
 
 
 def _package():
@@ -247,13 +251,39 @@ def _package():
     return PreCalculatedResultPackage({})
 
 
+def test_what_killed_writers_of_any_version_left_is_swept(tmp_path, package):
+    save(tmp_path, package=package())
+    folder = tmp_path / "p/e_1"
+    (folder / ".staging-table").write_text("half a table")
+    (folder / ".part-table").write_text("half a table")
+    (folder / ".staging-model").mkdir()
+    (folder / ".staging-model/model_e_1.npz").write_text("half a model")
+    (folder / ".staging-owned/content").mkdir(parents=True)
+    (folder / ".staging-owned/OWNER").write_text("pid 1")
+    save(tmp_path, package=package())
+    assert not drafts(tmp_path)
+
+
+def test_the_draft_of_a_living_writer_is_not_swept(tmp_path, package):
+    Folder.made("p", "e", "1", str(tmp_path))
+
+    def slowly(draft):
+        draft.write_text("half")
+        save(tmp_path, package=package())  # another process saves meanwhile
+        draft.write_text("whole")
+
+    assert Folder(tmp_path / "p/e_1").write("model/mine.txt", slowly).read_text() == "whole"
+
+
 def test_a_killed_save_leaves_whole_files(tmp_path):
     kill_and_look(tmp_path, 3, seed=0)
 
 
-@pytest.mark.slow
-def test_many_killed_saves_leave_whole_files(tmp_path):
-    kill_and_look(tmp_path, 60, seed=1)
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(10, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.storm)]
+)
+def test_many_killed_saves_leave_whole_files(tmp_path, rounds):
+    kill_and_look(tmp_path, rounds, seed=1)
 
 
 def test_reading_while_another_process_saves(tmp_path):

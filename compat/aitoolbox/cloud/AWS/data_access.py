@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from analogjax.errors import MissingPackage
-from analogjax.store.location import NotFound
+from analogjax.store import NotFound
 from compat.aitoolbox.cloud.bucket import Bucket
 
 
 class BaseDataSaver(Bucket):
     """Uploads to the bucket `bucket_name`; see `Bucket` for the options."""
-
-    def __init__(
-        self,
-        bucket_name: str = "model-result",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-    ) -> None:
-        self._use(bucket_name, storage_options, endpoint_url)
 
     @cached_property
     def s3_client(self) -> Any:
@@ -42,7 +33,7 @@ class BaseDataLoader(Bucket):
         storage_options: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
     ) -> None:
-        self._use(bucket_name, storage_options, endpoint_url)
+        Bucket.__init__(self, bucket_name, storage_options=storage_options, endpoint_url=endpoint_url)
         self.local_base_data_folder_path = os.path.expanduser(local_base_data_folder_path)
         self.available_prepocessed_datasets: list[str] = []
 

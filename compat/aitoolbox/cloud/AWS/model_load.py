@@ -18,9 +18,27 @@ from compat.aitoolbox.store.folder import Folder, verify_file
 class ModelDownload:
     """What the loaders of all buckets share: a download into the local layout, then `local_model_loader`."""
 
-    local_model_loader: Any
-    local_model_result_folder_path: str
-    cloud_dir_prefix: str
+    def __init__(
+        self,
+        local_model_loader: Any,
+        local_model_result_folder_path: str = "~/project/model_result",
+        bucket_name: str = "model-result",
+        cloud_dir_prefix: str = "",
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
+        if not isinstance(local_model_loader, AbstractLocalModelLoader):
+            raise TypeError(
+                f"local_model_loader is a {type(local_model_loader).__name__}, no AbstractLocalModelLoader."
+            )
+        # the next class of a loader is that of its bucket
+        super().__init__(  # type: ignore[call-arg]
+            bucket_name, local_model_result_folder_path, storage_options=storage_options, endpoint_url=endpoint_url
+        )
+        self.local_model_result_folder_path = os.path.expanduser(local_model_result_folder_path)
+        self.cloud_dir_prefix = cloud_dir_prefix
+        self.local_model_loader: Any = local_model_loader
 
     def load_model(
         self,
@@ -59,12 +77,10 @@ class ModelDownload:
                 f"{others}."
             )
         folder = Folder.made(*place, self.local_model_result_folder_path)
-        known = lines[0] if len(lines) == 1 else None
+        known = table.known(name) if table else None
 
         def download(draft: Path) -> None:
-            remote.location.download(
-                name, draft, size=known.size if known else None, sha256=known.sha256 if known else None
-            )
+            remote.fetch(name, draft, known)
             verify_file(draft, lines)
 
         with one_save.of(one_save.Save(known.save) if known else one_save.Save()):
@@ -87,31 +103,6 @@ class BaseModelLoader(ModelDownload, BaseDataLoader):
     Raises `TypeError` unless that is an `AbstractLocalModelLoader`.
     """
 
-    def __init__(
-        self,
-        local_model_loader: Any,
-        local_model_result_folder_path: str = "~/project/model_result",
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-    ) -> None:
-        if not isinstance(local_model_loader, AbstractLocalModelLoader):
-            raise TypeError(
-                f"local_model_loader is a {type(local_model_loader).__name__}, no AbstractLocalModelLoader."
-            )
-        BaseDataLoader.__init__(
-            self,
-            bucket_name,
-            local_model_result_folder_path,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-        )
-        self.local_model_result_folder_path = os.path.expanduser(local_model_result_folder_path)
-        self.cloud_dir_prefix = cloud_dir_prefix
-        self.local_model_loader = local_model_loader
-
 
 class PyTorchS3ModelLoader(BaseModelLoader):
     """Downloads PyTorch checkpoints; mind that the root comes before the bucket here, unlike in the savers."""
@@ -125,15 +116,9 @@ class PyTorchS3ModelLoader(BaseModelLoader):
         storage_options: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
     ) -> None:
-        BaseModelLoader.__init__(
-            self,
-            PyTorchLocalModelLoader(local_model_result_folder_path),
-            local_model_result_folder_path,
-            bucket_name,
-            cloud_dir_prefix,
-            storage_options=storage_options,
-            endpoint_url=endpoint_url,
-        )
+        loader = PyTorchLocalModelLoader(local_model_result_folder_path)
+        place = (local_model_result_folder_path, bucket_name, cloud_dir_prefix)
+        super().__init__(loader, *place, storage_options=storage_options, endpoint_url=endpoint_url)
 
     def init_model(self, model: Any, used_data_parallel: bool = False) -> Any:
         """See `PyTorchLocalModelLoader`, as for the three below."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compat.aitoolbox.cloud.AWS.data_access import BaseDataSaver
-from compat.aitoolbox.cloud.bucket import claim, experiment_folder, experiment_key, join
+from compat.aitoolbox.cloud.bucket import ResultsPlace, experiment_folder, join, stamped
 from compat.aitoolbox.experiment.local_save.local_results_save import LocalResultsSaver
 from compat.aitoolbox.store import content, one_save
 
@@ -30,26 +30,8 @@ class AbstractResultsSaver(ABC):
         """Saves results; returns `bucket/key` of the main file and the time stamp."""
 
 
-class BaseResultsSaver(BaseDataSaver):
+class BaseResultsSaver(ResultsPlace, BaseDataSaver):
     """Where results go in a bucket; see `Bucket` for the options."""
-
-    def __init__(
-        self,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-    ) -> None:
-        self._use(bucket_name, storage_options, endpoint_url)
-        self.cloud_dir_prefix = cloud_dir_prefix
-
-    def create_experiment_cloud_storage_folder_structure(
-        self, project_name: str, experiment_name: str, experiment_timestamp: str
-    ) -> str:
-        """The key of the results folder; nothing is made. Raises `BadName`."""
-        key = experiment_key(self.cloud_dir_prefix, project_name, experiment_name, experiment_timestamp)
-        return join(key, "results")
 
 
 class S3ResultsSaver(BaseResultsSaver, AbstractResultsSaver):
@@ -65,7 +47,7 @@ class S3ResultsSaver(BaseResultsSaver, AbstractResultsSaver):
         storage_options: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
     ) -> None:
-        BaseResultsSaver.__init__(
+        ResultsPlace.__init__(
             self, bucket_name, cloud_dir_prefix, storage_options=storage_options, endpoint_url=endpoint_url
         )
         self.local_results_saver = LocalResultsSaver(local_model_result_folder_path, file_format)
@@ -89,17 +71,9 @@ class S3ResultsSaver(BaseResultsSaver, AbstractResultsSaver):
         result_package, training_history = self.local_results_saver.checked(
             result_package, training_history, save_true_pred_labels
         )
-        stamp = experiment_timestamp
-        if stamp is None:
-            stamp = claim(
-                self,
-                self.cloud_dir_prefix,
-                project_name,
-                experiment_name,
-                self.local_results_saver.local_model_result_folder_path,
-                share=not protect_existing_folder,
-            )
-        place = (project_name, experiment_name, stamp)
+        root, names = self.local_results_saver.local_model_result_folder_path, (project_name, experiment_name)
+        stamp = stamped(self, self.cloud_dir_prefix, *names, experiment_timestamp, root, protect_existing_folder)
+        place = (*names, stamp)
         with one_save.begun(one_save.RESULTS, lambda: content.record(result_package)):
             saved = self.save_locally(result_package, training_history, place, save_true_pred_labels, separate_files)
             folder = experiment_folder(self, self.cloud_dir_prefix, *place)

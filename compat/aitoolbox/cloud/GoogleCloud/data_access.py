@@ -33,15 +33,6 @@ class _GoogleStorage(Bucket):
 class BaseGoogleStorageDataSaver(_GoogleStorage):
     """Uploads to the bucket `bucket_name`; see `Bucket` for the options."""
 
-    def __init__(
-        self,
-        bucket_name: str = "model-result",
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-    ) -> None:
-        self._use(bucket_name, storage_options, endpoint_url)
-
 
 class BaseGoogleStorageDataLoader(_GoogleStorage):
     """Downloads from the bucket `bucket_name`; see `Bucket` for the options."""
@@ -54,7 +45,7 @@ class BaseGoogleStorageDataLoader(_GoogleStorage):
         storage_options: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
     ) -> None:
-        self._use(bucket_name, storage_options, endpoint_url)
+        Bucket.__init__(self, bucket_name, storage_options=storage_options, endpoint_url=endpoint_url)
         self.local_dataset_folder_path = os.path.expanduser(local_dataset_folder_path)
         self.available_prepocessed_datasets: list[str] = []
 

@@ -22,15 +22,16 @@ from typing import Any
 from uuid import uuid4
 
 from analogjax.store import json_values
-from analogjax.store.location import AlreadyExists, Location, NoAnswer, NotFound, Progress, StoreError
-from analogjax.store.snapshot import MANIFEST, File, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
+from analogjax.store.location import Location
+from analogjax.store.manifest import MANIFEST, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
+from analogjax.store.medium import AlreadyExists, Entry, NoAnswer, NotFound, Progress, StoreError
 from analogjax.store.transfer import each
 
 _STAMP = "%Y%m%dT%H%M%S"
 _ATTEMPT = re.compile(r"([0-9]{8}T[0-9]{6})-[0-9a-f]{32}")
 
 
-class CloudSnapshots:
+class BucketSnapshots:
     """The snapshots at one location. Any number of processes on any machines may use it."""
 
     def __init__(self, location: Location) -> None:
@@ -111,7 +112,7 @@ class CloudSnapshots:
         folder = self.location / _folder(name, manifest)
         with _staging() as content:
 
-            def fetch(file: Any) -> None:
+            def fetch(file: Entry) -> None:
                 (content / file.name).parent.mkdir(parents=True, exist_ok=True)
                 folder.download(file.name, content / file.name, size=file.size, sha256=file.sha256)
 
@@ -154,7 +155,7 @@ class CloudSnapshots:
     def _upload(self, content: Path, manifest: Manifest, progress: Progress | None) -> None:
         folder = self.location / _folder(manifest.name, manifest)
 
-        def send(file: File) -> None:
+        def send(file: Entry) -> None:
             folder.upload(content / file.name, file.name, sha256=file.sha256, progress=progress)
 
         # large ones one after another, each in parallel parts: memory stays bounded

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analogjax.store import CheckpointError, Checkpoints, Location, SnapshotError, cloud_snapshot
-from analogjax.store.cloud_snapshot import CloudSnapshots
-from analogjax.store.snapshots import DiskSnapshots, snapshots_at
+from analogjax.store import CheckpointError, Checkpoints, Location, SnapshotError, bucket_snapshots
+from analogjax.store.bucket_snapshots import BucketSnapshots
+from analogjax.store.disk_snapshots import DiskSnapshots
+from analogjax.store.snapshots import snapshots_at
 from analogjax.store.transfer import Retry
 from tests.store.fault_proxy import FaultProxy
 from tests.store.servers import make_place, s3_client
@@ -45,7 +46,7 @@ def content(snapshots, name):
 
 def test_publish_list_open_replace_delete(cloud):
     snapshots = snapshots_at(cloud)
-    assert isinstance(snapshots, CloudSnapshots) and snapshots.names() == []
+    assert isinstance(snapshots, BucketSnapshots) and snapshots.names() == []
     snapshots.prepare()
     assert snapshots.publish("a", files(x="1", y="2"), {"n": 1}) == f"{cloud}/a"
     snapshots.publish("b", files(x="3"), {})
@@ -172,7 +173,7 @@ def faulty(request):
 @pytest.mark.parametrize("uploads", [0, 1], ids=["a file", "the manifest"])
 def test_a_publication_that_fails_is_invisible_and_harms_nothing(faulty, uploads):
     location, proxy, plain = faulty
-    snapshots = CloudSnapshots(location)
+    snapshots = BucketSnapshots(location)
     snapshots.publish("a", files(x="old"), {})
     for name in ("a", "b"):
         proxy.clear()
@@ -180,22 +181,22 @@ def test_a_publication_that_fails_is_invisible_and_harms_nothing(faulty, uploads
         with pytest.raises(SnapshotError, match=r"could not be written.*(refuse|403)"):
             snapshots.publish(name, files(x="new"), {})
     proxy.clear()
-    assert snapshots.names() == ["a"] and content(CloudSnapshots(plain), "a")[0] == {"x": "old"}
+    assert snapshots.names() == ["a"] and content(BucketSnapshots(plain), "a")[0] == {"x": "old"}
     assert len(plain.list()) == 2  # and nothing of the attempts is left
 
 
 def test_lost_answers_of_the_commit_do_no_harm(faulty):
     location, proxy, plain = faulty
     proxy.rule("lost_ack", method="PUT|POST", path="MANIFEST", count=1)
-    CloudSnapshots(location).publish("a", files(x="1"), {})
-    assert content(CloudSnapshots(plain), "a")[0] == {"x": "1"}
+    BucketSnapshots(location).publish("a", files(x="1"), {})
+    assert content(BucketSnapshots(plain), "a")[0] == {"x": "1"}
 
 
 def test_a_download_that_is_damaged_on_the_way_is_fetched_again(faulty):
     location, proxy, plain = faulty
-    CloudSnapshots(plain).publish("a", files(x="12345678"), {})
+    BucketSnapshots(plain).publish("a", files(x="12345678"), {})
     proxy.rule("corrupt_down", method="GET", path=r"deep(/|%2F)x.*(alt=media)?", count=1)
-    assert content(CloudSnapshots(location), "a")[0] == {"x": "12345678"}
+    assert content(BucketSnapshots(location), "a")[0] == {"x": "12345678"}
 
 
 def tree(n):
@@ -245,13 +246,13 @@ def test_nothing_secret_in_a_manifest(s3_server, monkeypatch):
 
 
 def test_no_room_for_staging_is_explained(cloud, tmp_path, monkeypatch):
-    monkeypatch.setattr(cloud_snapshot.tempfile, "mkdtemp", lambda **_: (tmp_path / "absent" / "x").mkdir())
+    monkeypatch.setattr(bucket_snapshots.tempfile, "mkdtemp", lambda **_: (tmp_path / "absent" / "x").mkdir())
     with pytest.raises(SnapshotError, match="TMPDIR"):
         snapshots_at(cloud).publish("a", files(), {})
 
 
 def test_restoring_leaves_no_temporary_files(cloud, tmp_path, monkeypatch):
-    monkeypatch.setattr(cloud_snapshot.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(bucket_snapshots.tempfile, "tempdir", str(tmp_path))
     checkpoints = Checkpoints(cloud)
     checkpoints.save(1, tree(1), {})
     with warnings.catch_warnings():

@@ -1,0 +1,58 @@
+"""Folders for work in progress that are known to be orphans once their writer is dead, however it died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from analogjax.store import file_lock
+
+PREFIX = ".staging-"
+_OWNER = "OWNER"  # stays locked (`flock`) for as long as the writer lives; a process id would be given again
+
+
+@contextmanager
+def staged(root: Path, lock: AbstractContextManager[None]) -> Iterator[Path]:
+    """An empty folder below `root`, for as long as the block lasts, that `orphans` leaves out.
+
+    `lock` is held while it is made, as whoever asks for `orphans` holds it: between mkdir and flock it looks like one.
+    """
+    folder = root / f"{PREFIX}{uuid4().hex}"
+    owner = None
+    try:
+        with lock:
+            folder.mkdir()
+            owner = os.open(folder / _OWNER, os.O_RDWR | os.O_CREAT, 0o666)
+            with suppress(OSError):  # no locks on this file system: then nothing counts as an orphan
+                file_lock.acquire(owner)
+        os.write(owner, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
+        content = folder / "content"
+        content.mkdir()
+        yield content
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if owner is not None:
+            os.close(owner)
+
+
+def orphans(root: Path) -> list[Path]:
+    """The staging folders below `root` whose writers are dead; the lock of `staged` must be held."""
+    return [root / name for name in os.listdir(root) if name.startswith(PREFIX) and _is_orphan(root / name)]
+
+
+def _is_orphan(folder: Path) -> bool:
+    try:
+        owner = os.open(folder / _OWNER, os.O_RDWR)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    try:
+        with suppress(OSError):
+            return file_lock.acquire(owner)
+        return False
+    finally:
+        os.close(owner)
