@@ -5,10 +5,10 @@ r"""RIDER and E-RIDER: residual learning that follows the symmetry point of the 
     Q <- (1 - eta) Q + eta P   (digital; a low-pass filter, so that what flips with c averages out)
     W <- W + beta c (P - Q~)   (pulses)
 
-`c` are choppers that flip with probability `in_chop_prob`, `Q~` is Q as it was when they flipped last (E-RIDER), or,
-without choppers, Q itself (RIDER); `eta = tail_weightening / period`. `P` is the first array, `W` the second; lines are
-read in turn, through a buffer. AGAD is the same but for gamma = 0: its gradient is taken at W alone. The paper keeps Q~
-on a third array, which is rewritten at each flip; here it is exact.
+`c` are choppers that flip regularly, or by chance with `in_chop_random`, `Q~` is Q as it was when they flipped last
+(E-RIDER), or, without choppers, Q itself (RIDER); `eta = tail_weightening / period`. `P` is the first array, `W` the
+second; lines are read in turn, through a buffer. AGAD is the same but for gamma = 0: its gradient is taken at W alone.
+The paper keeps Q~ on a third array, which is rewritten at each flip; here it is exact.
 
 Reference: Xiao, Li, Wu, Gokmen & Chen 2026, arXiv:2602.21321 (defaults: its table 5).
 """
@@ -43,10 +43,10 @@ def e_rider(devices: Sequence[Any], **fields: Any) -> Transfer:
             devices=tuple(devices),
             gamma=0.1,
             schedule=Schedule(transfer_every=1.0, units_in_mbatch=True),
-            fast=FastRate(fast_lr=0.5, scale_fast_lr=False, auto_scale=True),
+            fast=FastRate(fast_lr=0.5, scale_fast_lr=False),
             writer=Writer(transfer_lr=0.05, scale_transfer_lr=False, transfer_update=SINGLE_PULSES),
             buffer=StepBuffer(auto_granularity=1000.0),
-            chopper=Chopper(in_chop_prob=0.05),
+            chopper=Chopper(in_chop_prob=0.05, in_chop_random=False),
             reference=RunningMean(in_weight=True, after_a_period=False),
         ),
         **fields,
