@@ -95,8 +95,8 @@ def _check_nothing_lost(row: table.Layer, found: Arguments, layer: Any, n: int) 
         given, default = getattr(layer, name), getattr(again, name)
         if given != default:
             raise DescriptionError(
-                f"layer {n} of the model, {row.name}({name}={given!r}): a description has no word for {name}. Leave it at "
-                f"{default!r}, or run it with LocalRunner."
+                f"layer {n} of the model, {row.name}({name}={given!r}): a description has no word for {name}. Leave it "
+                f"at {default!r}, or run it with LocalRunner."
             )
 
 
