@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "store": _GROUND,
     "physics": _GROUND,
     "tile": _TILE,
-    "testing": _TILE,
+    "testing": _TILE | {"nn"},
     "optim": _TILE,
     "nn": _TILE,
     "nnx": _TILE | {"nn"},
@@ -54,7 +54,7 @@ _OF_THE_CLOUD = (
 # package -> parts that may import it
 PACKAGES = {
     "optax": {"optim", "fit"} | _UPPER,
-    "flax": {"nn", "nnx"} | _UPPER,
+    "flax": {"nn", "nnx", "testing"} | _UPPER,
     "orbax": {"store"},
     "fsspec": {"store"},
     **{name: {"cloud"} for name in _OF_THE_CLOUD},

@@ -27,16 +27,14 @@ from analogjax.cloud.configuration import is_number
 from analogjax.cloud.description import Described, Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS, build, described_layer
-from analogjax.errors import ConfigError
+from analogjax.cloud.noise import noise_model_of, noise_model_to_json
 from analogjax.experiments.inferencing import BasicInferencing
 from analogjax.nn.table import Matrix
 from analogjax.physics import devices
 from analogjax.physics.device import State
-from analogjax.physics.inference import PCMLike, SinglePair, StateIndependent
 from analogjax.tile import Tile, TileArray, create_array
 
 MAX_REPEATS, MAX_TIME = 10_000, 1e12
-NOISE_MODELS: dict[str, Any] = {kind.__name__: kind for kind in (PCMLike, StateIndependent)}
 _SHA = re.compile(r"[0-9a-f]{64}")
 
 
@@ -164,64 +162,6 @@ def description_from_json(value: Any) -> Description | InferenceDescription:
     if isinstance(value, Mapping) and value.get("kind") == "inference":
         return InferenceDescription.from_json(value)
     return Description.from_json(value)
-
-
-def noise_model_of(value: Any) -> Any:
-    """The noise model that plain values describe. Raises `DescriptionError` with what is known."""
-    kind = NOISE_MODELS.get(str(value.get("class"))) if isinstance(value, Mapping) else None
-    if kind is None:
-        raise DescriptionError(f'noise_model: give {{"class": NAME, ...}}; known are {", ".join(NOISE_MODELS)}.')
-    names = [one.name for one in fields(kind)]
-    given = {name: item for name, item in value.items() if name != "class"}
-    for name, item in given.items():
-        if name not in names:
-            raise DescriptionError(f"noise_model: {value['class']} has no field {str(name)[:60]!r}; it has {names}.")
-        given[name] = _noise_field(name, item)
-    try:
-        return kind(**given)
-    except (ConfigError, TypeError, ValueError) as error:
-        raise DescriptionError(f"noise_model: {error}") from None
-
-
-def noise_model_to_json(model: Any) -> dict[str, Any]:
-    """Plain values of a noise model. Raises `DescriptionError` for classes and arrays of one's own."""
-    if NOISE_MODELS.get(type(model).__name__) is not type(model):
-        raise DescriptionError(
-            f"noise_model {type(model).__name__}: is code and can't travel; known are {', '.join(NOISE_MODELS)}."
-        )
-    return {"class": type(model).__name__} | _changed(model)
-
-
-def _changed(model: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for one in fields(model):
-        value = getattr(model, one.name)
-        if value is None or (isinstance(value, (int, float, tuple)) and value == one.default):
-            continue
-        if isinstance(value, SinglePair):
-            found[one.name] = {"class": "SinglePair"} | _changed(value)
-        elif isinstance(value, (int, float)) or (isinstance(value, tuple) and all(map(is_number, value))):
-            found[one.name] = list(value) if isinstance(value, tuple) else value
-        else:
-            raise DescriptionError(
-                f"noise_model.{one.name}: a {type(value).__name__} can't travel; give plain numbers."
-            )
-    return found
-
-
-def _noise_field(name: str, item: Any) -> Any:
-    if isinstance(item, Mapping) and name == "g_converter" and item.get("class") == "SinglePair":
-        given = {key: value for key, value in item.items() if key != "class"}
-        if set(given) <= {"g_max", "g_min"} and all(map(is_number, given.values())):
-            try:
-                return SinglePair(**given)
-            except ValueError as error:
-                raise DescriptionError(f"noise_model.{name}: {error}") from None
-    if isinstance(item, list) and name == "prog_coeff" and 0 < len(item) <= 16 and all(map(is_number, item)):
-        return tuple(float(one) for one in item)
-    if item is None or (is_number(item) and name not in ("g_converter", "prog_coeff")):
-        return item
-    raise DescriptionError(f"noise_model.{name}: {str(item)[:60]!r} does not fit there.")
 
 
 def _check_source(trained: Any, weights: Any) -> None:

@@ -6,6 +6,7 @@ An analog layer has one argument more, `config`, the configuration of its chips.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from analogjax.cloud.configuration import config_from_json, config_to_json
@@ -74,6 +75,7 @@ def described_layer(layer: Any, n: int) -> dict[str, Any]:
     for row in LAYERS.values():
         found = row.described(layer)
         if found is not None:
+            _check_nothing_lost(row, found, layer, n)
             return {"type": row.name} | found | ({_CONFIG: config_to_json(layer.config)} if row.analog else {})
     function = getattr(layer, "func", layer)
     shown = getattr(function, "__name__", type(function).__name__)
@@ -81,6 +83,21 @@ def described_layer(layer: Any, n: int) -> dict[str, Any]:
         f"layer {n} of the model, {shown}, can't be described as data; known are {', '.join(_native_names())}. Run it "
         "with LocalRunner, or use one of these."
     )
+
+
+def _check_nothing_lost(row: table.Layer, found: Arguments, layer: Any, n: int) -> None:
+    """Raise `DescriptionError` where a flax module has a field that no argument stands for, such as a dtype."""
+    if row.module is None:
+        return
+    more = {_CONFIG: layer.config} if row.analog else {}
+    again = row.build(found, **more)
+    for name in (field.name for field in fields(layer) if field.name != "parent"):
+        given, default = getattr(layer, name), getattr(again, name)
+        if given != default:
+            raise DescriptionError(
+                f"layer {n} of the model, {row.name}({name}={given!r}): a description has no word for {name}. Leave it "
+                f"at {default!r}, or run it with LocalRunner."
+            )
 
 
 def _native_names() -> list[str]:

@@ -1,4 +1,4 @@
-"""The suites that analogjax holds its own devices to, for yours: what a device, compound or noise model promises.
+"""The suites that analogjax holds its own devices to, for yours: what a device, compound, noise model or layer promises.
 
     import pytest
     from analogjax import testing
@@ -10,10 +10,11 @@
 Without pytest: `testing.check(testing.device(MyDevice(dw_min=0.01)))`. Nothing here needs pytest.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from analogjax.physics import PulsedDevice
-from analogjax.testing import devices, noise_models, pulsed_devices
+from analogjax.testing import devices, layers, noise_models, pulsed_devices
 from analogjax.testing.closeness import assert_close as assert_close
 from analogjax.testing.closeness import assert_mean as assert_mean
 from analogjax.testing.closeness import assert_same_bits as assert_same_bits
@@ -38,6 +39,21 @@ def device(about: Any) -> list[Promise]:
     costly += () if hasattr(about, "devices") else devices.OF_SINGLE
     costly += () if hasattr(about, "schedule") else devices.OF_UNSCHEDULED
     return [Promise(one, about) for one in cheap] + [Promise(one, about, costly=True) for one in costly]
+
+
+def layer(module: Any, x: Any, digital: Callable[[Any, Any, Any], Any]) -> list[Promise]:
+    """The promises of an analog layer.
+
+    Args:
+        module: A flax module with exact chips: `FloatingPoint` devices and `Periphery(is_perfect=True)`.
+        x: A batch that it takes.
+        digital: What it should compute, `(weights, params, x) -> y`; `weights` are logical matrices, as in `tiles`.
+
+    Returns:
+        Promises, as those of `device`.
+    """
+    about = layers.About(module, x, digital)
+    return [Promise(one, about, costly=True) for one in layers.PROMISES]
 
 
 def noise_model(about: Any) -> list[Promise]:

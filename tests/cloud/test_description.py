@@ -161,3 +161,13 @@ def test_what_is_code_does_not_travel():
     split = Split(jnp.zeros((4, 8, 8)), jnp.zeros(4, int))
     with pytest.raises(DescriptionError, match="data of one's own"):
         Description.of(training(dataset=Arrays(split, split)))
+
+
+@pytest.mark.parametrize("given", [{"param_dtype": jnp.bfloat16}, {"dtype": jnp.float16}, {"name": "mine"}])
+def test_a_layer_is_not_described_as_another_one(given):
+    ((field, _),) = given.items()
+    for layer in (AnalogLinear(10, **given), nn.AnalogConv1d(2, **given)):
+        with pytest.raises(DescriptionError, match=rf"layer 1 of the model, {type(layer).__name__}\({field}="):
+            Description.of(training(model=Sequential(nn.flatten, layer)))
+    with pytest.raises(DescriptionError, match="layer 0 of the model, max_pool"):
+        Description.of(training(model=Sequential(partial(nn.max_pool, (2, 2)), nn.flatten, AnalogLinear(10))))

@@ -1,5 +1,8 @@
 """The rows of the native table of layers, in torch: the class of that name computes the same and travels as it says."""
 
+import inspect
+import pickle
+
 import jax
 import numpy as np
 import pytest
@@ -90,6 +93,7 @@ def test_mapped_twins_are_known_wherever_their_layer_is(name):
     assert isinstance(layer, CLASSES[name]) and i_mappings.Mappings.layers[twin].id_ == f"{name}Mapped"
     assert type(next(convert.layers_of(torch.nn.Sequential(layer))).call) is ROWS[name].module
     assert layer.analog_module.analog_bias is False and twin.__doc__.startswith(f"`{name}`")
+    assert pickle.loads(pickle.dumps(twin)) is twin and inspect.signature(twin) == inspect.signature(CLASSES[name])
 
 
 @pytest.mark.parametrize("kind", CONVOLUTIONS)

@@ -21,11 +21,11 @@ from analogjax.errors import ShapeError
 from analogjax.nn.arguments import REQUIRED
 from analogjax.nn.table import LAYERS, digital_linear
 from analogjax.physics import FloatingPoint, Periphery
+from analogjax.testing.layers import PROMISES, About
 from analogjax.tile import TileConfig
-from tests.contracts.layer_promises import PROMISES, About
 from tests.tolerance import assert_close, assert_same_bits
 
-PERFECT = Periphery(is_perfect=True, out_bound=0.0)
+PERFECT = Periphery(is_perfect=True)
 IDEAL = TileConfig(device=FloatingPoint(), forward=PERFECT, backward=PERFECT)
 BATCH = 2
 

@@ -15,8 +15,8 @@ from analogjax._version import __version__
 from analogjax.cloud.configuration import CLASSES
 from analogjax.cloud.description import FORMAT, LOSSES
 from analogjax.cloud.errors import Refused
-from analogjax.cloud.inference import NOISE_MODELS
 from analogjax.cloud.layers import LAYERS
+from analogjax.cloud.noise import NOISE_MODELS
 from analogjax.cloud.service.access import COOKIE, CallerIs
 from analogjax.cloud.service.composer import REFUSALS, ExperimentsAre, Login, Name, PathId
 from analogjax.cloud.service.experiments import FILES, Experiments

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from analogjax import nn, random
 from analogjax.errors import GradientError
+from analogjax.testing.closeness import assert_close
 from analogjax.tile import Signal, Tile, TileArray, create_array
-from tests.tolerance import assert_close
 
 
 @dataclass(frozen=True)
