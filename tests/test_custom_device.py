@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.contracts.test_devices import suite
+from analogjax import testing
 
 TEXT = (Path(__file__).parents[1] / "docs" / "custom_device.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.S)
@@ -23,7 +23,7 @@ def _run() -> dict:
 
 SCOPE = _run()
 DomainGrowth = SCOPE["DomainGrowth"]
-globals().update(suite({"domain-growth": DomainGrowth(dw_min=0.01)}))
+test_domain_growth = SCOPE["test_domain_growth"]  # the suite, as the page has it
 
 
 def test_the_device_is_short():
@@ -50,6 +50,7 @@ def test_its_step_is_the_equation(sign):
     np.testing.assert_allclose(jax.jit(device.step)(cells, w, jnp.asarray(sign > 0))[0], expected, atol=1e-8)
 
 
-def test_the_suite_on_the_page_is_the_one_here():
-    assert 'globals().update(suite({"domain-growth": DomainGrowth(dw_min=0.01)}))' in TEXT
-    assert sum(name.startswith("test_") for name in globals()) > 15
+def test_the_suite_is_checked_without_pytest_too():
+    with pytest.raises(AssertionError, match="breaks 'it_is_a_device'"):
+        testing.check(testing.device(DomainGrowth))  # a class is no device
+    assert len(testing.device(DomainGrowth(dw_min=0.01))) > 15

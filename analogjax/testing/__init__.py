@@ -1,4 +1,4 @@
-"""The suites that analogjax holds its own devices to, for yours: what a device, compound, noise model or layer promises.
+"""The suites that analogjax holds its own parts to, for yours: what a device, noise model or layer promises.
 
     import pytest
     from analogjax import testing

@@ -34,7 +34,7 @@ def _each(function: Callable[[Any], Any], tiles: Any) -> Any:
 def _summed(w: jax.Array, calls: tuple[Signal, ...]) -> jax.Array:
     """The gradient `[O, I]` that the signals of a tile hold."""
     flat = [(one.d.reshape(-1, len(w)), one.x.reshape(-1, w.shape[1])) for one in calls]
-    return sum(jnp.einsum("no,ni->oi", d, x, precision="highest") for d, x in flat)
+    return sum((jnp.einsum("no,ni->oi", d, x, precision="highest") for d, x in flat), jnp.zeros_like(w))
 
 
 def it_computes_what_the_digital_layer_does(about: About) -> None:
