@@ -25,5 +25,5 @@ def check(promises: list[Promise]) -> None:
     for promise in promises:
         try:
             promise()
-        except AssertionError as error:
+        except Exception as error:  # whatever it is, the promise is not kept
             raise AssertionError(f"{promise.about!r} breaks {promise.check.__name__!r}: {error}") from error
