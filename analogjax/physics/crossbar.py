@@ -58,12 +58,12 @@ class Circuit(Protocol):
     """What lies between the DACs and the ADCs: a pytree of its own parameters."""
 
     @property
-    def series_loss(self) -> Scalar:
-        """Relative loss per output by series resistance, which slope calibration gives back [1/y]."""
+    def ir_drop(self) -> Scalar:
+        """Voltage lost along the wires [1]; for the number 0, a column with signal 0 changes no output."""
 
     @property
-    def ignores_silent_inputs(self) -> bool:
-        """Whether a column with signal 0 changes no output."""
+    def series_loss(self) -> Scalar:
+        """Relative loss per output by series resistance, which slope calibration gives back [1/y]."""
 
     def check(self, dac: DAC) -> None:
         """Raise `ConfigError` where the circuit cannot be driven by such a converter."""
@@ -126,11 +126,6 @@ class Crossbar:
     def series_loss(self) -> Scalar:
         """Relative loss per output by series resistance [1/y]."""
         return self.r_series
-
-    @property
-    def ignores_silent_inputs(self) -> bool:
-        """Whether a column with signal 0 changes no output: of IR drop, the place in the row counts."""
-        return is_off(self.ir_drop)
 
     def check(self, dac: DAC) -> None:
         """Any converter will do."""

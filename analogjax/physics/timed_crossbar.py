@@ -117,11 +117,6 @@ class TimedCrossbar:
         """There is none in this circuit."""
         return 0.0
 
-    @property
-    def ignores_silent_inputs(self) -> bool:
-        """Whether a column with signal 0 changes no output: its devices conduct, unless the circuit is off."""
-        return is_off(self.ir_drop)
-
     def check(self, dac: DAC) -> None:
         """Raise `ConfigError` where pulses cannot be counted in steps of this converter."""
         good = is_static(dac.res) and bool(dac.res > 0)
