@@ -60,16 +60,14 @@ class ReadPolicy(Protocol):
 class BoundManagement:
     """Each vector is read until its output fits.
 
-    Args:
-        max_factor: Largest input reduction; a factor above it is the last that is tried [1].
-        worst_case: After the first read, start anew from the input scale at which nothing can clip.
-
     Raises:
         ConfigError: For a factor that is no finite number of 0 or more.
     """
 
     max_factor: Scalar = 1000
+    """Largest input reduction; a factor above it is the last that is tried [1]."""
     worst_case: bool = False
+    """After the first read, start anew from the input scale at which nothing can clip."""
 
     def __post_init__(self) -> None:
         check_number(self, "max_factor", low=0)

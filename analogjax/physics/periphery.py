@@ -36,14 +36,6 @@ from analogjax.physics.noise_management import InputScale, Limits, NoiseManageme
 class Periphery:
     """What is around a crossbar, and what it does to a product, for one direction (forward or backward).
 
-    Args:
-        dac: The converters at the inputs.
-        crossbar: What lies between the converters: a `Crossbar`, or a `TimedCrossbar`, which is read in time.
-        adc: The converters at the outputs.
-        noise_management: How inputs are scaled into the range of the DAC; None: not at all.
-        bound_management: Which reads are made again where outputs clip; None: each vector is read once.
-        is_perfect: The exact product times `adc.scale`; everything else is off.
-
     Raises:
         ConfigError: For parts that do not fit one another.
 
@@ -53,11 +45,17 @@ class Periphery:
     """
 
     dac: DAC = DAC()
+    """The converters at the inputs."""
     crossbar: Circuit = Crossbar()
+    """What lies between the converters: a `Crossbar`, or a `TimedCrossbar`, which is read in time."""
     adc: ADC = ADC()
+    """The converters at the outputs."""
     noise_management: NoiseManagement | None = NoiseManagement()
+    """How inputs are scaled into the range of the DAC; None: not at all."""
     bound_management: ReadPolicy | None = BoundManagement()
+    """Which reads are made again where outputs clip; None: each vector is read once."""
     is_perfect: bool = False
+    """The exact product times `adc.scale`; everything else is off."""
 
     def __post_init__(self) -> None:
         self._check_parts()
