@@ -7,7 +7,7 @@ last one, which is that of the whole batch, has a derivative, so such products c
 """
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from analogjax import pytree
 from analogjax._typing import Array, Key, Scalar
 from analogjax._varying import varying_like
 from analogjax.physics import ADC, DAC, BoundManagement, Periphery
-from analogjax.physics.bound_management import audible
+from analogjax.physics.bound_management import Product
 
 _Converter = TypeVar("_Converter", DAC, ADC)
 _WIDE = 2.0**60  # times a bound: nothing reaches it, and a power of two keeps steps exact
@@ -30,17 +30,17 @@ class WholeBatch:
     managed: bool = True
     max_factor: Scalar = 1000
 
-    def read(self, product: Any, key: Key) -> Array:
+    def read(self, product: Product, key: Key) -> Array:
         """The output `[B, O]`. Consumes `key`."""
         if self.managed:
             y = _last_read(self, product, jax.random.split(key, 1)[0])
         else:
-            y, _ = product.read(audible(product.scale), key)
+            y, _ = product.once(product.audible, key)
         return jnp.where(jnp.all(product.scale == 0) & product.is_quiet, 0.0, y)
 
 
 @jax.custom_jvp
-def _last_read(policy: WholeBatch, product: Any, key: Key) -> Array:
+def _last_read(policy: WholeBatch, product: Product, key: Key) -> Array:
     return _reads(policy, product, key)[0]
 
 
@@ -49,19 +49,19 @@ def _last_read_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     policy, product, key = primals
     _, rho, trials = _reads(policy, product, key)
     last = jax.random.fold_in(key, trials - 1)
-    return jax.jvp(lambda one: one.read(audible(one.scale) * (rho / 2), last)[0], (product,), (tangents[1],))
+    return jax.jvp(lambda one: one.once(one.audible * (rho / 2), last)[0], (product,), (tangents[1],))
 
 
-def _reads(policy: WholeBatch, product: Any, key: Key) -> tuple[Array, Array, Array]:
+def _reads(policy: WholeBatch, product: Product, key: Key) -> tuple[Array, Array, Array]:
     """The last read, twice its factor `rho`, and how many reads it took; read `n` folds `n` into `key`."""
-    base, limit = audible(product.scale), product.reduction
+    base, limit = product.audible, product.reduction
 
     def again(carry: tuple) -> Array:
         return ~carry[1]
 
     def read(carry: tuple) -> tuple:
         _, _, rho, trial = carry
-        y, fits = product.read(base * rho, jax.random.fold_in(key, trial))
+        y, fits = product.once(base * rho, jax.random.fold_in(key, trial))
         return y, jnp.all(fits) | (jnp.floor(rho) > policy.max_factor) | (rho > limit), 2 * rho, trial + 1
 
     start = product.start, jnp.asarray(False), jnp.ones((), base.dtype), jnp.int32(0)

@@ -28,34 +28,32 @@ from analogjax.random import normal
 class ADC:
     """Analog-to-digital converter with the noise and the amplifier in front of it.
 
-    Args:
-        bound: The output is clipped to +-bound [y]; 0 or less: not at all.
-        res: Step relative to the full range 2 bound [1]; above 1: number of steps; 0 or less: ideal.
-        sto_round: Round stochastically instead of half to even.
-        noise: Standard deviation of the output noise [y].
-        noise_std: Relative spread of that deviation from output to output, frozen per chip [1].
-        scale: Digital gain behind the converter [1].
-        asymmetry: Gain that negative outputs lose [1].
-        nonlinearity: S-shaped saturation at the bound [1].
-        nonlinearity_std: Its relative spread from output to output, frozen per chip [1].
-        slope_calibration: Fraction of the mean slope lost that is given back digitally [1].
-        flags_negative: Whether an output that reaches the negative bound counts as clipped, and is read again.
-
     Raises:
         ConfigError: For what is no finite number, or negative where it must not be.
     """
 
     bound: Scalar = 12.0
+    """The output is clipped to +-bound [y]; 0 or less: not at all."""
     res: Scalar = 1 / (2**9 - 2)
+    """Step relative to the full range 2 bound [1]; above 1: number of steps; 0 or less: ideal."""
     sto_round: bool = False
+    """Round stochastically instead of half to even."""
     noise: Scalar = 0.06
+    """Standard deviation of the output noise [y]."""
     noise_std: Scalar = 0.0
+    """Relative spread of that deviation from output to output, frozen per chip [1]."""
     scale: Scalar = 1.0
+    """Digital gain behind the converter [1]."""
     asymmetry: Scalar = 0.0
+    """Gain that negative outputs lose [1]."""
     nonlinearity: Scalar = 0.0
+    """S-shaped saturation at the bound [1]."""
     nonlinearity_std: Scalar = 0.0
+    """Its relative spread from output to output, frozen per chip [1]."""
     slope_calibration: Scalar = 0.0
+    """Fraction of the mean slope lost that is given back digitally [1]."""
     flags_negative: bool = True
+    """Whether an output that reaches the negative bound counts as clipped, and is read again."""
 
     def __post_init__(self) -> None:
         check_number(self, "noise", "noise_std", "nonlinearity", "nonlinearity_std", "slope_calibration", low=0)

@@ -58,12 +58,12 @@ class Circuit(Protocol):
     """What lies between the DACs and the ADCs: a pytree of its own parameters."""
 
     @property
-    def series_loss(self) -> Scalar:
-        """Relative loss per output by series resistance, which slope calibration gives back [1/y]."""
+    def ir_drop(self) -> Scalar:
+        """Voltage lost along the wires [1]; for the number 0, a column with signal 0 changes no output."""
 
     @property
-    def ignores_silent_inputs(self) -> bool:
-        """Whether a column with signal 0 changes no output."""
+    def series_loss(self) -> Scalar:
+        """Relative loss per output by series resistance, which slope calibration gives back [1/y]."""
 
     def check(self, dac: DAC) -> None:
         """Raise `ConfigError` where the circuit cannot be driven by such a converter."""
@@ -85,32 +85,30 @@ def product(w: Array, u: Array) -> Array:
 class Crossbar:
     """Crossbar whose inputs are voltages: every effect is a term of its own, referred to the output.
 
-    Args:
-        mv_type: 'OnePass', 'PosNegSeparate' or 'PosNegSeparateDigitalSum'.
-        w_noise: Magnitude of the weight read noise [w].
-        w_noise_type: How it grows with the inputs; 'None': there is none.
-        w_read_asymmetry_dtod: Device-to-device spread of the gain for negative inputs, two passes only [1].
-        ir_drop: Voltage lost along the columns; 1: physical [1].
-        ir_drop_g_ratio: Conductance of a wire segment over that of the largest weight [1].
-        v_offset_std: Deviation of the voltage offset that half of the outputs have, frozen per chip [1].
-        v_offset_w_min: Weight of the lowest conductance; 0: differential read without reference [w].
-        r_series: Loss behind each output in proportion to its current [1/y].
-        r_series_max_total: The largest such loss; 0 or less: no limit [1].
-
     Raises:
         ConfigError: For what is unknown, no finite number, or negative where it must not be.
     """
 
     mv_type: MVType = MVType.ONE_PASS
+    """'OnePass', 'PosNegSeparate' or 'PosNegSeparateDigitalSum'."""
     w_noise: Scalar = 0.0
+    """Magnitude of the weight read noise [w]."""
     w_noise_type: WeightNoise = WeightNoise.NONE
+    """How it grows with the inputs; 'None': there is none."""
     w_read_asymmetry_dtod: Scalar = 0.0
+    """Device-to-device spread of the gain for negative inputs, two passes only [1]."""
     ir_drop: Scalar = 0.0
+    """Voltage lost along the columns; 1: physical [1]."""
     ir_drop_g_ratio: Scalar = 1 / 0.35 / 5e-6
+    """Conductance of a wire segment over that of the largest weight [1]."""
     v_offset_std: Scalar = 0.0
+    """Deviation of the voltage offset that half of the outputs have, frozen per chip [1]."""
     v_offset_w_min: Scalar = -1.0
+    """Weight of the lowest conductance; 0: differential read without reference [w]."""
     r_series: Scalar = 0.0
+    """Loss behind each output in proportion to its current [1/y]."""
     r_series_max_total: Scalar = 0.0
+    """The largest such loss; 0 or less: no limit [1]."""
 
     def __post_init__(self) -> None:
         as_choice(self, "mv_type", MVType)
@@ -126,11 +124,6 @@ class Crossbar:
     def series_loss(self) -> Scalar:
         """Relative loss per output by series resistance [1/y]."""
         return self.r_series
-
-    @property
-    def ignores_silent_inputs(self) -> bool:
-        """Whether a column with signal 0 changes no output: of IR drop, the place in the row counts."""
-        return is_off(self.ir_drop)
 
     def check(self, dac: DAC) -> None:
         """Any converter will do."""

@@ -21,24 +21,22 @@ from analogjax.random import normal
 class DAC:
     """Digital-to-analog converter with the noise behind it.
 
-    Args:
-        bound: The signal is clipped to +-bound [x]; 0 or less: not at all. Must be 1 with noise management.
-        res: Step relative to the full range 2 bound [1]; above 1: number of steps; 0 or less: ideal.
-        sto_round: Round stochastically instead of half to even.
-        noise: Standard deviation of the noise behind the converter [x].
-        asymmetry: Gain that negative signals lose [1].
-        max_res: Coarsest step relative to a signal to which managements may reduce that signal [1].
-
     Raises:
         ConfigError: For what is no finite number, or a negative noise.
     """
 
     bound: Scalar = 1.0
+    """The signal is clipped to +-bound [x]; 0 or less: not at all. Must be 1 with noise management."""
     res: Scalar = 1 / (2**7 - 2)
+    """Step relative to the full range 2 bound [1]; above 1: number of steps; 0 or less: ideal."""
     sto_round: bool = False
+    """Round stochastically instead of half to even."""
     noise: Scalar = 0.0
+    """Standard deviation of the noise behind the converter [x]."""
     asymmetry: Scalar = 0.0
+    """Gain that negative signals lose [1]."""
     max_res: Scalar = 0.25
+    """Coarsest step relative to a signal to which managements may reduce that signal [1]."""
 
     def __post_init__(self) -> None:
         check_number(self, "noise", low=0)

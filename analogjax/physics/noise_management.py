@@ -47,18 +47,16 @@ class Limits(NamedTuple):
 class NoiseManagement:
     """The input scale of each vector.
 
-    Args:
-        kind: How it follows from the vector; 'AverageAbsMax' is the running mean that a tile keeps.
-        thres: Cap of the scale, or its value for 'Constant' [x]; 0 or less: no cap.
-        decay: Forgetting rate of 'AverageAbsMax', per vector [1].
-
     Raises:
         ConfigError: For an unknown kind, or what is no finite number.
     """
 
     kind: InputScale = InputScale.ABS_MAX
+    """How it follows from the vector; 'AverageAbsMax' is the running mean that a tile keeps."""
     thres: Scalar = 0.0
+    """Cap of the scale, or its value for 'Constant' [x]; 0 or less: no cap."""
     decay: Scalar = 1e-3
+    """Forgetting rate of 'AverageAbsMax', per vector [1]."""
 
     def __post_init__(self) -> None:
         as_choice(self, "kind", InputScale)

@@ -16,14 +16,16 @@ Reference: Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494; Rasch et al. 
 """
 
 from dataclasses import replace
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key
 from analogjax.physics.adc import ADC
-from analogjax.physics.bound_management import BoundManagement, ReadPolicy, read_once
+from analogjax.physics.bound_management import BoundManagement, Product, ReadPolicy
 from analogjax.physics.checks import check
 from analogjax.physics.crossbar import Circuit, Crossbar, Frozen, product
 from analogjax.physics.dac import DAC
@@ -34,14 +36,6 @@ from analogjax.physics.noise_management import InputScale, Limits, NoiseManageme
 class Periphery:
     """What is around a crossbar, and what it does to a product, for one direction (forward or backward).
 
-    Args:
-        dac: The converters at the inputs.
-        crossbar: What lies between the converters: a `Crossbar`, or a `TimedCrossbar`, which is read in time.
-        adc: The converters at the outputs.
-        noise_management: How inputs are scaled into the range of the DAC; None: not at all.
-        bound_management: Which reads are made again where outputs clip; None: each vector is read once.
-        is_perfect: The exact product times `adc.scale`; everything else is off.
-
     Raises:
         ConfigError: For parts that do not fit one another.
 
@@ -51,11 +45,17 @@ class Periphery:
     """
 
     dac: DAC = DAC()
+    """The converters at the inputs."""
     crossbar: Circuit = Crossbar()
+    """What lies between the converters: a `Crossbar`, or a `TimedCrossbar`, which is read in time."""
     adc: ADC = ADC()
+    """The converters at the outputs."""
     noise_management: NoiseManagement | None = NoiseManagement()
+    """How inputs are scaled into the range of the DAC; None: not at all."""
     bound_management: ReadPolicy | None = BoundManagement()
+    """Which reads are made again where outputs clip; None: each vector is read once."""
     is_perfect: bool = False
+    """The exact product times `adc.scale`; everything else is off."""
 
     def __post_init__(self) -> None:
         self._check_parts()
@@ -83,7 +83,7 @@ class Periphery:
     @property
     def ignores_silent_inputs(self) -> bool:
         """Whether an input of 0 adds nothing to any output: columns that are not read need not be computed."""
-        return self.is_perfect or (is_off(self.dac.noise) and self.crossbar.ignores_silent_inputs)
+        return self.is_perfect or (is_off(self.dac.noise) and is_off(self.crossbar.ir_drop))
 
     @property
     def averages_inputs(self) -> bool:
@@ -109,52 +109,13 @@ class Periphery:
         k_inp, k_dac, k_w, k_out, k_adc = jax.random.split(key, 5)
         u = self.dac.convert(u, k_dac, k_inp)
         columns = self.crossbar.columns(self.dac, w, u, frozen, k_w)
-        loss, several = self.crossbar.series_loss, len(columns) > 1
-        outs, adcs = ([*jax.random.split(k, len(columns))] if several else [k] for k in (k_out, k_adc))
-        read = [
-            (factor, self.adc.convert(y, frozen, k_noise, k_round, loss))
-            for (factor, y), k_noise, k_round in zip(columns, outs, adcs, strict=True)
-        ]
-        (_, (total, fits)), *others = read
-        for factor, (y, fit) in others:
-            total, fits = total + factor * y, fits & fit
-        return total, fits
-
-
-@pytree
-class Product:
-    """A product that can be read as often as it takes."""
-
-    periphery: Periphery
-    w: Array  # [O, I]
-    x: Array  # [B, I]
-    frozen: Frozen
-    scale: Array  # [B, 1] of noise management
-
-    @property
-    def is_quiet(self) -> Array:
-        """Whether the DAC has no noise."""
-        return jnp.asarray(self.periphery.dac.noise) <= 0
-
-    @property
-    def reduction(self) -> Array:
-        """By how much the signal may be reduced until it is too small for the DAC [1]."""
-        return self.periphery.dac.reduction
-
-    @property
-    def start(self) -> Array:
-        """Zeros like the output, `[B, O]`."""
-        return jnp.zeros((self.x.shape[0], self.w.shape[0]), self.x.dtype)
-
-    def read(self, scale: Array, key: Key) -> tuple[Array, Array]:
-        """The output `[B, O]` for the input over `scale` `[B, 1]`, which fits `[B, 1]` or not. Consumes `key`."""
-        y, fits = self.periphery.read(self.w, self.x / scale, self.frozen, key)
-        return y * scale, fits
-
-    def worst_case(self) -> Array | None:
-        """The input scale `[B, 1]` that clips nothing; None where it is the one of noise management."""
-        limits, managing = _limits(self.periphery), self.periphery.noise_management
-        return worst_case(self.x, limits) if managing is None else managing.worst_case(self.x, limits)
+        n, loss = len(columns), self.crossbar.series_loss
+        noises, roundings = (jax.random.split(k, n) if n > 1 else [k] for k in (k_out, k_adc))
+        parts = []
+        for (factor, y), k_noise, k_round in zip(columns, noises, roundings, strict=True):
+            y, fits = self.adc.convert(y, frozen, k_noise, k_round, loss)
+            parts.append((factor * y, fits))
+        return reduce(lambda one, other: (one[0] + other[0], one[1] & other[1]), parts)
 
 
 def mvm(p: Periphery, w: Array, x: Array, frozen: Frozen, key: Key, average: Array | None = None) -> Array:
@@ -168,9 +129,24 @@ def mvm(p: Periphery, w: Array, x: Array, frozen: Frozen, key: Key, average: Arr
         scale = jnp.ones((x.shape[0], 1), x.dtype)
     else:
         scale = p.noise_management.scale(x, _limits(p), average)
-    asked = Product(periphery=p, w=w, x=x, frozen=frozen, scale=scale)
-    y = read_once(asked, key) if p.bound_management is None else p.bound_management.read(asked, key)
+    asked = Product(
+        once=Partial(_read, p, w, x, frozen), scale=scale, worst_case=Partial(_worst_case, p, x),
+        reduction=p.dac.reduction, is_quiet=jnp.asarray(p.dac.noise) <= 0,
+        start=jnp.zeros((x.shape[0], w.shape[0]), x.dtype),
+    )  # fmt: skip
+    y = asked.read_once(key) if p.bound_management is None else p.bound_management.read(asked, key)
     return y * p.adc.scale
+
+
+def _read(p: Periphery, w: Array, x: Array, frozen: Frozen, scale: Array, key: Key) -> tuple[Array, Array]:
+    y, fits = p.read(w, x / scale, frozen, key)
+    return y * scale, fits
+
+
+def _worst_case(p: Periphery, x: Array) -> Array | None:
+    if p.noise_management is None:
+        return worst_case(x, _limits(p))
+    return p.noise_management.worst_case(x, _limits(p))
 
 
 def _limits(p: Periphery) -> Limits:

@@ -62,41 +62,40 @@ class TimedCrossbar:
 
     What decides on shapes (passes, segments, sizes, points of time, the resolution of the DAC) must be plain numbers.
 
-    Args:
-        mv_type: 'OnePass', 'SplitMode' (low and high bits one after the other) or 'BitWise' (bit by bit). Each pass has
-            its own conversion; the resolution of the DAC must then be 1 / (2^n - 2), or 2^n - 2.
-        ir_drop: Scale of the wire resistance; the plain number 0 switches the circuit off [1].
-        wire_resistance: Of one row [Ohm].
-        segments: Parts of a column; must divide phys_input_size.
-        time_resolution: Multiplies the number of points of time [1].
-        v_read: Voltage of the ADC [V].
-        split_mode_bit_shift: Number of low bits of 'SplitMode'.
-        pcm_read_noise: Whether there is read noise of PCM that depends on the length of the pulses.
-        pcm_read_noise_scale: Scale of that noise [1].
-        adc_quantization: Whether the ADC counts whole ticks only.
-        adc_frequency: Of these ticks [GHz].
-        integration_sum: A plain sum over time instead of trapezoids.
-        phys_input_size: Rows of the chip; no layer on it may have more inputs.
-        g_converter: From weights to the conductances of the pairs.
-
     Raises:
         ConfigError: For what is unknown, out of range, or not a plain number where it must be.
     """
 
     mv_type: MVType = MVType.ONE_PASS
+    """'OnePass', 'SplitMode' (low and high bits one after the other) or 'BitWise' (bit by bit). Each pass has its own
+    conversion; the resolution of the DAC must then be 1 / (2^n - 2), or 2^n - 2.
+    """
     ir_drop: Scalar = 1.0
+    """Scale of the wire resistance; the plain number 0 switches the circuit off [1]."""
     wire_resistance: Scalar = 0.15
+    """Of one row [Ohm]."""
     segments: int = 8
+    """Parts of a column; must divide phys_input_size."""
     time_resolution: float = 1.0
+    """Multiplies the number of points of time [1]."""
     v_read: Scalar = 0.4005
+    """Voltage of the ADC [V]."""
     split_mode_bit_shift: int = 3
+    """Number of low bits of 'SplitMode'."""
     pcm_read_noise: bool = False
+    """Whether there is read noise of PCM that depends on the length of the pulses."""
     pcm_read_noise_scale: Scalar = 1.0
+    """Scale of that noise [1]."""
     adc_quantization: bool = True
+    """Whether the ADC counts whole ticks only."""
     adc_frequency: Scalar = 6.24
+    """Of these ticks [GHz]."""
     integration_sum: bool = False
+    """A plain sum over time instead of trapezoids."""
     phys_input_size: int = 512
+    """Rows of the chip; no layer on it may have more inputs."""
     g_converter: Converter = SinglePair()
+    """From weights to the conductances of the pairs."""
 
     def __post_init__(self) -> None:
         as_choice(self, "mv_type", MVType)
@@ -116,11 +115,6 @@ class TimedCrossbar:
     def series_loss(self) -> Scalar:
         """There is none in this circuit."""
         return 0.0
-
-    @property
-    def ignores_silent_inputs(self) -> bool:
-        """Whether a column with signal 0 changes no output: its devices conduct, unless the circuit is off."""
-        return is_off(self.ir_drop)
 
     def check(self, dac: DAC) -> None:
         """Raise `ConfigError` where pulses cannot be counted in steps of this converter."""
