@@ -137,7 +137,7 @@ def build(view: Any, native: type, given: dict[str, Any]) -> Any:
             continue
         if field.name in shared:
             values[field.name] = _converted(view, field.name, value, native)
-        elif value != _default(field):
+        elif value != default_of(field):
             raise unsupported(view, field.name)
     try:
         return native(**values)
@@ -165,7 +165,8 @@ def _converted(view: Any, name: str, value: Any, native: type) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _default(field: Any) -> Any:
+def default_of(field: Any) -> Any:
+    """The default of a dataclass field, made where it is a factory."""
     factory: Any = field.default_factory
     return field.default if factory is dataclasses.MISSING else factory()
 
