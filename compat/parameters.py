@@ -147,7 +147,7 @@ def build(view: Any, native: Callable[..., Any], given: dict[str, Any]) -> Any:
             continue
         if field.name in shared:
             values[field.name] = _converted(view, field.name, value, shared)
-        elif value != _default(field):
+        elif value != default_of(field):
             raise unsupported(view, field.name)
     try:
         return native(**values)
@@ -175,7 +175,8 @@ def _converted(view: Any, name: str, value: Any, defaults: dict[str, Any]) -> An
     return tuple(value) if isinstance(value, list) else value
 
 
-def _default(field: Any) -> Any:
+def default_of(field: Any) -> Any:
+    """The default of a dataclass field, made where it is a factory."""
     factory: Any = field.default_factory
     return field.default if factory is dataclasses.MISSING else factory()
 

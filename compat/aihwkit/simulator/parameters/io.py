@@ -15,7 +15,7 @@ from compat.aihwkit.simulator.parameters.enums import (
     WeightNoiseType,
 )
 from compat.flat_periphery import flat, names, nested
-from compat.parameters import NATIVE, View, check_fields, parameters, unsupported
+from compat.parameters import NATIVE, View, check_fields, default_of, parameters, unsupported
 from compat.whole_batch import as_torch_tile
 
 
@@ -69,7 +69,7 @@ class IOParameters(View):
             value = getattr(self, field.name)
             if field.name in known:
                 values[field.name] = value.value if isinstance(value, Enum) else value
-            elif value != field.default:
+            elif value != default_of(field):
                 raise unsupported(self, field.name)
         try:
             return nested(values, circuit)
