@@ -235,7 +235,7 @@ class _Keras(_OneFramework):
     ) -> None:
         place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
         access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url}
-        super().__init__(project_name, experiment_name, *place, **access, **options)
+        super().__init__(project_name, experiment_name, *place, **(access | options))
         self.model_saver = self.model_saver_class(*place, **access, file_format=model_format)
 
 
