@@ -12,7 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.drift import DriftState
-from analogjax.physics.pulses import Pulses, Trains
+from analogjax.physics.pulses import Pulses
+from analogjax.physics.trains import Trains
 
 Cells = dict[str, Array]  # one [O, I] array for each constant of a single device
 AnyCells = Any  # constants of any device: of a compound, a pytree of its own type with those of its devices

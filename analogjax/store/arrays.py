@@ -148,7 +148,7 @@ def _to_numpy(leaf: Any) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def as_in(leaf: Any, array: np.ndarray | None, path: str) -> Any:
+def as_in(leaf: Any, array: Any, path: str) -> Any:
     """`array`, of a typed key its data, as a leaf of the same type and place as `leaf`.
 
     Raises `ValueError`, naming the `path`, for a 64-bit JAX array while JAX is set to 32 bits.

@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from analogjax.store import file_lock, json_values
 from analogjax.store.files import fsync, remedy, sha256_of
 from analogjax.store.manifest import MANIFEST, Manifest, SnapshotError, check_name, manifest_text, parse_manifest
 from analogjax.store.medium import Progress
-from analogjax.store.staging import orphans, staged
+from analogjax.store.staging import orphans, remove, staged, to_trash, trash_in
 
-_LOCK, _REPLACED, _TRASH = ".lock", ".replaced-", ".trash-"
+_LOCK, _REPLACED = ".lock", ".replaced-"
 
 
 class DiskSnapshots:
@@ -78,8 +76,8 @@ class DiskSnapshots:
                     _restore_replaced(root)
                     _swap_in(root, content, name)
                     with suppress(OSError):  # published already; the next writer ends it, see _restore_replaced
-                        replaced = _to_trash(root / (_REPLACED + name))
-                _remove(replaced)
+                        replaced = to_trash(root / (_REPLACED + name))
+                remove(replaced)
         return str(root / name)
 
     def names(self) -> list[str]:
@@ -121,11 +119,11 @@ class DiskSnapshots:
         with _explained(f"The snapshot {path} could not be deleted"):
             with self._locked():
                 _restore_replaced(self.root)
-                trash = _to_trash(path) if path.is_dir() else None  # a file of the user is no snapshot
+                trash = to_trash(path) if path.is_dir() else None  # a file of the user is no snapshot
                 fsync(self.root)
             if trash is None:
                 raise SnapshotError(f"There is no snapshot {path} to delete.")
-            _remove(trash)
+            remove(trash)
 
     def _locked(self) -> AbstractContextManager[None]:
         return file_lock.held(self.root / _LOCK)
@@ -136,10 +134,9 @@ class DiskSnapshots:
         with self._locked():
             _restore_replaced(root)
             for folder in orphans(root):
-                _to_trash(folder)
-            trash = [root / name for name in os.listdir(root) if name.startswith(_TRASH)]
-        for folder in trash:
-            _remove(folder)
+                to_trash(folder)
+            trash = trash_in(root)
+        remove(*trash)
 
     def _places(self) -> dict[str, Path]:
         """The published snapshots by name, each with the folder where it lies now."""
@@ -214,24 +211,9 @@ def _restore_replaced(root: Path) -> None:
         if name.startswith(_REPLACED):
             target = root / name.removeprefix(_REPLACED)
             if target.exists():
-                _to_trash(root / name)
+                to_trash(root / name)
             else:
                 os.rename(root / name, target)
-
-
-def _to_trash(path: Path) -> Path | None:
-    trash = path.with_name(f"{_TRASH}{uuid4().hex}")
-    try:
-        os.rename(path, trash)
-    except FileNotFoundError:
-        return None
-    return trash
-
-
-def _remove(path: Path | None) -> None:
-    # What cannot be removed now has a hidden name already and is tried again by the next recover().
-    if path is not None:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _fsync_tree(folder: Path) -> None:

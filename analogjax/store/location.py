@@ -5,10 +5,10 @@
     Location.of("gs://bucket/runs/a")  Google Storage; extra "gcs"
     Location.of("memory://runs/a")     this process's memory, for tests and trials
 
-Making one costs nothing and connects to nothing. Credentials come from the standard chains (environment, config files,
-instance roles) or from `storage_options`, which go to fsspec as they are and appear in no message. What may pass is
-tried again (`transfer.py`), and every transfer is verified: uploads against what the store says it received, downloads
-against size and SHA-256 where they are known.
+and whatever else has a row in `backends.py`. Making one costs nothing and connects to nothing. Credentials come from
+the standard chains (environment, config files, instance roles) or from `storage_options`, which go to fsspec as they
+are and appear in no message. What may pass is tried again (`transfer.py`), and every transfer is verified: uploads
+against what the store says it received, downloads against size and SHA-256 where they are known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Folders for work in progress that are known to be orphans once their writer is dead, however it died."""
+"""Folders for work in progress, known to be orphans once their writer is dead, and for what is being removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from analogjax.store import file_lock
 
-PREFIX = ".staging-"
+PREFIX, _TRASH = ".staging-", ".trash-"
 _OWNER = "OWNER"  # stays locked (`flock`) for as long as the writer lives; a process id would be given again
 
 
@@ -43,6 +43,31 @@ def staged(root: Path, lock: AbstractContextManager[None]) -> Iterator[Path]:
 def orphans(root: Path) -> list[Path]:
     """The staging folders below `root` whose writers are dead; the lock of `staged` must be held."""
     return [root / name for name in os.listdir(root) if name.startswith(PREFIX) and _is_orphan(root / name)]
+
+
+def to_trash(path: Path) -> Path | None:
+    """Renames a folder away, so that it is gone as a whole; returns where it is now, `None` if there is none."""
+    trash = path.with_name(f"{_TRASH}{uuid4().hex}")
+    try:
+        os.rename(path, trash)
+    except FileNotFoundError:
+        return None
+    return trash
+
+
+def trash_in(root: Path) -> list[Path]:
+    """What `to_trash` has put beside the folders of `root`, and nobody has removed yet."""
+    return [root / name for name in os.listdir(root) if name.startswith(_TRASH)]
+
+
+def remove(*paths: Path | None) -> None:
+    """Removes folders and files that no name leads to any more; what cannot be removed now is tried again some day."""
+    for path in paths:
+        if path is not None and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path is not None:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _is_orphan(folder: Path) -> bool:

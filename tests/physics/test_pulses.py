@@ -7,15 +7,9 @@ import pytest
 
 from analogjax import random
 from analogjax.errors import ConfigError
-from analogjax.physics.pulses import (
-    Pulses,
-    Trains,
-    coincidences,
-    each_pulse,
-    managed_length,
-    outer_product,
-    trains,
-)
+from analogjax.physics.counting import coincidences, each_pulse
+from analogjax.physics.pulses import Pulses, outer_product
+from analogjax.physics.trains import Trains, managed_length, trains
 from tests.tolerance import assert_close, assert_mean, assert_same_bits
 
 I, O = 5, 3  # noqa: E741 - the letters of the library

@@ -59,6 +59,7 @@ def test_orphans_are_swept(tmp_path):
     for name in (".staging-1", ".staging-2", ".trash-3"):
         (tmp_path / name / "content").mkdir(parents=True)
     (tmp_path / ".staging-2" / "OWNER").write_text(f"pid {os.getpid()}")  # a number says nothing, the lock does
+    (tmp_path / ".staging-4").write_text("no folder")
     DiskSnapshots(tmp_path).prepare()
     assert os.listdir(tmp_path) == [".lock"]
 

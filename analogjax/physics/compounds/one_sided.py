@@ -22,11 +22,13 @@ from analogjax.physics.checks import check, check_number
 from analogjax.physics.compounds.parts import cell
 from analogjax.physics.compounds.parts.lines import each_line
 from analogjax.physics.compounds.parts.walk import walk
+from analogjax.physics.counting import coincidences, each_pulse
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import answer
 from analogjax.physics.devices.pulsed import Pulsed
 from analogjax.physics.periphery import Periphery, mvm
-from analogjax.physics.pulses import Pulses, Trains, coincidences, each_pulse, trains
+from analogjax.physics.pulses import Pulses
+from analogjax.physics.trains import Trains, trains
 
 _MIRRORED = {"dwmin_up": "dwmin_down", "dwmin_down": "dwmin_up"}
 # the law of a mirrored weight, which is the first device's

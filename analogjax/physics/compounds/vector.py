@@ -17,7 +17,8 @@ from analogjax.errors import ConfigError
 from analogjax.physics.checks import as_choice, check
 from analogjax.physics.compounds.parts import cell
 from analogjax.physics.device import PulsedDevice
-from analogjax.physics.pulses import Pulses, Trains, trains
+from analogjax.physics.pulses import Pulses
+from analogjax.physics.trains import Trains, trains
 
 
 class UpdatePolicy(StrEnum):

@@ -44,7 +44,8 @@ from jax import lax
 from analogjax._pytree import is_static
 from analogjax._typing import Array, Key, Scalar
 from analogjax.physics.device import AnyCells, AnyState
-from analogjax.physics.pulses import Pulses, Trains
+from analogjax.physics.pulses import Pulses
+from analogjax.physics.trains import Trains
 
 SPAN = 100  # pulses that span the range of a device that is counted in closed form, at least
 SPAN_OF_LEAPS = 50  # and of one that is counted in leaps, which clip what they must

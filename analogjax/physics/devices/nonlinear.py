@@ -21,11 +21,11 @@ from jax import lax
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Key
+from analogjax.physics.counting import pack
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import SPAN_OF_LEAPS, is_coarse
 from analogjax.physics.devices.leap import Sizes, leapt
 from analogjax.physics.devices.pulsed import Pulsed, clipped, hidden
-from analogjax.physics.pulses import pack
 from analogjax.random import normal, uniform
 
 

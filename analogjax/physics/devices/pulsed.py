@@ -30,19 +30,12 @@ from jax import lax
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check_number
+from analogjax.physics.counting import coincidences, coincidences_of, each_pulse
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import SPAN, answer, is_coarse, numbers_for
 from analogjax.physics.drift import Drift
-from analogjax.physics.pulses import (
-    Pulses,
-    PulseType,
-    Trains,
-    coincidences,
-    coincidences_of,
-    each_pulse,
-    outer_product,
-    trains,
-)
+from analogjax.physics.pulses import Pulses, PulseType, outer_product
+from analogjax.physics.trains import Trains, trains
 from analogjax.random import bernoulli, normal, uniform
 
 

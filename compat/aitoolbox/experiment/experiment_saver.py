@@ -197,7 +197,6 @@ class _OneFramework:
     """The constructor of the savers that make their own model saver; the other options are those of the bucket."""
 
     model_saver_class: type
-    model_options: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -213,7 +212,7 @@ class _OneFramework:
     ) -> None:
         place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
         access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url}
-        model_saver = self.model_saver_class(*place, **access, **self.model_options)
+        model_saver = self.model_saver_class(*place, **access)
         # the next class of a saver is that of its bucket, which takes the model saver first
         super().__init__(model_saver, project_name, experiment_name, *place, **access, **options)  # type: ignore[call-arg]
 
@@ -234,10 +233,10 @@ class _Keras(_OneFramework):
         endpoint_url: str | None = None,
         **options: Any,
     ) -> None:
-        self.model_options = {"file_format": model_format}
         place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url, **options}
-        super().__init__(project_name, experiment_name, *place, **access)
+        access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url}
+        super().__init__(project_name, experiment_name, *place, **(access | options))
+        self.model_saver = self.model_saver_class(*place, **access, file_format=model_format)
 
 
 class FullPyTorchExperimentS3Saver(_OneFramework, BaseFullExperimentS3Saver):

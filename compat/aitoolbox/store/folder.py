@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +12,7 @@ from uuid import uuid4
 
 from analogjax.store import file_lock
 from analogjax.store.files import DRAFT, fsync, replacing, sha256_of
-from analogjax.store.staging import orphans, staged
+from analogjax.store.staging import orphans, remove, staged, to_trash, trash_in
 from compat.aitoolbox.store import names, one_save
 from compat.aitoolbox.store.checksums import Table, version_of
 from compat.aitoolbox.store.errors import DamagedFile, explained
@@ -95,10 +94,10 @@ class Folder:
 
     def delete(self) -> None:
         """Deletes the whole folder; from one moment to the next it is no experiment any more."""
-        trash = self.path.with_name(f".trash-{uuid4().hex}")
         with explained(self.path):
-            os.rename(self.path, trash)
-            shutil.rmtree(trash, ignore_errors=True)
+            if to_trash(self.path) is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+            remove(*trash_in(self.path.parent))  # with what killed processes left there
 
     def present(self, name: str, table: Table) -> Version | None:
         """Which of the contents in the `table` the file `name` has, `None` if that is not known."""
@@ -170,11 +169,7 @@ class Folder:
 
     def _sweep(self) -> None:
         """Removes the drafts of writers that were killed; our lock is held, so a draft of the table has no writer."""
-        for path in [*self.path.glob(f"{DRAFT}*"), *orphans(self.path)]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        remove(*self.path.glob(f"{DRAFT}*"), *orphans(self.path))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

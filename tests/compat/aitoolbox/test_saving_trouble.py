@@ -264,6 +264,16 @@ def test_what_killed_writers_of_any_version_left_is_swept(tmp_path, package):
     assert not drafts(tmp_path)
 
 
+def test_what_a_killed_deletion_left_goes_with_the_next_one(tmp_path, package):
+    for stamp in ("1", "2"):
+        save(tmp_path, package=package(), stamp=stamp)
+    (tmp_path / "p/e_1").rename(tmp_path / "p/.trash-killed")
+    Folder(tmp_path / "p/e_2").delete()
+    assert list((tmp_path / "p").iterdir()) == []
+    with pytest.raises(SaveError, match="e_2"):
+        Folder(tmp_path / "p/e_2").delete()
+
+
 def test_the_draft_of_a_living_writer_is_not_swept(tmp_path, package):
     Folder.made("p", "e", "1", str(tmp_path))
 

@@ -27,7 +27,7 @@ from analogjax.physics.compounds import (
 from analogjax.physics.compounds.parts.fields import changed
 from analogjax.physics.compounds.parts.lines import put, take
 from analogjax.physics.compounds.parts.walk import walk
-from analogjax.physics.pulses import Trains
+from analogjax.physics.trains import Trains
 from analogjax.store import Checkpoints
 from analogjax.tile import Mapping, Signal, TileConfig, create, create_array, update
 from tests.tolerance import assert_mean

@@ -44,7 +44,8 @@ from analogjax.physics.compounds.parts.walk import walk
 from analogjax.physics.compounds.parts.warm_start import WarmStart, WarmState
 from analogjax.physics.crossbar import Frozen
 from analogjax.physics.device import PulsedDevice
-from analogjax.physics.pulses import Pulses, Trains, trains
+from analogjax.physics.pulses import Pulses
+from analogjax.physics.trains import Trains, trains
 from analogjax.random import bernoulli
 
 

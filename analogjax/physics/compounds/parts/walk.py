@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from analogjax._typing import Array, Key
-from analogjax.physics.pulses import Trains
+from analogjax.physics.trains import Trains
 
 S = TypeVar("S")
 
