@@ -14,6 +14,7 @@ class AnalogLayerBase:
     """Added to a torch module: ways to its analog layers and tiles."""
 
     IS_CONTAINER: bool = False
+    analog_module: Any  # the tile module of a layer, which a container lacks
     _tile_options: dict[str, Any] = {}  # noqa: RUF012  # what a kind of layer asks of its tile module
 
     def named_analog_modules(self) -> Iterator[tuple[str, Any]]:

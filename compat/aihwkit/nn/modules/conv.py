@@ -4,8 +4,7 @@ from typing import Any, ClassVar
 
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
-from compat.aihwkit.simulator.configs.configs import SingleRPUConfig
-from compat.aihwkit.simulator.parameters.base import RPUConfigBase
+from compat.aihwkit.nn.modules.chips import move_to_chips
 from compat.torch_package import torch
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
@@ -25,24 +24,14 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
         dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", rpu_config: Any = None,
         tile_module_class: type | None = None, use_indexed: bool | None = None,
     ) -> None:  # fmt: skip
-        name = type(self).__name__
         if groups != 1 or padding_mode != "zeros" or isinstance(padding, str):
             raise ConfigError(
-                f"{name}(groups={groups}, padding_mode={padding_mode!r}, padding={padding!r}): only one group, and a "
-                "number of zeros on each side, are possible."
+                f"{type(self).__name__}(groups={groups}, padding_mode={padding_mode!r}, padding={padding!r}): only one "
+                "group, and a number of zeros on each side, are possible."
             )
         self._digital.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
-        rpu_config = SingleRPUConfig() if rpu_config is None else rpu_config
-        if not isinstance(rpu_config, RPUConfigBase):
-            raise ConfigError(f"{name}(rpu_config={rpu_config!r}): give a configuration, such as SingleRPUConfig().")
         self.in_features = in_channels * int(torch.Size(self.kernel_size).numel())
-        kind = tile_module_class or rpu_config.get_default_tile_module_class(out_channels, self.in_features)
-        # the key of the chips is drawn aside, so that weights are those of a digital layer with the same seed
-        with torch.random.fork_rng(devices=[]):
-            self.analog_module = kind(out_channels, self.in_features, rpu_config, bias, **self._tile_options)
-        self.unregister_parameter("weight")
-        self._parameters.pop("bias", None)
-        self.bias = bias  # type: ignore[assignment]
+        move_to_chips(self, out_channels, self.in_features, bias, rpu_config, tile_module_class)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
-from compat.aihwkit.simulator.configs.configs import SingleRPUConfig
-from compat.aihwkit.simulator.parameters.base import RPUConfigBase
+from compat.aihwkit.nn.modules.chips import move_to_chips
 from compat.torch_package import torch
 
 __all__ = ["AnalogLinear"]
@@ -27,18 +25,7 @@ class AnalogLinear(AnalogLayerBase, torch.nn.Linear):  # type: ignore[misc]
         tile_module_class: type | None = None,
     ) -> None:
         torch.nn.Linear.__init__(self, in_features, out_features, bias=bias)
-        rpu_config = SingleRPUConfig() if rpu_config is None else rpu_config
-        if not isinstance(rpu_config, RPUConfigBase):
-            raise ConfigError(
-                f"AnalogLinear(rpu_config={rpu_config!r}): give a configuration, such as SingleRPUConfig()."
-            )
-        kind = tile_module_class or rpu_config.get_default_tile_module_class(out_features, in_features)
-        # the key of the chips is drawn aside, so that weights are those of a digital layer with the same seed
-        with torch.random.fork_rng(devices=[]):
-            self.analog_module = kind(out_features, in_features, rpu_config, bias, **self._tile_options)
-        self.unregister_parameter("weight")
-        self._parameters.pop("bias", None)
-        self.bias = bias  # type: ignore[assignment]
+        move_to_chips(self, out_features, in_features, bias, rpu_config, tile_module_class)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from analogjax.cloud.wire.training import DATASETS
 from analogjax.nn.table import LAYERS, Layer, Message
 from compat.aihwkit.cloud.converter.v1.functions import TYPES as TYPES
 from compat.aihwkit.cloud.converter.v1.functions import TYPES_LISTS as TYPES_LISTS
@@ -42,7 +43,7 @@ def vision() -> Any:
 class Mappings:
     """From Python's entities to ids; the datasets are torchvision's, by class."""
 
-    datasets: dict[type, str] = {vision().FashionMNIST: "fashion_mnist", vision().SVHN: "svhn"}  # noqa: RUF012
+    datasets: dict[type, str] = {getattr(vision(), name): id_ for id_, name in DATASETS.items()}  # noqa: RUF012
     presets: dict[type, str] = _PRESETS
     layers: dict[type, Function] = {  # noqa: RUF012
         CLASSES[row.name]: LayerFunction(row.name, arguments_of(row) | (_OMEGA if row.analog else {}), _PRESETS)

@@ -2,21 +2,22 @@
 
 from typing import Any
 
+from analogjax.cloud.wire.training import DATASETS
 from compat.aihwkit.cloud.converter.exceptions import ConversionError
 from compat.aihwkit.experiments.experiments.training import catalogued
 from compat.aihwkit.nn import AnalogSequential
 from compat.aihwkit.nn.table import ROWS, lost
 
-_DATASETS = {"FashionMNIST": "fashion_mnist", "SVHN": "svhn"}
+_IDS = {name: id_ for id_, name in DATASETS.items()}
 
 
 def dataset_id(dataset: Any) -> str:
     """What the protocol calls a dataset class. Raises `ConversionError`."""
     name = catalogued(dataset)  # torchvision's class or ours
-    if name not in _DATASETS:
+    if name not in _IDS:
         shown = getattr(dataset, "__name__", repr(dataset))
-        raise ConversionError(f"Unsupported dataset: {shown}; the cloud has {', '.join(_DATASETS)} of torchvision.")
-    return _DATASETS[name]
+        raise ConversionError(f"Unsupported dataset: {shown}; the cloud has {', '.join(_IDS)} of torchvision.")
+    return _IDS[name]
 
 
 def known(table: dict[str, Any], name: str, what: str) -> Any:
