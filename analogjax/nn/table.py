@@ -186,8 +186,9 @@ _ONE_GROUP = {"groups": 1, "padding_mode": "zeros"}
 
 def _analog_conv(module: type[AnalogLinear], axes: int) -> Layer:
     return Layer(
-        module.__name__, _conv(axes), convolved, module, matrix=_KERNELS, has_channels=True, message=Message.LAYER
-    )
+        module.__name__, _conv(axes), convolved, module, matrix=_KERNELS, has_channels=True, fixed=_ONE_GROUP,
+        message=Message.LAYER,
+    )  # fmt: skip
 
 
 def _activation(name: str, function: Callable[..., Array], **more: Any) -> Layer:

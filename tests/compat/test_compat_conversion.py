@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from aihwkit.exceptions import ArgumentError
+from aihwkit.exceptions import ArgumentError, ConfigError
 from aihwkit.nn import AnalogLinear, AnalogSequential
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.nn.modules.container import AnalogWrapper
@@ -133,3 +133,20 @@ def test_tied_weights_that_would_come_apart_are_refused_before_anything_changes(
     assert type(convert_to_analog(model, exact(), exclude_modules=["out"]).out) is nn.Linear
     model.out.weight = nn.Parameter(model.words.weight.detach().clone())
     assert isinstance(convert_to_analog(model, exact()).out, AnalogLinear)
+
+
+@pytest.mark.parametrize(
+    ("layer", "told"),
+    [
+        (lambda: nn.Conv2d(4, 4, 3, groups=2), r"1 can't be AnalogConv2d: Conv2d\(groups=2\)"),
+        (lambda: nn.Conv1d(4, 4, 3, padding_mode="circular"), r"AnalogConv1d: Conv1d\(padding_mode='circular'\)"),
+        (lambda: nn.Conv3d(4, 4, 3, padding="same"), r"AnalogConv3d: Conv3d\.padding: 'same' is not three whole"),
+    ],
+)
+def test_a_model_that_can_not_be_converted_stays_as_it_was(layer, told):
+    model = nn.Sequential(nn.Linear(3, 4), layer())
+    before = list(model)
+    with pytest.raises(ConfigError, match=told):
+        convert_to_analog(model, exact(), inplace=True)
+    assert list(model) == before and type(model[0]) is nn.Linear
+    assert type(convert_to_analog(model, exact(), exclude_modules=["1"])[1]) is type(before[1])

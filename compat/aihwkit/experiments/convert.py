@@ -19,7 +19,7 @@ from analogjax.data import Split, named
 from analogjax.errors import ConfigError
 from analogjax.nn import table
 from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
-from compat.aihwkit.nn.table import ROWS, lost
+from compat.aihwkit.nn.table import ROWS, arguments_of
 from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
 from compat.torch_package import torch
@@ -126,24 +126,11 @@ def _layer(module: Any, name: str) -> Layer:
     tile = _checked_tile(module) if row.analog else None
     kept = {} if row.matrix is None else _parameters(module, tile)
     more = {} if tile is None else {"config": tile.tile.config}
-    return Layer(module, row.build(_arguments(row, module), channels_first=True, **more), name, tile=tile, params=kept)
-
-
-def _arguments(row: table.Layer, module: Any) -> dict[str, Any]:
-    """The arguments of a module, complete. Raises `Obstacle` where one has no native form."""
-    if (name := lost(row, module)) is not None:
-        raise Obstacle(f"{row.name}({name}={getattr(module, name)!r}) has no native form")
-    found = {}
-    for name, argument in row.arguments.items():
-        try:
-            found[name] = argument.complete(_bias(row, module) if name == "bias" else getattr(module, name))
-        except ConfigError as error:
-            raise Obstacle(f"{row.name}.{name}: {error}") from None
-    return found
-
-
-def _bias(row: table.Layer, module: Any) -> bool:
-    return module.analog_module.use_bias if row.analog else module.bias is not None
+    try:
+        call = row.build(arguments_of(row, module), channels_first=True, **more)
+    except ConfigError as error:
+        raise Obstacle(str(error)) from None
+    return Layer(module, call, name, tile=tile, params=kept)
 
 
 def _checked_tile(module: Any) -> TileModule:

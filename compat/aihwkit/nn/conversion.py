@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from compat.aihwkit.exceptions import ArgumentError
+from analogjax.errors import ConfigError as NativeConfigError
+from compat.aihwkit.exceptions import ArgumentError, ConfigError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
 from compat.aihwkit.nn.modules.container import AnalogSequential, AnalogWrapper
-from compat.aihwkit.nn.table import ANALOG
+from compat.aihwkit.nn.table import ANALOG, ROWS, arguments_of
 from compat.torch_package import torch
 
 _CONVERSIONS: dict[type, Any] = ANALOG | {torch.nn.Sequential: AnalogSequential}
@@ -35,7 +36,8 @@ def convert_to_analog(
 
     `torch.nn.Linear`, the convolutions and `Sequential` are converted, by exact type; a module that occurs several
     times is converted once, with the configuration of its first name, and stays one module. Raises `ArgumentError` for
-    weights that are tied and would not be any more, and for a module of which only some names are excluded.
+    weights that are tied and would not be any more, and for a module of which only some names are excluded;
+    `ConfigError` for a convolution of groups, or with padding that is no number of zeros. Nothing has changed then.
     """
     module = module if inplace else copy.deepcopy(module)
     conversion = _Conversion(
@@ -77,12 +79,15 @@ class _Conversion:
         return self.known[type(part)].from_digital(part, config, self.tile_module_class)
 
     def check(self, module_name: str, module: Any) -> None:
-        """Raise `ArgumentError` for what cannot be converted, before anything has changed."""
+        """Raise `ArgumentError` or `ConfigError` for what cannot be converted, before anything has changed."""
         places: dict[int, list[str]] = {}
         modules: dict[int, Any] = {}
         for name, part in self._walk(module_name, module):
             places.setdefault(id(part), []).append(name)
             modules[id(part)] = part
+            analog = ANALOG.get(type(part))
+            if analog is not None and analog is self.known.get(type(part)) and name not in self.excluded:
+                _check_possible(name, part, analog)
         for key, names in places.items():
             left = [name for name in names if name in self.excluded]
             if left and len(left) < len(names) and type(modules[key]) in self.known:
@@ -116,6 +121,17 @@ class _Conversion:
             return
         for child_name, child in _children(name, part):
             yield from self._walk(child_name, child)
+
+
+def _check_possible(name: str, part: Any, analog: Any) -> None:
+    try:
+        arguments_of(ROWS[analog], part)
+    except NativeConfigError as error:
+        where, why = name or "the root", str(error).rstrip(".")
+        raise ConfigError(
+            f"convert_to_analog: {where} can't be {analog.__name__}: {why}. List it in exclude_modules to leave it "
+            "digital."
+        ) from None
 
 
 def _is_analog(part: Any) -> bool:

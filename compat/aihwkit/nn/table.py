@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from analogjax.errors import ConfigError
 from analogjax.nn.table import LAYERS, Layer
 from compat.aihwkit import nn
 from compat.torch_package import torch
@@ -24,3 +25,20 @@ ANALOG: dict[type, Any] = {
 def lost(row: Layer, module: Any) -> str | None:
     """The name of an argument of a module that has no native form, and changes what is computed; or `None`."""
     return next((name for name, only in row.fixed.items() if getattr(module, name) != only), None)
+
+
+def arguments_of(row: Layer, module: Any) -> dict[str, Any]:
+    """The arguments of a module that `row` can stand for, complete. Raises `ConfigError` where it can't."""
+    if (name := lost(row, module)) is not None:
+        raise ConfigError(f"{type(module).__name__}({name}={getattr(module, name)!r}) has no native form")
+    found = {}
+    for name, argument in row.arguments.items():
+        try:
+            found[name] = argument.complete(_has_bias(module) if name == "bias" else getattr(module, name))
+        except ConfigError as error:
+            raise ConfigError(f"{type(module).__name__}.{name}: {error}") from None
+    return found
+
+
+def _has_bias(module: Any) -> bool:
+    return module.analog_module.use_bias if hasattr(module, "analog_module") else module.bias is not None
