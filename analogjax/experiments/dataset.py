@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from analogjax._field_docs import document_fields
 from analogjax.data import Split
 from analogjax.errors import ConfigError
 
@@ -31,6 +32,7 @@ class DatasetLike(Protocol):
         ...
 
 
+@document_fields
 @dataclass(frozen=True)
 class Arrays:
     """A dataset of one's own: a training and a test split in memory.
@@ -41,16 +43,22 @@ class Arrays:
     """
 
     train: Split
+    """Training split."""
     test: Split
+    """Test split, evaluated after each epoch."""
     name: str = "Arrays"
+    """Name in records and results."""
     mean: Any = (0.0,)
+    """Mean of the normalisation of uint8 images, per channel."""
     std: Any = (1.0,)
+    """Standard deviation of that normalisation, per channel."""
 
     def load(self, root: Any = None, *, train: bool) -> Split:
         """The split; `root` is not used."""
         return self.train if train else self.test
 
 
+@document_fields
 @dataclass(frozen=True)
 class Batches:
     """A dataset that comes batch by batch `(x, y)`: of a torch DataLoader, grain, tf.data, Hugging Face, a generator.
@@ -67,12 +75,15 @@ class Batches:
     test: Iterable[Any] | Callable[[], Iterable[Any]]
     """What is gone through after each epoch."""
     name: str = "Batches"
+    """Name in records and results."""
     fields: tuple[Any, Any] | None = None
     """Names of x and y where batches are dicts, such as `("image", "label")`."""
     steps: int | None = None
     """Batches of an epoch, for an iterator without an end; it then goes on from epoch to epoch."""
     mean: Any = (0.0,)
+    """Mean of the normalisation of uint8 images, per channel."""
     std: Any = (1.0,)
+    """Standard deviation of that normalisation, per channel."""
 
     def __post_init__(self) -> None:
         for name in ("train", "test"):

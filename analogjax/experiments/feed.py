@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from analogjax._field_docs import document_methods
 from analogjax._typing import Array, Key
 from analogjax.data import Split
 from analogjax.errors import ConfigError
@@ -229,3 +230,7 @@ class Streamed:
         for n, (x, _) in enumerate(found):
             weights[n, : len(x)] = 1.0
         return jnp.arange(PIECE * size, dtype=jnp.int32).reshape(PIECE, size), jnp.asarray(weights)
+
+
+for _kind in (Whole, Streamed):
+    document_methods(_kind, Feed)

@@ -6,18 +6,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array
 from analogjax.data import Split, steps_per_epoch
 from analogjax.errors import ConfigError, NonFiniteError, ShapeError
 
 
+@document_fields
 class Images(NamedTuple):
     """A split on the device, with its normalisation `(image / 255 - mean) / std` (uint8 images only)."""
 
-    images: Array  # [N, ...] uint8; or float32 or int32, used as they are
-    labels: Array  # [N] int32 classes, or targets [N, ...]
-    mean: Array  # broadcast against an image
+    images: Array
+    """uint8 `[N, ...]`, scaled and normalised; or float32 or int32, used unchanged."""
+    labels: Array
+    """Classes `[N]` int32, or targets `[N, ...]`."""
+    mean: Array
+    """Mean of the normalisation, broadcast against an image."""
     std: Array
+    """Standard deviation of the normalisation, broadcast against an image."""
 
     def batch(self, indices: Array) -> tuple[Array, Array]:
         """Normalised images `[B, ...]` and labels `[B]`."""

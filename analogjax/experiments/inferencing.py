@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 
 from analogjax import nn, random
+from analogjax._field_docs import document_fields
 from analogjax._processor import Tuned
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key
@@ -39,6 +40,7 @@ from analogjax.tile import drift_all, program_all
 _TIMES = 10
 
 
+@document_fields
 @dataclass(frozen=True)
 class BasicInferencing:
     """What is read, on what data, and when.
@@ -50,14 +52,23 @@ class BasicInferencing:
     """
 
     dataset: DatasetLike
+    """Entry of `analogjax.data`, its name, or any object with its `load`; the test split is used."""
     model: linen.Module
+    """Flax module that `variables` belong to."""
     variables: Variables = field(compare=False, repr=False)
-    batch_size: int = 10  # images that are read at once; larger is faster
+    """Trained variables, e.g. `Results.variables`."""
+    batch_size: int = 10
+    """Images read at once; larger is faster."""
     loss_function: Callable[[Array, Array], Array] = cross_entropy_loss
-    inference_repeats: int = 2  # chips that are programmed
-    inference_time: float = 86400.0  # last time after programming [s]
+    """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one per item."""
+    inference_repeats: int = 2
+    """Chips programmed, each with noise of its own."""
+    inference_time: float = 86400.0
+    """Last time after programming at which the chips are read [s]."""
     noise_model: NoiseModel = PCMLike()  # noqa: RUF009 - frozen
-    drift_compensation: bool = True  # one digital factor for each chip, read anew at each time
+    """Material that the chips are made of."""
+    drift_compensation: bool = True
+    """Rescale the outputs of each chip by one digital factor, measured anew at each time."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analogjax._field_docs import document_fields
 from analogjax.errors import ConfigError
 
 
@@ -11,6 +12,7 @@ class StopTraining(Exception):
     """Raise it in a hook to end a training there; the results of the epochs that were completed are returned."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class CheckpointOptions:
     """How often a run with a `checkpoint_dir` is saved, and how much of it is kept.
@@ -34,6 +36,7 @@ class CheckpointOptions:
                 raise ConfigError(f"CheckpointOptions({name}={value!r}): needs a whole number, 0 or more.")
 
 
+@document_fields
 @dataclass(frozen=True)
 class EarlyStop:
     """Ends a training when a metric has not become better for some epochs; the results so far are returned.

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from analogjax import random
+from analogjax._field_docs import document_fields
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.experiments.dataset import Batches
 from analogjax.experiments.feed import Feed, Streamed, Whole
@@ -27,6 +28,7 @@ from analogjax.store import Checkpoints, Location
 from analogjax.store.runs import RunRecord
 
 
+@document_fields
 @dataclass(frozen=True)
 class LocalRunner:
     """Runs experiments on a device of this machine.
@@ -36,6 +38,7 @@ class LocalRunner:
     """
 
     device: jax.Device | str | None = None
+    """Where to run, such as "cpu" or "gpu:1"; None: JAX's default device."""
 
     def run(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as linen
 import optax
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array
 from analogjax.data import named
 from analogjax.errors import ConfigError
@@ -17,6 +18,7 @@ from analogjax.experiments.dataset import Batches, DatasetLike
 from analogjax.experiments.losses import nll_loss
 
 
+@document_fields
 @dataclass(frozen=True)
 class BasicTraining:
     """Supervised training of a model with analog layers.
@@ -28,11 +30,15 @@ class BasicTraining:
     dataset: DatasetLike | Batches
     """An entry of `analogjax.data` or its name; `Arrays` or `Batches` of one's own; or anything with their `load`."""
     model: linen.Module
+    """Flax module, e.g. a `Sequential` of layers."""
     batch_size: int = 64
+    """Items per mini-batch."""
     loss_function: Callable[[Array, Array], Array] = nll_loss
     """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one for each item."""
     epochs: int = 30
+    """Passes over the training data."""
     learning_rate: float | optax.Schedule = 0.05
+    """Learning rate of tiles and, without an `optimizer`, of digital parameters; or an optax schedule."""
     optimizer: optax.GradientTransformation | None = None
     """Of the digital parameters; it has a learning rate of its own."""
     variables: Any = field(default=None, compare=False, repr=False)

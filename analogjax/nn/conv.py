@@ -14,7 +14,7 @@ from jax import lax
 
 from analogjax._typing import Array
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.nn.linear import AnalogLinear
+from analogjax.nn.linear import AnalogLinear, document_layer
 
 Sizes = tuple[int, ...]  # one number for each axis of the kernel
 # number of axes -> what such items are called, their axes, and what a kernel's sizes are called
@@ -30,11 +30,17 @@ class AnalogConv(AnalogLinear):
 
     axes: ClassVar[int]
     kernel_size: Sizes = ()
+    """Size of the kernel along each axis."""
     strides: Sizes = ()
+    """Step of the kernel along each axis."""
     padding: Sizes = ()
+    """Zeros added on both sides of each axis."""
     dilation: Sizes = ()
-    in_channels: int | None = None  # checked against x where given
+    """Distance between the elements of the kernel along each axis."""
+    in_channels: int | None = None
+    """Expected number of input channels; None: whatever x has."""
     channels_first: bool = False
+    """Channels are the second axis of x, as in torch, instead of the last."""
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
@@ -62,6 +68,7 @@ class AnalogConv(AnalogLinear):
             )
 
 
+@document_layer
 class AnalogConv1d(AnalogConv):
     """`[B, L, C] -> [B, L', O]`, or `[B, C, L] -> [B, O, L']` with `channels_first`.
 
@@ -77,6 +84,7 @@ class AnalogConv1d(AnalogConv):
     dilation: Sizes = (1,)
 
 
+@document_layer
 class AnalogConv2d(AnalogConv):
     """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
 
@@ -92,6 +100,7 @@ class AnalogConv2d(AnalogConv):
     dilation: Sizes = (1, 1)
 
 
+@document_layer
 class AnalogConv3d(AnalogConv):
     """`[B, D, H, W, C] -> [B, D', H', W', O]`, or `[B, C, D, H, W] -> [B, O, D', H', W']` with `channels_first`.
 

@@ -11,12 +11,14 @@ split_rngs={"params": False, "analog": True})`).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
 from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
@@ -25,7 +27,10 @@ from analogjax.tile.tile import across
 TILES, SIGNALS, NOISE = "tiles", "signals", "analog"
 SLOTS, CALLS = "tile", "calls"  # in `signals`: what a pass is given, and what a pass for shapes notes
 
+document_layer = partial(document_fields, hidden=("parent", "name"))  # which flax adds to every module
 
+
+@document_layer
 class AnalogLinear(linen.Module):
     """`[..., I] -> [..., O]` through one tile, or an array of tiles where the matrix is larger than a chip.
 
@@ -38,11 +43,17 @@ class AnalogLinear(linen.Module):
     """
 
     features: int
+    """Number of outputs `O`."""
     config: TileConfig = TileConfig()
+    """Configuration of the tiles."""
     use_bias: bool = True
-    in_features: int | None = None  # checked against x where given
-    dtype: DType | None = None  # of the outputs
-    param_dtype: DType = jnp.float32  # of chips, bias and output scale
+    """Add a bias."""
+    in_features: int | None = None
+    """Expected number of inputs; None: whatever x has."""
+    dtype: DType | None = None
+    """Dtype of the outputs; None: that of x and the tiles, promoted."""
+    param_dtype: DType = jnp.float32
+    """Dtype of tiles, bias and output scale."""
 
     @linen.compact
     def __call__(self, x: Array) -> Array:

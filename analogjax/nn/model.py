@@ -27,9 +27,12 @@ from analogjax.tile import Signal
 class Variables:
     """What a model holds: `params, tiles = variables` takes out the two kinds that are trained."""
 
-    params: PyTree  # digital: trained by an optax optimiser
-    tiles: PyTree  # analog: trained by pulses
-    collections: PyTree = field(default_factory=dict)  # flax's others by name, such as `batch_stats`: not trained
+    params: PyTree
+    """Digital parameters, trained by an optax optimiser."""
+    tiles: PyTree
+    """Analog tiles, trained by pulses."""
+    collections: PyTree = field(default_factory=dict)
+    """Other flax collections by name, such as `batch_stats`; not trained."""
 
     def __iter__(self) -> Iterator[PyTree]:
         return iter((self.params, self.tiles))

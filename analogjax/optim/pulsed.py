@@ -13,18 +13,22 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import keystr
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array, Key, PyTree, Scalar
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.tile import Signal, Tile, TileArray, rest, update
 from analogjax.tile.signals import Chips
 
 
+@document_fields
 class PulsedState(NamedTuple):
     """What the optimiser remembers."""
 
-    step: Array  # [] int32, updates made: the argument of the schedule
+    step: Array
+    """Updates made so far `[]` int32: the argument of the schedule."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class PulsedSGD:
     """Pulsed stochastic gradient descent: every tile moves along `-learning_rate d^T x` as far as its devices can.
@@ -33,6 +37,7 @@ class PulsedSGD:
     """
 
     learning_rate: Scalar | optax.Schedule
+    """Learning rate of all tiles, or an optax schedule of the update step."""
 
     def init(self, tiles: PyTree) -> PulsedState:
         """The state before the first update."""

@@ -25,9 +25,12 @@ from analogjax.tile.tile import Tile, TileConfig, create, initial_weights
 class TileArray:
     """Chips `[G_out, G_in]` that together hold a logical matrix `[O, I]`."""
 
-    tiles: Tile  # every array with two leading axes `[G_out, G_in]`
+    tiles: Tile
+    """Tiles of equal shape, stacked: every array has two leading axes `[G_out, G_in]`."""
     outputs: int
+    """Rows of the whole matrix."""
     inputs: int
+    """Columns of the whole matrix."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -29,11 +29,16 @@ from analogjax.tile.tile import Tile
 class ProgrammedTile:
     """A tile right after programming, and what its material remembers. Arrays of a `TileArray` lead with its grid."""
 
-    tile: Tile | TileArray  # its weights are the programmed ones, without read noise
+    tile: Tile | TileArray
+    """The tile, whose weights are the programmed ones, without read noise."""
     programmed: Programmed
+    """Programmed weights and drift exponents, in units of the device."""
     noise_model: NoiseModel
+    """Material that the chip is made of."""
     compensation: GlobalCompensation | None
-    baseline: Array | None  # readout of each chip when it was programmed
+    """Drift compensation; None: none."""
+    baseline: Array | None
+    """Readout of each chip right after programming."""
 
 
 def program(

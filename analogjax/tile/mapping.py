@@ -17,14 +17,22 @@ from analogjax.physics.checks import check, check_number
 class Mapping:
     """How a logical matrix is laid out (aihwkit's `MappingParameter`)."""
 
-    digital_bias: bool = True  # add the bias digitally; otherwise it is one more column fed with 1
-    weight_scaling_omega: Scalar = 0.0  # device weight to which the largest weight is mapped [w]; 0: no mapping
-    weight_scaling_columnwise: bool = False  # one output scale per row instead of one per tile
-    weight_scaling_lr_compensation: bool = False  # move the mean scale from the error to the learning rate
-    learn_out_scaling: bool = False  # a digital output scale that is trained
-    out_scaling_columnwise: bool = False  # one trained scale per output
-    max_input_size: int = 512  # largest number of columns of one chip; 0: no limit
-    max_output_size: int = 512  # largest number of rows of one chip; 0: no limit
+    digital_bias: bool = True
+    """Add the bias digitally; otherwise it is one more column of devices, fed with 1."""
+    weight_scaling_omega: Scalar = 0.0
+    """Device weight to which the largest logical weight is mapped [w]; 0: no rescaling."""
+    weight_scaling_columnwise: bool = False
+    """Use one output scale per row instead of one per tile."""
+    weight_scaling_lr_compensation: bool = False
+    """Move the mean output scale from the error to the learning rate."""
+    learn_out_scaling: bool = False
+    """Train a digital output scale."""
+    out_scaling_columnwise: bool = False
+    """Train one output scale per output instead of one per layer."""
+    max_input_size: int = 512
+    """Largest number of columns of one chip; 0: unlimited."""
+    max_output_size: int = 512
+    """Largest number of rows of one chip; 0: unlimited."""
 
     def __post_init__(self) -> None:
         check_number(self, "weight_scaling_omega", low=0)

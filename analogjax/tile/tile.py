@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from analogjax._field_docs import document_fields
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError, ShapeError
@@ -36,10 +37,15 @@ class TileConfig:
     """What a tile is made of. Every part is a parameter class of `analogjax.physics`."""
 
     device: Device = ConstantStep()
+    """Device or compound at each crosspoint."""
     forward: Periphery = Periphery()
+    """Periphery of the forward read."""
     backward: Periphery = Periphery()
+    """Periphery of the backward read, of the transposed matrix."""
     update: Pulses = Pulses()
+    """Pulses of an update."""
     mapping: Mapping = Mapping()
+    """How logical weights are mapped to chips."""
 
 
 @pytree
@@ -47,12 +53,19 @@ class Tile:
     """One crossbar `[O, I]`: configuration, constants of each device, and what changes."""
 
     config: TileConfig
-    cells: Cells  # constants of each crosspoint, `[O, I]` each
-    state: State  # the weights and whatever else the devices remember
-    scale: Array  # `[]` or `[O]`, logical weight per tile weight
-    frozen_forward: Frozen  # constants of each output, `[O]`
-    frozen_backward: Frozen  # constants of each input line read backwards, `[I]`
-    average: Array | None = None  # `[]` running input scale, for AVERAGE_ABS_MAX
+    """What the tile is made of."""
+    cells: Cells
+    """Constants of each crosspoint, drawn when the chip was made."""
+    state: State
+    """Weights, and everything else that changes at the crosspoints."""
+    scale: Array
+    """Logical weight per device weight, `[]` or `[O]`."""
+    frozen_forward: Frozen
+    """Constants of the periphery of each output, `[O]`."""
+    frozen_backward: Frozen
+    """Constants of the periphery of each input when read backwards, `[I]`."""
+    average: Array | None = None
+    """Running input scale of AVERAGE_ABS_MAX, `[]`; None under other noise managements."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,11 +156,14 @@ class Tile:
         return replace(self, state=self.config.device.age(self.cells, self.state, dt, key))
 
 
+@document_fields
 class Signal(NamedTuple):
     """What one use of a tile has to tell its devices."""
 
-    x: Array  # [..., I] what the columns saw
-    d: Array  # [..., O] the error that came back
+    x: Array
+    """Input of the columns, `[..., I]`."""
+    d: Array
+    """Error that came back through the rows, `[..., O]`."""
 
 
 def create(
