@@ -100,14 +100,14 @@ def data_fields(node: Any) -> tuple[str, ...]:
 
 
 def for_each_class(act: Callable[[type], None]) -> None:
-    """Call `act` for every class that `pytree` made, and for those that it will make."""
+    """Call `act` for every class made by `pytree`, including those made later."""
     _watchers.append(act)
     for cls in _classes:
         act(cls)
 
 
 def _deciding(init: Callable[..., None], cls: type, data_only: bool) -> Callable[..., None]:
-    """A constructor that decides at its end, after validation has had its say, which fields are data."""
+    """A constructor that decides at its end, after validation, which fields are data."""
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     @functools.wraps(init)
@@ -167,7 +167,7 @@ def _from_bytes(data: bytes) -> tuple:
 
 
 def _written(value: Any) -> Any:
-    """A plain value as JSON; what JSON does not know is an object of one entry that names its kind."""
+    """A plain value as JSON; values that JSON does not know become an object with one entry that names their kind."""
     if isinstance(value, Enum):
         return {"enum": [type(value).__module__, type(value).__qualname__, value.name]}
     if isinstance(value, tuple):
@@ -189,7 +189,7 @@ def _read(value: Any) -> Any:
 
 
 def _member(module: str, qualname: str, name: str) -> Enum:
-    """A member of an enum that is loaded already, or that is ours: a file must not make Python import what it likes."""
+    """A member of an enum of ours, or one already imported: a file must not make Python import arbitrary modules."""
     ours = module.partition(".")[0] == __package__
     found: Any = importlib.import_module(module) if ours else sys.modules.get(module)
     for part in qualname.split("."):

@@ -1,4 +1,4 @@
-"""Hooks of a run: what a user may watch, and when."""
+"""Hooks of a run: functions that observe it, and the events they receive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from analogjax.nn import Variables
 @document_fields
 @dataclass(frozen=True)
 class EpochEvent:
-    """An epoch has ended."""
+    """Sent when an epoch has ended."""
 
     epoch: int
     """Number of the epoch, counted from 0."""
@@ -24,7 +24,7 @@ class EpochEvent:
 @document_fields
 @dataclass(frozen=True)
 class BatchEvent:
-    """A mini-batch has ended."""
+    """Sent when a mini-batch has ended."""
 
     epoch: int
     """Number of the epoch, counted from 0."""
@@ -39,7 +39,11 @@ class BatchEvent:
 @document_fields
 @dataclass(frozen=True)
 class Hooks:
-    """Functions called during a run. `on_batch` costs one call into the compiled loop per mini-batch."""
+    """Functions called during a run. One that raises `StopTraining` ends it.
+
+    Example:
+        >>> Hooks(on_epoch=lambda event: print(event.metrics["accuracy"]))
+    """
 
     on_epoch: Callable[[EpochEvent], None] | None = None
     """Called after each epoch."""

@@ -1,11 +1,11 @@
-r"""`BasicInferencing`: a trained network on chips that are programmed once and then drift, and how well it still does.
+r"""`BasicInferencing`: the accuracy of a trained network on chips that are programmed once and then drift.
 
     for each repeat:   program all chips anew
         for each time: drift them to that time, classify the test split
 
-The times are 0 and nine more, evenly spaced in their logarithm from 1 s to `inference_time`. Every repeat runs the same
-compiled function, which scans over times and batches. Keys: repeat `r` has `fold_in(key, r)`, in it programming
-`fold_in(.., 0)` and time number `n` `fold_in(.., n + 1)`, so that more repeats leave the first ones as they were.
+The times are 0 and nine more, spaced logarithmically from 1 s to `inference_time`. Every repeat runs the same compiled
+function, which scans over times and batches. Keys: repeat `r` has `fold_in(key, r)`; from it, programming uses
+`fold_in(.., 0)` and time number `n` uses `fold_in(.., n + 1)`, so more repeats leave the first ones unchanged.
 Letters: `N` items, `B` batch, `T` times.
 """
 
@@ -43,12 +43,17 @@ _TIMES = 10
 @document_fields
 @dataclass(frozen=True)
 class BasicInferencing:
-    """What is read, on what data, and when.
+    """Accuracy of a trained network over time, on chips that are programmed and drift.
 
-    `variables` are trained ones (`Results.variables`): the weights that their chips hold are programmed, and read
-    through the converters that the chips have. `dataset` is an entry of `analogjax.data` or its name, or anything with
-    its `load`; its test split is read with the normalisation that the training used.
-    Raises `ConfigError` for values that make no sense.
+    The weights held by the trained tiles are programmed, and read through the converters of these tiles. The test split
+    is normalised as in training.
+
+    Raises:
+        ConfigError: If a value is invalid.
+
+    Example:
+        >>> inferencing = BasicInferencing(FashionMNIST, model, results.variables, inference_repeats=4)
+        >>> LocalRunner().run(inferencing, seed=1)
     """
 
     dataset: DatasetLike
@@ -93,12 +98,12 @@ class BasicInferencing:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """The times after programming at which the network is read [s]."""
+        """Times after programming at which the network is read [s]."""
         return (0.0, *(float(t) for t in np.logspace(0, math.log10(self.inference_time), _TIMES - 1)))
 
 
 class _Repeat(NamedTuple):
-    """One compiled repeat; static, so that it is compiled once for each experiment."""
+    """One compiled repeat; static, so that it is compiled once per experiment."""
 
     model: linen.Module
     loss_function: Callable[[Array, Array], Array]
@@ -107,7 +112,7 @@ class _Repeat(NamedTuple):
     batch_size: int
 
     def run(self, variables: Variables, data: Images, times: Array, key: Key) -> tuple[Array, Array]:
-        """Right answers `[T]` and summed losses `[T]` of freshly programmed chips. Consumes `key`."""
+        """Correct answers `[T]` and summed losses `[T]` of freshly programmed chips. Consumes `key`."""
         programmed = program_all(variables.tiles, self.noise_model, self.compensation, jax.random.fold_in(key, 0))
 
         def at(given: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -119,7 +124,7 @@ class _Repeat(NamedTuple):
         return lax.map(at, (jnp.arange(times.shape[0]), times))
 
     def _classify(self, variables: Variables, data: Images, key: Key) -> tuple[Array, Array]:
-        """Right answers and summed loss `[]` over all items, in batches. Consumes `key`."""
+        """Correct answers and summed loss `[]` over all items, in batches. Consumes `key`."""
         items = data.labels.shape[0]
         indices, weights = sequential_indices(items, min(self.batch_size, items))
 
@@ -149,13 +154,24 @@ def run_inference(
     device: jax.Device | str | None = None,
     on_repeat: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Program, drift and read; returns the statistics over the repeats at each time.
+    """Program, drift and read the chips of an experiment.
 
-    `{"inference_runs": {"inference_repeat": repeats done, "is_partial": whether more will follow, "time_elapsed": [s],
-    "inference_results": [{"t_inference" [s], "avg_accuracy", "std_accuracy" and "avg_error" (percent), "avg_loss"}, ...
-    one for each time]}}`. The standard deviation is that of the repeats themselves (0 for one). `on_repeat` gets the
-    same, partial, after each repeat. `max_elements > 0` uses the first items of the test split only. The same `seed`
-    gives the same numbers. Raises `ConfigError`, `DatasetError`, `NonFiniteError`.
+    Args:
+        experiment: What to read, and when.
+        seed: Seed of everything random; the same seed gives the same numbers.
+        device: JAX device or its name; None: the default.
+        max_elements: Use only the first items of the test split; 0: all.
+        dataset_root: Folder of the dataset.
+        on_repeat: Called after each repeat with the partial result.
+
+    Returns:
+        Statistics over the repeats: `{"inference_runs": {"inference_repeat": completed repeats, "is_partial": whether
+        more will follow, "time_elapsed": [s], "inference_results": [...]}}`, with one dict per time: `t_inference` [s],
+        `avg_accuracy`, `std_accuracy` and `avg_error` (percent) and `avg_loss`. The standard deviation is that of the
+        repeats themselves (0 for one).
+
+    Raises:
+        ConfigError, DatasetError, NonFiniteError: If the experiment or its data are invalid.
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ConfigError(f"seed={seed!r}: needs a whole number.")
@@ -187,7 +203,7 @@ def run_inference(
 
 
 def _result(experiment: BasicInferencing, found: np.ndarray, spent: float) -> dict[str, Any]:
-    """The result of accuracies and losses `[repeats, 2, T]` of the repeats so far."""
+    """The result computed from accuracies and losses `[repeats, 2, T]` so far."""
     percent, losses = 100 * found[:, 0], found[:, 1]
     mean = percent.mean(0)
     columns = {

@@ -1,4 +1,4 @@
-"""`BasicTraining`: what is trained, on what, and how; a description that runs nothing."""
+"""`BasicTraining`: the description of a training; it runs nothing."""
 
 import math
 import re
@@ -23,8 +23,15 @@ from analogjax.experiments.losses import nll_loss
 class BasicTraining:
     """Supervised training of a model with analog layers.
 
-    Analog tiles are updated by pulses at `learning_rate`; digital parameters by `optimizer`, which is plain SGD at the
-    same rate unless given. Raises `ConfigError` for values that make no sense.
+    Analog tiles are updated by pulses at `learning_rate`. Digital parameters are updated by `optimizer`, by default
+    plain SGD at the same rate.
+
+    Raises:
+        ConfigError: If a value is invalid.
+
+    Example:
+        >>> model = Sequential(flatten, AnalogLinear(32), jax.nn.sigmoid, AnalogLinear(10), jax.nn.log_softmax)
+        >>> BasicTraining(Digits, model, batch_size=8, epochs=4)
     """
 
     dataset: DatasetLike | Batches
@@ -79,7 +86,7 @@ class BasicTraining:
             _need(good, "metrics", {name: metric}, "give functions by names that the results do not have yet")
 
     def describe(self) -> dict[str, Any]:
-        """The experiment in words for a record, as plain JSON values."""
+        """Describe the experiment for a record, as plain JSON values."""
         rate = self.learning_rate
         described = {
             "dataset": self.dataset.name,
