@@ -30,7 +30,9 @@ _MODULES = ("data", "errors", "experiments", "nn", "optim", "physics", "random",
 
 
 def _is_command() -> bool:
-    """Whether this is the `analogjax` command, or `python -m analogjax...`: it decides how JAX logs before it loads."""
+    """Whether this is the `analogjax` command, or `python -m analogjax...`, which sets up JAX's logging before JAX is
+    imported.
+    """
     if sys.argv[:1] == ["-m"]:
         after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :]
         return bool(after) and after[0].partition(".")[0] == __name__

@@ -1,4 +1,4 @@
-"""The processor that programs are compiled for: its name, and what the compiler is told of it."""
+"""The processor that programs are compiled for: how it is identified, and which options the compiler gets for it."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @cache
 def processor() -> tuple[str, frozenset[str]]:
-    """Model and instruction set flags; no flags where the system does not tell them."""
+    """Model and instruction set flags; no flags if the system does not report them."""
     try:
         lines = _CPUINFO.read_text(errors="replace").split("\n\n")[0].splitlines()
     except OSError:
@@ -28,9 +28,10 @@ def processor() -> tuple[str, frozenset[str]]:
 
 
 def program_cache(folder: str | os.PathLike[str]) -> str:
-    """The part of `folder` for programs compiled as they would be here.
+    """The subfolder of `folder` for programs compiled on this kind of machine.
 
-    It is named by processor, versions of JAX and flags: machine code of another processor may not run on this one.
+    It is named by processor, versions of JAX and flags, because machine code of another processor may not run on this
+    one.
     """
     model, flags = processor()
     parts = [model, *sorted(flags), version("jax"), version("jaxlib"), os.environ.get("XLA_FLAGS", "")]
@@ -39,7 +40,7 @@ def program_cache(folder: str | os.PathLike[str]) -> str:
 
 
 def keep_programs(folder: str | os.PathLike[str]) -> None:
-    """Keep every compiled program in `program_cache(folder)`, and take it from there."""
+    """Store every compiled program in `program_cache(folder)`, and reuse those stored there."""
     quiet_cache()
     import jax
 
@@ -48,7 +49,7 @@ def keep_programs(folder: str | os.PathLike[str]) -> None:
 
 
 def keep_own_programs() -> None:
-    """Where `JAX_COMPILATION_CACHE_DIR` names a folder that machines share, use the part of it for this one."""
+    """If `JAX_COMPILATION_CACHE_DIR` names a folder shared by several machines, use the subfolder for this one."""
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if folder and "://" not in folder:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = program_cache(folder)  # read when JAX is imported
@@ -57,21 +58,20 @@ def keep_own_programs() -> None:
 
 
 def quiet_cache() -> None:
-    """Programs from a cache come without XLA's pages of errors about each; to be called before JAX is imported.
+    """Suppress the pages of errors that XLA logs for each program loaded from a cache. Call it before JAX is imported.
 
-    XLA misses features in the processor there that are none (`prefer-no-gather`), even in the very process that
-    compiled. They are logged as errors, so that nothing less than all errors can be switched off: what is raised, and
-    what ends the process, is told all the same. A level that the user has chosen stays.
+    XLA reports processor features as missing that are not real features (`prefer-no-gather`), even in the process that
+    compiled the program. They are logged as errors, so all errors have to be silenced; exceptions and fatal messages
+    are still shown. A log level set by the user is kept.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def compiler_options(platform_name: str) -> dict[str, str]:
-    """What `jax.jit(compiler_options=...)` is given for large programs on that platform (`cpu`, `gpu`, ...).
+    """The `jax.jit(compiler_options=...)` for large programs on a platform (`cpu`, `gpu`, ...).
 
-    XLA computes with vectors of 256 bits unless told otherwise. Ice Lake, Zen 4 and what came after them compute with
-    512 bits without lowering their clock, as the processors with AVX-512 before them do. What `XLA_FLAGS` says of it
-    wins.
+    By default, XLA uses 256-bit vectors. Ice Lake, Zen 4 and later processors run 512-bit vectors without lowering
+    their clock, unlike earlier processors with AVX-512. A setting in `XLA_FLAGS` takes precedence.
     """
     _, flags = processor()
     if platform_name != "cpu" or not {"avx512f", "avx512vl", "avx512_vbmi2"} <= flags:
@@ -82,9 +82,9 @@ def compiler_options(platform_name: str) -> dict[str, str]:
 
 
 class Tuned:
-    """`jax.jit(function)`, compiled with `compiler_options` where it is called by itself.
+    """`jax.jit(function)`, compiled with `compiler_options` when called on its own.
 
-    JAX takes such options for whole programs only: within another transformation it is the plain function.
+    JAX accepts such options for whole programs only: within another transformation this is the plain function.
     """
 
     def __init__(self, function: Callable[..., Any], platform_name: str, **of_jit: Any) -> None:
@@ -95,16 +95,16 @@ class Tuned:
         self._whole = jax.jit(function, **of_jit, compiler_options=options) if options else self._plain
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns."""
+        """Call the function."""
         return (self._plain if _traced(arguments) else self._whole)(*arguments)
 
     def lower(self, *arguments: Any) -> Any:
-        """As of `jax.jit`."""
+        """Lower the function, as `jax.jit` does."""
         return self._whole.lower(*arguments)
 
 
 def _traced(arguments: Any) -> bool:
-    """Whether this is called within a transformation of JAX; in one of no arguments of ours, constants tell it."""
+    """Whether this is called within a JAX transformation; constants reveal it even without arguments of ours."""
     import jax
     import jax.numpy as jnp
 
@@ -113,7 +113,7 @@ def _traced(arguments: Any) -> bool:
 
 @cache
 def _accepted(option: str) -> bool:
-    """Whether this XLA knows the option: one that it does not know ends a compilation."""
+    """Whether this version of XLA knows the option; an unknown one aborts the compilation."""
     import jax
     import jax.numpy as jnp
 

@@ -28,6 +28,8 @@ from typing import Any, TypeVar, dataclass_transform, overload
 import jax
 from jax import export
 
+from analogjax._field_docs import document_fields
+
 _Class = TypeVar("_Class", bound=type)
 _PLAIN = (bool, int, float, str, bytes, type(None), Enum)
 _DATA = "_data_fields"  # names of the fields that are traced, fixed by the constructor
@@ -57,10 +59,27 @@ def pytree(*, kw_only: bool = True, data_only: bool = False) -> Callable[[_Class
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def pytree(cls: Any = None, *, kw_only: bool = True, data_only: bool = False) -> Any:
-    """Make `cls` a frozen dataclass registered with JAX by the rule of this module; keyword-only unless told.
+    """Class decorator: make a class a frozen dataclass that JAX can flatten.
 
-    With `data_only` every field is data, whatever it holds: for containers of arrays, of which prefixes (axes, labels,
-    shardings of a part) are written by hand.
+    Plain Python values in its fields are compiled in; arrays and nested pytrees are traced. Its docstring lists the
+    fields, each explained by the string literal that follows it.
+
+    Args:
+        cls: The class, when the decorator is used without arguments.
+        kw_only: Whether the constructor takes keyword arguments only.
+        data_only: Whether every field is traced, whatever it holds. For containers of arrays of which users write
+            prefixes by hand (axes, labels, shardings of a part).
+
+    Returns:
+        The same class, registered with `jax.tree_util` and `jax.export`.
+
+    Example:
+        >>> @pytree
+        ... class Line:
+        ...     slope: float = 1.0
+        ...     \"\"\"Rise per unit length [1].\"\"\"
+        >>> Line(slope=2.0)
+        Line(slope=2.0)
     """
     if cls is None:
         return functools.partial(pytree, kw_only=kw_only, data_only=data_only)
@@ -68,6 +87,7 @@ def pytree(cls: Any = None, *, kw_only: bool = True, data_only: bool = False) ->
     setattr(cls, "__repr__", _short_repr)  # noqa: B010 - a class this generic can't be assigned to by name
     setattr(cls, "__init__", _deciding(cls.__init__, cls, data_only))  # noqa: B010
     _register(cls)
+    document_fields(cls)
     _classes.append(cls)
     for watcher in _watchers:
         watcher(cls)
@@ -80,14 +100,14 @@ def data_fields(node: Any) -> tuple[str, ...]:
 
 
 def for_each_class(act: Callable[[type], None]) -> None:
-    """Call `act` for every class that `pytree` made, and for those that it will make."""
+    """Call `act` for every class made by `pytree`, including those made later."""
     _watchers.append(act)
     for cls in _classes:
         act(cls)
 
 
 def _deciding(init: Callable[..., None], cls: type, data_only: bool) -> Callable[..., None]:
-    """A constructor that decides at its end, after validation has had its say, which fields are data."""
+    """A constructor that decides at its end, after validation, which fields are data."""
     names = tuple(field.name for field in dataclasses.fields(cls))
 
     @functools.wraps(init)
@@ -147,7 +167,7 @@ def _from_bytes(data: bytes) -> tuple:
 
 
 def _written(value: Any) -> Any:
-    """A plain value as JSON; what JSON does not know is an object of one entry that names its kind."""
+    """A plain value as JSON; values that JSON does not know become an object with one entry that names their kind."""
     if isinstance(value, Enum):
         return {"enum": [type(value).__module__, type(value).__qualname__, value.name]}
     if isinstance(value, tuple):
@@ -169,7 +189,7 @@ def _read(value: Any) -> Any:
 
 
 def _member(module: str, qualname: str, name: str) -> Enum:
-    """A member of an enum that is loaded already, or that is ours: a file must not make Python import what it likes."""
+    """A member of an enum of ours, or one already imported: a file must not make Python import arbitrary modules."""
     ours = module.partition(".")[0] == __package__
     found: Any = importlib.import_module(module) if ours else sys.modules.get(module)
     for part in qualname.split("."):

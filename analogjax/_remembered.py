@@ -1,4 +1,7 @@
-"""Things made from equal descriptions, made once: JAX looks a compilation up by the function, not by what it does."""
+"""A small cache of compiled functions: equal arguments return the same function object, so that JAX does not recompile.
+
+JAX caches compilations by the identity of the function, not by what it computes.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,9 +12,9 @@ Made = TypeVar("Made")
 
 
 def remembered(make: Callable[[Given], Made], size: int = 8) -> Callable[[Given], Made]:
-    """`make`, which gives the same thing again for an argument that equals one of the last `size`.
+    """Cache the last `size` results of `make`, by equality of its argument.
 
-    An argument that can't be hashed, because it holds arrays, can't be looked up: for it a new thing is made each time.
+    An argument that can't be hashed, because it contains arrays, is not cached: each call makes a new result.
     """
     kept = lru_cache(maxsize=size)(make)
 

@@ -1,4 +1,4 @@
-"""Under `jax.shard_map`, values vary over the mesh or not, and a loop must not turn one kind into the other."""
+"""For `jax.shard_map`: values vary over the mesh or do not, and loops must not mix the two kinds."""
 
 from typing import Any, TypeVar
 
@@ -9,9 +9,9 @@ _Tree = TypeVar("_Tree")
 
 
 def varying_together(*trees: Any) -> Any:
-    """The trees with every array varying over each axis of the mesh over which any of them varies.
+    """Make every array vary over each axis of the mesh over which any of them varies.
 
-    So the loops inside see one kind of value only. Outside of `jax.shard_map` nothing happens.
+    Loops over these values then see one kind only. Outside of `jax.shard_map` nothing changes.
     """
     return tuple(varying_like(tree, trees) for tree in trees)
 

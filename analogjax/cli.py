@@ -1,4 +1,4 @@
-"""The `analogjax` command: `train`, `runs` and `devices` on this machine, `serve` and `cloud` for many."""
+"""The `analogjax` command: `train`, `runs` and `devices` run locally, `serve` and `cloud` run experiments remotely."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from analogjax.train_command import add_train_command, resume_hint
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code (0 fine, 1 an error that is told, 2 wrong usage, 130 interrupted)."""
+    """Run the command; returns the exit code (0 success, 1 a reported error, 2 wrong usage, 130 interrupted)."""
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         quiet_cache()
     parser = _parser()

@@ -1,4 +1,4 @@
-"""`analogjax devices`: list the devices, show their parameters, plot what they do; and the devices of a training."""
+"""`analogjax devices`: list devices, show their parameters, plot their response; and the device options of `train`."""
 
 import argparse
 import dataclasses
@@ -41,7 +41,7 @@ def add_devices_command(commands: Any) -> None:
 
 
 def made_device(name: str, settings: dict[str, Any]) -> Any:
-    """The device of that class name with those parameters. Raises `ConfigError` for what is unknown."""
+    """Make a device by class name and parameters. Raises `ConfigError` for unknown ones."""
     known = _known_devices()
     match = _match(name.lower().removesuffix("device"), known)
     if match is None:
@@ -56,9 +56,10 @@ def made_device(name: str, settings: dict[str, Any]) -> Any:
 
 
 def made_config(options: Mapping[str, Any]) -> Any:
-    """The tiles of a training, by its options (`device` and all that the command has after it up to its scaling).
+    """Make the tile configuration of a training from its options (`device` and those that follow it, up to the
+    scaling).
 
-    Raises `ConfigError` for unknown names, and for a preset beside what it decides.
+    Raises `ConfigError` for unknown names, and for options that contradict a preset.
     """
     from analogjax.tile import presets
     from analogjax.tile.algorithms import build_config
@@ -74,7 +75,7 @@ def made_config(options: Mapping[str, Any]) -> Any:
 
 
 def described(options: Mapping[str, Any], recorded: bool = False) -> str:
-    """The devices of a training in words; a device's own name, however it was written, for a record."""
+    """A short description of the devices of a training; with `recorded`, in the canonical spelling."""
     if options["preset"]:
         return _preset_name(options)
     device = options["device"] or _DEFAULT
@@ -104,7 +105,7 @@ def _known_devices() -> dict[str, Any]:
 
 
 def _match(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that is `name`, however it is capitalised."""
+    """The entry of `known` equal to `name`, ignoring case."""
     return {one.lower(): one for one in known}.get(name.lower())
 
 
@@ -164,7 +165,7 @@ def _plot(name: str, output: str | None, seed: int) -> int:
 
 
 def check_plot(option: str, path: str | None) -> None:
-    """Raises `ConfigError` or `MissingPackage` where a plot could not be written to the `path` that `option` gave."""
+    """Raise `ConfigError` or `MissingPackage` if a plot can't be written to the `path` given by `option`."""
     if not path:
         return
     where = Path(path).absolute()
@@ -182,7 +183,7 @@ def check_plot(option: str, path: str | None) -> None:
 
 
 def _plottable(name: str) -> tuple[Any, Any]:
-    """The device of that name, and the pulses of its updates where its preset says. Raises `ConfigError`."""
+    """The device of that name, and the pulses of its updates if its preset defines them. Raises `ConfigError`."""
     from analogjax.physics import Device
     from analogjax.tile import presets
 

@@ -1,28 +1,28 @@
-"""The errors of the library: each says what was given, where, and how to mend it."""
+"""Errors of the library: each states what was given, where, and how to fix it."""
 
 
 class AnalogError(Exception):
-    """Root of every error that analogjax raises on purpose."""
+    """Base class of all errors that analogjax raises on purpose."""
 
 
 class ConfigError(AnalogError, ValueError):
-    """A parameter has a value that makes no sense, alone or beside another."""
+    """A parameter has an invalid value, or two parameters contradict each other."""
 
 
 class ShapeError(AnalogError, ValueError):
-    """Two sizes that must fit do not."""
+    """Two shapes do not fit together."""
 
 
 class SlotError(AnalogError, ValueError):
-    """A signal slot is missing, left over, or serves two calls (JAX would silently sum what they saw)."""
+    """A signal slot is missing, unused, or used twice (JAX would silently add up its signals)."""
 
 
 class GradientError(AnalogError, TypeError):
-    """The gradient of something was asked for that has none: the weights of a tile whose devices are pulsed."""
+    """The gradient of a pulsed tile was requested; its weights have none."""
 
 
 class MissingPackage(AnalogError, ImportError):
-    """An optional package is needed; the message holds the command that installs it."""
+    """An optional package is not installed; the message contains the command that installs it."""
 
 
 class NonFiniteError(AnalogError, ArithmeticError):

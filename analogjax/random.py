@@ -1,14 +1,14 @@
-r"""A fast counter-based generator, registered with JAX, and the draws the physics is made of.
+r"""A fast counter-based random generator, registered with JAX, and the random draws used by the physics.
 
 `key(seed)` gives an ordinary typed JAX key whose bits come from a 32-bit hash of a counter:
 
     a(i) = mix(i * 0x9E3779B9 + k0),    bits(i) = mix(a(i) ^ k1) + a(i),    i = 0, 1, 2, ...
 
 where `mix` is a full-avalanche 32-bit finaliser (xor-shift, multiply, xor-shift, multiply, xor-shift) and
-`(k0, k1)` is the key. It vectorises and fuses with whatever consumes it, which threefry does not: on two CPU cores it
-is several times faster. Every function of the library takes any typed key, so `jax.random.key(seed)` (threefry) stays
-one argument away. It is not cryptographic. Draws depend on the key and the position only: not on sharding, batch
-splitting or platform. One call yields at most 2^32 words.
+`(k0, k1)` is the key. Unlike threefry, it vectorises and fuses with the code that consumes it, and is several times
+faster on two CPU cores. Every function of the library takes any typed key, so `jax.random.key(seed)` (threefry) works
+as well. It is not cryptographic. Draws depend only on the key and the position, not on sharding, batch splitting or
+platform. One call yields at most 2^32 words.
 
 References: Salmon et al. 2011, doi:10.1145/2063384.2063405 (counter-based generators); the multipliers of `mix` are
 those of C. Wellons' hash prospector ("lowbias32"); Giles 2010, "Approximating the erfinv function" (the normal).
@@ -104,10 +104,10 @@ FAST = jex_random.define_prng_impl(
 
 
 def _register_name() -> None:
-    """Let JAX know the generator by its name too, which orbax writes beside the keys that it saves.
+    """Register the generator by name too, since orbax stores that name with the keys it saves.
 
-    JAX has no public way to do so; where the private one is gone, keys can still be saved by `analogjax.store`, by the
-    flax savers, and by their `jax.random.key_data`.
+    JAX has no public way to do so. Where the private one is missing, keys can still be saved by `analogjax.store`, by
+    the flax savers, and as `jax.random.key_data`.
     """
     for place in ("jax._src.prng", "jax._src.random.prng"):  # the latter since jax 0.12
         try:
@@ -121,12 +121,12 @@ _register_name()
 
 
 def key(seed: int) -> Key:
-    """A typed key of the fast generator; use it wherever `jax.random.key(seed)` would do."""
+    """Make a typed key of the fast generator, for use wherever `jax.random.key(seed)` can be used."""
     return jax.random.key(seed, impl=FAST)
 
 
 def check_key(key: Key, where: str) -> None:
-    """Raises `ConfigError` for what is no key, such as a seed; `where` says who was given it."""
+    """Raise `ConfigError` unless this is a key (a seed is not); `where` names the function that received it."""
     if not hasattr(key, "dtype"):
         raise ConfigError(f"{where}(key={key!r}): needs a key; make one of a seed with analogjax.random.key({key!r}).")
 
@@ -168,8 +168,8 @@ _TAIL += (0.00943887047, 1.00167406, 2.83297682)
 def normal(key: Key, shape: Shape = (), dtype: DType = jnp.float32) -> Array:
     """Standard normal by inversion of a 24-bit uniform (so |z| < 5.42). Consumes `key`.
 
-    Twice as fast as `jax.random.normal` on CPU, from which it differs by the finer tail and by using Giles'
-    single-precision polynomials directly; float64 goes to `jax.random.normal`.
+    Twice as fast on CPU as `jax.random.normal`, which has finer tails; uses Giles' single-precision polynomials
+    directly. float64 is passed on to `jax.random.normal`.
     """
     if jnp.dtype(dtype) == jnp.float64:
         return jax.random.normal(key, shape, dtype)

@@ -1,4 +1,6 @@
-"""The record that `analogjax train` keeps of a run, and `analogjax runs`, which lists, shows, compares and removes."""
+"""The record of each `analogjax train`, and `analogjax runs`, which lists, shows, compares, exports and removes
+records.
+"""
 
 from __future__ import annotations
 
@@ -60,14 +62,14 @@ def add_runs_command(commands: Any) -> None:
 
 
 def storage_options(endpoint: str | None) -> dict[str, Any] | None:
-    """What the clients of buckets are given."""
+    """Options for the clients of object stores."""
     return {"endpoint_url": endpoint} if endpoint else None
 
 
 def begin_record(
     options: Mapping[str, Any], name: str, config: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> RunRecord | None:
-    """The `RunRecord` that the options of `train` ask for, begun or gone on with; `None` for `--no-record`.
+    """Create or reopen the `RunRecord` requested by the options of `train`; `None` for `--no-record`.
 
     Raises `ConfigError` for options that exclude each other, `RunError`, `StoreError`.
     """
@@ -94,13 +96,13 @@ def begin_record(
 
 
 def aside(options: Mapping[str, Any]) -> Any:
-    """Where a command says what is no result: beside a table of them, and apart from results for other programs."""
+    """The stream for messages: standard output next to a table, standard error next to machine-readable results."""
     return sys.stdout if options["output"] == "table" else sys.stderr
 
 
 @contextmanager
 def recorded(record: RunRecord | None) -> Iterator[None]:
-    """Says in the record how the block ends, and adds the report. Does nothing for `None`."""
+    """Record how the block ends and write the report. Does nothing for `None`."""
     if record is None:
         yield
         return
@@ -151,7 +153,7 @@ def _root(parser: Any) -> None:
 
 
 def _told(act: Any) -> Any:
-    """`act`, with an error in what was asked for told in one line, and the exit code 2."""
+    """Wrap `act` so that wrong arguments are reported in one line, with exit code 2."""
 
     def run(options: argparse.Namespace) -> int:
         from analogjax.store import NotFound
@@ -180,13 +182,13 @@ def _location(text: str, endpoint: str | None) -> Location:
 
 
 def _near(location: Location) -> str:
-    """A local folder as a person would type it from here."""
+    """A local folder, relative to the current one if it is below it."""
     path = location.path
     return str(path.relative_to(Path.cwd()) if path is not None and path.is_relative_to(Path.cwd()) else location)
 
 
 def _named(name: str, options: argparse.Namespace) -> Location:
-    """The place of the run `name`."""
+    """The location of the run `name`."""
     if not name:
         raise ConfigError("RUN is empty: give the folder, the URL or the name of a run.")
     plain = "/" not in name and os.sep not in name and name not in (".", "..", "~")
@@ -274,7 +276,7 @@ def _remove(options: argparse.Namespace) -> int:
 
 
 def _agreed(location: Location) -> bool:
-    """Whether a person at the terminal agrees. Raises `ConfigError` if there is none, `NotARun`."""
+    """Whether the user at the terminal confirms. Raises `ConfigError` if there is no terminal, `NotARun`."""
     from analogjax.store.run_folder import NotARun, is_run
 
     if not is_run(location):

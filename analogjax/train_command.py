@@ -1,4 +1,4 @@
-"""`analogjax train`: trains a classifier with analog layers, as its options say."""
+"""`analogjax train`: trains a classifier with analog layers."""
 
 import argparse
 import os
@@ -45,7 +45,7 @@ def add_train_command(commands: Any) -> None:
 
 
 def resume_hint(given: argparse.Namespace) -> str:
-    """How to go on with a training that was interrupted."""
+    """How to resume a training that was interrupted."""
     if given.command != "train":
         return ""
     folder, run = getattr(given, "checkpoint", None), getattr(given, "run", None)
@@ -79,7 +79,7 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _check_places(options: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` before the training if something could not be written after it."""
+    """Raise `ConfigError` before the training if a result could not be written after it."""
     check_plot("--plot", options["plot"])
     if options["checkpoint_every_steps"] and not (options["checkpoint"] or options["run"]):
         raise ConfigError(
@@ -92,7 +92,7 @@ def _check_places(options: Mapping[str, Any]) -> None:
 
 
 def _check_root(dataset: Any, root: str | None) -> None:
-    """Raises `ConfigError` where the data would be read from elsewhere, without a word, than `--root` says."""
+    """Raise `ConfigError` if the data would silently be read from somewhere other than `--root`."""
     if root is None:
         return
     if dataset.embedded is not None:
@@ -126,7 +126,7 @@ def _run(experiment: Any, options: dict[str, Any], writer: Any, record: Any) -> 
 
 
 def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
-    """Where --checkpoint says, else with the record that --run names, else nowhere."""
+    """The folder given by --checkpoint, else the record named by --run, else none."""
     if options["checkpoint"] and options["endpoint_url"]:
         from analogjax.store import Location
 
@@ -135,7 +135,7 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
 
 
 def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
-    """What decides the run, by the names of the options."""
+    """The settings that determine the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
     given = {name: options[name] for name in ("learn_out_scaling", "n_devices") if options[name]}
     given |= {"algorithm": options["algorithm"].lower()} if options["algorithm"] else {}

@@ -1,4 +1,4 @@
-"""The options of `analogjax train`: one table, which both the command line and a config file are checked by."""
+"""The options of `analogjax train`: one table that checks both the command line and config files."""
 
 import argparse
 import difflib
@@ -17,7 +17,7 @@ _MANY = 2**31 - 1
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name as in a config file, how values are checked, its default, and what `--help` says."""
+    """One option: its name as in a config file, its check, its default and its help text."""
 
     name: str
     check: Callable[[Any], Any]
@@ -30,11 +30,11 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
+        """Name on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     def add(self, parser: Any) -> None:
-        """Add it to a parser; it leaves no trace there unless it is given."""
+        """Add it to a parser; if it is not given, the parser returns nothing for it."""
         if self.off is not None:
             group = parser.add_mutually_exclusive_group()
             given: dict[str, Any] = {"dest": self.name, "default": argparse.SUPPRESS}
@@ -47,7 +47,7 @@ class Option:
         )
 
     def checked(self, value: Any, where: str) -> Any:
-        """`value` as the training takes it. Raises `ConfigError`, which begins with `where` it was given."""
+        """Return `value` as the training takes it. Raises a `ConfigError` that starts with `where` it was given."""
         try:
             return self.check(value)
         except ValueError as error:
@@ -55,7 +55,7 @@ class Option:
 
 
 class _Text(str):
-    """What was typed: numbers are read from it, which they are not from the strings of a file."""
+    """Text from the command line: numbers are parsed from it, unlike from strings in a file."""
 
 
 def _whole(low: int, high: int = _MANY) -> Callable[[Any], int]:
@@ -87,7 +87,7 @@ def _number_in(text: str, kind: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """An optional text; an empty one takes the place of what a file says, and is none."""
+    """An optional text; an empty one overrides the file and means "none"."""
     if not isinstance(value, str):
         raise ValueError("needs a text")
     if "\0" in value:
@@ -145,7 +145,7 @@ def _settings(value: Any) -> dict[str, Any]:
 
 
 def _fits(number: float) -> bool:
-    """Whether a device can hold it; `inf` is a value of some parameters."""
+    """Whether a device can store it; `inf` is valid for some parameters."""
     try:
         return not math.isnan(float(number))
     except OverflowError:
@@ -167,7 +167,7 @@ def _value(text: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value that was given, in one line of bounded length."""
+    """A given value, shortened to one line."""
     if isinstance(value, _Text):
         value = str(value)
     try:
@@ -233,9 +233,9 @@ def add_options(parser: Any) -> None:
 
 
 def options_of(given: argparse.Namespace) -> dict[str, Any]:
-    """Every option by its name: as typed, else as in the config file, else its default; all checked alike.
+    """All options by name: from the command line, else from the config file, else the default; all checked alike.
 
-    Raises `ConfigError` for the first value that makes no sense, and says where it was given.
+    Raises `ConfigError` for the first invalid value, naming where it was given.
     """
     typed = {name: _typed(option, getattr(given, name)) for name, option in OPTIONS.items() if hasattr(given, name)}
     filed = _from_file(given.config) if given.config else {}

@@ -107,7 +107,7 @@ def test_devices_are_listed_and_shown(capsys: pytest.CaptureFixture) -> None:
     assert "SoftBoundsReference" in capsys.readouterr().out
     assert main(["devices", "LinearStep"]) == 0
     shown = capsys.readouterr().out
-    assert "gamma_up_dtod" in shown and "relative decrease of the up step" in shown and "dw_min_std" in shown
+    assert "gamma_up_dtod" in shown and "Relative decrease of the up step" in shown and "dw_min_std" in shown
 
 
 def test_presets_and_algorithms_are_listed_and_a_preset_is_shown(capsys: pytest.CaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-_GROUND = {"_typing", "_varying", "_pytree", "_remembered", "_processor", "errors", "random", "_version"}
+_GROUND = {"_typing", "_varying", "_field_docs", "_pytree", "_remembered", "_processor", "errors", "random", "_version"}
 _TILE = _GROUND | {"physics", "tile"}
 _LOOP = _TILE | {"optim", "nn", "data", "store", "experiments"}
 # part of the library -> parts that it may import (besides itself)

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and shows each level in at most 15 lines."""
+"""The README's Python runs as it stands, and each example fits on a screen."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ def test_block_runs_and_is_short(number: int, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))  # `compat.install()` is for whole programs
     lines = [line for line in BLOCKS[number].splitlines() if line.strip()]
-    assert len(lines) <= 15
+    assert len(lines) < 30
     scope: dict = {}
     exec(compile(BLOCKS[number], f"README block {number + 1}", "exec"), scope)
     if "step" in scope:  # the loop of level 2 is the reader's: run it

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analogjax._field_docs import document_fields
 from analogjax.cloud.errors import CloudError
 from analogjax.store import Location, NotFound
 
@@ -36,14 +37,17 @@ _INPUT, _TICKET, _OUTCOME = "input.pb", "ticket.json", "outcome.json"
 _FORMAT = "analogjax-outcome-1"
 
 
+@document_fields
 @dataclass(frozen=True)
 class Outcome:
     """How an attempt ended."""
 
-    status: str  # completed, failed, cancelled; or lost: another attempt may do better
+    status: str
+    """completed, failed, cancelled; or lost, if another attempt may succeed."""
     reason: str | None
     epochs: list[dict[str, Any]]
-    files: dict[str, str]  # name -> SHA-256
+    files: dict[str, str]
+    """SHA-256 of each file, by name."""
 
 
 class Artefacts:

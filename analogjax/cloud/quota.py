@@ -2,15 +2,25 @@
 
 from dataclasses import dataclass
 
+from analogjax._field_docs import document_fields
 
+
+@document_fields
 @dataclass(frozen=True)
 class Limits:
     """What the ledger refuses, and when it gives up."""
 
-    queued: int = 10_000  # experiments that may wait or run at a time, of all users
-    queued_each: int = 2_000  # of one user
-    drafts_each: int = 2_000  # of one user, without an input
-    attempts: int = 4  # in a row that end without one more epoch
-    lease: float = 30.0  # [s] without a sign of life after which an attempt is given up
-    backoff: float = 1.0  # [s] before the second attempt, doubled for each further one
-    seconds: float = 86_400.0  # [s] that one experiment may run
+    queued: int = 10_000
+    """Experiments waiting or running at a time, of all users together."""
+    queued_each: int = 2_000
+    """The same for one user."""
+    drafts_each: int = 2_000
+    """Experiments of one user that have no input yet."""
+    attempts: int = 4
+    """Consecutive attempts that end without completing another epoch."""
+    lease: float = 30.0
+    """Time without a heartbeat after which an attempt is given up [s]."""
+    backoff: float = 1.0
+    """Delay before the second attempt, doubled for each further one [s]."""
+    seconds: float = 86_400.0
+    """Running time of one experiment [s]."""

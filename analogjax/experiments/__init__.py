@@ -1,4 +1,4 @@
-"""Experiments: what to train, and running it on this machine."""
+"""Experiments: what to train or to read, and the runner for this machine."""
 
 from analogjax.experiments.dataset import Arrays as Arrays
 from analogjax.experiments.dataset import Batches as Batches

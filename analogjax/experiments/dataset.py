@@ -1,19 +1,20 @@
-"""Data of one's own: arrays in memory, or batches that come one after the other."""
+"""Custom data: arrays in memory, or batches from an iterator."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from analogjax._field_docs import document_fields
 from analogjax.data import Split
 from analogjax.errors import ConfigError
 
 
 class DatasetLike(Protocol):
-    """Anything that gives labelled items: a catalogue entry of `analogjax.data`, or `Arrays`."""
+    """Anything that provides labelled items: an entry of `analogjax.data`, or `Arrays`."""
 
     @property
     def name(self) -> str:
-        """What the results call it."""
+        """Name in records and results."""
         ...
 
     @property
@@ -23,43 +24,56 @@ class DatasetLike(Protocol):
 
     @property
     def std(self) -> Any:
-        """Their standard deviation."""
+        """Standard deviation of the images in [0, 1], broadcast against one image."""
         ...
 
     def load(self, root: Any = None, *, train: bool) -> Split:
-        """One split, images uint8 (scaled to [0, 1], then normalised), or other numbers (used as they are)."""
+        """Load one split: uint8 images (to be scaled to [0, 1] and normalised), or other numbers (used unchanged)."""
         ...
 
 
+@document_fields
 @dataclass(frozen=True)
 class Arrays:
-    """A dataset of one's own: a training and a test split in memory.
+    """A custom dataset: a training and a test split in memory.
 
-    `Split(images=x, labels=y)`: `x` `[N, ...]` of any kind, `y` `[N]` classes (whole numbers), or targets `[N, ...]` of
-    any numbers. uint8 images are scaled to [0, 1], then normalised by `mean` and `std`; other numbers are used as they
-    are.
+    `Split(images=x, labels=y)`: `x` `[N, ...]` of any kind, `y` classes `[N]` (whole numbers) or targets `[N, ...]`
+    (any numbers). uint8 images are scaled to [0, 1], then normalised by `mean` and `std`; other numbers are used
+    unchanged.
+
+    Example:
+        >>> Arrays(Split(x[:900], y[:900]), Split(x[900:], y[900:]))
     """
 
     train: Split
+    """Training split."""
     test: Split
+    """Test split, evaluated after each epoch."""
     name: str = "Arrays"
+    """Name in records and results."""
     mean: Any = (0.0,)
+    """Mean of the normalisation of uint8 images, per channel."""
     std: Any = (1.0,)
+    """Standard deviation of that normalisation, per channel."""
 
     def load(self, root: Any = None, *, train: bool) -> Split:
-        """The split; `root` is not used."""
+        """Return a split; `root` is not used."""
         return self.train if train else self.test
 
 
+@document_fields
 @dataclass(frozen=True)
 class Batches:
-    """A dataset that comes batch by batch `(x, y)`: of a torch DataLoader, grain, tf.data, Hugging Face, a generator.
+    """A dataset that arrives in batches `(x, y)`: from a torch DataLoader, grain, tf.data, Hugging Face, or a
+    generator.
 
-    All batches have one shape; the last of an epoch may be shorter. A killed run goes on exactly where the data can be
-    restored: with a function of the epoch, a list, or an iterator that has `get_state` and `set_state` (grain) or
-    `state_dict` and `load_state_dict` (torchdata, datasets). With anything else it goes on after a whole epoch, and
-    says that the order of its items may differ.
-    Raises `ConfigError` for what can't be gone through.
+    All batches have the same shape, except that the last one of an epoch may be shorter. An interrupted run resumes
+    exactly if the data can be restored: with a function of the epoch, a list, or an iterator that has `get_state` and
+    `set_state` (grain) or `state_dict` and `load_state_dict` (torchdata, datasets). With anything else it resumes after
+    a whole epoch, and warns that the order of the items may differ.
+
+    Raises:
+        ConfigError: If the data can't be iterated, or only once where it is needed in every epoch.
     """
 
     train: Iterable[Any] | Callable[[int], Iterable[Any]]
@@ -67,12 +81,15 @@ class Batches:
     test: Iterable[Any] | Callable[[], Iterable[Any]]
     """What is gone through after each epoch."""
     name: str = "Batches"
+    """Name in records and results."""
     fields: tuple[Any, Any] | None = None
     """Names of x and y where batches are dicts, such as `("image", "label")`."""
     steps: int | None = None
     """Batches of an epoch, for an iterator without an end; it then goes on from epoch to epoch."""
     mean: Any = (0.0,)
+    """Mean of the normalisation of uint8 images, per channel."""
     std: Any = (1.0,)
+    """Standard deviation of that normalisation, per channel."""
 
     def __post_init__(self) -> None:
         for name in ("train", "test"):

@@ -1,8 +1,8 @@
-"""What a training is fed with: pieces of an epoch, each as arrays on the device and rows of indices.
+"""The data of a training: pieces of an epoch, each as arrays on the device and rows of indices.
 
-A split in memory is one piece, gone through in a random order. Batches that come one after the other are gathered into
-pieces of a few, so that one compiled call takes many steps; a piece ends where a checkpoint is due, so that nothing is
-read ahead of what was trained on.
+A split in memory is one piece, visited in a random order. Batches from an iterator are collected into pieces of a few,
+so that one compiled call takes many steps; a piece ends where a checkpoint is due, so that nothing is read ahead of
+what was trained on.
 """
 
 import itertools
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from analogjax._field_docs import document_methods
 from analogjax._typing import Array, Key
 from analogjax.data import Split
 from analogjax.errors import ConfigError
@@ -50,7 +51,7 @@ class Feed(Protocol):
         ...
 
     def tests(self) -> Iterator[tuple[Images, Rows, int]]:
-        """The test items, with rows and how many count."""
+        """The test items, with their rows and how many count."""
         ...
 
     def identity(self) -> dict[str, Any]:
@@ -58,19 +59,19 @@ class Feed(Protocol):
         ...
 
     def sizes(self) -> dict[str, int]:
-        """How many items there are, where known."""
+        """Numbers of items, where known."""
         ...
 
     def check_classes(self, classes: int) -> None:
-        """Raises `ConfigError` for labels that are none of so many classes, here or when they are read."""
+        """Raise `ConfigError` if labels are not valid for that number of classes, now or when they are read."""
         ...
 
     def state(self) -> Any:
-        """Where the reading stands, as JSON."""
+        """Current position in the data, as JSON."""
         ...
 
     def resume(self, state: Any, epoch: int, step: int) -> None:
-        """Go on where a run stood."""
+        """Continue from a saved position."""
         ...
 
 
@@ -114,7 +115,7 @@ class Whole:
 
 
 class Streamed:
-    """Batches that come one after the other."""
+    """Batches from an iterator."""
 
     def __init__(self, data: Batches, batch_size: int, every_steps: int, device: jax.Device) -> None:
         self.data, self.device, self.stream = data, device, Stream(data)
@@ -174,7 +175,7 @@ class Streamed:
         }  # fmt: skip
 
     def _repeated(self, source: Any, *epoch: int) -> str | None:
-        """A hash of the first batches of what gives the same ones each time; a loader may shuffle them."""
+        """A hash of the first batches, if the source repeats them each time; a loader may shuffle them."""
         if not (callable(source) or isinstance(source, Sequence)):
             return None
         batches = source(*epoch) if callable(source) else source
@@ -217,7 +218,7 @@ class Streamed:
             raise ConfigError(f"dataset {self.data.name}: there are no test batches.")
 
     def _images(self, found: list[Pair], size: int) -> Images:
-        """Batches of `size` items as one split of `PIECE` batches, filled up with the first items."""
+        """Batches of `size` items as one split of `PIECE` batches, padded with the first items."""
         x, y = (np.concatenate([pair[n] for pair in found]) for n in (0, 1))
         if self._classes:
             check_labels(y, self._classes, f"dataset {self.data.name}, batches of {size}")
@@ -229,3 +230,7 @@ class Streamed:
         for n, (x, _) in enumerate(found):
             weights[n, : len(x)] = 1.0
         return jnp.arange(PIECE * size, dtype=jnp.int32).reshape(PIECE, size), jnp.asarray(weights)
+
+
+for _kind in (Whole, Streamed):
+    document_methods(_kind, Feed)

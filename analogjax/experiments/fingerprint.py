@@ -1,8 +1,8 @@
-"""What things do, as values that can be written down and compared: the identity of a run is made of these.
+"""The identity of a run: what its parts do, as values that can be stored and compared.
 
-Two runs are the same where their data have the same bytes, their schedules the same values, their optimisers and losses
-the same effect on a probe, their models the same shapes, configuration and functions. Addresses and names of objects
-say nothing: two lambdas have one name, and one optimiser has another address in each process.
+Two runs are the same if their data have the same bytes, their schedules the same values, their optimisers and losses
+the same effect on a probe, and their models the same shapes, configuration and functions. Addresses and names of
+objects are no evidence: two lambdas share one name, and an optimiser has another address in each process.
 """
 
 import dis
@@ -44,7 +44,7 @@ def of_arrays(*arrays: Any) -> str:
 
 
 def of_tree(tree: PyTree) -> str:
-    """A hash of the arrays of a pytree and of where they stand."""
+    """A hash of the arrays of a pytree and of their paths."""
     flat = jax.tree_util.tree_leaves_with_path(tree)
     names = np.frombuffer("\n".join(jax.tree_util.keystr(path) for path, _ in flat).encode(), np.uint8)
     return of_arrays(names, *(_plain(leaf) for _, leaf in flat))
@@ -69,10 +69,10 @@ def of_rate(rate: float | optax.Schedule) -> Any:
 
 
 def of_optimizer(optimizer: optax.GradientTransformation, params: PyTree) -> Any:
-    """What an optimiser makes of parameters and gradients: sums over what it moves.
+    """The effect of an optimiser on parameters and gradients, as sums over the updates.
 
-    Small arrays under the names of `params` at many steps up to a million, and arrays of their very shapes at two, each
-    with gradients of ordinary and of huge size, so that schedules, masks, labels and clipping show.
+    Small arrays with the names of `params` are probed at many steps up to a million, and arrays of the real shapes at
+    two, each with ordinary and huge gradients, so that schedules, masks, labels and clipping have an effect.
     """
     if not jax.tree.leaves(params):
         return {EFFECT: []}
@@ -84,7 +84,7 @@ def of_optimizer(optimizer: optax.GradientTransformation, params: PyTree) -> Any
 
 
 def _moves(optimizer: optax.GradientTransformation, params: PyTree, step: Array) -> Array:
-    """Sums of two updates in a row at `step`, for ordinary and for huge gradients `[2, 2]`."""
+    """Sums of two consecutive updates at `step`, for ordinary and for huge gradients `[2, 2]`."""
     found = []
     for size in (1.0, 1e4):
         slopes = jax.tree.map(lambda leaf, size=size: (size * _wave(leaf.shape, 2.0)).astype(leaf.dtype), params)
@@ -101,9 +101,9 @@ def _moves(optimizer: optax.GradientTransformation, params: PyTree, step: Array)
 
 
 def of_loss(loss: Callable[[Array, Array], Array], outputs: Any, targets: Array) -> Any:
-    """A loss function's values and slopes for outputs of a shape: any numbers, probabilities, their logarithms.
+    """Values and slopes of a loss function for outputs of a given shape: any numbers, probabilities, their logarithms.
 
-    Of `targets` the shape and dtype count alone.
+    Of `targets`, only shape and dtype matter.
     """
     classes = jnp.arange(targets.size).reshape(targets.shape) % (outputs.shape[-1] if outputs.ndim > 1 else 2)
     targets = classes.astype(targets.dtype) if jnp.issubdtype(targets.dtype, jnp.integer) else _wave(targets.shape, 3.0)
@@ -116,12 +116,12 @@ def of_loss(loss: Callable[[Array, Array], Array], outputs: Any, targets: Array)
 
 
 def of_model(model: linen.Module) -> Any:
-    """The configuration of a model, module by module, with its functions by what they do."""
+    """The configuration of a model, module by module, with its functions identified by what they do."""
     return _described(model)
 
 
 def of_function(function: Any, seen: frozenset = frozenset()) -> Any:
-    """What a function does: its name, for those of libraries; else its code, and the values that it refers to."""
+    """What a function does: the name of a library function; otherwise its code, and the values it refers to."""
     if isinstance(function, functools.partial):
         inner = (function.func, *function.args, *(item for pair in sorted(function.keywords.items()) for item in pair))
         return ["partial", *(_value(item, seen) for item in inner)]
@@ -140,7 +140,7 @@ def of_function(function: Any, seen: frozenset = frozenset()) -> Any:
 
 
 def _globals_of(function: Any, code: types.CodeType, seen: frozenset) -> list[Any]:
-    """What the code of a function, and of those within it, takes from the module around it."""
+    """The values that the code of a function, and of those within it, takes from its module."""
     found, used = [], _names_loaded(code)
     for name in sorted(used.loaded & set(function.__globals__)):
         value = function.__globals__[name]
@@ -173,18 +173,18 @@ def _filled(cell: Any) -> bool:
 
 
 def _is_ours(module: str) -> bool:
-    """Whether a module belongs to Python or to a library whose functions are what their names say."""
+    """Whether a module belongs to Python or to a library whose functions can be identified by name."""
     first = module.partition(".")[0]
     return first in _OURS or (first in sys.stdlib_module_names and first != "__main__")
 
 
 def differences(saved: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """The names under which two identities differ; numbers may by rounding."""
+    """The names under which two identities differ; numbers may differ by rounding."""
     return [name for name in here if name not in saved or not _same(saved[name], here[name])]
 
 
 def place_of_difference(saved: Any, here: Any) -> tuple[str, Any, Any]:
-    """Where in two values of an identity the first difference is, and what stands there in each."""
+    """The place of the first difference between two identities, and the values there."""
     if isinstance(saved, Mapping) and isinstance(here, Mapping) and set(saved) == set(here):
         steps: Any = ((f".{name}", saved[name], here[name]) for name in saved)
     elif isinstance(saved, list) and isinstance(here, (list, tuple)) and len(saved) == len(here):
@@ -199,13 +199,13 @@ def place_of_difference(saved: Any, here: Any) -> tuple[str, Any, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value of an identity for an error: short."""
+    """A value of an identity, shortened for an error message."""
     text = repr(value)
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def _same(a: Any, b: Any, close: bool = False) -> bool:
-    """Whether two values are equal; what was calculated (`close`) up to rounding."""
+    """Whether two values are equal; computed numbers (`close`) up to rounding."""
     if close and isinstance(a, (int, float)) and isinstance(b, (int, float)):
         if math.isnan(a) or math.isnan(b):
             return math.isnan(a) and math.isnan(b)
@@ -222,7 +222,7 @@ def _wave(shape: tuple[int, ...], start: float) -> Array:
 
 
 def _at_step(step: Array, leaf: Any) -> Any:
-    """A counter of an optimiser's state at `step`; anything else as it is."""
+    """A counter in the state of an optimiser, set to `step`; anything else is unchanged."""
     counts = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.integer) and leaf.ndim == 0
     return step.astype(leaf.dtype) if counts else leaf
 
@@ -238,7 +238,7 @@ def _of_code(code: types.CodeType) -> str:
 
 
 def _ordered(value: Any) -> str:
-    """The text of a value; sets have another order in each process."""
+    """A value as text; sets are sorted, since their order differs between processes."""
     if isinstance(value, (set, frozenset)):
         return f"set({sorted(map(_ordered, value))})"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
@@ -257,7 +257,7 @@ def _described(value: Any) -> Any:
 
 
 def _of_class(own: type, seen: frozenset) -> list[Any]:
-    """What a class of the user's, and those that it derives from, do."""
+    """What a custom class, and those it derives from, do."""
     found: list[Any] = []
     for cls in own.__mro__:
         if _is_ours(cls.__module__) or id(cls) in seen:
@@ -299,7 +299,7 @@ def _value(value: Any, seen: frozenset) -> Any:
 
 
 def rate_or_error(rate: float | optax.Schedule) -> Any:
-    """`of_rate`. Raises `ConfigError` for a schedule that can't be asked for its values."""
+    """Like `of_rate`, but raises `ConfigError` if a schedule can't be evaluated."""
     try:
         return of_rate(rate)
     except Exception as error:

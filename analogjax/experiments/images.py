@@ -1,4 +1,4 @@
-"""Items on a device, as batches need them."""
+"""Items on a device, in the form in which batches need them."""
 
 from typing import Any, NamedTuple
 
@@ -6,18 +6,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array
 from analogjax.data import Split, steps_per_epoch
 from analogjax.errors import ConfigError, NonFiniteError, ShapeError
 
 
+@document_fields
 class Images(NamedTuple):
     """A split on the device, with its normalisation `(image / 255 - mean) / std` (uint8 images only)."""
 
-    images: Array  # [N, ...] uint8; or float32 or int32, used as they are
-    labels: Array  # [N] int32 classes, or targets [N, ...]
-    mean: Array  # broadcast against an image
+    images: Array
+    """uint8 `[N, ...]`, scaled and normalised; or float32 or int32, used unchanged."""
+    labels: Array
+    """Classes `[N]` int32, or targets `[N, ...]`."""
+    mean: Array
+    """Mean of the normalisation, broadcast against an image."""
     std: Array
+    """Standard deviation of the normalisation, broadcast against an image."""
 
     def batch(self, indices: Array) -> tuple[Array, Array]:
         """Normalised images `[B, ...]` and labels `[B]`."""
@@ -29,20 +35,20 @@ class Images(NamedTuple):
         return x, self.labels[indices]
 
     def steps(self, batch_size: int) -> int:
-        """Batches that cover all items."""
+        """Number of batches that cover all items."""
         return steps_per_epoch(self.labels.shape[0], batch_size)
 
     @property
     def classified(self) -> bool:
-        """Whether the labels are whole numbers: classes."""
+        """Whether the labels are classes, i.e. whole numbers."""
         return jnp.issubdtype(self.labels.dtype, jnp.integer)
 
 
 def images_of(split: Split, dataset: Any, device: jax.Device, which: str = "a split") -> Images:
-    """A split on a device; errors call it `which`.
+    """Put a split on a device; error messages call it `which`.
 
-    Raises `ConfigError` for an empty one and for what is no numbers, `ShapeError` where images and labels are not as
-    many, `NonFiniteError` for NaN and infinite values.
+    Raises `ConfigError` if it is empty or not numeric, `ShapeError` if the numbers of images and labels differ,
+    `NonFiniteError` for NaN and infinite values.
     """
     images = _numbers(np.asarray(split.images), f"dataset {dataset.name}, {which}", "item", keep=np.uint8)
     labels = _numbers(np.asarray(split.labels), f"dataset {dataset.name}, {which}", "label of item")
@@ -57,7 +63,7 @@ def images_of(split: Split, dataset: Any, device: jax.Device, which: str = "a sp
 
 
 def _numbers(values: np.ndarray, where: str, what: str, keep: Any = None) -> np.ndarray:
-    """Numbers as a device holds them: float32 or int32, or of the dtype `keep`, which is left alone."""
+    """Numbers in a dtype of the device: float32 or int32; arrays of dtype `keep` are left alone."""
     if keep is not None and values.dtype == keep:
         return values
     if values.dtype.kind == "V" and jnp.issubdtype(values.dtype, jnp.floating):  # bfloat16 and its like
@@ -79,7 +85,7 @@ def _numbers(values: np.ndarray, where: str, what: str, keep: Any = None) -> np.
 
 
 def check_labels(labels: np.ndarray, classes: int, where: str) -> None:
-    """Raises `ConfigError` where whole numbers are none of so many classes, counted from 0."""
+    """Raise `ConfigError` if labels are not classes 0 to `classes - 1`."""
     if labels.dtype.kind not in "biu":
         return
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))

@@ -1,11 +1,11 @@
-r"""`BasicInferencing`: a trained network on chips that are programmed once and then drift, and how well it still does.
+r"""`BasicInferencing`: the accuracy of a trained network on chips that are programmed once and then drift.
 
     for each repeat:   program all chips anew
         for each time: drift them to that time, classify the test split
 
-The times are 0 and nine more, evenly spaced in their logarithm from 1 s to `inference_time`. Every repeat runs the same
-compiled function, which scans over times and batches. Keys: repeat `r` has `fold_in(key, r)`, in it programming
-`fold_in(.., 0)` and time number `n` `fold_in(.., n + 1)`, so that more repeats leave the first ones as they were.
+The times are 0 and nine more, spaced logarithmically from 1 s to `inference_time`. Every repeat runs the same compiled
+function, which scans over times and batches. Keys: repeat `r` has `fold_in(key, r)`; from it, programming uses
+`fold_in(.., 0)` and time number `n` uses `fold_in(.., n + 1)`, so more repeats leave the first ones unchanged.
 Letters: `N` items, `B` batch, `T` times.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 
 from analogjax import nn, random
+from analogjax._field_docs import document_fields
 from analogjax._processor import Tuned
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key
@@ -39,25 +40,40 @@ from analogjax.tile import drift_all, program_all
 _TIMES = 10
 
 
+@document_fields
 @dataclass(frozen=True)
 class BasicInferencing:
-    """What is read, on what data, and when.
+    """Accuracy of a trained network over time, on chips that are programmed and drift.
 
-    `variables` are trained ones (`Results.variables`): the weights that their chips hold are programmed, and read
-    through the converters that the chips have. `dataset` is an entry of `analogjax.data` or its name, or anything with
-    its `load`; its test split is read with the normalisation that the training used.
-    Raises `ConfigError` for values that make no sense.
+    The weights held by the trained tiles are programmed, and read through the converters of these tiles. The test split
+    is normalised as in training.
+
+    Raises:
+        ConfigError: If a value is invalid.
+
+    Example:
+        >>> inferencing = BasicInferencing(FashionMNIST, model, results.variables, inference_repeats=4)
+        >>> LocalRunner().run(inferencing, seed=1)
     """
 
     dataset: DatasetLike
+    """Entry of `analogjax.data`, its name, or any object with its `load`; the test split is used."""
     model: linen.Module
+    """Flax module that `variables` belong to."""
     variables: Variables = field(compare=False, repr=False)
-    batch_size: int = 10  # images that are read at once; larger is faster
+    """Trained variables, e.g. `Results.variables`."""
+    batch_size: int = 10
+    """Images read at once; larger is faster."""
     loss_function: Callable[[Array, Array], Array] = cross_entropy_loss
-    inference_repeats: int = 2  # chips that are programmed
-    inference_time: float = 86400.0  # last time after programming [s]
+    """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one per item."""
+    inference_repeats: int = 2
+    """Chips programmed, each with noise of its own."""
+    inference_time: float = 86400.0
+    """Last time after programming at which the chips are read [s]."""
     noise_model: NoiseModel = PCMLike()  # noqa: RUF009 - frozen
-    drift_compensation: bool = True  # one digital factor for each chip, read anew at each time
+    """Material that the chips are made of."""
+    drift_compensation: bool = True
+    """Rescale the outputs of each chip by one digital factor, measured anew at each time."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):
@@ -82,12 +98,12 @@ class BasicInferencing:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """The times after programming at which the network is read [s]."""
+        """Times after programming at which the network is read [s]."""
         return (0.0, *(float(t) for t in np.logspace(0, math.log10(self.inference_time), _TIMES - 1)))
 
 
 class _Repeat(NamedTuple):
-    """One compiled repeat; static, so that it is compiled once for each experiment."""
+    """One compiled repeat; static, so that it is compiled once per experiment."""
 
     model: linen.Module
     loss_function: Callable[[Array, Array], Array]
@@ -96,7 +112,7 @@ class _Repeat(NamedTuple):
     batch_size: int
 
     def run(self, variables: Variables, data: Images, times: Array, key: Key) -> tuple[Array, Array]:
-        """Right answers `[T]` and summed losses `[T]` of freshly programmed chips. Consumes `key`."""
+        """Correct answers `[T]` and summed losses `[T]` of freshly programmed chips. Consumes `key`."""
         programmed = program_all(variables.tiles, self.noise_model, self.compensation, jax.random.fold_in(key, 0))
 
         def at(given: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -108,7 +124,7 @@ class _Repeat(NamedTuple):
         return lax.map(at, (jnp.arange(times.shape[0]), times))
 
     def _classify(self, variables: Variables, data: Images, key: Key) -> tuple[Array, Array]:
-        """Right answers and summed loss `[]` over all items, in batches. Consumes `key`."""
+        """Correct answers and summed loss `[]` over all items, in batches. Consumes `key`."""
         items = data.labels.shape[0]
         indices, weights = sequential_indices(items, min(self.batch_size, items))
 
@@ -138,13 +154,24 @@ def run_inference(
     device: jax.Device | str | None = None,
     on_repeat: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Program, drift and read; returns the statistics over the repeats at each time.
+    """Program, drift and read the chips of an experiment.
 
-    `{"inference_runs": {"inference_repeat": repeats done, "is_partial": whether more will follow, "time_elapsed": [s],
-    "inference_results": [{"t_inference" [s], "avg_accuracy", "std_accuracy" and "avg_error" (percent), "avg_loss"}, ...
-    one for each time]}}`. The standard deviation is that of the repeats themselves (0 for one). `on_repeat` gets the
-    same, partial, after each repeat. `max_elements > 0` uses the first items of the test split only. The same `seed`
-    gives the same numbers. Raises `ConfigError`, `DatasetError`, `NonFiniteError`.
+    Args:
+        experiment: What to read, and when.
+        seed: Seed of everything random; the same seed gives the same numbers.
+        device: JAX device or its name; None: the default.
+        max_elements: Use only the first items of the test split; 0: all.
+        dataset_root: Folder of the dataset.
+        on_repeat: Called after each repeat with the partial result.
+
+    Returns:
+        Statistics over the repeats: `{"inference_runs": {"inference_repeat": completed repeats, "is_partial": whether
+        more will follow, "time_elapsed": [s], "inference_results": [...]}}`, with one dict per time: `t_inference` [s],
+        `avg_accuracy`, `std_accuracy` and `avg_error` (percent) and `avg_loss`. The standard deviation is that of the
+        repeats themselves (0 for one).
+
+    Raises:
+        ConfigError, DatasetError, NonFiniteError: If the experiment or its data are invalid.
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ConfigError(f"seed={seed!r}: needs a whole number.")
@@ -176,7 +203,7 @@ def run_inference(
 
 
 def _result(experiment: BasicInferencing, found: np.ndarray, spent: float) -> dict[str, Any]:
-    """The result of accuracies and losses `[repeats, 2, T]` of the repeats so far."""
+    """The result computed from accuracies and losses `[repeats, 2, T]` so far."""
     percent, losses = 100 * found[:, 0], found[:, 1]
     mean = percent.mean(0)
     columns = {

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a moment when the run is in order."""
+"""Ctrl-C that takes effect only when the run is in a consistent state."""
 
 import signal
 import threading
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Ctrl-C inside the block is noted; the function given raises it where the run is in order.
+    """Record Ctrl-C inside the block; the returned function raises it when called.
 
-    Raised anywhere else it could be lost, in Orbax's event loop or a callback of the runtime.
+    Raised anywhere else, it could be lost in Orbax's event loop or in a callback of the runtime.
     """
     caught: list[int] = []
 

@@ -1,14 +1,14 @@
-r"""The training loop as pure functions: a step, and a stretch of steps in one compiled call.
+r"""The training loop as pure functions: a single step, and many steps in one compiled call.
 
-Everything that a step needs is a function of the run's key and the step's number, so a stretch may begin and end
-anywhere: cutting an epoch for a progress bar, a checkpoint or a hook changes no bit of the result.
+Everything a step needs is a function of the key of the run and the number of the step, so compiled calls may begin and
+end anywhere: splitting an epoch for a progress bar, a checkpoint or a hook changes no bit of the result.
 
     order of epoch e     permutation(fold_in(key_order, e))
     noise of step n      fold_in(key_noise, n), n counted over all epochs
 
-The last batch of an epoch may be partial: it is filled with items of weight 0, whose error is exactly zero, so that
-neither digital nor analog weights notice them. (The runner leaves them out where layers mix the
-items of a batch.) Letters: `N` items, `B` batch, `S` steps of an epoch.
+The last batch of an epoch may be partial. It is padded with items of weight 0, whose error is exactly zero, so they
+affect neither digital nor analog weights. (The runner removes them if layers mix the items of a batch.)
+Letters: `N` items, `B` batch, `S` steps of an epoch.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ from analogjax.optim import PulsedSGD, PulsedState
 
 
 class TrainState(NamedTuple):
-    """Everything that changes while training."""
+    """Everything that changes during training."""
 
     variables: Variables
     optimizer: PyTree  # of the digital parameters
@@ -45,7 +45,7 @@ class TrainState(NamedTuple):
 
 
 class RunKeys(NamedTuple):
-    """The independent keys of a run."""
+    """Independent keys of a run."""
 
     init: Key
     noise: Key
@@ -54,13 +54,13 @@ class RunKeys(NamedTuple):
 
     @classmethod
     def of(cls, key: Key) -> "RunKeys":
-        """All keys of a run from its one key, which is consumed."""
+        """Derive all keys of a run from its one key, which is consumed."""
         return cls(*jax.random.split(key, 4))
 
 
 @dataclass(frozen=True)
 class Program:
-    """The static part of a run: equal programs are compiled once for each shape of data."""
+    """The static part of a run; equal programs are compiled once per shape of data."""
 
     model: linen.Module
     loss_function: Callable[[Array, Array], Array]
@@ -72,7 +72,7 @@ class Program:
 
     @classmethod
     def of(cls, experiment: BasicTraining) -> "Program":
-        """What has to be compiled for `experiment`; neither its data nor its trained variables."""
+        """The part of `experiment` that is compiled, without its data and trained variables."""
         return cls(
             experiment.model,
             experiment.loss_function,
@@ -84,19 +84,19 @@ class Program:
         )
 
     def compiled(self) -> "Compiled":
-        """Its functions as one call each, for the default device.
+        """The functions of the program, each as one compiled call on the default device.
 
-        They are those of an equal program of this process, if there was one lately.
+        They are shared with a recent equal program of this process.
         """
         return _compiled((self, default_platform()))
 
     @property
     def digital_optimizer(self) -> optax.GradientTransformation:
-        """What updates the digital parameters."""
+        """Optimiser of the digital parameters."""
         return _with_decay(self.optimizer, self.learning_rate, self.weight_decay)
 
     def start(self, data: Images, key: Key, variables: Variables | None = None, steps: int | None = None) -> TrainState:
-        """Fresh chips (or the given `variables`) and optimisers, for epochs of `data` or of `steps` steps.
+        """Make fresh tiles (or take the given `variables`) and optimisers, for epochs of `data` or of `steps` steps.
 
         Consumes `key`.
         """
@@ -115,11 +115,11 @@ class Program:
         )
 
     def order(self, data: Images, epoch: int, key: Key) -> tuple[Array, Array]:
-        """Indices and weights `[S, B]` of an epoch. Consumes `key`."""
+        """Indices and weights `[S, B]` of an epoch, in random order. Consumes `key`."""
         return shuffled_indices(jax.random.fold_in(key, epoch), data.labels.shape[0], self.batch_size)
 
     def step(self, state: TrainState, x: Array, y: Array, weights: Array, key: Key) -> tuple[TrainState, Array]:
-        """One mini-batch `x` `[B, ...]`, `y` `[B]`, `weights` `[B]`; returns its summed loss. Consumes `key`."""
+        """Train on a mini-batch `x` `[B, ...]`, `y` `[B]`, `weights` `[B]`; returns its summed loss. Consumes `key`."""
         k_forward, k_update = jax.random.split(key)
 
         def loss(params: PyTree, slots: PyTree) -> tuple[Array, PyTree]:
@@ -139,7 +139,7 @@ class Program:
     def advance(
         self, state: TrainState, data: Images, order: tuple[Array, Array], start: Array, stop: Array, key: Key
     ) -> TrainState:
-        """Steps `start` to `stop` of an epoch. `key` is the run's noise key, the same for all calls."""
+        """Run steps `start` to `stop` of an epoch. `key` is the noise key of the run, the same for all calls."""
         indices, weights = order
 
         def body(n: Array, state: TrainState) -> TrainState:
@@ -151,9 +151,9 @@ class Program:
         return lax.fori_loop(start, stop, body, state)
 
     def evaluate(self, variables: Variables, data: Images, rows: tuple[Array, Array], key: Key) -> Mapping[str, Array]:
-        """Sums over the items of `rows` (indices and weights `[S, B]`), with the noise of the chips. Consumes `key`.
+        """Sums over the items of `rows` (indices and weights `[S, B]`), read with noise. Consumes `key`.
 
-        They are `loss`, the metrics by name, and for classes the number of right answers as `accuracy`.
+        They are `loss`, the metrics by name and, for classes, the number of correct answers as `accuracy`.
         """
 
         def body(sums: dict[str, Array], batch: tuple[Array, Array, Array]) -> tuple[dict[str, Array], None]:
@@ -167,7 +167,7 @@ class Program:
         return lax.scan(body, {name: jnp.zeros(()) for name in names}, (jnp.arange(rows[0].shape[0]), *rows))[0]
 
     def _judged(self, outputs: Array, y: Array, weight: Array) -> dict[str, Array]:
-        """Loss, metrics and right answers of each item, `[B]` each."""
+        """Loss, metrics and correct answers of each item, `[B]` each."""
         found = {"loss": per_item(self.loss_function(outputs, y), weight, "loss_function")}
         for name, metric in self.metrics:
             try:
@@ -183,7 +183,7 @@ class Program:
 def _with_decay(
     optimizer: optax.GradientTransformation | None, learning_rate: Any, weight_decay: float
 ) -> optax.GradientTransformation:
-    """`optimizer`, or SGD with the decay of torch's."""
+    """`optimizer`, or SGD with torch's weight decay."""
     if optimizer is not None:
         return optimizer
     plain = optax.sgd(learning_rate)
@@ -191,7 +191,7 @@ def _with_decay(
 
 
 def per_item(values: Array, weights: Array, name: str) -> Array:
-    """`values` as float32 `[B]`. Raises `ShapeError` where they are not one for each item."""
+    """`values` as float32 `[B]`. Raises `ShapeError` unless there is one per item."""
     values = jnp.asarray(values)
     if values.shape != weights.shape:
         raise ShapeError(
@@ -202,7 +202,7 @@ def per_item(values: Array, weights: Array, name: str) -> Array:
 
 
 def _right(outputs: Array, y: Array) -> Array:
-    """The fraction of right answers of each item `[B]`; 0 where outputs are no scores of classes."""
+    """The fraction of correct answers of each item `[B]`; 0 if the outputs are not scores of classes."""
     if outputs.ndim != y.ndim + 1 or outputs.shape[:-1] != y.shape:
         return jnp.zeros(y.shape[:1])
     right = (jnp.argmax(outputs, -1) == y).astype(jnp.float32)
@@ -210,7 +210,7 @@ def _right(outputs: Array, y: Array) -> Array:
 
 
 class Compiled(NamedTuple):
-    """The functions of a program, compiled when first called; `advance` takes its state's memory over."""
+    """The functions of a program, compiled at the first call; `advance` reuses the memory of its state."""
 
     advance: Callable[..., TrainState]
     evaluate: Callable[..., Mapping[str, Array]]
@@ -225,7 +225,7 @@ def _compiled(given: tuple[Program, str]) -> Compiled:
 
 
 def validation_rows(items: int) -> tuple[Array, Array]:
-    """Indices and weights `[S, B]` of all items, in their order."""
+    """Indices and weights `[S, B]` of all items, in order."""
     return sequential_indices(items, min(items, _VALIDATION_BATCH))
 
 

@@ -1,4 +1,4 @@
-"""Loss functions of an experiment: `(outputs [B, C], labels [B]) -> losses [B]`, one number for each item."""
+"""Loss functions of an experiment: `(outputs [B, C], labels [B]) -> losses [B]`, one number per item."""
 
 import jax
 import jax.numpy as jnp
@@ -8,24 +8,54 @@ from analogjax.errors import ConfigError, ShapeError
 
 
 def nll_loss(log_probabilities: Array, labels: Array) -> Array:
-    """Negative log-likelihood `-log p(label)` `[B]` of `log_probabilities` `[B, C]` (put `log_softmax` last).
+    """Negative log-likelihood `-log p(label)`, for models that end with `log_softmax`.
 
-    Raises `ConfigError` where labels are no whole numbers, `ShapeError` where they are not one for each item.
+    Args:
+        log_probabilities: Outputs of the model `[B, C]`.
+        labels: Classes `[B]`, whole numbers from 0.
+
+    Returns:
+        One loss per item `[B]`.
+
+    Raises:
+        ConfigError: If the labels are not whole numbers.
+        ShapeError: If there is not one label per item.
     """
     _check_classes("nll_loss", log_probabilities, labels)
     return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
 
 
 def cross_entropy_loss(logits: Array, labels: Array) -> Array:
-    """Cross entropy `[B]` of unnormalised `logits` `[B, C]`. Raises as `nll_loss`."""
+    """Cross entropy of unnormalised outputs.
+
+    Args:
+        logits: Outputs of the model `[B, C]`.
+        labels: Classes `[B]`, whole numbers from 0.
+
+    Returns:
+        One loss per item `[B]`.
+
+    Raises:
+        ConfigError: If the labels are not whole numbers.
+        ShapeError: If there is not one label per item.
+    """
     _check_classes("cross_entropy_loss", logits, labels)
     return nll_loss(jax.nn.log_softmax(logits), labels)
 
 
 def mse_loss(outputs: Array, labels: Array) -> Array:
-    """Mean squared error `[B]` between `outputs` `[B, C]` and the one-hot labels, or between outputs and targets.
+    """Mean squared error between outputs and one-hot labels, or between outputs and targets.
 
-    Targets that are no whole numbers have the shape of the outputs, or lack a last axis of 1. Raises `ShapeError`.
+    Args:
+        outputs: Outputs of the model `[B, C]`.
+        labels: Classes `[B]` (whole numbers), or targets of the shape of the outputs, without a last axis of 1 if need
+            be.
+
+    Returns:
+        One loss per item `[B]`.
+
+    Raises:
+        ShapeError: If outputs and targets do not fit together.
     """
     if jnp.issubdtype(labels.dtype, jnp.integer):
         _check_classes("mse_loss", outputs, labels)

@@ -1,21 +1,27 @@
-"""Options of a run, as small objects: when it is saved, and when it may end early."""
+"""Options of a run as small objects: when checkpoints are saved, and when it stops early."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analogjax._field_docs import document_fields
 from analogjax.errors import ConfigError
 
 
 class StopTraining(Exception):
-    """Raise it in a hook to end a training there; the results of the epochs that were completed are returned."""
+    """Raise it in a hook to end a training; the results of the completed epochs are returned."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class CheckpointOptions:
-    """How often a run with a `checkpoint_dir` is saved, and how much of it is kept.
+    """How often a run with a `checkpoint_dir` is saved, and which checkpoints are kept.
 
-    Raises `ConfigError` for what is no whole number, 0 or more.
+    Raises:
+        ConfigError: If a value is not a whole number, 0 or more.
+
+    Example:
+        >>> LocalRunner().run(experiment, checkpoint_dir="runs/a", checkpoints=CheckpointOptions(keep_best=3))
     """
 
     every: int = 1
@@ -34,11 +40,16 @@ class CheckpointOptions:
                 raise ConfigError(f"CheckpointOptions({name}={value!r}): needs a whole number, 0 or more.")
 
 
+@document_fields
 @dataclass(frozen=True)
 class EarlyStop:
-    """Ends a training when a metric has not become better for some epochs; the results so far are returned.
+    """Ends a training when a metric has stopped improving; the results so far are returned.
 
-    Raises `ConfigError` for values that make no sense.
+    Raises:
+        ConfigError: If a value is invalid.
+
+    Example:
+        >>> LocalRunner().run(experiment, early_stop=EarlyStop("accuracy", patience=5))
     """
 
     metric: str = "valid_loss"
@@ -61,7 +72,7 @@ class EarlyStop:
             raise ConfigError(f"EarlyStop(min_delta={self.min_delta!r}): needs a number, 0 or more.")
 
     def due(self, epochs: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether a training with these results ends here. Raises `ConfigError` for an unknown metric."""
+        """Whether a training with these results should end. Raises `ConfigError` for an unknown metric."""
         if epochs and self.metric not in epochs[-1]:
             known = ", ".join(name for name in epochs[-1] if name not in ("epoch", "time_epoch"))
             raise ConfigError(f"EarlyStop(metric={self.metric!r}): unknown; the results have {known}.")

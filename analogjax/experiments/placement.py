@@ -1,4 +1,4 @@
-"""Where a run computes: finding a device by what a person calls it."""
+"""Finding the device of a run by name."""
 
 import jax
 
@@ -8,9 +8,9 @@ _ALIASES = {"cuda": "gpu", "rocm": "gpu"}
 
 
 def find_device(wanted: jax.Device | str | None) -> jax.Device:
-    """A JAX device, or one by name: `cpu`, `gpu`, `cuda`, `tpu`, or with a number, `cuda:1`. `None`: JAX's default.
+    """Return a JAX device by name: `cpu`, `gpu`, `cuda`, `tpu`, or with a number, `cuda:1`. `None`: JAX's default.
 
-    Raises `ConfigError` with the list of what is there.
+    Raises `ConfigError` with the list of available devices.
     """
     if wanted is None:
         return jax.devices()[0]
@@ -29,7 +29,7 @@ def find_device(wanted: jax.Device | str | None) -> jax.Device:
 
 
 def default_platform() -> str:
-    """The platform of the device that JAX computes on unless told otherwise: `cpu`, `gpu`, `tpu`."""
+    """Platform of JAX's current default device: `cpu`, `gpu`, `tpu`."""
     with jax.ensure_compile_time_eval():
         (device,) = jax.numpy.zeros(()).devices()
     return device.platform

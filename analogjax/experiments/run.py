@@ -1,4 +1,4 @@
-"""A training in progress: epochs, what is told of them, and what is saved."""
+"""A training in progress: its epochs, its reports, and its checkpoints."""
 
 import sys
 import time
@@ -28,7 +28,7 @@ _STRETCH = 0.5  # seconds of work between two looks at the outside world
 
 
 class Results(list[dict[str, Any]]):
-    """The list of dicts that a run returns, one per epoch, with the trained `variables` beside it."""
+    """Results of a run: a list of dicts, one per epoch, with the trained `variables` as an attribute."""
 
     def __init__(self, epochs: list[dict[str, Any]], variables: Variables) -> None:
         super().__init__(epochs)
@@ -70,7 +70,7 @@ class Run:
     def begin(
         cls, experiment: BasicTraining, feed: Feed, keys: RunKeys, seed: int, device: jax.Device, given: Any
     ) -> "Run":
-        """A run that has done nothing yet."""
+        """Make a run that has not done anything yet."""
         program = Program.of(experiment)
         # bound to the device, as a step leaves it: else the first step would be compiled for itself
         started = program.start(feed.example, keys.init, jax.device_put(given, device), feed.steps)
@@ -83,11 +83,11 @@ class Run:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The run in words, for its record."""
+        """Description of the run for its record."""
         return self.experiment.describe() | {"seed": self.seed} | self.feed.sizes()
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for another run to continue this one, by contents."""
+        """What must be equal in another run for it to continue this one, compared by contents."""
         experiment, variables = self.experiment, self.state.variables
         x, y = self.feed.example.batch(jnp.arange(min(4, experiment.batch_size)))
         outputs = outputs_like(experiment.model, variables, x)
@@ -104,7 +104,7 @@ class Run:
         }
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one. Raises `CheckpointError` for those of another run."""
+        """Resume from the newest checkpoint, if there is one. Raises `CheckpointError` if it belongs to another run."""
         if self.saving is None:
             return
         self.own = self.identity()
@@ -127,7 +127,7 @@ class Run:
         self.feed.resume(meta["feed"], self.epoch, self.step)
 
     def keep_model(self) -> None:
-        """Put the trained model into the record."""
+        """Write the trained model to the record."""
         if self.record is None or not self.epochs:
             return
         with Checkpoints(self.record.location / "model", keep_last=1) as models:
@@ -135,7 +135,7 @@ class Run:
             models.save(int(self.state.pulsed.step), self.state.variables, meta, _metrics(self.epochs[-1]))
 
     def save(self, spent: float) -> None:
-        """Write a checkpoint of this very moment."""
+        """Write a checkpoint of the current state."""
         assert self.saving is not None
         meta = {
             "identity": self.own, "epochs": self.epochs, "epoch": self.epoch, "step": self.step,
@@ -146,7 +146,7 @@ class Run:
         self.saving.checkpoints.save(int(self.state.pulsed.step), self.state, meta, metrics)
 
     def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
-        """All epochs that are left. What raises carries the results so far as `error.results`."""
+        """Train all remaining epochs. Any exception carries the results so far as `error.results`."""
         if self.record is not None:
             self.record.go_on_from(self.epochs)
         try:
@@ -190,7 +190,7 @@ class Run:
         return every > 0 and self.epoch % every == 0
 
     def _last_save(self) -> None:
-        """A stop within an epoch leaves the run as its last checkpoint has it, or saves it where it stands."""
+        """Save the state after a stop within an epoch; after a whole epoch the last checkpoint has it already."""
         if self.saving is not None and self.step:
             self.save(0.0)
 
@@ -212,7 +212,7 @@ class Run:
             self._run_part(part, advance, hooks, bar, begun)
 
     def _parts(self, piece: Piece) -> list[Piece]:
-        """The piece; or its last batch apart, without what fills it up, where a model keeps statistics of batches."""
+        """The piece itself; if the model keeps batch statistics, its last batch is separate and not padded."""
         size = piece.rows[0].shape[1]
         left = piece.items - (piece.steps - 1) * size
         if left == size or not self.state.variables.collections:
@@ -246,18 +246,18 @@ class Run:
         return self.feed.total is not None and step >= self.feed.total
 
     def _check(self) -> None:
-        """Raises Ctrl-C, and the failure of a checkpoint that was being saved."""
+        """Raise a deferred Ctrl-C, or the failure of a checkpoint saved in the background."""
         self.check_interrupt()
         if self.saving is not None:
             self.saving.checkpoints.check()
 
     def _next_save(self, step: int) -> int:
-        """The next step of this epoch after which a checkpoint is due; beyond every epoch where none is."""
+        """The next step of this epoch after which a checkpoint is due; beyond every epoch if none is."""
         every = self.saving.options.every_steps if self.saving is not None else 0
         return sys.maxsize if every == 0 else (step // every + 1) * every
 
     def _count(self, rows: tuple[int, int], piece: Piece) -> int:
-        """Take the last stretch as done, whose losses are checked; how many steps it had."""
+        """Mark the last steps as done, after checking their losses; returns how many there were."""
         losses = np.asarray(self.state.losses)[slice(*rows)]
         if not np.all(np.isfinite(losses)):
             n = int(np.argmin(np.isfinite(losses)))
@@ -273,7 +273,7 @@ class Run:
         return len(losses)
 
     def _validate(self, begun: float) -> tuple[dict[str, Any], int]:
-        """The entry of this epoch, and how many items were tested."""
+        """The results of this epoch, and the number of items tested."""
         own, sums, items = jax.random.fold_in(self.keys.validation, self.epoch), None, 0
         evaluate = self.program.compiled().evaluate
         for n, (data, rows, count) in enumerate(self.feed.tests()):
@@ -291,7 +291,9 @@ class Run:
         return entry | {name: value / items for name, value in sums.items()}, items
 
     def _check_classes(self) -> None:
-        """Labels beyond the outputs would be taken for other classes, or lead to NaN, by the losses that pick one."""
+        """Refuse labels beyond the outputs, which losses that pick one output would take for other classes or turn into
+        NaN.
+        """
         if self.experiment.loss_function in (nll_loss, cross_entropy_loss, mse_loss):
             x, _ = self.feed.example.batch(jnp.zeros((1,), jnp.int32))
             shape = outputs_like(self.experiment.model, self.state.variables, x).shape
@@ -299,7 +301,7 @@ class Run:
                 self.feed.check_classes(shape[-1])
 
     def _check_metrics(self) -> None:
-        """A metric that raises does so before the first step."""
+        """Call each metric once, so that one that raises does so before the first step."""
         if self.experiment.metrics:
             data, rows, _ = next(self.feed.tests())
             jax.eval_shape(self.program.evaluate, self.state.variables, data, rows, jax.random.key(0))

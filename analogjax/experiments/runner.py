@@ -1,4 +1,4 @@
-"""`LocalRunner`: runs an experiment on this machine, with progress, checkpoints and exact resumption."""
+"""`LocalRunner`: runs experiments on this machine, with progress, checkpoints and exact resumption."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from analogjax import random
+from analogjax._field_docs import document_fields
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.experiments.dataset import Batches
 from analogjax.experiments.feed import Feed, Streamed, Whole
@@ -27,15 +28,18 @@ from analogjax.store import Checkpoints, Location
 from analogjax.store.runs import RunRecord
 
 
+@document_fields
 @dataclass(frozen=True)
 class LocalRunner:
     """Runs experiments on a device of this machine.
 
-    `device` is a JAX device or its name (`"cpu"`, `"cuda"`, `"tpu:1"`). One `seed` decides everything that is random:
-    the chips, the order of the data, every pulse and every noise.
+    Example:
+        >>> results = LocalRunner(device="cpu").run(BasicTraining(FashionMNIST, model), seed=1)
+        >>> results[-1]["accuracy"]
     """
 
     device: jax.Device | str | None = None
+    """Where to run, such as "cpu" or "gpu:1"; None: JAX's default device."""
 
     def run(
         self,
@@ -54,31 +58,36 @@ class LocalRunner:
         early_stop: EarlyStop | None = None,
         progress: bool | None = None,
     ) -> Any:
-        """Train and validate; returns `Results`: one dict per epoch, and the trained `variables`.
+        """Train and validate an experiment.
 
         Args:
-            experiment: what to train. A `BasicInferencing` is read instead (`run_inference`), with `seed`, items and
-                root as here; nothing of it is saved.
-            max_elements_train: use the first items only, of both splits; 0: all.
-            dataset_root: where the dataset is, or is downloaded to.
-            stdout: print each epoch.
-            seed: decides everything that is random.
-            variables: of an earlier run, say, to be trained on instead of fresh chips.
-            checkpoint_dir: a folder or a URL (`s3://bucket/run`, `gs://...`). The run is saved there while it goes on;
-                the same call made again, anywhere, goes on from the newest checkpoint and ends bit for bit where an
-                uninterrupted run would have. What is saved knows what it is: data, model, optimiser, loss and rates are
-                compared by content, and checkpoints of another run are refused.
-            checkpoints: how often, and what is kept.
-            record: a folder or URL, or a record that was begun (the caller then finishes it): it gets configuration,
-                environment, the metrics as they come, and the trained model under `model`.
-            storage_options: go to the client of a bucket.
-            hooks: functions that watch the run; one that raises `StopTraining` ends it, and the results are returned.
-            early_stop: end when a metric gets no better.
-            progress: show a bar (default: on a terminal, when an epoch takes long).
+            experiment: What to train. A `BasicInferencing` is passed to `run_inference` with `seed`,
+                `max_elements_train` and `dataset_root`; nothing of it is saved.
+            max_elements_train: Use only the first items of both splits; 0: all.
+            dataset_root: Folder in which the dataset is found, or to which it is downloaded.
+            stdout: Print each epoch.
+            seed: Determines everything random: the devices, the order of the data, every pulse and every noise.
+            variables: Trained variables to continue training from, instead of fresh tiles.
+            checkpoint_dir: Folder or URL (`s3://bucket/run`, `gs://...`) for checkpoints. The same call made again, on
+                any machine, resumes from the newest checkpoint and ends with the same bits as an uninterrupted run.
+                Data, model, optimiser, loss and learning rates are compared by content, and checkpoints of another run
+                are refused.
+            checkpoints: How often to save, and what to keep.
+            record: Folder, URL, or a record already begun (which the caller then finishes). It receives the
+                configuration, the environment, the metrics as they come, and the trained model under `model`.
+            storage_options: Options for the client of an object store.
+            hooks: Functions that observe the run; one that raises `StopTraining` ends it, and the results are returned.
+            early_stop: Stop when a metric no longer improves.
+            progress: Show a progress bar; by default on a terminal, if an epoch takes long.
 
-        The dicts hold `epoch` (from 0), `time_epoch` [s], `accuracy` [0, 1] (where labels are classes), `train_loss`,
-        `valid_loss`, and the metrics of the experiment. An error after some epochs has them as `error.results`.
-        Raises `ConfigError`, `DatasetError`, `CheckpointError`, `RunError`, `StoreError`, `NonFiniteError`.
+        Returns:
+            `Results`: one dict per epoch, with `epoch` (from 0), `time_epoch` [s], `accuracy` [0, 1] (if labels are
+            classes), `train_loss`, `valid_loss` and the metrics of the experiment; and the trained `variables`. An
+            exception after some epochs has them as `error.results`.
+
+        Raises:
+            ConfigError, DatasetError, NonFiniteError: If the experiment or its data are invalid. CheckpointError,
+            RunError, StoreError: If checkpoints or the record can't be written or read, or belong to another run.
         """
         device, shows_progress = find_device(self.device), _shows_progress(progress)
         if isinstance(seed, bool) or not isinstance(seed, int):
@@ -140,7 +149,7 @@ def _refuse_for_inference(**options: Any) -> None:
 def _recording(
     record: Any, config: dict[str, Any], seed: int, storage_options: Mapping[str, Any] | None
 ) -> Iterator[RunRecord | None]:
-    """The record of the run; one that is begun here is finished here."""
+    """The record of the run; one begun here is finished here."""
     if record is None or isinstance(record, RunRecord):
         yield record
         return

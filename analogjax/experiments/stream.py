@@ -1,4 +1,4 @@
-"""Reading `Batches`: one batch after the other, checked, and where the reading stands, to go on from there."""
+"""Reading `Batches` one by one, with checks, and saving the position so that reading can resume there."""
 
 import base64
 import itertools
@@ -26,7 +26,7 @@ class Stream:
 
     @property
     def restorable(self) -> bool:
-        """Whether reading can go on anywhere exactly."""
+        """Whether reading can resume exactly at any position."""
         return self._repeatable or self._stateful(self._source()) or self._stateful(self._iterator)
 
     @property
@@ -40,7 +40,7 @@ class Stream:
         return hasattr(value, "get_state") or hasattr(value, "state_dict")
 
     def begin(self, epoch: int, step: int = 0) -> None:
-        """Be ready to give the batches of an epoch from number `step` on."""
+        """Prepare to read an epoch from batch number `step` on."""
         endless = hasattr(self.data.train, "__next__")
         if self._waiting is None and endless and self._iterator is not None:
             return
@@ -57,7 +57,7 @@ class Stream:
                 continue
 
     def take(self, count: int, epoch: int, step: int) -> list[Pair]:
-        """Up to `count` batches that come next; fewer where the epoch ends. Raises where one is not as the others."""
+        """Return up to `count` next batches, fewer if the epoch ends. Raises if their shapes differ."""
         assert self._iterator is not None
         left = count if self.data.steps is None else min(count, self.data.steps - step)
         found = []
@@ -74,7 +74,7 @@ class Stream:
         return found
 
     def state(self) -> Any:
-        """Where the reading stands, as JSON; `None` where it can be found again without, or can't be."""
+        """The reading position as JSON; `None` if it is not needed to find it again, or can't be obtained."""
         for value in (self._iterator, self._source()):
             read = getattr(value, "get_state", None) or getattr(value, "state_dict", None)
             if read is not None:
@@ -82,7 +82,7 @@ class Stream:
         return None
 
     def restore(self, state: Any) -> None:
-        """Go on, at the next `begin`, where `state` says."""
+        """At the next `begin`, continue from `state`."""
         self._waiting, self._iterator = _from_json(state), None
 
     def _checked(self, batch: Any, where: str) -> Pair:
@@ -94,7 +94,7 @@ class Stream:
 
 
 def tests_of(data: Batches) -> Iterator[Any]:
-    """The test batches, from the beginning."""
+    """The test batches, from the start."""
     return iter(data.test() if callable(data.test) else data.test)
 
 
@@ -106,7 +106,7 @@ def chunks(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
 
 
 def pair_of(batch: Any, data: Batches, where: str) -> Pair:
-    """`x` and `y` of a batch as arrays. Raises `ConfigError` for what is no pair, `NonFiniteError` for NaNs in it."""
+    """`x` and `y` of a batch as arrays. Raises `ConfigError` if it is not a pair, `NonFiniteError` for NaNs in it."""
     names = data.fields
     try:
         parts = [batch[name] for name in names] if names is not None else list(batch)
@@ -129,7 +129,7 @@ def pair_of(batch: Any, data: Batches, where: str) -> Pair:
 
 
 def check_like(first: Pair, pair: Pair, name: str, where: str) -> None:
-    """Raises `ShapeError` where a batch is not of the shape of the first one, or is longer."""
+    """Raise `ShapeError` if a batch differs in shape from the first one, or is longer."""
     for letter, a, b in zip("xy", first, pair, strict=True):
         if a.shape[1:] != b.shape[1:] or len(b) > len(a) or a.dtype != b.dtype:
             raise ShapeError(
@@ -148,7 +148,7 @@ def _to_json(state: Any, name: str) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """A NumPy number as one of Python's. Raises `TypeError` for anything else."""
+    """A NumPy number as a Python number. Raises `TypeError` for anything else."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is no JSON")

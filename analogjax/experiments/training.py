@@ -1,4 +1,4 @@
-"""`BasicTraining`: what is trained, on what, and how; a description that runs nothing."""
+"""`BasicTraining`: the description of a training; it runs nothing."""
 
 import math
 import re
@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as linen
 import optax
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array
 from analogjax.data import named
 from analogjax.errors import ConfigError
@@ -17,22 +18,34 @@ from analogjax.experiments.dataset import Batches, DatasetLike
 from analogjax.experiments.losses import nll_loss
 
 
+@document_fields
 @dataclass(frozen=True)
 class BasicTraining:
     """Supervised training of a model with analog layers.
 
-    Analog tiles are updated by pulses at `learning_rate`; digital parameters by `optimizer`, which is plain SGD at the
-    same rate unless given. Raises `ConfigError` for values that make no sense.
+    Analog tiles are updated by pulses at `learning_rate`. Digital parameters are updated by `optimizer`, by default
+    plain SGD at the same rate.
+
+    Raises:
+        ConfigError: If a value is invalid.
+
+    Example:
+        >>> model = Sequential(flatten, AnalogLinear(32), jax.nn.sigmoid, AnalogLinear(10), jax.nn.log_softmax)
+        >>> BasicTraining(Digits, model, batch_size=8, epochs=4)
     """
 
     dataset: DatasetLike | Batches
     """An entry of `analogjax.data` or its name; `Arrays` or `Batches` of one's own; or anything with their `load`."""
     model: linen.Module
+    """Flax module, e.g. a `Sequential` of layers."""
     batch_size: int = 64
+    """Items per mini-batch."""
     loss_function: Callable[[Array, Array], Array] = nll_loss
     """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one for each item."""
     epochs: int = 30
+    """Passes over the training data."""
     learning_rate: float | optax.Schedule = 0.05
+    """Learning rate of tiles and, without an `optimizer`, of digital parameters; or an optax schedule."""
     optimizer: optax.GradientTransformation | None = None
     """Of the digital parameters; it has a learning rate of its own."""
     variables: Any = field(default=None, compare=False, repr=False)
@@ -73,7 +86,7 @@ class BasicTraining:
             _need(good, "metrics", {name: metric}, "give functions by names that the results do not have yet")
 
     def describe(self) -> dict[str, Any]:
-        """The experiment in words for a record, as plain JSON values."""
+        """Describe the experiment for a record, as plain JSON values."""
         rate = self.learning_rate
         described = {
             "dataset": self.dataset.name,

@@ -29,6 +29,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from analogjax import random
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array
 from analogjax.errors import ConfigError
 from analogjax.fit.descent import minimised
@@ -43,15 +44,21 @@ _QUIET = {
 }
 
 
+@document_fields
 @dataclass(frozen=True)
 class Fit:
     """What was fitted."""
 
-    device: Any  # the device with its fitted parameters; all else is as it was given
-    values: dict[str, Any]  # the fitted parameters
-    standard_errors: dict[str, Any] | None  # of increments; inf: the traces do not say; None: of trajectories
-    history: np.ndarray  # [1 + steps made] mean square of the residuals [w^2]
-    residuals: tuple[np.ndarray, ...]  # [T] of each trace, measured minus law [w]
+    device: Any
+    """The device with its fitted parameters; all others are unchanged."""
+    values: dict[str, Any]
+    """Fitted parameters by name."""
+    standard_errors: dict[str, Any] | None
+    """Of each parameter, for increments; inf: the traces do not determine it; None: for trajectories."""
+    history: np.ndarray
+    """Mean square of the residuals before the first step and after each one `[1 + steps]` [w^2]."""
+    residuals: tuple[np.ndarray, ...]
+    """Measured minus modelled weight of each trace `[T]` [w]."""
 
     @property
     def rms(self) -> float:

@@ -28,6 +28,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.stats import norm
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array
 from analogjax.errors import ConfigError
 from analogjax.fit.descent import minimised
@@ -41,15 +42,21 @@ Law = Callable[[Array, Array], tuple[Array, Array]]  # w [N], signs [N] -> mean 
 _FLOOR = 1e-6  # of the range: a weight so near its bound is at it, and no spread counts as smaller
 
 
+@document_fields
 @dataclass(frozen=True)
 class NoiseFit:
     """What was fitted."""
 
-    device: Any  # the device with its fitted noise; all else is as it was given
-    values: dict[str, float]  # dw_min_std [1], and write_noise_std [1] where it was fitted
-    standard_errors: dict[str, float]  # from the curvature of the likelihood
-    log_likelihood: float  # at the maximum, of the densities in units of the root-mean-square increment
-    history: np.ndarray  # [1 + steps made] minus its mean over pulses
+    device: Any
+    """The device with its fitted noise; all other parameters are unchanged."""
+    values: dict[str, float]
+    """`dw_min_std` [1], and `write_noise_std` [1] if it was fitted."""
+    standard_errors: dict[str, float]
+    """From the curvature of the likelihood."""
+    log_likelihood: float
+    """At the maximum; densities in units of the root-mean-square increment."""
+    history: np.ndarray
+    """Negative mean log-likelihood per pulse, before the first step and after each one `[1 + steps]`."""
 
 
 def fit_noise(

@@ -18,9 +18,12 @@ from analogjax.errors import ConfigError, ShapeError
 class Trace:
     """One device, pulsed and read after each pulse."""
 
-    signs: Array  # [T] +1 an UP pulse, -1 a DOWN pulse, 0 a read without a pulse
-    weights: Array  # [T] the weight after each pulse [w]
-    start: Scalar | None = None  # the weight before the first pulse [w]; None: the first pulse only sets it
+    signs: Array
+    """Pulses `[T]`: +1 up, -1 down, 0 a read without a pulse."""
+    weights: Array
+    """Weight after each pulse `[T]` [w]."""
+    start: Scalar | None = None
+    """Weight before the first pulse [w]; None: the first pulse only sets it."""
 
 
 class Stacked(NamedTuple):

@@ -1,8 +1,8 @@
-"""What the arguments of torch's layers may be, and what they make of the shape of one item, without any array.
+"""Which values the arguments of torch's layers may have, and how a layer changes the shape of one item, without arrays.
 
-A check takes a value as torch, JSON or a protocol has it, and gives it complete, or raises `ConfigError` that says what
-was meant. A rule of shapes takes complete arguments and the shape of an item, channels first, and gives the shape after
-the layer, or raises `ShapeError` that says what the layer needs.
+A check takes a value as torch, JSON or a protocol gives it and returns its complete form, or raises a `ConfigError`
+that states what is allowed. A shape rule takes complete arguments and the shape of an item, channels first, and returns
+the shape after the layer, or raises a `ShapeError` that states what the layer needs.
 """
 
 import math
@@ -27,7 +27,7 @@ _ITEMS = {
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of torch's layer."""
+    """One argument of a torch layer."""
 
     native: str | None  # its name in the native form; None: there is none, as only one value is possible
     check: Callable[[Any], Any]
@@ -35,7 +35,7 @@ class Argument:
     default: Any = REQUIRED
 
     def complete(self, value: Any) -> Any:
-        """The value in its complete form; `None` where that is the default. Raises `ConfigError`."""
+        """Return the complete form of a value; `None` gives the default. Raises `ConfigError`."""
         return None if value is None and self.default is None else self.check(value)
 
 
@@ -136,7 +136,7 @@ def flat(arguments: Arguments, shape: Shape) -> Shape:
 
 
 def unflattened(arguments: Arguments, shape: Shape) -> Shape:
-    """A flat item as one of channels and places."""
+    """A flat item split into channels and places."""
     wanted = arguments["unflattened_size"]
     if len(shape) != 1 or shape[0] != math.prod(wanted):
         raise ShapeError(f"unflattened_size={tuple(wanted)} needs flat ones of {math.prod(wanted)} numbers")

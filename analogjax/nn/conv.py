@@ -1,9 +1,9 @@
-r"""Convolutions whose kernels live on analog chips: each patch of the input is one vector on the crossbar.
+r"""Convolutions whose kernels are stored on analog chips: each patch of the input is one vector on the crossbar.
 
     y[b, place, :] = mvm(W, patch(x, b, place)) + bias,   W `[O, C k_1 ... k_n]` for a kernel of `n` axes
 
-The columns of `W` are in the order of torch's weights laid flat: channel slowest, then the axes of the kernel, the last
-one fastest. One item gives a vector for each place, which reach the devices in row-major order, item by item.
+The columns of `W` are in the order of torch's flattened weights: channel slowest, then the axes of the kernel, the last
+one fastest. Each item gives one vector per place, which reach the devices in row-major order, item by item.
 """
 
 from typing import ClassVar
@@ -14,7 +14,7 @@ from jax import lax
 
 from analogjax._typing import Array
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.nn.linear import AnalogLinear
+from analogjax.nn.linear import AnalogLinear, document_layer
 
 Sizes = tuple[int, ...]  # one number for each axis of the kernel
 # number of axes -> what such items are called, their axes, and what a kernel's sizes are called
@@ -26,15 +26,21 @@ _CALLED = {
 
 
 class AnalogConv(AnalogLinear):
-    """What the convolutions below share. Abstract: they differ in the number of axes of the kernel alone."""
+    """Common part of the convolutions below. Abstract: they differ only in the number of axes of the kernel."""
 
     axes: ClassVar[int]
     kernel_size: Sizes = ()
+    """Size of the kernel along each axis."""
     strides: Sizes = ()
+    """Step of the kernel along each axis."""
     padding: Sizes = ()
+    """Zeros added on both sides of each axis."""
     dilation: Sizes = ()
-    in_channels: int | None = None  # checked against x where given
+    """Distance between the elements of the kernel along each axis."""
+    in_channels: int | None = None
+    """Expected number of input channels; None: whatever x has."""
     channels_first: bool = False
+    """Channels are the second axis of x, as in torch, instead of the last."""
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
@@ -62,12 +68,16 @@ class AnalogConv(AnalogLinear):
             )
 
 
+@document_layer
 class AnalogConv1d(AnalogConv):
-    """`[B, L, C] -> [B, L', O]`, or `[B, C, L] -> [B, O, L']` with `channels_first`.
+    """Convolution over sequences: `[B, L, C] -> [B, L', O]`, or `[B, C, L] -> [B, O, L']` with `channels_first`.
 
-    Sequences of one channel may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each
-    side. Weights, bias, chips and slots are those of an `AnalogLinear` from `C k` to `O`. Raises `ShapeError` where x
-    is no batch of sequences, or has other channels than `in_channels`, `ConfigError` where a size is no tuple of one.
+    Sequences of one channel may omit the channel axis. Weights, bias, tiles and slots are those of an `AnalogLinear`
+    from `C k` inputs to `O` outputs.
+
+    Raises:
+        ShapeError: If x is not a batch of sequences, or has another number of channels than `in_channels`.
+        ConfigError: If a size is not a tuple of one number.
     """
 
     axes: ClassVar[int] = 1
@@ -77,12 +87,20 @@ class AnalogConv1d(AnalogConv):
     dilation: Sizes = (1,)
 
 
+@document_layer
 class AnalogConv2d(AnalogConv):
-    """`[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with `channels_first`.
+    """Convolution over images: `[B, H, W, C] -> [B, H', W', O]`, or `[B, C, H, W] -> [B, O, H', W']` with
+    `channels_first`.
 
-    Gray images may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each side.
-    Weights, bias, chips and slots are those of an `AnalogLinear` from `C kh kw` to `O`. Raises `ShapeError` where x is
-    no batch of images, or has other channels than `in_channels`, `ConfigError` where a size is no pair.
+    Gray images may omit the channel axis. Weights, bias, tiles and slots are those of an `AnalogLinear` from `C kh kw`
+    inputs to `O` outputs.
+
+    Raises:
+        ShapeError: If x is not a batch of images, or has another number of channels than `in_channels`.
+        ConfigError: If a size is not a pair.
+
+    Example:
+        >>> layer = AnalogConv2d(16, kernel_size=(5, 5), padding=(2, 2))
     """
 
     axes: ClassVar[int] = 2
@@ -92,12 +110,16 @@ class AnalogConv2d(AnalogConv):
     dilation: Sizes = (1, 1)
 
 
+@document_layer
 class AnalogConv3d(AnalogConv):
-    """`[B, D, H, W, C] -> [B, D', H', W', O]`, or `[B, C, D, H, W] -> [B, O, D', H', W']` with `channels_first`.
+    """Convolution over volumes: `[B, D, H, W, C] -> [B, D', H', W', O]`, or channels second with `channels_first`.
 
-    Volumes of one channel may lack the axis of channels. `features` is `O`; `padding` is the number of zeros on each
-    side. Weights, bias, chips and slots are those of an `AnalogLinear` from `C kd kh kw` to `O`. Raises `ShapeError`
-    where x is no batch of volumes, or has other channels than `in_channels`, `ConfigError` where a size is no triple.
+    Volumes of one channel may omit the channel axis. Weights, bias, tiles and slots are those of an `AnalogLinear` from
+    `C kd kh kw` inputs to `O` outputs.
+
+    Raises:
+        ShapeError: If x is not a batch of volumes, or has another number of channels than `in_channels`.
+        ConfigError: If a size is not a triple.
     """
 
     axes: ClassVar[int] = 3
@@ -121,11 +143,23 @@ def check_items(layer: str, axes: int, channels: int, x: Array) -> None:
 
 
 def patches(x: Array, kernel_size: Sizes, strides: Sizes, padding: Sizes, dilation: Sizes) -> Array:
-    """What a kernel sees at each place of `x` `[B, n_1, ..., n_k, C]`: `[B, n_1', ..., n_k', C k_1 ... k_n]`.
+    """Extract the patches that a kernel is applied to.
 
-    Copies of shifted items, first axis first: exact on every platform, and their gradient is a sum of shifted items,
-    where that of a convolution that picks patches is one of `(C k_1 ... k_n)^2` products at each place. Raises
-    `ShapeError` where no kernel fits.
+    They are copies of shifted items: exact on every platform, and with a gradient that is a sum of shifted items. The
+    gradient of a convolution that extracts patches takes `(C k_1 ... k_n)^2` products at each place instead.
+
+    Args:
+        x: Items `[B, n_1, ..., n_k, C]`.
+        kernel_size: Size of the kernel along each axis.
+        strides: Step along each axis.
+        padding: Zeros on both sides of each axis.
+        dilation: Distance between the elements of the kernel along each axis.
+
+    Returns:
+        Patches `[B, n_1', ..., n_k', C k_1 ... k_n]`.
+
+    Raises:
+        ShapeError: If the kernel does not fit.
     """
     x = jnp.pad(x, ((0, 0), *((n, n) for n in padding), (0, 0)))
     sizes = x.shape[1:-1]

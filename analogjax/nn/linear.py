@@ -1,22 +1,24 @@
-r"""A linear layer whose matrix lives on analog chips: `y = out_scale * mvm(W, x) + bias`.
+r"""A linear layer whose matrix is stored on analog chips: `y = out_scale * mvm(W, x) + bias`.
 
-The chips are in the collection `tiles`, a tuple of slots in `signals` (both under the name `tile`), the n-th for the
-n-th call of the layer in one pass; bias and output scale, if digital, are ordinary `params`. Noise comes from the rng
-`analog`.
+The tiles are in the collection `tiles`, and a tuple of slots in `signals`, both under the name `tile`; the n-th slot
+belongs to the n-th call of the layer in one pass. Digital bias and output scale are ordinary `params`. Noise comes from
+the rng `analog`.
 
-Under flax's transformations these collections are lifted as any other: `linen.vmap` and `linen.scan` over layers stack
-chips and slots along the first axis (`variable_axes={"params": 0, "tiles": 0, "signals": 0}`), a scan over time shares
-chips and stacks slots (`linen.RNN(cell, variable_broadcast=("params", "tiles"), variable_axes={"signals": 0},
+Flax's transformations lift these collections like any other: `linen.vmap` and `linen.scan` over layers stack tiles and
+slots along the first axis (`variable_axes={"params": 0, "tiles": 0, "signals": 0}`); a scan over time shares the tiles
+and stacks the slots (`linen.RNN(cell, variable_broadcast=("params", "tiles"), variable_axes={"signals": 0},
 split_rngs={"params": False, "analog": True})`).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
 from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
@@ -25,24 +27,40 @@ from analogjax.tile.tile import across
 TILES, SIGNALS, NOISE = "tiles", "signals", "analog"
 SLOTS, CALLS = "tile", "calls"  # in `signals`: what a pass is given, and what a pass for shapes notes
 
+document_layer = partial(document_fields, hidden=("parent", "name"))  # which flax adds to every module
 
+
+@document_layer
 class AnalogLinear(linen.Module):
-    """`[..., I] -> [..., O]` through one tile, or an array of tiles where the matrix is larger than a chip.
+    """Linear layer `[..., I] -> [..., O]` on one tile, or on an array of tiles if the matrix is larger than a chip.
 
-    Weights start uniform in +-1/sqrt(I), as far as the devices can hold them; so does the bias. With
-    `config.mapping.digital_bias=False` the bias is one more column of devices, fed with 1.
-    A layer may be called several times in one pass: each call reads the same chips and has a slot of its own. `dtype`
-    is that of the outputs (default: that of x and the chips, promoted), `param_dtype` that of chips and parameters.
-    Raises `ShapeError` where `in_features` is given and x has another size, `ConfigError` where `features` is no whole
-    number above 0, `SlotError` where slots are of another pass.
+    Weights and bias are initialised uniformly in +-1/sqrt(I), as far as the devices can hold them. With
+    `config.mapping.digital_bias=False` the bias is one more column of devices, fed with 1. A layer may be called
+    several times in one pass: each call reads the same tile and has its own slot.
+
+    Raises:
+        ShapeError: If `in_features` is given and x has another size.
+        ConfigError: If `features` is not a whole number above 0.
+        SlotError: If slots belong to another pass.
+
+    Example:
+        >>> layer = AnalogLinear(10, TileConfig(device=SoftBounds()))
+        >>> variables = nn.init(layer, x, random.key(0))
+        >>> y = nn.apply(layer, variables, x, key=random.key(1))
     """
 
     features: int
+    """Number of outputs `O`."""
     config: TileConfig = TileConfig()
+    """Configuration of the tiles."""
     use_bias: bool = True
-    in_features: int | None = None  # checked against x where given
-    dtype: DType | None = None  # of the outputs
-    param_dtype: DType = jnp.float32  # of chips, bias and output scale
+    """Add a bias."""
+    in_features: int | None = None
+    """Expected number of inputs; None: whatever x has."""
+    dtype: DType | None = None
+    """Dtype of the outputs; None: that of x and the tiles, promoted."""
+    param_dtype: DType = jnp.float32
+    """Dtype of tiles, bias and output scale."""
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
@@ -50,7 +68,7 @@ class AnalogLinear(linen.Module):
         return self.dense(x)
 
     def dense(self, x: Array) -> Array:
-        """The layer itself, for vectors `[..., I]`."""
+        """Apply the layer to vectors `[..., I]`."""
         self._check_fields()
         mapping, inputs = self.config.mapping, x.shape[-1]
         x = x if self.dtype is None else x.astype(self.dtype)
@@ -77,9 +95,10 @@ class AnalogLinear(linen.Module):
         return create_array(self.config, shape, self.make_rng("params"), dtype=self.param_dtype)
 
     def _recorded(self, tile: Tile | TileArray, x: Array) -> Array:
-        """Note the shapes of this call, in a pass for shapes only: tracing the physics would cost more than the rest.
+        """Record the shapes of this call, in a pass that computes shapes only: tracing the physics would cost more than
+        the rest.
 
-        What is noted depends on x, so that flax refuses to keep one slot for all steps of a loop.
+        The record depends on x, so that flax refuses to keep one slot for all steps of a loop.
         """
         self._check_trace()
         like = slot_for(tile, x)
@@ -90,7 +109,9 @@ class AnalogLinear(linen.Module):
         return y
 
     def _check_trace(self) -> None:
-        """A plain loop or `vmap` of JAX around this call would share one slot among many: only flax's lift slots."""
+        """A plain JAX loop or `vmap` around this call would share one slot among many calls; only flax's versions lift
+        slots.
+        """
         assert self.scope is not None  # inside `init` or `apply`
         if self.scope.trace_level != get_opaque_trace_state(convention="flax"):
             raise SlotError(
@@ -100,7 +121,7 @@ class AnalogLinear(linen.Module):
             )
 
     def _slot(self) -> Signal | None:
-        """The slot of this call, the first that no call before has taken; none where no signals are wanted."""
+        """The slot of this call, the first that no earlier call has taken; None if no signals are wanted."""
         if not self.has_variable(SIGNALS, SLOTS):
             return None
         where = "/".join(self.path) or "AnalogLinear"

@@ -1,7 +1,7 @@
-"""Training and evaluation: how a layer that behaves differently in the two is told which it is.
+"""Training and evaluation: how layers that behave differently in the two learn which mode is active.
 
-Every library has its own name for it. What is called with the right one is found by the signature of the layer, so
-`linen.Dropout`, `linen.BatchNorm` and modules of one's own need no wrapper.
+Every library has its own name for this argument. The right one is found in the signature of the layer, so that
+`linen.Dropout`, `linen.BatchNorm` and custom modules need no wrapper.
 """
 
 import functools
@@ -14,10 +14,10 @@ _NAMES = {"train": True, "training": True, "is_training": True, "deterministic":
 
 
 def mode(layer: Callable[..., Any], training: bool) -> dict[str, Any]:
-    """The keyword arguments that tell `layer`, a module or a function, whether this is training.
+    """Return the keyword arguments that select the mode of `layer`, a module or a function.
 
-    A layer whose field or bound argument of that name is set, such as `linen.Dropout(0.5, deterministic=True)`, has
-    made up its mind. One that takes any keyword (`**kwargs`) is not told.
+    A layer whose field or bound argument of that name is already set, such as `linen.Dropout(0.5, deterministic=True)`,
+    keeps its choice. One that takes arbitrary keywords (`**kwargs`) receives none.
     """
     try:
         arguments = inspect.signature(layer).parameters

@@ -1,8 +1,9 @@
-"""Whole models: find their slots, run them.
+"""Whole models: make their variables and slots, and run them.
 
-These few functions wrap flax's own `init` and `apply`, and nothing more: a model is an ordinary flax module, with its
-chips in the collection `tiles`, its slots in `signals`, its digital parameters in `params`, whatever else it keeps
-(`batch_stats`) in collections of its own, and the rng `analog`. Any other rng (`dropout`) is derived from the same key.
+These few functions are thin wrappers of flax's own `init` and `apply`. A model is an ordinary flax module with its
+tiles in the collection `tiles`, its slots in `signals`, its digital parameters in `params`, everything else it keeps
+(such as `batch_stats`) in its own collections, and the rng `analog`. Any other rng (`dropout`) is derived from the same
+key.
 """
 
 import math
@@ -25,30 +26,41 @@ from analogjax.tile import Signal
 
 @pytree(kw_only=False, data_only=True)
 class Variables:
-    """What a model holds: `params, tiles = variables` takes out the two kinds that are trained."""
+    """The variables of a model; `params, tiles = variables` unpacks the two kinds that are trained."""
 
-    params: PyTree  # digital: trained by an optax optimiser
-    tiles: PyTree  # analog: trained by pulses
-    collections: PyTree = field(default_factory=dict)  # flax's others by name, such as `batch_stats`: not trained
+    params: PyTree
+    """Digital parameters, trained by an optax optimiser."""
+    tiles: PyTree
+    """Analog tiles, trained by pulses."""
+    collections: PyTree = field(default_factory=dict)
+    """Other flax collections by name, such as `batch_stats`; not trained."""
 
     def __iter__(self) -> Iterator[PyTree]:
         return iter((self.params, self.tiles))
 
     def replace(self, **changes: PyTree) -> "Variables":
-        """The same variables with some of them changed."""
+        """Return the same variables with some of them changed."""
         return replace(self, **changes)
 
 
 def flatten(x: Array) -> Array:
-    """`[B, ...] -> [B, N]`."""
+    """Flatten each item: `[B, ...] -> [B, N]`."""
     return x.reshape(x.shape[0], -1)
 
 
 def unflatten(x: Array, sizes: Shape, *, channels_first: bool = False) -> Array:
-    """`[B, N] -> [B, n_1, ..., n_k, C]`, or `[B, C, n_1, ..., n_k]` with `channels_first`; `sizes` are `(C, n_1, ...)`.
+    """Reshape flat items to the sequences, images or volumes that a convolution takes.
 
-    Makes flat items the sequences, images or volumes that a convolution takes. Raises `ShapeError` where the sizes do
-    not multiply to `N`.
+    Args:
+        x: Flat items `[B, N]`.
+        sizes: Channels and size of each axis, `(C, n_1, ...)`.
+        channels_first: Put the channels second, as in torch, instead of last.
+
+    Returns:
+        `[B, n_1, ..., n_k, C]`, or `[B, C, n_1, ..., n_k]` with `channels_first`.
+
+    Raises:
+        ShapeError: If the product of the sizes is not `N`.
     """
     if x.ndim != 2 or x.shape[1] != math.prod(sizes):
         raise ShapeError(
@@ -66,9 +78,15 @@ def _maker(model: linen.Module) -> Callable[[tuple[Key, Key], Array], dict[str, 
 
 
 def init(model: linen.Module, x: Array, key: Key) -> Variables:
-    """Make the chips, digital parameters and other collections of `model` for inputs like `x` `[B, ...]`.
+    """Make the tiles, digital parameters and other collections of a model.
 
-    Consumes `key`.
+    Args:
+        model: A flax module.
+        x: Inputs like those of the model `[B, ...]`; only their shape and dtype matter.
+        key: Consumed. Random are the device-to-device variation and all initial values.
+
+    Returns:
+        The variables of the model.
     """
     k_init, k_noise = jax.random.split(key)
     made = _maker(model)((k_init, k_noise), x)
@@ -77,9 +95,17 @@ def init(model: linen.Module, x: Array, key: Key) -> Variables:
 
 
 def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
-    """The zero slots of each analog layer, one for each of its calls, for inputs like `x` `[B, ...]`.
+    """Make the zero slots of each analog layer, one for each of its calls.
 
-    Only shapes are computed. They are those of a pass in training.
+    Only shapes are computed, those of a pass in training mode.
+
+    Args:
+        model: A flax module.
+        variables: Its variables.
+        x: Inputs like those of the pass `[B, ...]`.
+
+    Returns:
+        Slots to differentiate with respect to; the result is the signals of the tiles.
     """
 
     shapes = _shapes(model, variables, x, True)[1].get(SIGNALS, {})
@@ -88,13 +114,13 @@ def slots(model: linen.Module, variables: Variables, x: Array) -> PyTree:
 
 
 def outputs_like(model: linen.Module, variables: Variables, x: Array) -> Any:
-    """Shapes and dtypes of the outputs for inputs like `x` `[B, ...]`; the chips are not read, not even in shapes."""
+    """Return shapes and dtypes of the outputs for inputs like `x` `[B, ...]`, without reading the tiles."""
 
     return _shapes(model, variables, x, False)[0]
 
 
 def _shapes(model: linen.Module, variables: Variables, x: Array, training: bool) -> tuple[Any, PyTree]:
-    """Shapes of the outputs, and of what a pass that notes the calls of analog layers leaves in the collections."""
+    """Shapes of the outputs, and the collections as a pass that records the calls of analog layers leaves them."""
     mutable = [SIGNALS, *(variables.collections if training else ())]
 
     def note(variables: Variables, x: Array, key: Key) -> tuple[Any, PyTree]:
@@ -112,10 +138,21 @@ def apply(
     slots: PyTree | None = None,
     training: bool | None = None,
 ) -> Any:
-    """Run the model on `x` `[B, ...]`; with `slots`, their cotangents are the signals. Consumes `key`.
+    """Run a model.
 
-    `training` (default: where slots are given) is what dropout and batch normalisation are told. Raises `ConfigError`
-    where training would change collections such as `batch_stats`: `apply_training` returns them.
+    Args:
+        model: A flax module.
+        variables: Its variables.
+        x: Inputs `[B, ...]`.
+        key: Consumed. Random are the noise of the reads, and dropout in training mode.
+        slots: Slots whose cotangents are the signals; None: no signals are wanted.
+        training: Mode of dropout and batch normalisation; by default training if slots are given.
+
+    Returns:
+        Outputs of the model.
+
+    Raises:
+        ConfigError: If training would change collections such as `batch_stats`; `apply_training` returns them.
     """
     training = slots is not None if training is None else training
     y, collections = _run(model, variables, x, key, slots, training)
@@ -130,9 +167,17 @@ def apply(
 def apply_training(
     model: linen.Module, variables: Variables, x: Array, *, key: Key, slots: PyTree | None = None
 ) -> tuple[Any, PyTree]:
-    """Run the model on `x` `[B, ...]` as in training: its outputs, and the new `Variables.collections`.
+    """Run a model in training mode.
 
-    Consumes `key`.
+    Args:
+        model: A flax module.
+        variables: Its variables.
+        x: Inputs `[B, ...]`.
+        key: Consumed. Random are the noise of the reads and dropout.
+        slots: Slots whose cotangents are the signals; None: no signals are wanted.
+
+    Returns:
+        Outputs of the model, and the new `Variables.collections`, such as batch statistics.
     """
     return _run(model, variables, x, key, slots, True)
 
@@ -159,7 +204,7 @@ def _rngs(key: Key) -> dict[str, Key]:
 
 
 def _as_slots(recorded: PyTree) -> PyTree:
-    """What a pass recorded, under the name under which the next one looks for it."""
+    """The record of a pass, renamed to what the next pass looks for."""
     if not isinstance(recorded, dict):
         return recorded
     return {

@@ -24,12 +24,25 @@ def max_pool(
     ceil_mode: bool = False,
     channels_first: bool = False,
 ) -> Array:
-    """The largest value of each window of `x` `[B, H, W, C]`, or `[B, C, H, W]` with `channels_first`.
+    """Maximum of each window of an image.
 
-    `strides` default to the window. Padding is with minus infinity. With `ceil_mode` a last window that begins inside
-    the image (or the padding before it) counts although it reaches beyond its end, as in torch. Among equal values the
-    gradient is the first one's, in reading order, and a NaN is larger than any number: both as in torch.
-    Raises `ShapeError` where no window fits.
+    Among equal values the gradient goes to the first one in reading order, and NaN is larger than any number, both as
+    in torch.
+
+    Args:
+        x: Images `[B, H, W, C]`, or `[B, C, H, W]` with `channels_first`.
+        window: Size of the window along each axis.
+        strides: Step of the window; by default its size.
+        padding: Width of a margin of minus infinity on both sides of each axis.
+        dilation: Distance between the elements of a window.
+        ceil_mode: Keep a last window that starts inside the image (or the padding before it) but extends beyond it.
+        channels_first: Channels are the second axis.
+
+    Returns:
+        The pooled images, in the same layout.
+
+    Raises:
+        ShapeError: If no window fits.
     """
     strides, axes = strides or window, (2, 3) if channels_first else (1, 2)
     pads = [(0, 0)] * 4
@@ -71,7 +84,7 @@ def _along(axes: Pair, values: Pair) -> tuple[int, ...]:
 
 
 def _after(size: int, window: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    """Padding behind the image, more than before it where the last window reaches beyond."""
+    """Padding at the end of the image, larger than at its start if the last window extends beyond it."""
     room = size + 2 * padding - dilation * (window - 1) - 1
     if not ceil_mode or room % stride == 0:
         return padding

@@ -1,4 +1,4 @@
-"""Layers in a row."""
+"""Layers in sequence."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +10,9 @@ from analogjax.nn.mode import mode
 
 
 class Row(linen.Module):
-    """A model of `layers` in a row; each is told whether this is training, where it wants to know.
+    """A model of `layers` in sequence, which are told the mode (training or evaluation) if they take it as an argument.
 
-    As in `linen.Sequential`, a tuple goes on as arguments of the next layer, a dict as keyword arguments.
+    As in `linen.Sequential`, a tuple is passed to the next layer as arguments, and a dict as keyword arguments.
     """
 
     layers: Sequence[Callable[..., Any]]
@@ -26,10 +26,21 @@ class Row(linen.Module):
 
 
 def Sequential(*layers: Callable[..., Any]) -> Row:
-    """A flax module of layers in a row: modules, or plain functions such as `jax.nn.sigmoid`.
+    """Make a flax module of layers in sequence.
 
-    Dropout and batch normalisation work as in any flax model; `nn.apply` says whether this is training. Raises
-    `ConfigError` where a layer can't be called, or where there is none.
+    Dropout and batch normalisation work as in any flax model; `nn.apply` sets the mode.
+
+    Args:
+        *layers: Flax modules, or plain functions such as `jax.nn.sigmoid`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: If a layer can't be called, or if there is none.
+
+    Example:
+        >>> Sequential(flatten, AnalogLinear(32), jax.nn.sigmoid, AnalogLinear(10), jax.nn.log_softmax)
     """
     for layer in layers:
         if not callable(layer):

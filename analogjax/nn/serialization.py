@@ -1,7 +1,7 @@
-"""Chips in flax's own checkpoints: every `@pytree` class takes part in `flax.serialization`.
+"""Tiles in flax's own checkpoints: every `@pytree` class supports `flax.serialization`.
 
-The state of a node is a dict of its traced fields. Its configuration is not stored: as for every flax dataclass, the
-target that is restored into brings it.
+The state of a node is a dict of its traced fields. Its configuration is not stored: as for every flax dataclass, it
+comes from the target that is restored into.
 """
 
 from dataclasses import replace
@@ -37,5 +37,5 @@ def _restored(target: Any, state: dict[str, Any]) -> Any:
 
 
 def register() -> None:
-    """Register every `@pytree` class with flax, those to come included."""
+    """Register every `@pytree` class with flax, including those defined later."""
     for_each_class(lambda cls: serialization.register_serialization_state(cls, _state_of, _restored))

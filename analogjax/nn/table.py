@@ -1,9 +1,9 @@
-"""The layers that models are described with: one row each, under the names and arguments of torch and aihwkit.
+"""The layers that models can be described with: one row each, under the names and arguments of torch and aihwkit.
 
-Everything else that is done with a layer follows from its row: its description as JSON, its shape without compiling
-anything and its place in aihwkit's protocol (`analogjax.cloud`), and the conversion of torch's modules (`compat`). The
-rows stand here, beside the layers, because they say how native layers are called: the names of torch are words, for
-which neither torch nor a service is needed. A new layer is its module and a row.
+Everything else is derived from the row of a layer: its description as JSON, its shape without compiling anything, its
+place in aihwkit's protocol (`analogjax.cloud`), and the conversion of torch modules (`compat`). The rows are kept here,
+next to the layers, because they define how native layers are called. Torch's names are plain strings, so neither torch
+nor a service is needed. To add a layer, add its module and a row.
 """
 
 import math
@@ -48,7 +48,7 @@ __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLinear", "flat
 
 
 class Message(Enum):
-    """What holds a layer in aihwkit's protocol: the name of a field of a network's items."""
+    """How aihwkit's protocol carries a layer: the name of a field of the items of a network."""
 
     LAYER = "layer"
     ACTIVATION = "activation_function"
@@ -56,7 +56,7 @@ class Message(Enum):
 
 @dataclass(frozen=True)
 class Matrix:
-    """The weights of a layer, a matrix `[O, I]`, by the names of the arguments that say its size."""
+    """The weights of a layer as a matrix `[O, I]`, by the names of the arguments that determine its size."""
 
     kind: str  # layers of one kind and of equal sizes may stand for each other: an analog one for a digital one
     channels: str  # of the inputs; filled in where it is not given
@@ -75,7 +75,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Layer:
-    """A row. A layer without a `module` and a `function` is part of the protocol, but not simulated."""
+    """One row of the table. A layer without a `module` and a `function` is part of the protocol, but not simulated."""
 
     name: str  # of the class in torch, or in aihwkit
     arguments: Mapping[str, Argument] = field(default_factory=dict)
@@ -95,11 +95,11 @@ class Layer:
 
     @property
     def analog(self) -> bool:
-        """Whether it has chips, and with them a configuration."""
+        """Whether it has tiles, and therefore a configuration."""
         return isinstance(self.module, type) and issubclass(self.module, AnalogLinear)
 
     def build(self, arguments: Arguments, *, channels_first: bool = False, **more: Any) -> Callable[..., Any]:
-        """The flax module or function for complete arguments; `more` are native ones, such as `config`."""
+        """Make the flax module or function for complete arguments; `more` are native ones, such as `config`."""
         given = {one.native: arguments[name] for name, one in self.arguments.items() if one.native is not None}
         given |= {"channels_first": channels_first} if self.has_channels else {}
         if self.module is not None:
@@ -108,7 +108,7 @@ class Layer:
         return _bound(self.function, tuple(given.items())) if given else self.function
 
     def described(self, layer: Any) -> dict[str, Any] | None:
-        """The arguments with which `build` makes such a native layer; `None` for one of another kind or layout."""
+        """The arguments with which `build` makes the given native layer; `None` if it is of another kind or layout."""
         words = {one.native: name for name, one in self.arguments.items() if one.native is not None}
         if self.module is not None:
             if type(layer) is not self.module or getattr(layer, "channels_first", False):
@@ -125,7 +125,7 @@ class Layer:
 
 @lru_cache(256)
 def _bound(function: Callable[..., Array], given: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
-    """A function of the activations; the same one for equal arguments, so that models made alike are equal."""
+    """A function with its arguments bound; the same object for equal arguments, so that models made alike are equal."""
     return partial(function, **dict(given))
 
 
@@ -141,7 +141,7 @@ _FAN_IN = linen.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # uni
 
 
 def digital_linear(in_features: int | None, features: int, use_bias: bool) -> linen.Module:
-    """A digital layer `[..., I] -> [..., O]` that starts as torch's does."""
+    """A digital layer `[..., I] -> [..., O]`, initialised as in torch."""
     bias = _up_to(1 / math.sqrt(in_features or features))
     return linen.Dense(features, use_bias=use_bias, kernel_init=_FAN_IN, bias_init=bias)
 

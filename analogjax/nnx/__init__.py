@@ -1,4 +1,4 @@
-"""The NNX door: analog layers for models written with `flax.nnx`.
+"""Analog layers for models written with `flax.nnx`.
 
 model = Net(rngs=nnx.Rngs(0, analog=1))
 value, gradients, signals = analogjax.nnx.value_and_grad(loss)(model, x, y)

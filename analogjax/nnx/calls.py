@@ -1,9 +1,9 @@
-"""Gradients and signals of NNX models: each call of an analog layer in a pass has a slot of its own.
+"""Gradients and signals of NNX models: each call of an analog layer in a pass has its own slot.
 
-A pass is told to the layers by an object that stands beside their variables while it lasts: one that notes the shapes
-of the calls, then one that hands out the slots. It belongs to the trace in which the pass began: a layer inside
-`nnx.scan`, `nnx.vmap` or `nnx.remat` would share one slot among calls, so there it is refused (`analogjax.nn` lifts
-slots through linen's transformations).
+During a pass, each layer holds an object next to its variables: first one that records the shapes of the calls, then
+one that hands out the slots. It belongs to the trace in which the pass began. A layer inside `nnx.scan`, `nnx.vmap` or
+`nnx.remat` would share one slot among its calls, so it is refused there (`analogjax.nn` lifts slots through linen's
+transformations).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Path = tuple[Any, ...]
 
 
 class _Noting:
-    """A pass for shapes only."""
+    """A pass that only records shapes."""
 
     def __init__(self) -> None:
         self.calls: list[Signal] = []
@@ -35,7 +35,7 @@ class _Noting:
 
 
 class _Handing:
-    """A pass whose calls get their slots in turn."""
+    """A pass that hands out the slots, one per call."""
 
     def __init__(self, name: str, slots: tuple[Signal, ...]) -> None:
         self.name, self.slots, self.used = name, slots, 0
@@ -55,23 +55,27 @@ class _Handing:
 
 
 def product(layer: Any, x: Array, key: Key) -> Array:
-    """The noisy product of a layer's chips with `x`, with the slot of this call where a pass wants signals."""
+    """The noisy product of a layer's tile with `x`, using the slot of this call if signals are wanted."""
     current = getattr(layer, _PASS, None)
     tile = layer.tile.get_value()
     return mvm(tile, x, key=key) if current is None else current.read(tile, x, key)
 
 
 def value_and_grad(loss: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., tuple[Any, nnx.State, PyTree]]:
-    """A function of the arguments of `loss` that gives its value, gradients and signals.
+    """Make a function that returns the value, gradients and signals of a loss.
 
     Args:
         loss: `loss(model, *args) -> scalar`, or `(scalar, aux)` with `has_aux`.
-        has_aux: whether it returns a pair.
+        has_aux: Whether it returns a pair.
 
-    The gradients are an `nnx.State` of the model's `nnx.Param`, for `nnx.Optimizer.update(model, gradients)`; the
-    signals are a dict by layer, for `optim.PulsedSGD.update(signals, state, tiles(model), key=key)`. Other variables
-    (rngs, batch statistics) are left in the model as the pass changed them. Raises `SlotError` where a layer is called
-    inside a transformation.
+    Returns:
+        A function of the same arguments that returns `value, gradients, signals`. The gradients are an `nnx.State` of
+        the `nnx.Param` of the model, for `nnx.Optimizer.update(model, gradients)`. The signals are a dict by layer, for
+        `optim.PulsedSGD.update(signals, state, tiles(model), key=key)`. Other variables (rngs, batch statistics) stay
+        in the model as the pass changed them.
+
+    Raises:
+        SlotError: If a layer is called inside a transformation.
     """
 
     def run(model: nnx.Module, *args: Any) -> tuple[Any, nnx.State, PyTree]:
@@ -97,13 +101,13 @@ def value_and_grad(loss: Callable[..., Any], *, has_aux: bool = False) -> Callab
 
 
 def _parted(model: nnx.Module) -> tuple[Any, nnx.State, nnx.State]:
-    """The structure of a model, its parameters, and all its other variables."""
+    """Split a model into its structure, its parameters, and all other variables."""
     graph, params, *others = nnx.split(model, nnx.Param, ...)
     return graph, params, others[0]
 
 
 def _noted(graph: Any, params: nnx.State, others: nnx.State, loss: Callable, args: tuple) -> PyTree:
-    """The zero slots of each layer, by a pass in which only shapes are computed."""
+    """The zero slots of each layer, from a pass that computes shapes only."""
 
     def note(params: nnx.State, others: nnx.State) -> PyTree:
         copy = nnx.merge(graph, params, others)
@@ -117,31 +121,31 @@ def _noted(graph: Any, params: nnx.State, others: nnx.State, loss: Callable, arg
 
 
 def analog_layers(model: nnx.Module) -> Iterator[tuple[str, Any]]:
-    """Each layer with chips, by its path, in order; a layer that is shared once."""
+    """All layers with tiles, by path, in order; a shared layer appears once."""
     for path, node in nnx.iter_graph(model):
         if isinstance(node, nnx.Module) and hasattr(node, "tile") and hasattr(node, "analog_bias"):
             yield "/".join(str(part) for part in path) or "model", node
 
 
 def with_pass(model: nnx.Module, found: dict[str, Any]) -> None:
-    """Let the layers of a model take part in a pass."""
+    """Attach a pass to the layers of a model."""
     for name, layer in list(analog_layers(model)):
         object.__setattr__(layer, _PASS, found[name])
 
 
 def without_pass(model: nnx.Module) -> None:
-    """The end of a pass."""
+    """Detach the pass from the layers of a model."""
     for _, layer in list(analog_layers(model)):
         object.__delattr__(layer, _PASS)
 
 
 def tiles(model: nnx.Module) -> dict[str, Any]:
-    """The chips of a model by layer, as `PulsedSGD.update` and `tile.program_all` take them."""
+    """Return the tiles of a model by layer, as `PulsedSGD.update` and `tile.program_all` take them."""
     return {name: layer.tile.get_value() for name, layer in analog_layers(model)}
 
 
 def set_tiles(model: nnx.Module, new: dict[str, Any]) -> None:
-    """Put chips, of an update or programmed ones, into the layers of a model. Raises `SlotError` for unknown names."""
+    """Put updated or programmed tiles into the layers of a model. Raises `SlotError` for unknown names."""
     layers = dict(analog_layers(model))
     if set(new) != set(layers):
         raise SlotError(f"set_tiles: given chips of {sorted(new)}, and the model's layers are {sorted(layers)}.")

@@ -1,8 +1,8 @@
-"""Layers of flax's NNX whose matrices live on analog chips: the mathematics of `analogjax.nn`, in NNX's clothes.
+"""Layers for flax NNX whose matrices are stored on analog chips: the mathematics of `analogjax.nn` as NNX modules.
 
-The chips are a variable of a type of their own, `Chips`, so that no `nnx.Optimizer` and no `nnx.grad` (which take
-`nnx.Param`) touches them; bias and output scale, where digital, are `nnx.Param`. Noise comes from the stream `analog`
-of the layer's rngs.
+The tiles are variables of a type of their own, `Chips`, so that neither `nnx.Optimizer` nor `nnx.grad` (which take
+`nnx.Param`) touches them. Digital bias and output scale are `nnx.Param`. Noise comes from the stream `analog` of the
+layer's rngs.
 """
 
 import math
@@ -20,22 +20,24 @@ from analogjax.tile.tile import across
 
 
 class Chips(nnx.Variable):
-    """The chips of a layer, a `Tile` or a `TileArray`: pulses move them, no gradient does."""
+    """The tiles of a layer, a `Tile` or a `TileArray`: pulses move them, gradients do not."""
 
 
 class AnalogLinear(nnx.Module):
-    """`[..., I] -> [..., O]` through one tile, or an array of tiles where the matrix is larger than a chip.
+    """Linear layer `[..., I] -> [..., O]` on one tile, or on an array of tiles if the matrix is larger than a chip.
 
     Args:
-        in_features: `I`.
-        out_features: `O`.
-        config: what the chips are made of.
-        use_bias: add a bias: digital, or one more column of devices (`Mapping(digital_bias=False)`).
-        dtype: of the outputs; default: that of x and the chips, promoted.
-        param_dtype: of chips, bias and output scale.
-        rngs: `params` makes the chips, `analog` (or the default stream) is the noise of every call.
+        in_features: Number of inputs `I`.
+        out_features: Number of outputs `O`.
+        config: Configuration of the tiles.
+        use_bias: Add a bias: digital, or one more column of devices (`Mapping(digital_bias=False)`).
+        dtype: Dtype of the outputs; by default that of x and the tiles, promoted.
+        param_dtype: Dtype of tiles, bias and output scale.
+        rngs: `params` makes the tiles; `analog` (or the default stream) is the noise of every call.
 
-    Raises `ConfigError` for sizes that are no whole numbers above 0, `ShapeError` where x has another size.
+    Raises:
+        ConfigError: If a size is not a whole number above 0.
+        ShapeError: If x has another size.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class AnalogLinear(nnx.Module):
         return self.dense(x)
 
     def dense(self, x: Array) -> Array:
-        """The layer itself, for vectors `[..., I]`."""
+        """Apply the layer to vectors `[..., I]`."""
         x = x if self.dtype is None else x.astype(self.dtype)
         if self.analog_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
@@ -87,16 +89,20 @@ class AnalogLinear(nnx.Module):
 
 
 class AnalogConv(nnx.Module):
-    """What the convolutions below share: each patch is one vector on the crossbar. Abstract; see `nn.AnalogConv2d`.
+    """Common part of the convolutions: each patch is one vector on the crossbar. Abstract; see `nn.AnalogConv2d`.
 
     Args:
-        in_features: channels `C`.
-        out_features: channels `O`.
-        kernel_size, strides, padding, dilation: a number for each axis; padding is the number of zeros on each side.
-        options: those of `AnalogLinear`, `rngs` among them.
+        in_features: Input channels `C`.
+        out_features: Output channels `O`.
+        kernel_size: Size of the kernel along each axis.
+        strides: Step of the kernel along each axis.
+        padding: Zeros added on both sides of each axis.
+        dilation: Distance between the elements of the kernel along each axis.
+        options: Those of `AnalogLinear`, including `rngs`.
 
-    Raises `ConfigError` where a size has another number of axes, `ShapeError` where x is no batch of such items, or has
-    other channels.
+    Raises:
+        ConfigError: If a size has another number of axes.
+        ShapeError: If x is not a batch of such items, or has another number of channels.
     """
 
     axes: ClassVar[int]

@@ -1,8 +1,8 @@
-r"""The optimiser of analog tiles: signals in, new tiles out.
+r"""The optimiser of analog tiles: takes signals, returns new tiles.
 
-`update` has optax's shape with a verb of its own, because the update *replaces* tiles: pulses respect bounds and noise,
-so there is no gradient to add. The learning rate goes in (it sets the number of pulses); a schedule from optax may
-stand in its place. Digital parameters use plain optax beside it.
+`update` has the shape of an optax update, but it *replaces* the tiles: pulses respect bounds and add noise, so there is
+no gradient step that could be added. The learning rate is an input of the physics, since it sets the number of pulses;
+it may be an optax schedule. Digital parameters are trained by an ordinary optax optimiser next to this one.
 """
 
 from dataclasses import dataclass
@@ -13,38 +13,68 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import keystr
 
+from analogjax._field_docs import document_fields
 from analogjax._typing import Array, Key, PyTree, Scalar
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.tile import Signal, Tile, TileArray, rest, update
 from analogjax.tile.signals import Chips
 
 
+@document_fields
 class PulsedState(NamedTuple):
-    """What the optimiser remembers."""
+    """State of the optimiser."""
 
-    step: Array  # [] int32, updates made: the argument of the schedule
+    step: Array
+    """Updates made so far `[]` int32: the argument of the schedule."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class PulsedSGD:
-    """Pulsed stochastic gradient descent: every tile moves along `-learning_rate d^T x` as far as its devices can.
+    """Pulsed stochastic gradient descent.
 
-    After the pulses, each tile rests for one mini-batch (diffusion and decay, where its devices have them).
+    Every tile moves along `-learning_rate d^T x`, as far as its devices can. After the pulses it rests for one
+    mini-batch: its devices diffuse and decay, if they do so at all.
+
+    Example:
+        >>> pulsed = PulsedSGD(0.1)
+        >>> state = pulsed.init(variables.tiles)
+        >>> tiles, state = pulsed.update(signals, state, variables.tiles, key=key)
+
+    References:
+        Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333.
     """
 
     learning_rate: Scalar | optax.Schedule
+    """Learning rate of all tiles, or an optax schedule of the update step."""
 
     def init(self, tiles: PyTree) -> PulsedState:
-        """The state before the first update."""
+        """Return the state before the first update.
+
+        Args:
+            tiles: Not used; accepted so that the signature is that of optax.
+
+        Returns:
+            The state, with a step count of 0.
+        """
         return PulsedState(step=jnp.zeros((), jnp.int32))
 
     def update(self, signals: PyTree, state: PulsedState, tiles: PyTree, *, key: Key) -> tuple[PyTree, PulsedState]:
-        """New tiles and state. `signals` are the cotangents of the slots. Consumes `key`.
+        """Pulse all tiles of a model once.
 
-        For each tile there is one signal, or a tuple of them: those of its calls, in the order in which they happened.
-        A tile with an empty tuple is not pulsed; it rests like the others. Stacked chips are pulsed one by one. Tile
-        number `n`, in sorted order of the path, uses `fold_in(key, n)`. Raises `ConfigError` where signals and tiles
-        are not those of one model.
+        Args:
+            signals: Cotangents of the slots, one entry per tile: a `Signal`, or a tuple of the signals of all calls of
+                that tile, in the order of the calls. An empty tuple: the tile is not pulsed, but rests like the others.
+            state: State of the optimiser.
+            tiles: Tiles of the model. Stacked chips are pulsed one by one.
+            key: Consumed. Random are the pulse trains, the cycle-to-cycle variation and the diffusion. Tile number `n`,
+                in sorted order of the paths, uses `fold_in(key, n)`.
+
+        Returns:
+            The new tiles and the new state.
+
+        Raises:
+            ConfigError: If signals and tiles do not belong to the same model.
         """
         rate = self.learning_rate(state.step) if callable(self.learning_rate) else self.learning_rate
         flat, treedef = jax.tree_util.tree_flatten_with_path(tiles, is_leaf=_is_tile)
@@ -66,7 +96,7 @@ def _is_calls(node: object) -> bool:
 
 
 def _signals_of(paths: list[tuple], signals: PyTree) -> list[tuple[Signal, ...]]:
-    """The signals of the tile at each path, where they stand too."""
+    """The signals of the tile at each path, after checking that both have the same paths."""
     flat, _ = jax.tree_util.tree_flatten_with_path(signals, is_leaf=_is_calls)
     stray = [keystr(path) for path, node in flat if not _is_calls(node)]
     if stray:
@@ -96,10 +126,18 @@ def _step(tile: Chips, signals: tuple[Signal, ...], rate: Scalar, key: Key, path
 
 
 def joined(*signals: PyTree) -> PyTree:
-    """The signals of several micro-batches as one: their vectors one after the other, to be given to one `update`.
+    """Concatenate the signals of several micro-batches, to be given to one `update`.
 
-    Gradients of micro-batches are added; signals must not be, since devices see every vector.
-    Raises `ConfigError` where they are not of the same layers.
+    Gradients of micro-batches are added. Signals must not be, because devices respond to every vector.
+
+    Args:
+        *signals: Cotangents of the slots of one model, one argument per micro-batch.
+
+    Returns:
+        Signals of the same structure, with the calls of all micro-batches in order.
+
+    Raises:
+        ConfigError: If they belong to different layers.
     """
     flat: list[tuple[list, Any]] = [jax.tree.flatten(tree, is_leaf=_is_calls) for tree in signals]
     if any(treedef != flat[0][1] for _, treedef in flat):

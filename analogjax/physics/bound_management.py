@@ -27,12 +27,18 @@ from analogjax.physics.checks import check_number
 class Product:
     """A product that can be read as often as it takes."""
 
-    once: Callable[[Array, Key], tuple[Array, Array]]  # input scale [B, 1], key -> output [B, O], what fitted [B, 1]
-    scale: Array  # [B, 1] of noise management; a vector whose scale is 0 or less is silent
-    worst_case: Callable[[], Array | None]  # -> scale [B, 1] that clips nothing; None where it is the one above
-    reduction: Array  # [] by how much the signal may be reduced until it is too small for the DAC
-    is_quiet: Array  # [] whether the DAC has no noise
-    start: Array  # [B, O] zeros like the output
+    once: Callable[[Array, Key], tuple[Array, Array]]
+    """One read: (input scale `[B, 1]`, key) -> (output `[B, O]`, whether it stayed within the range `[B, 1]`)."""
+    scale: Array
+    """Input scale chosen by noise management `[B, 1]`; a vector with a scale of 0 or less gives 0."""
+    worst_case: Callable[[], Array | None]
+    """Function of no argument giving the input scale `[B, 1]` at which nothing clips; None: `scale` is that already."""
+    reduction: Array
+    """Factor by which the signal may be reduced before it is too small for the DAC `[]`."""
+    is_quiet: Array
+    """Whether the DAC adds no noise `[]`."""
+    start: Array
+    """Zeros of the shape of the output `[B, O]`."""
 
     @property
     def audible(self) -> Array:

@@ -9,7 +9,8 @@ Letters: `O` rows (outputs), `I` columns (inputs), `B` batch. Weights are `[O, I
 
 from typing import Any, Protocol, runtime_checkable
 
-from analogjax._pytree import pytree
+from analogjax._field_docs import document_methods
+from analogjax._pytree import for_each_class, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.drift import DriftState
 from analogjax.physics.pulses import Pulses
@@ -24,9 +25,12 @@ AnyState = Any  # state of any device: a pytree of its own type with the weight 
 class State:
     """What changes at the crosspoints of single devices."""
 
-    w: Array  # [O, I] the weight that a read sees [w]
-    persistent: Array | None = None  # [O, I] the weight underneath write noise [w]
-    drift: DriftState | None = None  # memory of the last programming, for devices that drift
+    w: Array
+    """Weight as a read sees it `[O, I]` [w]."""
+    persistent: Array | None = None
+    """Weight underneath write noise `[O, I]` [w]; None: there is no write noise."""
+    drift: DriftState | None = None
+    """When and what was last programmed, for devices that drift; None for others."""
 
 
 @runtime_checkable
@@ -89,3 +93,14 @@ class PulsedDevice(Device, Protocol):
         both keys. Devices of one unit cell share `k_draw`, hence see the same pulses, with noise of their own.
         """
         ...
+
+
+_METHODS = [name for name in vars(Device) if not name.startswith("_")]
+
+
+def _document(cls: type) -> None:
+    if all(hasattr(cls, name) for name in _METHODS):
+        document_methods(cls, PulsedDevice)
+
+
+for_each_class(_document)

@@ -21,27 +21,42 @@ from analogjax.random import normal
 class DriftState:
     """Memory of the last programming of each crosspoint."""
 
-    now: Array  # [] time since the chip was made, in units of t_0
-    written: Array  # [O, I] when each cell was last written, in units of t_0
-    w0: Array  # [O, I] what was written then [w]
-    last: Array  # [O, I] what the last drift call left behind [w]
+    now: Array
+    """Time since the chip was made `[]`, in units of `t_0`."""
+    written: Array
+    """Time at which each device was last written `[O, I]`, in units of `t_0`."""
+    w0: Array
+    """Weight written then `[O, I]` [w]."""
+    last: Array
+    """Weight after the last call of drift `[O, I]` [w]."""
 
 
 @pytree
 class Drift:
     """Parameters of the drift law (aihwkit's `DriftParameter`); `nu = 0` and no noise: the weight stays."""
 
-    nu: Scalar = 0.0  # drift exponent [1]
-    nu_dtod: Scalar = 0.0  # its relative spread from cell to cell [1]
-    nu_std: Scalar = 0.0  # its relative noise at each call [1]
-    t_0: Scalar = 1.0  # time after which drift is counted [s]
-    reset_tol: Scalar = 1e-7  # a larger change means that the cell was written [w]
-    wg_ratio: Scalar = 1.0  # weight per conductance
-    g_offset: Scalar = 0.0  # conductance offset
-    w_offset: Scalar = 0.0  # weight offset [w]
-    nu_k: Scalar = 0.0  # dependence of the exponent on the log-conductance [1]
-    log_g0: Scalar = 0.0  # log-conductance at which nu applies
-    w_noise_std: Scalar = 0.0  # noise added at each call [w]
+    nu: Scalar = 0.0
+    """Mean drift exponent [1]."""
+    nu_dtod: Scalar = 0.0
+    """Device-to-device variation of the exponent, relative [1]."""
+    nu_std: Scalar = 0.0
+    """Variation of the exponent at each call, relative [1]."""
+    t_0: Scalar = 1.0
+    """Time after which drift is counted [s]."""
+    reset_tol: Scalar = 1e-7
+    """A change larger than this means that the device was written [w]."""
+    wg_ratio: Scalar = 1.0
+    """Weight per conductance."""
+    g_offset: Scalar = 0.0
+    """Offset of the conductance."""
+    w_offset: Scalar = 0.0
+    """Offset of the weight [w]."""
+    nu_k: Scalar = 0.0
+    """Dependence of the exponent on the logarithm of the conductance [1]."""
+    log_g0: Scalar = 0.0
+    """Logarithm of the conductance at which `nu` applies."""
+    w_noise_std: Scalar = 0.0
+    """Standard deviation of noise added to the weight at each call [w]."""
 
     def __post_init__(self) -> None:
         check_number(self, "nu", "nu_dtod", "nu_std", "g_offset", "w_offset", "nu_k", "log_g0")

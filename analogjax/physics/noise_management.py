@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from analogjax._field_docs import document_fields
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Scalar
 from analogjax._varying import varying_like
@@ -36,11 +37,14 @@ class InputScale(StrEnum):
     AVERAGE_ABS_MAX = "AverageAbsMax"
 
 
+@document_fields
 class Limits(NamedTuple):
     """What the converters allow in the worst case."""
 
-    out_bound: Scalar  # range of the ADC [y]; 0 or less: infinite
-    reduction: Array  # by how much a signal may be divided until the steps of the DAC are too coarse for it [1]
+    out_bound: Scalar
+    """Range of the ADC [y]; 0 or less: unlimited."""
+    reduction: Array
+    """Factor by which a signal may be divided before the steps of the DAC are too coarse for it [1]."""
 
 
 @pytree

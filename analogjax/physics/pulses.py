@@ -47,17 +47,28 @@ class PulseType(StrEnum):
 class Pulses:
     """How an update is pulsed (aihwkit's `UpdateParameters`)."""
 
-    desired_bl: int = 31  # pulse-train length; the longest one under update-bl management
-    fixed_bl: bool = True  # keep the length; otherwise it grows when eta > desired_bl dw_min
+    desired_bl: int = 31
+    """Length of the pulse trains [slots]; the longest one under update-bl management."""
+    fixed_bl: bool = True
+    """Keep that length; otherwise it grows with the learning rate where that is above desired_bl dw_min."""
     pulse_type: PulseType = PulseType.STOCHASTIC_COMPRESSED
-    res: Scalar = 0.0  # resolution of the pulse probabilities [1]; 0: ideal
-    sto_round: bool = False  # round the probabilities stochastically
-    update_bl_management: bool = True  # shorten trains of small updates; switches update_management on
-    update_management: bool = True  # balance the probabilities of the two lines
-    um_grad_scale: Scalar = 1.0  # scale of max|d| inside the management [1]
-    x_res_implicit: Scalar = 0.0  # resolution of x for DETERMINISTIC_IMPLICIT [1]; 0: ideal
-    d_res_implicit: Scalar = 0.0  # resolution of d for DETERMINISTIC_IMPLICIT [1]; 0: ideal
-    sequential: bool = False  # every pulse one after the other; otherwise counted, except for coarse devices
+    """How the outer product of x and d reaches the devices."""
+    res: Scalar = 0.0
+    """Resolution of the pulse probabilities [1]; 0: ideal."""
+    sto_round: bool = False
+    """Round the probabilities stochastically."""
+    update_bl_management: bool = True
+    """Shorten the trains of small updates; implies `update_management`."""
+    update_management: bool = True
+    """Balance the pulse probabilities of rows and columns."""
+    um_grad_scale: Scalar = 1.0
+    """Factor of max|d| inside update management [1]."""
+    x_res_implicit: Scalar = 0.0
+    """Resolution of x for DETERMINISTIC_IMPLICIT [1]; 0: ideal."""
+    d_res_implicit: Scalar = 0.0
+    """Resolution of d for DETERMINISTIC_IMPLICIT [1]; 0: ideal."""
+    sequential: bool = False
+    """Apply every pulse in order; otherwise pulses are counted, except for devices of few states."""
 
     @property
     def longest(self) -> int | None:

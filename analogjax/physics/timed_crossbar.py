@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from analogjax._field_docs import document_fields
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ShapeError
@@ -47,13 +48,18 @@ _KNOWN = (MVType.ONE_PASS, MVType.SPLIT_MODE, MVType.BIT_WISE)
 _ON_GRID = 1e-3  # a pulse that ends this close to a point of time, in steps, ends there: rounding decides nothing
 
 
+@document_fields
 class Pass(NamedTuple):
     """One of the products that make up a read."""
 
-    x: Array  # [B, I] pulses
-    points: int  # of time
-    t_max: float  # the last of them
-    factor: int  # of its result in the sum
+    x: Array
+    """Pulses of the inputs `[B, I]`."""
+    points: int
+    """Times at which the pulses change."""
+    t_max: float
+    """Last of those times."""
+    factor: int
+    """Factor of the result of this pass in the sum."""
 
 
 @pytree

@@ -28,12 +28,18 @@ from analogjax.physics.pulses import Pulses, PulseType
 class Trains:
     """The pulse trains of a batch before they are drawn: probabilities, signs and lengths."""
 
-    p_x: Array  # [B, I] firing probability of each input line per slot
-    p_d: Array  # [B, O]
-    minus_x: Array  # [B, I] bool, x < 0
-    minus_d: Array  # [B, O] bool, d < 0
-    length: Array  # [B] int32, slots used
+    p_x: Array
+    """Probability that each column fires in a slot `[B, I]` [1]."""
+    p_d: Array
+    """Probability that each row fires in a slot `[B, O]` [1]."""
+    minus_x: Array
+    """Whether x < 0 `[B, I]` bool."""
+    minus_d: Array
+    """Whether d < 0 `[B, O]` bool."""
+    length: Array
+    """Slots used by each sample `[B]` int32."""
     pulse_type: PulseType = PulseType.STOCHASTIC_COMPRESSED
+    """How the trains are drawn or counted."""
 
     def only(self, chosen: Array) -> "Trains":
         """The same trains with all samples silenced but the `chosen` ones (`[B]` bool)."""

@@ -1,10 +1,8 @@
 """Results of a run as a table, JSON lines or CSV, written as the run goes on."""
 
 import csv
-import dataclasses
 import inspect
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
@@ -71,20 +69,12 @@ def writer_for(kind: str, out: TextIO) -> Writer:
 
 
 def device_lines(device: type) -> list[str]:
-    """A device class as text: its description, and each parameter with its default and meaning."""
-    lines = [f"{device.__name__}: {inspect.cleandoc(device.__doc__ or '')}", ""]
-    comments = _field_comments(device)
-    for field in dataclasses.fields(device):
-        lines.append(f"  {field.name:24} = {field.default!s:<8} {comments.get(field.name, '')}".rstrip())
-    return lines
+    """Describe a device class as text.
 
+    Args:
+        device: A parameter class of `analogjax.physics`.
 
-def _field_comments(device: type) -> dict[str, str]:
-    """What the source says beside each field, of the class and those it builds on."""
-    comments: dict[str, str] = {}
-    for cls in reversed(device.__mro__[:-1]):
-        for line in inspect.getsource(cls).splitlines():
-            found = re.match(r"    (\w+): [^#]*=[^#]*#\s*(.*)", line)
-            if found:
-                comments[found[1]] = found[2]
-    return comments
+    Returns:
+        Lines with its name, its docstring, and each field with its default and meaning.
+    """
+    return [f"{device.__name__}: {inspect.cleandoc(device.__doc__ or '')}"]

@@ -21,18 +21,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from analogjax._field_docs import document_fields
 from analogjax.store.backends import backend_of, connect
 from analogjax.store.disk import local
 from analogjax.store.files import sha256_of
 from analogjax.store.medium import Entries, Entry, Medium, Names, Progress, StoreError
 
 
+@document_fields
 @dataclass(frozen=True)
 class Location:
     """A folder somewhere; see the module's documentation. Names are relative to it and use `/`."""
 
     url: str
+    """Path of a folder on this machine, or `s3://bucket/folder` or `gs://bucket/folder`."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    """Options of the storage client, such as `endpoint_url`, and credentials."""
     _connected: dict[tuple[int, str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod

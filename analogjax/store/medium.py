@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from analogjax._field_docs import document_fields
 from analogjax.errors import AnalogError
 
 Progress = Callable[[int], None]  # called with the number of bytes that were moved since the last call
@@ -29,13 +30,17 @@ class AlreadyExists(StoreError, FileExistsError):
     """The file is there already, with other content."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class Entry:
     """One file: its name relative to the location, with `/`; its size in bytes; its SHA-256 in hex if known."""
 
     name: str
+    """Path relative to the location, with `/` between its parts."""
     size: int
+    """Size in bytes."""
     sha256: str | None = None
+    """SHA-256 in hexadecimal, where it is known."""
 
 
 Entries = list[Entry]  # names for what methods return: inside the classes of media `list` is a method
@@ -76,6 +81,7 @@ class Medium(Protocol):
         """Remove the parts of unfinished files that were begun more than `older_than` seconds ago."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class Backend:
     """A kind of place: a row of the table in `backends.py`."""

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from analogjax._field_docs import document_fields
 from analogjax.errors import ConfigError
 
 
+@document_fields
 @dataclass(frozen=True)
 class Retention:
     """Keeps the newest `last` (0: all), the `best` by `metric`, and every step that `every` divides.
@@ -19,10 +21,15 @@ class Retention:
     """
 
     last: int = 2
+    """Newest checkpoints kept; 0: all."""
     best: int = 0
+    """Best checkpoints kept in addition."""
     every: int = 0
+    """Keep every step divisible by this number as well; 0: none."""
     metric: str = "accuracy"
+    """Metric that decides which are best."""
     mode: Literal["max", "min"] = "max"
+    """"max" if larger is better, else "min"."""
 
     def __post_init__(self) -> None:
         for name in ("last", "best", "every"):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from analogjax._field_docs import document_fields
 from analogjax.errors import AnalogError
 from analogjax.store import json_values
 from analogjax.store.location import Location
@@ -45,17 +46,25 @@ class NotARun(RunError):
     """There is no run in this folder."""
 
 
+@document_fields
 @dataclass(frozen=True)
 class Run:
     """The record of one run, as it was when it was read."""
 
     location: Location
+    """Where the record is kept."""
     config: dict[str, Any]
+    """Configuration of the run."""
     seed: int
+    """Seed of the run."""
     environment: dict[str, Any]
+    """Versions, commit, command and machine."""
     status: dict[str, Any]
+    """State, times and outcome."""
     epochs: list[dict[str, Any]] = field(repr=False)
+    """Metrics of each epoch."""
     files: list[Entry] = field(repr=False)
+    """Files of the record."""
 
     @property
     def id(self) -> str:

@@ -9,18 +9,23 @@ import jax
 import jax.numpy as jnp
 
 from analogjax import nn, random
+from analogjax._field_docs import document_fields
 from analogjax.errors import GradientError
 from analogjax.testing.closeness import assert_close
 from analogjax.tile import Signal, Tile, TileArray, create_array
 
 
+@document_fields
 @dataclass(frozen=True)
 class About:
     """A layer with exact chips (`FloatingPoint` devices, `Periphery(is_perfect=True)`), and what it should compute."""
 
-    layer: Any  # a flax module
-    x: jax.Array  # a batch that it takes
-    digital: Callable[[Any, Any, jax.Array], jax.Array]  # (logical matrices as in `tiles`, params, x) -> y
+    layer: Any
+    """The flax module under test."""
+    x: jax.Array
+    """A batch that it accepts."""
+    digital: Callable[[Any, Any, jax.Array], jax.Array]
+    """Reference: (logical matrices as in `tiles`, params, x) -> y."""
 
     def variables(self) -> nn.Variables:
         """Chips and parameters of the layer."""

@@ -1,4 +1,4 @@
-"""Tiles: crossbars of devices with their converters. `create`, `mvm`, `update` and what lies around them."""
+"""Tiles: crossbars of devices with their converters. Start with `create`, `mvm` and `update`."""
 
 from analogjax.tile.array import TileArray as TileArray
 from analogjax.tile.array import create_array as create_array

@@ -43,10 +43,25 @@ def build_config(
     algorithm: str, device: Any, periphery: Periphery = _PERIPHERY, pulses: Pulses = _PULSES, n_devices: int = 1,
     mapping: Mapping = _MAPPING,
 ) -> TileConfig:  # fmt: skip
-    """A configuration that trains with that algorithm; all its devices are like `device`.
+    """Build the configuration of a tile that is trained by a named algorithm.
 
-    `periphery` is that of both directions and of the reads of a transfer, `pulses` those of all updates; `n_devices`
-    counts for "sgd" and "residual" alone. Raises `ConfigError` with the known names.
+    Args:
+        algorithm: Name of the algorithm, as in the table of this module.
+        device: Device of every array of the algorithm.
+        n_devices: Number of devices or arrays; used by "sgd" and "residual" only.
+        periphery: Periphery of both directions and of the reads of a transfer.
+        pulses: Pulses of all updates.
+        mapping: How logical weights are mapped to chips.
+
+    Returns:
+        The configuration, to be given to a layer.
+
+    Raises:
+        ConfigError: If the algorithm is unknown; the message lists the known names.
+
+    Example:
+        >>> config = build_config("agad", SoftBoundsReference())
+        >>> layer = AnalogLinear(10, config)
     """
     name = algorithm.lower()
     if name not in _ALGORITHMS:

@@ -1,11 +1,12 @@
-r"""A logical matrix cut over a grid of chips: `TileArray` has the methods of `Tile` and the shape of the whole.
+r"""A logical matrix split over a grid of chips: `TileArray` has the methods of `Tile` and the shape of the whole
+matrix.
 
 The parts are padded to one size and stacked on two leading axes `[G_out, G_in]`, so that one compiled, vectorised
-function serves them all. Padding is exact: a padded column holds nothing and is fed with 0, a padded row is cut off the
-output and gets no error, so neither is ever pulsed; only its unused random numbers are wasted.
+function serves them all. Padding is exact: a padded column holds nothing and is fed with 0; a padded row is removed
+from the output and receives no error. Neither is ever pulsed; only their random numbers are wasted.
 
-Where the cut is uneven, compounds that transfer line by line spend turns on padded lines too, so that a chip one line
-shorter than the others transfers each of its own a little less often.
+If the matrix does not divide evenly, compounds that transfer line by line spend turns on padded lines too, so that a
+chip with one line less transfers each of its lines a little less often.
 """
 
 from collections.abc import Callable
@@ -25,9 +26,12 @@ from analogjax.tile.tile import Tile, TileConfig, create, initial_weights
 class TileArray:
     """Chips `[G_out, G_in]` that together hold a logical matrix `[O, I]`."""
 
-    tiles: Tile  # every array with two leading axes `[G_out, G_in]`
+    tiles: Tile
+    """Tiles of equal shape, stacked: every array has two leading axes `[G_out, G_in]`."""
     outputs: int
+    """Rows of the whole matrix."""
     inputs: int
+    """Columns of the whole matrix."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -36,7 +40,7 @@ class TileArray:
 
     @property
     def config(self) -> TileConfig:
-        """What each chip is made of."""
+        """Configuration of each chip."""
         return self.tiles.config
 
     @property
@@ -52,7 +56,7 @@ class TileArray:
 
     @property
     def dtype(self) -> DType:
-        """That of the weights."""
+        """Dtype of the weights."""
         return self.tiles.dtype
 
     def read(self) -> Array:
@@ -62,9 +66,9 @@ class TileArray:
         return _assemble(_spread(jax.vmap(Tile.read)(_flat(self.tiles)), self.grid), self.outputs, self.inputs)
 
     def write(self, w: Array, key: Key) -> "TileArray":
-        """The array with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`.
+        """Write logical weights `w` `[O, I]`, as far as the devices can hold them. Consumes `key`.
 
-        Raises `ShapeError` where `w` has another shape, or where this is a stack of arrays.
+        Raises `ShapeError` if `w` has another shape, or if this is a stack of arrays.
         """
         if jnp.shape(w) != self.shape or self.stack:
             raise ShapeError(
@@ -75,17 +79,17 @@ class TileArray:
         return replace(self, tiles=self._each(Tile.write, key, _blocks(w, self.grid)))
 
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
-        """`[B, I] -> [B, O]`, and which outputs of each chip pass a gradient. Consumes `key`."""
+        """Forward read `[B, I] -> [B, O]`, and the gradient mask of each chip. Consumes `key`."""
         y, passes = self._each(Tile.forward, key, self._along_columns(x))
         return _join(jnp.sum(y, axis=1), self.outputs), passes
 
     def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
-        """`[B, O] -> [B, I]`. Consumes `key`."""
+        """Backward read `[B, O] -> [B, I]`. Consumes `key`."""
         dx = self._each(Tile.backward, key, self._along_rows(d), passes)
         return _join(jnp.sum(dx, axis=0), self.inputs)
 
     def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "TileArray":
-        """The array after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
+        """Pulse the devices by `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
 
         def act(tile: Tile, x: Array, d: Array, key: Key) -> Tile:
             return tile.update(x, d, lr, key)
@@ -93,11 +97,11 @@ class TileArray:
         return replace(self, tiles=self._each(act, key, self._along_columns(x), self._along_rows(d)))
 
     def rest(self, key: Key, alpha: Scalar = 1.0) -> "TileArray":
-        """Diffusion and decay of one mini-batch. Consumes `key`."""
+        """Let the devices diffuse and decay for one mini-batch. Consumes `key`."""
         return replace(self, tiles=self._each(lambda tile, key: tile.rest(key, alpha), key))
 
     def reset(self, key: Key, probability: Scalar = 1.0, columns: Array | slice = slice(None)) -> "TileArray":
-        """Reset each device of the given columns (of the whole matrix) with `probability`. Consumes `key`."""
+        """Reset each device of the given columns of the whole matrix with `probability`. Consumes `key`."""
         chosen = self._along_columns(jnp.zeros((1, self.inputs), bool).at[:, columns].set(True))
 
         def act(tile: Tile, chosen: Array, key: Key) -> Tile:
@@ -106,7 +110,7 @@ class TileArray:
         return replace(self, tiles=self._each(act, key, chosen))
 
     def age(self, dt: Scalar, key: Key) -> "TileArray":
-        """Let `dt` seconds pass: drift. Consumes `key`."""
+        """Let the devices drift for `dt` seconds. Consumes `key`."""
         return replace(self, tiles=self._each(lambda tile, key: tile.age(dt, key), key))
 
     def _along_columns(self, x: Array) -> Array:
@@ -130,10 +134,22 @@ class TileArray:
 def create_array(
     config: TileConfig, shape: tuple[int, int], key: Key, weights: Array | None = None, dtype: DType = jnp.float32
 ) -> Tile | TileArray:
-    """Make the chips of a logical matrix: one `Tile` where it fits, else a `TileArray`. Consumes `key`.
+    """Make the chips of a logical matrix: one `Tile` if it fits on a chip, else a `TileArray`.
 
-    `weights` `[O, I]` default to uniform in +-1/sqrt(I) of the whole matrix. Raises as `create` does, and `ConfigError`
-    where devices idealise the last column (`perfect_bias`) of chips of unequal sizes.
+    Args:
+        config: What each chip is made of, and how large it may be.
+        shape: Rows and columns `(O, I)` of the logical matrix.
+        key: Consumed. Random are the device-to-device variation, the default weights and their writing.
+        weights: Logical weights `[O, I]`; by default uniform in +-1/sqrt(I).
+        dtype: Dtype of the chips.
+
+    Returns:
+        The tile or array of tiles.
+
+    Raises:
+        ShapeError: If the weights are not `[O, I]`.
+        ConfigError: If the shape is not two whole numbers above 0, or if devices idealise the last column
+            (`perfect_bias`) of chips of unequal sizes.
     """
     grid = config.mapping.grid(*shape)
     if grid == (1, 1):

@@ -1,4 +1,4 @@
-"""Zero-shifting of a tile: its reference is put at the symmetry points that alternating pulses lead to."""
+"""Zero-shifting of a tile: moves its reference to the symmetry points that alternating pulses lead to."""
 
 from dataclasses import replace
 from functools import partial
@@ -30,23 +30,24 @@ def _calibrated(tile: Tile, pulses: Scalar, key: Key, alternating: bool) -> Tile
 
 
 def calibrate(tile: Tile, pulses: Scalar, *, key: Key, alternating: bool = True) -> Tile:
-    """The tile with its symmetry points at 0, as far as so many pulses show where they are.
+    """Shift the symmetry points of a tile to 0, as far as the given number of pulses can find them.
 
-    Of a transfer the array that collects the gradient is calibrated, since only its symmetry point matters.
+    In a transfer, the array that collects the gradient is calibrated, since only its symmetry point matters.
 
     Args:
         tile: One chip, whose devices are read against a reference (`SoftBoundsReference`, `PowStepReference`).
-        pulses: Number of pulses at each crosspoint: an error of 1 % takes a number in proportion to `1 / dw_min`.
-        key: Consumed: noise of the pulses and of writing.
-        alternating: UP and DOWN in turn, otherwise each by chance.
+        pulses: Number of pulses at each crosspoint; an error of 1 % takes a number proportional to `1 / dw_min`.
+        key: Consumed. Random are the noise of the pulses and of the writing.
+        alternating: Alternate UP and DOWN pulses; otherwise draw the direction of each pulse.
 
     Returns:
-        The tile with its reference moved and its logical weights written anew.
+        The tile with its reference moved and its logical weights written again.
 
     Raises:
-        ConfigError: For devices without pulses or without a reference.
+        ConfigError: If the devices have no pulses or no reference.
 
-    Reference: Kim et al. 2019, arXiv:1907.10228.
+    References:
+        Kim et al. 2019, arXiv:1907.10228.
     """
     check_key(key, "calibrate")
     return _calibrated(tile, pulses, key, alternating)

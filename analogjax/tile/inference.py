@@ -3,10 +3,10 @@ r"""Tiles for inference: programmed once, then drifting.
     programmed = program(tile, noise_model, compensation, key)
     drifted    = drift(programmed, t, key)                         an ordinary tile, as it is at time t
 
-The trained weights of the tile, as its devices hold them, are the target. Whatever its device, the drifted tile answers
-with the weights of the noise model through its own converters; it is for reading (`mvm`, `nn.apply`), not for training:
-train the tile and program it again. Compensation multiplies the output scale of each chip, so that `read()` of a
-drifted tile has it too. Time is in seconds after programming, [s].
+The target of the programming are the trained weights, as the devices of the tile hold them. A drifted tile returns the
+weights of the noise model through its own converters, whatever its device was. It can be read (`mvm`, `nn.apply`) but
+not trained: train the original tile and program it again. Compensation multiplies the output scale of each chip, so
+`read()` of a drifted tile includes it. Time is counted from programming, in [s].
 """
 
 from dataclasses import replace
@@ -27,22 +27,41 @@ from analogjax.tile.tile import Tile
 
 @pytree
 class ProgrammedTile:
-    """A tile right after programming, and what its material remembers. Arrays of a `TileArray` lead with its grid."""
+    """A tile right after programming, with everything needed to compute its drift.
 
-    tile: Tile | TileArray  # its weights are the programmed ones, without read noise
+    In a `TileArray`, the arrays have the grid as leading axes.
+    """
+
+    tile: Tile | TileArray
+    """The tile, whose weights are the programmed ones, without read noise."""
     programmed: Programmed
+    """Programmed weights and drift exponents, in units of the device."""
     noise_model: NoiseModel
+    """Material that the chip is made of."""
     compensation: GlobalCompensation | None
-    baseline: Array | None  # readout of each chip when it was programmed
+    """Drift compensation; None: none."""
+    baseline: Array | None
+    """Readout of each chip right after programming."""
 
 
 def program(
     tile: Tile | TileArray, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key
 ) -> ProgrammedTile:
-    """Write the weights of `tile` with `noise_model`, and take the baseline of `compensation`. Consumes `key`.
+    """Program the weights of a tile.
 
-    Each chip has noise and drift exponents of its own, each of a stack too. Without compensation (`None`) the outputs
-    fade.
+    Args:
+        tile: A trained tile, array of tiles, or stack of them.
+        noise_model: Material, with its programming noise and drift exponents.
+        compensation: Drift compensation; None: the outputs fade with time.
+        key: Consumed. Random are the programming noise and the drift exponents, independent for each chip, and the
+            baseline readout of the compensation.
+
+    Returns:
+        The programmed tile, to be given to `drift`.
+
+    Example:
+        >>> programmed = program(tile, PCMLike(), GlobalCompensation(), k_program)
+        >>> after_a_day = drift(programmed, 86400.0, k_drift)
     """
     if not isinstance(tile, (Tile, TileArray)):
         raise ConfigError(f"program: got {type(tile).__name__}; give a Tile or a TileArray (program_all takes models).")
@@ -50,10 +69,20 @@ def program(
 
 
 def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
-    """The tile `t` seconds after programming, always from the state at programming. Consumes `key`.
+    """Return a programmed tile as it is at a later time.
 
-    Random is the read noise, drawn once for the tile that is returned, and the readout for the compensation.
-    Raises `ConfigError` for a time below 0.
+    Drift is always computed from the state right after programming, so calls do not accumulate.
+
+    Args:
+        programmed: A programmed tile.
+        t: Time since programming [s].
+        key: Consumed. Random are the read noise, drawn once for the returned tile, and the readout of the compensation.
+
+    Returns:
+        An ordinary tile, for reading.
+
+    Raises:
+        ConfigError: If the time is negative.
     """
     if is_static(t) and not t >= 0:
         raise ConfigError(f"drift(t={t!r}): needs a time in seconds after programming, 0 or more.")
@@ -61,7 +90,7 @@ def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
 
 
 def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key) -> PyTree:
-    """`program` for every tile of a model (`Variables.tiles`); tile number `n` uses `fold_in(key, n)`."""
+    """Apply `program` to every tile of a model (`Variables.tiles`); tile number `n` uses `fold_in(key, n)`."""
     flat, treedef = jax.tree.flatten(tiles, is_leaf=lambda node: isinstance(node, (Tile, TileArray)))
     keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
     return jax.tree.unflatten(
@@ -70,7 +99,7 @@ def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: GlobalComp
 
 
 def drift_all(programmed: PyTree, t: Scalar, key: Key) -> PyTree:
-    """`drift` for every programmed tile of a model; tile number `n` uses `fold_in(key, n)`."""
+    """Apply `drift` to every programmed tile of a model; tile number `n` uses `fold_in(key, n)`."""
     flat, treedef = jax.tree.flatten(programmed, is_leaf=lambda node: isinstance(node, ProgrammedTile))
     keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
     return jax.tree.unflatten(treedef, [drift(one, t, key) for one, key in zip(flat, keys, strict=True)])

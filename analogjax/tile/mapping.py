@@ -1,9 +1,9 @@
-r"""How a logical weight matrix lies on chips: output scales, and splitting into tiles of limited size.
+r"""How a logical weight matrix is mapped to chips: output scales, and splitting into tiles of limited size.
 
 `weight_scaling_omega > 0` maps the largest |weight| (of the matrix, or of each row) to that device weight:
-`alpha = max|W| / omega`, the tile holds `W / alpha` and its output is multiplied by `alpha`. A matrix larger than
-`max_output_size x max_input_size` is cut into nearly equal parts (784 columns at 512: 392 + 392); each part is a chip
-of its own with its own converters, outputs of one row of chips are added digitally.
+`alpha = max|W| / omega`; the tile holds `W / alpha` and its output is multiplied by `alpha`. A matrix larger than
+`max_output_size x max_input_size` is split into nearly equal parts (784 columns at 512: 392 + 392). Each part is a chip
+with its own converters; the outputs of the chips of one row are added digitally.
 """
 
 import jax.numpy as jnp
@@ -15,16 +15,24 @@ from analogjax.physics.checks import check, check_number
 
 @pytree
 class Mapping:
-    """How a logical matrix is laid out (aihwkit's `MappingParameter`)."""
+    """How a logical matrix is mapped to chips (aihwkit's `MappingParameter`)."""
 
-    digital_bias: bool = True  # add the bias digitally; otherwise it is one more column fed with 1
-    weight_scaling_omega: Scalar = 0.0  # device weight to which the largest weight is mapped [w]; 0: no mapping
-    weight_scaling_columnwise: bool = False  # one output scale per row instead of one per tile
-    weight_scaling_lr_compensation: bool = False  # move the mean scale from the error to the learning rate
-    learn_out_scaling: bool = False  # a digital output scale that is trained
-    out_scaling_columnwise: bool = False  # one trained scale per output
-    max_input_size: int = 512  # largest number of columns of one chip; 0: no limit
-    max_output_size: int = 512  # largest number of rows of one chip; 0: no limit
+    digital_bias: bool = True
+    """Add the bias digitally; otherwise it is one more column of devices, fed with 1."""
+    weight_scaling_omega: Scalar = 0.0
+    """Device weight to which the largest logical weight is mapped [w]; 0: no rescaling."""
+    weight_scaling_columnwise: bool = False
+    """Use one output scale per row instead of one per tile."""
+    weight_scaling_lr_compensation: bool = False
+    """Move the mean output scale from the error to the learning rate."""
+    learn_out_scaling: bool = False
+    """Train a digital output scale."""
+    out_scaling_columnwise: bool = False
+    """Train one output scale per output instead of one per layer."""
+    max_input_size: int = 512
+    """Largest number of columns of one chip; 0: unlimited."""
+    max_output_size: int = 512
+    """Largest number of rows of one chip; 0: unlimited."""
 
     def __post_init__(self) -> None:
         check_number(self, "weight_scaling_omega", low=0)
@@ -41,7 +49,7 @@ class Mapping:
         return jnp.where((top > 0) & (omega > 0), top / jnp.where(omega > 0, omega, 1.0), 1.0)
 
     def rate_scale(self, scale: Array) -> Array | float:
-        """Factor of the learning rate for the output scale `scale`; the error is divided by it in turn."""
+        """Factor of the learning rate for an output scale; the error is divided by the same factor."""
         return 1 / jnp.mean(scale) if self.weight_scaling_lr_compensation else 1.0
 
     def grid(self, outputs: int, inputs: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""Whole configurations by aihwkit's class names, e.g. `preset("CapacitorPreset")`; their parts by `preset_part`.
+"""Complete configurations by the names of aihwkit's classes, e.g. `preset("CapacitorPreset")`; parts by `preset_part`.
 
-Each has the preset periphery in both directions, trains of up to 31 pulses (100 where said so below), and the device of
-its name. `analogjax.physics.presets` has the devices, with the paper that each was fitted to.
+Each has the preset periphery in both directions, trains of up to 31 pulses (100 where noted below), and the device of
+its name. The devices are in `analogjax.physics.presets`, with the papers they were fitted to.
 
 | names                            | device                                     | source                         |
 |----------------------------------|--------------------------------------------|--------------------------------|
@@ -62,7 +62,7 @@ _ONE_LINE = PRESET_PERIPHERY.unmanaged()  # what the reads of a transfer are mad
 
 
 class _Chopped(NamedTuple):
-    """What a preset with a digital buffer says of its device."""
+    """Settings of a preset with a digital buffer."""
 
     fast_lr: float  # learning rate of the fast array
     auto_granularity: float  # vectors that the buffer collects
@@ -143,14 +143,14 @@ PARTS = tuple(_PARTS)
 
 
 def preset(name: str) -> TileConfig:
-    """The configuration of that name. Raises `ConfigError` with the known names."""
+    """Return the configuration of a preset by name. Raises `ConfigError` with the known names."""
     if name not in _CONFIGS:
         raise ConfigError(f"preset({name!r}): unknown; known are {', '.join(PRESETS)}.")
     return _CONFIGS[name]
 
 
 def preset_part(name: str) -> Any:
-    """The device, unit cell, periphery or pulses of that name. Raises `ConfigError` with the known names."""
+    """Return a device, unit cell, periphery or pulses by name. Raises `ConfigError` with the known names."""
     if name not in _PARTS:
         raise ConfigError(f"preset_part({name!r}): unknown; known are {', '.join(PARTS)}.")
     return _PARTS[name]

@@ -2,11 +2,11 @@ r"""Slots: how x and d reach the update through ordinary differentiation.
 
 A pulsed update needs every x and d in order, not their product. `mvm(tile, x, slot, key)` takes a zero `Signal` of the
 shapes of x and y; under `jax.grad` the cotangent of that slot *is* the pair (x, d). So one
-`jax.grad(loss, argnums=(0, 1))(digital, slots)` gives the gradients of digital parameters and the signals of analog
-tiles together, and XLA computes no weight gradient. One slot serves one call: JAX would sum the cotangents of a slot
-that is used twice. There is no forward-mode derivative (`jax.jvp`), as for any `custom_vjp`.
+`jax.grad(loss, argnums=(0, 1))(digital, slots)` returns the gradients of the digital parameters together with the
+signals of the analog tiles, and XLA computes no weight gradient. Each slot serves one call, because JAX would add the
+cotangents of a slot that is used twice. There is no forward-mode derivative (`jax.jvp`), as for any `custom_vjp`.
 
-The weights of a tile have no gradient: pulses move them. Asking for it raises `GradientError`.
+The weights of a tile have no gradient: pulses move them. Asking for one raises `GradientError`.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,13 +30,28 @@ Chips = Tile | TileArray
 
 
 def mvm(tile: Chips, x: Array, slot: Signal | None = None, *, key: Key) -> Array:
-    """Noisy product `[..., I] -> [..., O]`, differentiable in `x` and `slot`. Consumes `key`.
+    """Noisy matrix-vector product of a tile, differentiable in `x` and `slot`.
 
     The result has the dtype of `x` promoted with that of the tile (integers and bools count as the tile's); the
-    arithmetic is at least in float32. The gradient with respect to x is the tile's own noisy backward product; the
-    cotangent of `slot` is `Signal(x, d)`.
-    Raises `ShapeError` where x or the slot do not fit or the tile is a stack of chips, `SlotError` where one slot
-    serves two calls, `GradientError` where the gradient of the tile itself is asked for.
+    arithmetic is at least in float32. The gradient with respect to `x` is the noisy backward product of the tile.
+
+    Args:
+        tile: A tile or array of tiles.
+        x: Inputs `[..., I]`.
+        slot: Zeros from `slot_for`; its cotangent is `Signal(x, d)`. None: no signal is wanted.
+        key: Consumed. Random is the noise of the forward and of the backward read.
+
+    Returns:
+        Outputs `[..., O]`.
+
+    Raises:
+        ShapeError: If x or the slot do not fit the tile, or if the tile is a stack of chips.
+        SlotError: If one slot serves two calls.
+        GradientError: If the gradient of the tile itself is requested.
+
+    Example:
+        >>> y = mvm(tile, x, key=key)
+        >>> signal = jax.grad(lambda slot: mvm(tile, x, slot, key=key).sum())(slot_for(tile, x))
     """
     x = jnp.asarray(x)
     check_key(key, "mvm")
@@ -112,7 +127,7 @@ def _refuse_gradient_of(tile: Any, shape: tuple[int, int]) -> None:
 
 
 def slot_for(tile: Chips, x: Array) -> Signal:
-    """The zero slot for one call of `mvm(tile, x, ...)`; under `jit` it costs no memory."""
+    """Return the zero slot for one call of `mvm(tile, x, ...)`; under `jit` it costs no memory."""
     x = jnp.asarray(x)
     dtype = _dtype_of(tile, x)
     zero = Signal(x=jnp.zeros(x.shape, dtype), d=jnp.zeros((*x.shape[:-1], tile.shape[0]), dtype))
@@ -120,7 +135,7 @@ def slot_for(tile: Chips, x: Array) -> Signal:
 
 
 def _dtype_of(tile: Chips, x: Array) -> DType:
-    """The dtype in which a tile answers to `x`."""
+    """The dtype of the outputs of a tile for inputs like `x`."""
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise ShapeError(f"mvm: x of dtype {x.dtype}; a crossbar reads real numbers, so give real and imaginary parts.")
     return jnp.promote_types(x.dtype, tile.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else tile.dtype
@@ -130,7 +145,7 @@ _claimed: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def _claim(slot: Signal | None) -> None:
-    """Remember the slots of the derivative that is being taken: one that comes again would get a sum of two signals."""
+    """Register the slots of the derivative being taken: a slot that is used again would get the sum of two signals."""
     if slot is None or not isinstance(slot.x, jax.core.Tracer):
         return
     if _claimed.get(id(slot.x)) is slot.x:
@@ -143,11 +158,22 @@ def _claim(slot: Signal | None) -> None:
 
 
 def update(tile: Chips, signal: Signal | Sequence[Signal], learning_rate: Scalar, *, key: Key) -> Chips:
-    """The tile after the pulses of `signal` (`x` `[..., I]`, `d` `[..., O]`), in order. Consumes `key`.
+    """Pulse the devices of a tile by one or more signals, in order.
 
-    Several signals are those of the calls of a tile, in the order in which they happened. A stack of chips is pulsed
-    chip by chip, each with the part of the signal that its leading axes name, `[*stack, ..., I]`. Without any vector
-    nothing happens. Raises `ConfigError` for a negative rate, `ShapeError` where tile and signal do not fit.
+    Args:
+        tile: A tile, array of tiles, or stack of them.
+        signal: Inputs `x` `[..., I]` and errors `d` `[..., O]`; or a sequence of signals, one per call of the tile, in
+            the order of the calls. For a stack of chips, with the axes of the stack in front, `[*stack, ..., I]`: each
+            chip is pulsed by its own part.
+        learning_rate: Learning rate, 0 or more.
+        key: Consumed. Random are the pulse trains and the cycle-to-cycle variation.
+
+    Returns:
+        The tile after the pulses. Without any vector it is unchanged.
+
+    Raises:
+        ConfigError: If the learning rate is negative.
+        ShapeError: If tile and signal do not fit together.
     """
     if is_static(learning_rate) and not learning_rate >= 0:
         raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more; pulses go downhill.")
@@ -162,7 +188,7 @@ def update(tile: Chips, signal: Signal | Sequence[Signal], learning_rate: Scalar
 
 
 def rest(tile: Chips, *, key: Key) -> Chips:
-    """The tile, or stack of chips, after the diffusion and decay of one mini-batch. Consumes `key`."""
+    """Let the devices of a tile, or of a stack of chips, diffuse and decay for one mini-batch. Consumes `key`."""
     if not tile.config.device.needs_rest:
         return tile
     return over_stack(lambda tile, key: tile.rest(key), tile.stack, (tile,), key)
@@ -189,7 +215,7 @@ def _form(stack: tuple[int, ...], size: int) -> str:
 
 
 def _check_stack(tile: Chips) -> None:
-    """All arrays of a stack of chips lead with its axes; those of chips stacked along another axis do not."""
+    """Check that all arrays have the axes of the stack in front; chips stacked along another axis do not."""
     depth = len(tile.stack)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tile):
         if leaf.shape[:depth] != tile.stack:

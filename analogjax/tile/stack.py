@@ -1,4 +1,4 @@
-"""Stacks of chips: what is done to one chip, done to each."""
+"""Stacks of chips: apply to each chip what is defined for one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from analogjax._typing import Key
 
 
 def over_stack(act: Callable[..., Any], stack: tuple[int, ...], data: tuple[Any, ...], key: Key) -> Any:
-    """`act(*data, key)`, for each chip of a stack with a key of its own. Consumes `key`.
+    """Call `act(*data, key)` for each chip of a stack, with a key of its own. Consumes `key`.
 
-    Every array of `data` leads with the axes of `stack`; for one chip, `()`, nothing is added.
+    Every array of `data` has the axes of `stack` in front; for one chip, `()`, there are none.
     """
     if not stack:
         return act(*data, key)

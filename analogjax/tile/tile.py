@@ -4,10 +4,10 @@ r"""A tile: one crossbar of devices with its converters, as a plain pytree and p
     backward  dx = mvm(backward, W^T, mask * scale * d)           `[B, O] -> [B, I]`
     update     W <- device.update(W, x, d / scale, lr)            the devices move along -lr d x^T
 
-`scale` is the digital output scale that maps the devices' range to the logical weights: `W_logical = scale * W`.
-`mask` is 0 where `|y|`, after rescaling by noise and bound management, is 0.999 of the ADC range or more: such an
-output carries no gradient, even if bound management had kept it from clipping (a convention of aihwkit that is kept).
-Each is compiled on its own and traced once per configuration and shape, however often a larger program calls it.
+`scale` is the digital output scale from the range of the devices to the logical weights: `W_logical = scale * W`.
+`mask` is the gradient mask: 0 where `|y|`, after rescaling by noise and bound management, is at least 0.999 of the ADC
+range. Such an output passes no gradient, even if bound management kept it from clipping (a convention of aihwkit). Each
+function is compiled on its own and traced once per configuration and shape, however often a larger program calls it.
 Letters: `O` rows, `I` columns, `B` batch. Weights inside a tile are in units of the device, [w].
 """
 
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from analogjax._field_docs import document_fields
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError, ShapeError
@@ -33,26 +34,42 @@ _CLIPPED = 0.999  # fraction of the ADC range beyond which an output counts as c
 
 @pytree
 class TileConfig:
-    """What a tile is made of. Every part is a parameter class of `analogjax.physics`."""
+    """What a tile is made of. Every part is a parameter class of `analogjax.physics`.
+
+    Example:
+        >>> TileConfig(device=SoftBounds(dw_min=0.002), forward=Periphery(is_perfect=True))
+    """
 
     device: Device = ConstantStep()
+    """Device or compound at each crosspoint."""
     forward: Periphery = Periphery()
+    """Periphery of the forward read."""
     backward: Periphery = Periphery()
+    """Periphery of the backward read, of the transposed matrix."""
     update: Pulses = Pulses()
+    """Pulses of an update."""
     mapping: Mapping = Mapping()
+    """How logical weights are mapped to chips."""
 
 
 @pytree
 class Tile:
-    """One crossbar `[O, I]`: configuration, constants of each device, and what changes."""
+    """One crossbar `[O, I]`: its configuration, the constants of its devices, and their state."""
 
     config: TileConfig
-    cells: Cells  # constants of each crosspoint, `[O, I]` each
-    state: State  # the weights and whatever else the devices remember
-    scale: Array  # `[]` or `[O]`, logical weight per tile weight
-    frozen_forward: Frozen  # constants of each output, `[O]`
-    frozen_backward: Frozen  # constants of each input line read backwards, `[I]`
-    average: Array | None = None  # `[]` running input scale, for AVERAGE_ABS_MAX
+    """What the tile is made of."""
+    cells: Cells
+    """Constants of each crosspoint, drawn when the chip was made."""
+    state: State
+    """Weights, and everything else that changes at the crosspoints."""
+    scale: Array
+    """Logical weight per device weight, `[]` or `[O]`."""
+    frozen_forward: Frozen
+    """Constants of the periphery of each output, `[O]`."""
+    frozen_backward: Frozen
+    """Constants of the periphery of each input when read backwards, `[I]`."""
+    average: Array | None = None
+    """Running input scale of AVERAGE_ABS_MAX, `[]`; None under other noise managements."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -66,17 +83,17 @@ class Tile:
 
     @property
     def dtype(self) -> DType:
-        """That of the weights."""
+        """Dtype of the weights."""
         return self.state.w.dtype
 
     def read(self) -> Array:
-        """The logical weights `[O, I]`, without read noise; `[*stack, O, I]` of a stack of chips."""
+        """Return the logical weights `[O, I]`, without read noise; `[*stack, O, I]` for a stack of chips."""
         return self.state.w * _beside(self.scale, self.state.w)
 
     def write(self, w: Array, key: Key) -> "Tile":
-        """The tile with logical weights `w` `[O, I]` as far as its devices can hold them. Consumes `key`.
+        """Write logical weights `w` `[O, I]`, as far as the devices can hold them. Consumes `key`.
 
-        Raises `ShapeError` where `w` has another shape, or where this is a stack of chips.
+        Raises `ShapeError` if `w` has another shape, or if this is a stack of chips.
         """
         if jnp.shape(w) != self.state.w.shape or self.stack:
             raise ShapeError(
@@ -92,7 +109,7 @@ class Tile:
 
     @jax.jit
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
-        """`[B, I] -> [B, O]`, and which outputs pass a gradient (`None`: all). Consumes `key`."""
+        """Forward read `[B, I] -> [B, O]`, and the gradient mask `[B, O]` (`None`: all pass). Consumes `key`."""
         p, dtype = self.config.forward, jnp.promote_types(x.dtype, self.dtype)
         y = mvm(p, _wide(self.state.w), _wide(x, dtype), self.frozen_forward, key, self.average)
         unlimited = is_static(p.adc.bound) and p.adc.bound <= 0
@@ -102,7 +119,7 @@ class Tile:
 
     @jax.jit
     def backward(self, d: Array, passes: Array | None, key: Key) -> Array:
-        """`[B, O] -> [B, I]`. Consumes `key`."""
+        """Backward read `[B, O] -> [B, I]` with the gradient mask `passes`. Consumes `key`."""
         dtype = jnp.promote_types(d.dtype, self.dtype)
         d = _wide(d, dtype) * across(self.scale, d)
         d = d if passes is None else jnp.where(passes, d, 0.0)
@@ -111,7 +128,7 @@ class Tile:
 
     @jax.jit
     def update(self, x: Array, d: Array, lr: Scalar, key: Key) -> "Tile":
-        """The tile after its devices answered to `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
+        """Pulse the devices by `x` `[B, I]` and `d` `[B, O]`. Consumes `key`."""
         rate = self.config.mapping.rate_scale(self.scale)
         x, d = _wide(x, self.dtype), _wide(d, self.dtype)
         d = d / across(self.scale * rate, d)
@@ -125,7 +142,7 @@ class Tile:
 
     @jax.jit
     def rest(self, key: Key, alpha: Scalar = 1.0) -> "Tile":
-        """Diffusion and decay of one mini-batch. Consumes `key`."""
+        """Let the devices diffuse and decay for one mini-batch. Consumes `key`."""
         return replace(self, state=self.config.device.rest(self.cells, self.state, key, alpha))
 
     def reset(self, key: Key, probability: Scalar = 1.0, columns: Array | slice = slice(None)) -> "Tile":
@@ -139,23 +156,41 @@ class Tile:
         return replace(self, state=self.config.device.reset_cells(self.cells, self.state, chosen, k_reset))
 
     def age(self, dt: Scalar, key: Key) -> "Tile":
-        """Let `dt` seconds pass: drift. Consumes `key`."""
+        """Let the devices drift for `dt` seconds. Consumes `key`."""
         return replace(self, state=self.config.device.age(self.cells, self.state, dt, key))
 
 
+@document_fields
 class Signal(NamedTuple):
-    """What one use of a tile has to tell its devices."""
+    """Inputs and errors of one call of a tile, from which the pulses of its update are made."""
 
-    x: Array  # [..., I] what the columns saw
-    d: Array  # [..., O] the error that came back
+    x: Array
+    """Input of the columns, `[..., I]`."""
+    d: Array
+    """Error that came back through the rows, `[..., O]`."""
 
 
 def create(
     config: TileConfig, shape: tuple[int, int], key: Key, weights: Array | None = None, dtype: DType = jnp.float32
 ) -> Tile:
-    """Make a chip: draw its devices and write `weights` `[O, I]` (default: uniform in +-1/sqrt(I)). Consumes `key`.
+    """Make a chip: sample its devices and write its weights.
 
-    Raises `ShapeError` where the weights are not `[O, I]`, `ConfigError` where the shape is not two whole numbers.
+    Args:
+        config: What the tile is made of.
+        shape: Rows and columns `(O, I)`.
+        key: Consumed. Random are the device-to-device variation, the default weights and their writing.
+        weights: Logical weights `[O, I]`; by default uniform in +-1/sqrt(I).
+        dtype: Dtype of the tile.
+
+    Returns:
+        The tile, which holds the weights as far as its devices can.
+
+    Raises:
+        ShapeError: If the weights are not `[O, I]`.
+        ConfigError: If the shape is not two whole numbers above 0.
+
+    Example:
+        >>> chip = create(TileConfig(device=SoftBounds()), (3, 6), random.key(0))
     """
     check_key(key, "create")
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
@@ -187,17 +222,17 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
 
 
 def _beside(scale: Array, w: Array) -> Array:
-    """An output scale `[*stack]` or `[*stack, O]`, with axes of 1 so that it scales weights `[*stack, O, I]`."""
+    """An output scale `[*stack]` or `[*stack, O]`, shaped to broadcast to weights `[*stack, O, I]`."""
     return scale.reshape(*scale.shape, *(1,) * (w.ndim - scale.ndim))
 
 
 def across(scale: Array, y: Array) -> Array:
-    """A value of each output, `[]` or `[O]` (a scale, a bias), with axes of 1 in front, as `y` `[..., O]` has them."""
+    """A value of each output, `[]` or `[O]` (a scale, a bias), with leading axes of 1 as in `y` `[..., O]`."""
     return scale.reshape(*(1,) * (y.ndim - scale.ndim), *scale.shape)
 
 
 def _wide(v: Array, dtype: DType | None = None) -> Array:
-    """`v` as the arithmetic of converters and pulses wants it: in `dtype` (its own), but at least in float32.
+    """`v` in the dtype of the arithmetic of converters and pulses: `dtype` (by default its own), but at least float32.
 
     An ADC has more levels than bfloat16 has digits; what is stored and returned keeps its own dtype.
     """

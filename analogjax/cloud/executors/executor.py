@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from analogjax._field_docs import document_fields
+
 
 class Phase(Enum):
     """How a job is, as its engine knows it."""
@@ -22,15 +24,21 @@ class Phase(Enum):
     UNKNOWN = "unknown"  # the engine has never heard of it, or has forgotten it
 
 
+@document_fields
 @dataclass(frozen=True)
 class Ticket:
     """One process to be run."""
 
-    name: str  # unique among all tickets; letters, digits and hyphens, at most 60
-    command: tuple[str, ...]  # the program and its arguments; nothing secret in them
-    environment: Mapping[str, str] = field(default_factory=dict)  # added to the engine's own; nothing secret
-    device: str = "cpu"  # "gpu" asks for one accelerator where the engine has been told that it has some
-    seconds: float | None = None  # the engine may end it after this time [s]
+    name: str
+    """Unique among all tickets; letters, digits and hyphens, at most 60."""
+    command: tuple[str, ...]
+    """The program and its arguments; contains no secret."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables added to those of the engine; contains no secret."""
+    device: str = "cpu"
+    """"gpu" requests one accelerator, if the engine was configured with any."""
+    seconds: float | None = None
+    """Time after which the engine may stop it [s]; None: no limit."""
 
 
 class Executor(Protocol):

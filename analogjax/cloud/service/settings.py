@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analogjax._field_docs import document_fields
 from analogjax.cloud.places import DEFAULT_PORT, default_home
 from analogjax.cloud.quota import Limits
 from analogjax.store import Location
 
 
+@document_fields
 @dataclass(frozen=True)
 class Settings:
     """Everything that `analogjax serve` can be told."""
@@ -20,24 +22,38 @@ class Settings:
     home: Path = field(default_factory=default_home)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
-    database: str | None = None  # URL; default: SQLite in home
-    store: str | None = None  # folder or URL; default: in home
-    endpoint_url: str | None = None  # of the store
-    public_url: str | None = None  # where clients reach the service, if not where they sent their request
-    worker_url: str | None = None  # where workers reach it; default: host and port
+    database: str | None = None
+    """URL of the database; None: SQLite in `home`."""
+    store: str | None = None
+    """Folder or URL of the files; None: in `home`."""
+    endpoint_url: str | None = None
+    """Endpoint of the object store."""
+    public_url: str | None = None
+    """Address at which clients reach the service, if it differs from the one they sent their request to."""
+    worker_url: str | None = None
+    """Address at which workers reach the service; None: host and port."""
     executor: str = "local"
     executor_options: Mapping[str, Any] = field(default_factory=dict)
-    worker_python: str = sys.executable  # the interpreter of workers, where they run
+    worker_python: str = sys.executable
+    """Python interpreter of the workers, on their machines."""
     worker_environment: Mapping[str, str] = field(default_factory=dict)
-    data_root: str | None = None  # where workers find and put datasets
-    checkpoint_every_steps: int = 0  # besides after every epoch
+    data_root: str | None = None
+    """Folder in which workers look for datasets and put downloads."""
+    checkpoint_every_steps: int = 0
+    """Steps between checkpoints within an epoch, in addition to one after each epoch; 0: none."""
     limits: Limits = field(default_factory=Limits)
-    max_body: int = 8 * 1024 * 1024  # [bytes] of one request
-    buffered: int = 256 * 1024 * 1024  # [bytes] of bodies that are held at a time; always room for one of `max_body`
-    buffered_each: int = 64 * 1024 * 1024  # of one user
-    body_seconds: float = 30.0  # [s] that a client may take to send one
-    header_seconds: float = 10.0  # [s] that a client may take to send its request's head
-    connections: int = 1000  # at a time
+    max_body: int = 8 * 1024 * 1024
+    """Largest request body [bytes]."""
+    buffered: int = 256 * 1024 * 1024
+    """Request bodies held in memory at a time [bytes]; there is always room for one of `max_body`."""
+    buffered_each: int = 64 * 1024 * 1024
+    """The same for one user [bytes]."""
+    body_seconds: float = 30.0
+    """Time a client may take to send a body [s]."""
+    header_seconds: float = 10.0
+    """Time a client may take to send the head of a request [s]."""
+    connections: int = 1000
+    """Open connections at a time."""
 
     @property
     def database_url(self) -> str:

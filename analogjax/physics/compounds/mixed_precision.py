@@ -32,11 +32,16 @@ _START = -1  # the count of vectors begins one early, so that the first transfer
 class MixedState:
     """What changes."""
 
-    w: Array  # [O, I] the weight that a read sees [w]
-    part: Any  # state of the device
-    chi: Array  # [O, I] the digital sum of gradients that is not written yet [w]
-    row: Array  # [] int32, the next row to write
-    clock: Array  # [] int32, vectors seen
+    w: Array
+    """Weight as a read sees it `[O, I]` [w]."""
+    part: Any
+    """State of the device."""
+    chi: Array
+    """Digital sum of the gradients not yet written `[O, I]` [w]."""
+    row: Array
+    """Next row to write `[]` int32."""
+    clock: Array
+    """Vectors seen so far `[]` int32."""
 
 
 @pytree
@@ -44,17 +49,27 @@ class MixedPrecision:
     """aihwkit's `MixedPrecisionCompound`."""
 
     device: PulsedDevice = ConstantStep()
-    transfer_every: int = 1  # mini-batches between two transfers; 0: never
-    n_rows_per_transfer: int = -1  # rows that are written each time; -1: all, 0: none
-    random_row: bool = False  # begin at a random row
+    """The device of each crosspoint."""
+    transfer_every: int = 1
+    """Mini-batches between two transfers; 0: never transfer."""
+    n_rows_per_transfer: int = -1
+    """Rows written at each transfer; -1: all, 0: none."""
+    random_row: bool = False
+    """Start each transfer at a random row."""
     granularity_override: Scalar = (
         0.0  # aihwkit's `granularity`: what is written in whole steps of [w]; 0: the device's
     )
-    transfer_lr: Scalar = 1.0  # pulses for each step [1]
-    n_x_bins: int = 0  # levels of x; 0: not quantised
-    n_d_bins: int = 0  # levels of d; 0: not quantised
-    stoc_round_x: bool = True  # round x stochastically
-    stoc_round_d: bool = True  # round d stochastically
+    """Weight change that counts as one step [w]; 0: the granularity of the device."""
+    transfer_lr: Scalar = 1.0
+    """Pulses per step of the digital sum [1]."""
+    n_x_bins: int = 0
+    """Levels to which x is quantised; 0: not quantised."""
+    n_d_bins: int = 0
+    """Levels to which d is quantised; 0: not quantised."""
+    stoc_round_x: bool = True
+    """Round x stochastically."""
+    stoc_round_d: bool = True
+    """Round d stochastically."""
 
     def __post_init__(self) -> None:
         for name, low in (("transfer_every", 0), ("n_rows_per_transfer", -1), ("n_x_bins", 0), ("n_d_bins", 0)):

@@ -40,9 +40,12 @@ _OF_FIRST = {"slope_up": ("slope_down", -1), "slope_down": ("slope_up", -1), "ga
 class OneSidedState:
     """What changes in a pair."""
 
-    w: Array  # [O, I] the weight that a read sees [w]
-    parts: tuple[State, State]  # of the minus and of the plus device
-    clock: Array  # [] int32, vectors seen
+    w: Array
+    """Weight as a read sees it `[O, I]` [w]."""
+    parts: tuple[State, State]
+    """States of the minus and of the plus device."""
+    clock: Array
+    """Vectors seen so far `[]` int32."""
 
 
 Pair = tuple[Cells, Cells]  # constants of the minus and of the plus device
@@ -53,13 +56,21 @@ class OneSided:
     """A pair of one-sided devices (aihwkit's `OneSidedUnitCell`)."""
 
     device: Pulsed
-    refresh_every: int = 0  # mini-batches between two refreshes; 0: never
-    units_in_mbatch: bool = True  # refresh_every counts mini-batches, otherwise vectors
-    refresh_upper_thres: Scalar = 0.75  # of the range, for the larger one [1]
-    refresh_lower_thres: Scalar = 0.25  # of the range, for the smaller one [1]
-    refresh_forward: Periphery = Periphery()  # of the reads
-    refresh_update: Pulses = Pulses()  # of the writes
-    copy_inverted: bool = False  # mirror the second device's draws
+    """The device used twice at each crosspoint."""
+    refresh_every: int = 0
+    """Mini-batches between two refreshes; 0: never."""
+    units_in_mbatch: bool = True
+    """Count `refresh_every` in mini-batches, otherwise in vectors."""
+    refresh_upper_thres: Scalar = 0.75
+    """Fraction of the range above which the larger weight makes a pair due for refresh [1]."""
+    refresh_lower_thres: Scalar = 0.25
+    """Fraction of the range above which the smaller weight must be for it [1]."""
+    refresh_forward: Periphery = Periphery()
+    """Periphery of the reads during a refresh."""
+    refresh_update: Pulses = Pulses()
+    """Pulses of the writes during a refresh."""
+    copy_inverted: bool = False
+    """Make the second device of each pair the mirror image of the first."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, Pulsed):

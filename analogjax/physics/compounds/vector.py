@@ -34,9 +34,12 @@ class UpdatePolicy(StrEnum):
 class VectorState:
     """What changes in a unit cell."""
 
-    w: Array  # [O, I] the weight that a read sees [w]
-    parts: tuple[Any, ...]  # states of the devices
-    clock: Array  # [] int32, the device that is pulsed next, for SINGLE_SEQUENTIAL
+    w: Array
+    """Weight as a read sees it `[O, I]` [w]."""
+    parts: tuple[Any, ...]
+    """States of the devices."""
+    clock: Array
+    """Device pulsed next `[]` int32, for SINGLE_SEQUENTIAL."""
 
 
 @pytree
@@ -44,9 +47,13 @@ class Vector:
     """A unit cell of devices in parallel."""
 
     devices: tuple[PulsedDevice, ...]
+    """Devices of each crosspoint."""
     update_policy: UpdatePolicy = UpdatePolicy.ALL
-    first_update_idx: int = 0  # device that is pulsed first (or only)
-    gamma_vec: tuple[float, ...] = ()  # weight of each device in the sum [1]; empty: 1/n each
+    """Which of the devices are pulsed by an update."""
+    first_update_idx: int = 0
+    """Device pulsed first, or the only one pulsed."""
+    gamma_vec: tuple[float, ...] = ()
+    """Weight of each device in the sum [1]; empty: 1/n each."""
 
     def __post_init__(self) -> None:
         as_choice(self, "update_policy", UpdatePolicy)

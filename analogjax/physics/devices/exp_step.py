@@ -29,16 +29,26 @@ from analogjax.physics.devices.nonlinear import LARGEST, Nonlinear, width
 class ExpStep(Nonlinear):
     """Step exponential in the weight, within hard bounds. Fast evaluation: see `devices/nonlinear.py` for its error."""
 
-    A_up: Scalar = 0.00081  # amplitude of the exponential of the up step [1]
-    A_down: Scalar = 0.36833  # amplitude of the exponential of the down step [1]
-    gamma_up: Scalar = 12.44625  # its rate for the up step [1]
-    gamma_down: Scalar = 12.78785  # its rate for the down step [1]
-    a: Scalar = 0.244  # scale of the weight inside the exponential [1]
-    b: Scalar = 0.2425  # its offset [1]
-    dw_min_std_add: Scalar = 0.0  # constant part of the noise, in units of dw_min_std [w]
-    dw_min_std_slope: Scalar = 0.0  # part of the noise proportional to |w|, in units of dw_min_std [1]
-    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
-    apply_write_noise_on_set: bool = True  # also when weights are written directly
+    A_up: Scalar = 0.00081
+    """Amplitude of the exponential in the up step [1]."""
+    A_down: Scalar = 0.36833
+    """Amplitude of the exponential in the down step [1]."""
+    gamma_up: Scalar = 12.44625
+    """Rate of the exponential in the up step [1]."""
+    gamma_down: Scalar = 12.78785
+    """Rate of the exponential in the down step [1]."""
+    a: Scalar = 0.244
+    """Scale of the weight inside the exponential [1]."""
+    b: Scalar = 0.2425
+    """Offset inside the exponential [1]."""
+    dw_min_std_add: Scalar = 0.0
+    """Constant part of the cycle-to-cycle variation, in units of `dw_min_std` [w]."""
+    dw_min_std_slope: Scalar = 0.0
+    """Part of the cycle-to-cycle variation proportional to |w|, in units of `dw_min_std` [1]."""
+    write_noise_std: Scalar = 0.0
+    """Standard deviation of the apparent weight around the persistent one, in units of `dw_min` [1]."""
+    apply_write_noise_on_set: bool = True
+    """Apply write noise also when weights are written directly."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,8 +21,10 @@ from analogjax.random import normal
 class _Exact:
     """A weight that takes any value. Abstract: only the defaults of the two devices differ."""
 
-    diffusion: Scalar = 0.0  # random walk per mini-batch [w]
-    lifetime: Scalar = 0.0  # decay time constant [batch]; 0: no decay
+    diffusion: Scalar = 0.0
+    """Standard deviation of the random walk in one mini-batch [w]."""
+    lifetime: Scalar = 0.0
+    """Time constant of the decay [mini-batches]; 0: no decay."""
 
     def __post_init__(self) -> None:
         check_number(self, "diffusion", "lifetime", low=0)
@@ -70,11 +72,13 @@ class _Exact:
 class Ideal(_Exact):
     """The reference for every other device: exact weights on an otherwise analog tile."""
 
-    reset_std: Scalar = 0.01  # noise of one reset [w]
+    reset_std: Scalar = 0.01
+    """Cycle-to-cycle variation of a reset, absolute [w]."""
 
 
 @pytree
 class FloatingPoint(_Exact):
     """Plain floating-point weights."""
 
-    drift: Drift | None = None  # power-law drift on demand
+    drift: Drift | None = None
+    """Power-law drift, applied when `age` is called; None: no drift."""

@@ -41,12 +41,18 @@ from analogjax.random import normal
 class _Linear(Pulsed):
     """Pulse response linear in the weight. Abstract: a device says what its slopes are."""
 
-    mult_noise: bool = True  # noise scales the whole step, not only its constant part
-    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
-    apply_write_noise_on_set: bool = True  # also when weights are written directly
-    reverse_up: bool = False  # the up step grows towards the upper bound
-    reverse_down: bool = False  # the down step grows towards the lower bound
-    reverse_offset: Scalar = 0.01  # keeps a reversed step from vanishing at its bound [w]
+    mult_noise: bool = True
+    """Cycle-to-cycle variation scales the whole step, not only its constant part."""
+    write_noise_std: Scalar = 0.0
+    """Standard deviation of the apparent weight around the persistent one, in units of `dw_min` [1]."""
+    apply_write_noise_on_set: bool = True
+    """Apply write noise also when weights are written directly."""
+    reverse_up: bool = False
+    """The up step grows towards the upper bound."""
+    reverse_down: bool = False
+    """The down step grows towards the lower bound."""
+    reverse_offset: Scalar = 0.01
+    """Keeps a reversed step from vanishing at its bound [w]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,12 +111,18 @@ def _quotient(step: Array, bound: Array) -> Array:
 class LinearStep(_Linear):
     """Step linear in the weight within hard bounds. Fast evaluation: see `devices/affine.py` for its error."""
 
-    gamma_up: Scalar = 0.0  # relative decrease of the up step from 0 to the upper bound [1]
-    gamma_down: Scalar = 0.0  # relative decrease of the down step from 0 to the lower bound [1]
-    gamma_up_dtod: Scalar = 0.05  # its spread [1]
-    gamma_down_dtod: Scalar = 0.05  # its spread [1]
-    allow_increasing: bool = False  # let a spread make a step grow towards its bound
-    mean_bound_reference: bool = True  # slopes refer to the mean bounds, not to each device's own
+    gamma_up: Scalar = 0.0
+    """Relative decrease of the up step from 0 to the upper bound [1]."""
+    gamma_down: Scalar = 0.0
+    """Relative decrease of the down step from 0 to the lower bound [1]."""
+    gamma_up_dtod: Scalar = 0.05
+    """Device-to-device variation of `gamma_up`, absolute [1]."""
+    gamma_down_dtod: Scalar = 0.05
+    """Device-to-device variation of `gamma_down`, absolute [1]."""
+    allow_increasing: bool = False
+    """Allow that variation to make a step grow towards its bound."""
+    mean_bound_reference: bool = True
+    """Slopes refer to the mean bounds instead of each device's own."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,14 +166,22 @@ _DERIVED = ("dw_min", "up_down", "w_max", "w_min")
 class SoftBoundsPmax(SoftBounds):
     """Soft bounds by the pulses needed for a range: `B` of this module; `soft_bounds` has the derived numbers."""
 
-    p_max: Scalar = 1000  # up pulses that are meant to lead from range_min to range_max [1]
-    alpha: Scalar = 0.0005  # bend of that curve [1 / pulse]
-    range_min: Scalar = -1.0  # where it starts [w]
-    range_max: Scalar = 1.0  # where it ends [w]
-    dw_min: Any = None  # derived: leave it None
-    up_down: Any = None  # derived: leave it None
-    w_max: Any = None  # derived: leave it None
-    w_min: Any = None  # derived: leave it None
+    p_max: Scalar = 1000
+    """Number of up pulses intended to lead from `range_min` to `range_max` [1]."""
+    alpha: Scalar = 0.0005
+    """Curvature of that response [1 / pulse]."""
+    range_min: Scalar = -1.0
+    """Weight at which the response starts [w]."""
+    range_max: Scalar = 1.0
+    """Weight at which it ends [w]."""
+    dw_min: Any = None
+    """Derived from the response; leave it None."""
+    up_down: Any = None
+    """Derived from the response; leave it None."""
+    w_max: Any = None
+    """Derived from the response; leave it None."""
+    w_min: Any = None
+    """Derived from the response; leave it None."""
 
     def __post_init__(self) -> None:
         for name in _DERIVED:

@@ -30,10 +30,14 @@ Table = tuple[Scalar, ...] | Array  # [n] relative step at each node [1]
 class PiecewiseStep(Nonlinear):
     """Step interpolated from a table, within hard bounds. Fast evaluation: see `devices/nonlinear.py` for its error."""
 
-    piecewise_up: Table = (1.0,)  # relative up step from the lower to the upper bound [1]
-    piecewise_down: Table = (1.0,)  # relative down step from the lower to the upper bound [1]
-    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
-    apply_write_noise_on_set: bool = True  # also when weights are written directly
+    piecewise_up: Table = (1.0,)
+    """Relative up step at equally spaced weights from the lower to the upper bound [1]."""
+    piecewise_down: Table = (1.0,)
+    """Relative down step at equally spaced weights from the lower to the upper bound [1]."""
+    write_noise_std: Scalar = 0.0
+    """Standard deviation of the apparent weight around the persistent one, in units of `dw_min` [1]."""
+    apply_write_noise_on_set: bool = True
+    """Apply write noise also when weights are written directly."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

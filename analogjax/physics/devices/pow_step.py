@@ -38,10 +38,14 @@ from analogjax.random import normal
 class _Power(Nonlinear):
     """Power-law pulse response. Abstract: a device says what it is read against."""
 
-    pow_gamma: Scalar = 1.0  # mean exponent [1]
-    pow_gamma_dtod: Scalar = 0.1  # its relative spread [1]
-    pow_up_down: Scalar = 0.0  # imbalance of the exponents of up and down steps [1]
-    pow_up_down_dtod: Scalar = 0.0  # its spread [1]
+    pow_gamma: Scalar = 1.0
+    """Mean exponent of the step [1]."""
+    pow_gamma_dtod: Scalar = 0.1
+    """Device-to-device variation of the exponent, relative [1]."""
+    pow_up_down: Scalar = 0.0
+    """Imbalance of the exponents of up and down steps [1]."""
+    pow_up_down_dtod: Scalar = 0.0
+    """Device-to-device variation of that imbalance, absolute [1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,8 +85,10 @@ def _power(base: Array, exponent: Array) -> Array:
 class PowStep(_Power):
     """Step that shrinks as a power of the distance to the bound. Fast evaluation: see `devices/nonlinear.py`."""
 
-    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
-    apply_write_noise_on_set: bool = True  # also when weights are written directly
+    write_noise_std: Scalar = 0.0
+    """Standard deviation of the apparent weight around the persistent one, in units of `dw_min` [1]."""
+    apply_write_noise_on_set: bool = True
+    """Apply write noise also when weights are written directly."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,10 +99,14 @@ class PowStep(_Power):
 class PowStepReference(_Power):
     """Power-law steps minus a reference. Fast evaluation: see `devices/nonlinear.py` for its error."""
 
-    subtract_symmetry_point: bool = False  # put the reference at the symmetry point
-    n_estimation_steps: int = -1  # pairs of pulses that find it; 0 or less: enough to converge
-    reference_mean: Scalar = 0.0  # mean of the reference [w]
-    reference_std: Scalar = 0.0  # its spread [w]
+    subtract_symmetry_point: bool = False
+    """Set the reference of each device to its symmetry point."""
+    n_estimation_steps: int = -1
+    """Pairs of pulses used to find the symmetry point; 0 or less: enough to converge."""
+    reference_mean: Scalar = 0.0
+    """Mean of the reference device's weight, which is subtracted [w]."""
+    reference_std: Scalar = 0.0
+    """Device-to-device variation of the reference, absolute [w]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

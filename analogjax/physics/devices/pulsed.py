@@ -43,28 +43,50 @@ from analogjax.random import bernoulli, normal, uniform
 class Pulsed:
     """The fields that all pulsed devices share. Abstract: a device adds `pulse` and `pulses`."""
 
-    dw_min: Scalar = 0.001  # mean step of one pulse at w = 0 [w]
-    dw_min_dtod: Scalar = 0.3  # its spread from device to device [1]
-    dw_min_dtod_log_normal: bool = False  # spread log-normally (the mean step is then dw_min exp(dtod^2 / 2))
-    dw_min_std: Scalar = 0.3  # its noise from cycle to cycle [1]
-    up_down: Scalar = 0.0  # imbalance of up and down steps [1]
-    up_down_dtod: Scalar = 0.01  # its spread [1]
-    w_max: Scalar = 0.6  # mean upper bound [w]
-    w_max_dtod: Scalar = 0.3  # its spread [1]
-    w_min: Scalar = -0.6  # mean lower bound [w]
-    w_min_dtod: Scalar = 0.3  # its spread [1]
-    enforce_consistency: bool = True  # positive steps, ordered and signed bounds
-    perfect_bias: bool = False  # the last column is ideal
-    corrupt_devices_prob: Scalar = 0.0  # fraction of stuck devices [1]
-    corrupt_devices_range: Scalar = 0.1  # largest stuck value [w]
-    diffusion: Scalar = 0.0  # random walk per mini-batch [w]
-    diffusion_dtod: Scalar = 0.0  # its spread [1]
-    lifetime: Scalar = 0.0  # decay time constant [batch]; 0: no decay
-    lifetime_dtod: Scalar = 0.0  # its spread [1]
-    reset: Scalar = 0.0  # where reset and decay lead to [w]
-    reset_dtod: Scalar = 0.0  # its absolute spread [w]
-    reset_std: Scalar = 0.01  # noise of one reset [w]
-    drift: Drift | None = None  # power-law drift on demand
+    dw_min: Scalar = 0.001
+    """Mean step of one pulse at w = 0 [w]."""
+    dw_min_dtod: Scalar = 0.3
+    """Device-to-device variation of the step, relative to `dw_min` [1]."""
+    dw_min_dtod_log_normal: bool = False
+    """Draw that variation from a log-normal distribution; the mean step is then dw_min exp(dtod^2 / 2)."""
+    dw_min_std: Scalar = 0.3
+    """Cycle-to-cycle variation of the step of each pulse, relative to it [1]."""
+    up_down: Scalar = 0.0
+    """Imbalance of up and down steps: above 0 the down step is smaller, below 0 the up step [1]."""
+    up_down_dtod: Scalar = 0.01
+    """Device-to-device variation of the imbalance, absolute [1]."""
+    w_max: Scalar = 0.6
+    """Mean upper bound [w]."""
+    w_max_dtod: Scalar = 0.3
+    """Device-to-device variation of the upper bound, relative [1]."""
+    w_min: Scalar = -0.6
+    """Mean lower bound [w]."""
+    w_min_dtod: Scalar = 0.3
+    """Device-to-device variation of the lower bound, relative [1]."""
+    enforce_consistency: bool = True
+    """Make all steps positive, and upper bounds positive and lower ones negative."""
+    perfect_bias: bool = False
+    """Make the devices of the last column ideal."""
+    corrupt_devices_prob: Scalar = 0.0
+    """Probability that a device is stuck [1]."""
+    corrupt_devices_range: Scalar = 0.1
+    """Largest magnitude at which a device is stuck [w]."""
+    diffusion: Scalar = 0.0
+    """Standard deviation of the random walk in one mini-batch [w]."""
+    diffusion_dtod: Scalar = 0.0
+    """Device-to-device variation of the diffusion, relative [1]."""
+    lifetime: Scalar = 0.0
+    """Time constant of the decay [mini-batches]; 0: no decay."""
+    lifetime_dtod: Scalar = 0.0
+    """Device-to-device variation of the lifetime, relative [1]."""
+    reset: Scalar = 0.0
+    """Mean weight that devices are reset to, and decay to [w]."""
+    reset_dtod: Scalar = 0.0
+    """Device-to-device variation of that weight, absolute [w]."""
+    reset_std: Scalar = 0.01
+    """Cycle-to-cycle variation of a reset, absolute [w]."""
+    drift: Drift | None = None
+    """Power-law drift, applied when `age` is called; None: no drift."""
 
     def __post_init__(self) -> None:
         check_number(self, "dw_min", low=1e-30)

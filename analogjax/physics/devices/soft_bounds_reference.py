@@ -31,14 +31,22 @@ from analogjax.random import normal
 class SoftBoundsReference(Pulsed):
     """Soft bounds minus a reference. Fast evaluation: see `devices/affine.py` for its error."""
 
-    mult_noise: bool = False  # noise scales the whole step, not only its constant part
-    write_noise_std: Scalar = 0.0  # noise of what a read sees, in units of dw_min [1]
-    apply_write_noise_on_set: bool = True  # also when weights are written directly
-    slope_up_dtod: Scalar = 0.0  # spread of the up slope [1]
-    slope_down_dtod: Scalar = 0.0  # spread of the down slope [1]
-    reference_mean: Scalar = 0.0  # mean of the reference [w]
-    reference_std: Scalar = 0.0  # its spread [w]
-    subtract_symmetry_point: bool = False  # put the reference at the symmetry point
+    mult_noise: bool = False
+    """Cycle-to-cycle variation scales the whole step, not only its constant part."""
+    write_noise_std: Scalar = 0.0
+    """Standard deviation of the apparent weight around the persistent one, in units of `dw_min` [1]."""
+    apply_write_noise_on_set: bool = True
+    """Apply write noise also when weights are written directly."""
+    slope_up_dtod: Scalar = 0.0
+    """Device-to-device variation of the slope of the up step [1]."""
+    slope_down_dtod: Scalar = 0.0
+    """Device-to-device variation of the slope of the down step [1]."""
+    reference_mean: Scalar = 0.0
+    """Mean of the reference device's weight, which is subtracted [w]."""
+    reference_std: Scalar = 0.0
+    """Device-to-device variation of the reference, absolute [w]."""
+    subtract_symmetry_point: bool = False
+    """Set the reference of each device to its symmetry point."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

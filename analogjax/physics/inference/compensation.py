@@ -17,7 +17,8 @@ from analogjax.physics.checks import check, check_number
 class GlobalCompensation:
     """One factor for each chip (aihwkit's `GlobalDriftCompensation`)."""
 
-    least: Scalar = 1e-4  # of the mean, so that a chip that holds nothing has a factor [w]
+    least: Scalar = 1e-4
+    """Floor of the mean readout, so that the factor of an all-zero chip is finite [w]."""
 
     def __post_init__(self) -> None:
         check_number(self, "least")

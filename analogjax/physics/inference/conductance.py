@@ -40,8 +40,10 @@ class Converter(Protocol):
 class SinglePair:
     """One positive and one negative device for each weight (aihwkit's `SinglePairConductanceConverter`)."""
 
-    g_max: Scalar = 25.0  # largest conductance [uS]
-    g_min: Scalar = 0.0  # conductance of weight 0 [uS]
+    g_max: Scalar = 25.0
+    """Conductance of the largest weight [uS]."""
+    g_min: Scalar = 0.0
+    """Conductance of weight 0 [uS]."""
 
     def __post_init__(self) -> None:
         check_number(self, "g_min", low=0)

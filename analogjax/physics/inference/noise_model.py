@@ -17,8 +17,10 @@ from analogjax._typing import Array, Key, Scalar
 class Programmed:
     """What is on a chip after programming."""
 
-    w: Array  # [O, I] the programmed weights, without read noise [w]
-    nu: Array  # [slices, O, I] drift exponent of each conductance [1]
+    w: Array
+    """Programmed weights, without read noise `[O, I]` [w]."""
+    nu: Array
+    """Drift exponent of each conductance `[slices, O, I]` [1]."""
 
 
 @runtime_checkable

@@ -28,16 +28,25 @@ _LEAST = 1e-7  # of h, before its logarithm
 class PCMLike:
     """Phase change memory (aihwkit's `PCMLikeNoiseModel`). Raises `ConfigError` for values that make no sense."""
 
-    prog_coeff: tuple[float, ...] | Array | None = None  # of the programming noise in h, ascending; None: PCM [uS]
-    g_converter: Converter | None = None  # None: a `SinglePair` of g_max
-    g_max: Scalar | None = None  # conductance at h = 1; None: that of the converter, else 25 [uS]
-    t_read: Scalar = 250e-9  # duration of one read [s]
-    t_0: Scalar = 20.0  # time between programming and t = 0 [s]
-    prog_noise_scale: Scalar = 1.0  # of the programming noise [1]
-    read_noise_scale: Scalar = 1.0  # of the read noise [1]
-    drift_scale: Scalar = 1.0  # of the exponents [1]
-    # g_max of the devices that prog_coeff was measured on; None: 25 for those of PCM, else g_max [uS]
+    prog_coeff: tuple[float, ...] | Array | None = None
+    """Coefficients of the programming noise, a polynomial in h = g / g_max, lowest order first [uS]; None: those of
+    PCM."""
+    g_converter: Converter | None = None
+    """How weights are split over conductances; None: a `SinglePair` of `g_max`."""
+    g_max: Scalar | None = None
+    """Conductance at h = 1 [uS]; None: that of the converter, else 25."""
+    t_read: Scalar = 250e-9
+    """Duration of one read [s]."""
+    t_0: Scalar = 20.0
+    """Time between programming and t = 0 [s]."""
+    prog_noise_scale: Scalar = 1.0
+    """Factor of the programming noise [1]."""
+    read_noise_scale: Scalar = 1.0
+    """Factor of the read noise [1]."""
+    drift_scale: Scalar = 1.0
+    """Factor of the drift exponents [1]."""
     prog_coeff_g_max_reference: Scalar | None = None
+    """Largest conductance of the devices `prog_coeff` was measured on [uS]; None: 25 for those of PCM, else g_max."""
 
     def __post_init__(self) -> None:
         check_law(self)

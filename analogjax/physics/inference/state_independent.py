@@ -24,16 +24,26 @@ from analogjax.physics.inference.power_law import check_law, drift, flicker, pol
 class StateIndependent:
     """Generic noise (aihwkit's `StateIndependentNoiseModel`). Raises `ConfigError` for values that make no sense."""
 
-    g_converter: Converter | None = None  # None: a `SinglePair` of g_max
-    g_max: Scalar | None = None  # conductance at h = 1; None: that of the converter, else 25 [uS]
-    prog_coeff: tuple[float, ...] | Array = (0.2, 0.0, 0.0)  # of the programming noise in h, ascending [uS]
-    prog_noise_scale: Scalar = 1.0  # of the programming noise [1]
-    drift_nu_mean: Scalar = 0.1  # mean exponent [1]
-    drift_nu_std: Scalar = 0.05  # its spread from device to device [1]
-    drift_scale: Scalar = 1.0  # of the exponents [1]
-    t_0: Scalar = 20.0  # time between programming and t = 0 [s]
-    read_noise_scale: Scalar = 1.0  # of the read noise [1]
-    t_read: Scalar = 250e-9  # duration of one read [s]
+    g_converter: Converter | None = None
+    """How weights are split over conductances; None: a `SinglePair` of `g_max`."""
+    g_max: Scalar | None = None
+    """Conductance at h = 1 [uS]; None: that of the converter, else 25."""
+    prog_coeff: tuple[float, ...] | Array = (0.2, 0.0, 0.0)
+    """Coefficients of the programming noise, a polynomial in h = g / g_max, lowest order first [uS]."""
+    prog_noise_scale: Scalar = 1.0
+    """Factor of the programming noise [1]."""
+    drift_nu_mean: Scalar = 0.1
+    """Mean drift exponent [1]."""
+    drift_nu_std: Scalar = 0.05
+    """Device-to-device variation of the exponent [1]."""
+    drift_scale: Scalar = 1.0
+    """Factor of the drift exponents [1]."""
+    t_0: Scalar = 20.0
+    """Time between programming and t = 0 [s]."""
+    read_noise_scale: Scalar = 1.0
+    """Factor of the read noise [1]."""
+    t_read: Scalar = 250e-9
+    """Duration of one read [s]."""
 
     def __post_init__(self) -> None:
         check_number(self, "drift_nu_std", low=0)

@@ -17,20 +17,28 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from analogjax._field_docs import document_fields
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check_number
 
 
+@document_fields
 class Transferred(NamedTuple):
     """What belongs to the values of one line that was read."""
 
-    rate: Scalar  # learning rate of the transfer
-    fast_rate: Scalar  # learning rate of the pulses of the first array
-    fast_step: Scalar  # granularity of the array that was read [w]
-    slow_step: Scalar  # granularity of the array that is written [w]
-    vectors: float  # seen between two reads of the same line
-    samples: Scalar | None  # reads over which the values were summed; None: they count as one
+    rate: Scalar
+    """Learning rate of the transfer."""
+    fast_rate: Scalar
+    """Learning rate of the pulses of the first array."""
+    fast_step: Scalar
+    """Granularity of the array that was read [w]."""
+    slow_step: Scalar
+    """Granularity of the array that is written [w]."""
+    vectors: float
+    """Vectors seen between two reads of the same line."""
+    samples: Scalar | None
+    """Reads over which the values were summed; None: they count as one."""
 
 
 @pytree

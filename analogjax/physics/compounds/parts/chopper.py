@@ -26,9 +26,12 @@ from analogjax.physics.checks import check, check_number
 class ChopperState:
     """Signs, +1 or -1, and time."""
 
-    inside: Array  # [L] int8, of the lines that are read
-    outside: Array  # [N] int8, of the other lines
-    passes: Array  # [] int32, passes over the matrix
+    inside: Array
+    """Signs of the lines that are read `[L]` int8."""
+    outside: Array
+    """Signs of the other lines `[N]` int8."""
+    passes: Array
+    """Complete passes over the matrix `[]` int32."""
 
 
 @pytree

@@ -21,9 +21,12 @@ from analogjax.physics.compounds.parts.lines import put, take
 class MeanState:
     """What is remembered of each device."""
 
-    mean: Array  # [O, I] the running mean [w]
-    past: Array  # [O, I] the reference [w]
-    switched: Array  # [L] bool, lines whose sign has flipped since they were read last
+    mean: Array
+    """Running mean `[O, I]` [w]."""
+    past: Array
+    """Reference that is subtracted `[O, I]` [w]."""
+    switched: Array
+    """Lines whose sign has flipped since they were last read `[L]` bool."""
 
 
 @pytree

@@ -53,23 +53,34 @@ from analogjax.random import bernoulli
 class TransferCells:
     """What is fixed when the chip is made."""
 
-    arrays: tuple[Any, ...]  # constants of the devices of each array
-    reading: Frozen  # [O, I] each, those of the converters of the reads
+    arrays: tuple[Any, ...]
+    """Constants of the devices of each array."""
+    reading: Frozen
+    """Constants of the periphery of the reads `[O, I]` each."""
 
 
 @pytree
 class TransferState:
     """What changes. Parts of the algorithm that there are not have None."""
 
-    w: Array  # [O, I] the weight that a read sees [w]
-    parts: tuple[Any, ...]  # states of the arrays
-    clock: Array  # [] int32, vectors seen
-    pointer: Array  # [K] int32, the next line of each array
-    largest: Array | None  # [2] running maxima of |x| and |d|
-    buffers: tuple[Array, ...]  # [O, I] each, in front of every array but the first; empty: no buffer
+    w: Array
+    """Weight as a read sees it `[O, I]` [w]."""
+    parts: tuple[Any, ...]
+    """States of the arrays."""
+    clock: Array
+    """Vectors seen so far `[]` int32."""
+    pointer: Array
+    """Next line of each array `[K]` int32."""
+    largest: Array | None
+    """Running maxima of |x| and |d| `[2]`; None: not tracked."""
+    buffers: tuple[Array, ...]
+    """Buffer in front of each array but the first `[O, I]` each; empty: no buffer."""
     chopper: ChopperState | None
+    """Signs of the lines; None: no chopper."""
     reference: MeanState | None
+    """Running mean and reference; None: no reference."""
     warm_start: WarmState | None
+    """Progress of the warm start; None: no warm start."""
 
 
 class _Rates(NamedTuple):
@@ -91,13 +102,21 @@ class Transfer:
     gamma_vec: tuple[float, ...] = ()
     """The weights themselves `[K]`; empty: from `gamma`."""
     schedule: Schedule = Schedule()
+    """When each array is read."""
     reader: Reader = Reader()
+    """How lines are read, and how many at a time."""
     fast: FastRate = FastRate()
+    """Learning rate of the first array."""
     writer: Writer = Writer()
+    """Learning rate and pulses of the writes."""
     buffer: WeightBuffer | StepBuffer | None = None
+    """Digital accumulation between read and write; None: written at once."""
     chopper: Chopper | PeriodicChopper | None = None
+    """Random or periodic sign flips of lines; None: none."""
     reference: RunningMean | None = None
+    """Running mean subtracted from what is read; None: nothing."""
     warm_start: WarmStart | None = None
+    """Initial training of one array at a time; None: all at once."""
 
     def __post_init__(self) -> None:
         n = len(self.devices)

@@ -18,8 +18,10 @@ from analogjax.physics.checks import check
 class WarmState:
     """Whose turn it is."""
 
-    warming: Array  # [] int32, the array that is warming up; 0: none
-    transfers: Array  # [] int32, reads since it is
+    warming: Array
+    """Array that is warming up `[]` int32; 0: none."""
+    transfers: Array
+    """Reads since its warm-up began `[]` int32."""
 
 
 @pytree
