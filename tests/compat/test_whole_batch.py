@@ -11,20 +11,19 @@ from analogjax import random
 from analogjax.physics import ADC, DAC, BoundManagement, NoiseManagement, Periphery
 from analogjax.physics.periphery import mvm
 from compat.whole_batch import WholeBatch, as_torch_tile
-from tests.physics.parts import off
+from tests.physics import parts
+from tests.physics.parts import off, run
 from tests.tolerance import assert_close, assert_same_bits
-
-run = jax.jit(mvm)
 
 
 @pytest.fixture
 def w():
-    return random.normal(random.key(1), (4, 6)) * 0.3
+    return parts.weights()
 
 
 @pytest.fixture
 def x():
-    return random.normal(random.key(2), (3, 6)) * 0.4
+    return parts.inputs()
 
 
 def test_the_whole_batch_is_read_again(key):

@@ -5,36 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import ADC, BoundManagement, Crossbar, MVType, Periphery
 from analogjax.physics.periphery import mvm
-from tests.physics.parts import off, value_of, with_field
+from tests.physics.parts import B, I, O, exact, off, product, reads, run, value_of, with_field
 from tests.tolerance import assert_close, assert_count, assert_mean, assert_same_bits, assert_std
 
-B, I, O = 3, 6, 4  # noqa: E741 - the letters of the library
 N = 4096
-run = jax.jit(mvm)
-reads = jax.jit(jax.vmap(mvm, in_axes=(None, None, None, None, 0)))
 TWO = ["PosNegSeparate", "PosNegSeparateDigitalSum"]
-
-
-@pytest.fixture
-def w():
-    return random.normal(random.key(1), (O, I)) * 0.3
-
-
-@pytest.fixture
-def x():
-    return random.normal(random.key(2), (B, I)) * 0.4
-
-
-def exact(array):
-    return np.asarray(array, np.float64)
-
-
-def product(w, x):
-    return exact(x) @ exact(w).T
 
 
 # ---- wires ----

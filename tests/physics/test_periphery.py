@@ -7,34 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import ADC, DAC, BoundManagement, NoiseManagement, Periphery
 from analogjax.physics.converters import quantise, step_of
 from analogjax.physics.noise_management import Limits, worst_case
 from analogjax.physics.periphery import mvm
-from tests.physics.parts import off, with_field
+from tests.physics.parts import B, I, O, off, product, reads, run, with_field
 from tests.tolerance import assert_close, assert_mean, assert_std
 
-B, I, O = 3, 6, 4  # noqa: E741 - the letters of the library
 N = 4096
 NO_LIMITS = Limits(out_bound=12.0, reduction=jnp.float32(jnp.inf))
-run = jax.jit(mvm)
-reads = jax.jit(jax.vmap(mvm, in_axes=(None, None, None, None, 0)))
-
-
-@pytest.fixture
-def w():
-    return random.normal(random.key(1), (O, I)) * 0.3
-
-
-@pytest.fixture
-def x():
-    return random.normal(random.key(2), (B, I)) * 0.4
-
-
-def product(w, x):
-    return np.asarray(x, np.float64) @ np.asarray(w, np.float64).T
 
 
 def test_everything_off_is_the_product(w, x, key):
