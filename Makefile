@@ -18,7 +18,7 @@ demo: $(VENV)/.core
 	@echo "The curves are in runs/demo.png."
 
 # Nearly all the time of the tests is compilation, and the flags halve it, as far as the installed jaxlib knows them.
-# `make slow` compiles as users do, and repeats so what compares devices with aihwkit and with their own law.
+# What compares devices with aihwkit and with their own law is compiled in `make slow` as users do, the fast part again.
 QUICK = flags="$$($(BIN)/python tests/quick_flags.py)" && XLA_FLAGS="$$flags $(XLA_FLAGS)"
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
@@ -42,12 +42,12 @@ test-newest:
 	$(QUICK) $(PYTEST)
 
 slow: $(VENV)/.slow
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests/golden tests/contracts
+	$(QUICK) $(PYTEST) -m slow --ignore tests/golden --ignore tests/contracts
+	$(PYTEST) -m 'not storm' tests/golden tests/contracts
 
 # Hundreds of kills, saves and faults: before what writes files or runs jobs is released. A short sample is in `make slow`.
 storm: $(VENV)/.slow
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m storm
+	$(PYTEST) -m storm
 
 check: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

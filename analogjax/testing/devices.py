@@ -181,7 +181,9 @@ def another_key_is_another_chip_and_another_update(device: Any) -> None:
 
 def any_typed_key_will_do(device: Any) -> None:
     """Not those of analogjax alone."""
-    cells, state = _make(device, jax.random.key(1), jnp.full((O, I), 0.05))
+    k_cells, k_write = jax.random.split(jax.random.key(1))
+    cells = device.fabricate((O, I), jnp.dtype("float32"), k_cells)  # once: compiling it takes longer than it does
+    state = device.write(cells, jnp.full((O, I), 0.05), k_write)
     after = _life(device, cells, state, *signal(), jnp.float32(_RATE), jax.random.key(2))
     assert np.isfinite(after.w).all()
     leaves = zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True)

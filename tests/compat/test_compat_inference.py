@@ -87,7 +87,12 @@ def test_programming_and_drift_leave_the_trained_weights_alone():
     layer.eval()
     layer.program_analog_weights()
     programmed = layer.get_weights()[0]
-    assert not torch.equal(programmed, trained) and torch.allclose(programmed, trained, atol=0.15)
+    assert not torch.equal(programmed, trained)
+    # a weight is a pair of devices of 25 uS, one of them at 0; their programming noise is a polynomial in h
+    largest = trained.abs().max()
+    h = trained.abs() / largest
+    spread = torch.hypot(0.26348 + 1.9650 * h - 1.1731 * h**2, torch.tensor(0.26348)) / 25 * largest
+    assert torch.all((programmed - trained).abs() < 5 * spread)  # standard deviations, of 24 weights
     layer.drift_analog_weights(1e6)
     assert not torch.equal(layer.get_weights()[0], programmed)
     late = layer(x)

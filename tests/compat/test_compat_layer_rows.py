@@ -26,7 +26,7 @@ from analogjax.nn.table import LAYERS, Message
 from compat.aihwkit.experiments import convert
 from compat.aihwkit.nn.table import CLASSES
 from tests.compat.test_compat_experiments import Digits, OwnLoop
-from tests.contracts.test_layers import ANALOG, BATCH, CASES, ROWS, complete
+from tests.contracts.test_layer_rows import ANALOG, BATCH, CASES, ROWS, complete
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 # arguments of torch's convolutions, with the shape of a batch that they take

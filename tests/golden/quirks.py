@@ -3,10 +3,12 @@
 They are strict expected failures: if one begins to pass, the departure was copied, and this list must say why.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pytest
+
+from tests.golden.catalog import cases
 
 _QUIRKS = {
     "cpp_forward_bm_iterative_no_negative_test": "with bm_test_negative_bound=False, aihwkit lets a later negative hit "
@@ -21,19 +23,30 @@ _QUIRKS = {
 }
 
 
-def expected(name: str, *marks: Any) -> Any:
-    """The parameter of a test for case `name`, marked as a strict expected failure if it is a quirk."""
+def replays(
+    group: str,
+    unsupported: Callable[[dict], str | None],
+    every: int | None = None,
+    always: Collection[str] = (),
+    one_by_one: Iterable[str] = (),
+) -> list[Any]:
+    """Parameters `(name, sequential)` for all cases of a group; those that can't be replayed are skipped with a reason.
+
+    The fast suite has one in `every`, or the first alone, and `always` some; the slow one has the others, for each
+    case is a program of its own, and compiling them all takes longer than the rest of the tests. `one_by_one` are
+    replayed pulse by pulse too.
+    """
+    chosen = []
+    for n, (name, case) in enumerate(cases(group).items()):
+        reason = unsupported(case)
+        marks = () if reason is None else (pytest.mark.skip(reason=reason),)
+        fast = name in always or n % (every or len(cases(group))) == 0
+        chosen.append(_replay(name, *marks) if fast else _replay(name, *marks, pytest.mark.slow))
+    return chosen + [_replay(name, pytest.mark.slow, sequential=True) for name in one_by_one]
+
+
+def _replay(name: str, *marks: Any, sequential: bool = False) -> Any:
+    """The parameters of a test for case `name`, marked as a strict expected failure if it is a quirk."""
     if name in _QUIRKS:
         marks = (*marks, pytest.mark.xfail(strict=True, reason=_QUIRKS[name]))
-    return pytest.param(name, marks=marks) if marks else name
-
-
-def sampled(names: Iterable[str], every: int, always: Collection[str] = ()) -> list[Any]:
-    """Parameters for all cases: one in `every`, and `always` some, in the fast suite, the others in the slow one.
-
-    Each case is a program of its own, and compiling them all takes longer than the rest of the tests.
-    """
-    return [
-        expected(name) if n % every == 0 or name in always else expected(name, pytest.mark.slow)
-        for n, name in enumerate(names)
-    ]
+    return pytest.param(name, sequential, marks=marks, id=f"{name}-one-by-one" if sequential else name)

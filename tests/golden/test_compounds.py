@@ -18,7 +18,7 @@ from analogjax.physics.compounds.parts.transfer import TransferState
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for
 from tests.golden.cells import any_config, supported, unsupported
-from tests.golden.quirks import sampled
+from tests.golden.quirks import replays
 from tests.golden.tolerance import Sample, Verdict, compare_mean, compare_std, float_floor, list_floor
 
 GROUP = "compounds"
@@ -174,12 +174,9 @@ QUICK = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), len(cases(GROUP)), QUICK))
-def test_compound(name: str) -> None:
-    reason = unsupported(cases(GROUP)[name])
-    if reason is not None:
-        pytest.skip(reason)
-    replay(name).check()
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, always=QUICK))
+def test_compound(name: str, sequential: bool) -> None:
+    replay(name, sequential).check()
 
 
 def test_no_compound_is_skipped_by_accident() -> None:

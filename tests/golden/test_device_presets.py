@@ -12,7 +12,7 @@ from analogjax.physics import presets
 from analogjax.tile import Signal, Tile, TileConfig, create, update
 from tests.golden.catalog import cases, key_for, tile_config
 from tests.golden.cells import any_config, supported, unsupported
-from tests.golden.quirks import sampled
+from tests.golden.quirks import replays
 from tests.golden.test_pulse_response import trajectory
 from tests.golden.tolerance import Sample, Verdict, clustered, compare_mean, compare_std
 
@@ -96,18 +96,9 @@ def _step(signal: Signal, rate: jax.Array, key: jax.Array, i: jax.Array, tile: T
 QUICK = ("ReRamES_no_dtod", "Capacitor_population", "CapacitorPreset_regular_update")
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), len(cases(GROUP)), QUICK))
-def test_case(name: str) -> None:
-    reason = unsupported(cases(GROUP)[name])
-    if reason is not None:
-        pytest.skip(reason)
-    replay(name).check()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SEQUENTIAL)
-def test_case_one_by_one(name: str) -> None:
-    replay(name, sequential=True).check()
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, always=QUICK, one_by_one=SEQUENTIAL))
+def test_case(name: str, sequential: bool) -> None:
+    replay(name, sequential).check()
 
 
 @pytest.mark.parametrize("name", OURS)

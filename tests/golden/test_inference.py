@@ -14,6 +14,7 @@ import pytest
 from analogjax.physics import GlobalCompensation, PCMLike, SinglePair, StateIndependent
 from analogjax.tile import TileConfig, create, drift, program
 from tests.golden.catalog import Unsupported, cases, key_for, tile_config
+from tests.golden.quirks import replays
 from tests.golden.tolerance import (
     Sample,
     Verdict,
@@ -186,12 +187,9 @@ def _compensated(verdict: Verdict, case: dict) -> None:
         compare_std(verdict, "baseline", Sample(baseline[:, None]), observed["baseline"])
 
 
-@pytest.mark.parametrize("name", list(cases(GROUP)))
-def test_case(name: str) -> None:
-    reason = unsupported(cases(GROUP)[name])
-    if reason is not None:
-        pytest.skip(reason)
-    replay(name).check()
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, 1))
+def test_case(name: str, sequential: bool) -> None:
+    replay(name, sequential).check()
 
 
 def test_nothing_is_skipped_by_accident() -> None:

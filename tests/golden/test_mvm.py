@@ -14,7 +14,7 @@ from analogjax.physics.periphery import mvm as physics_mvm
 from analogjax.tile import Tile, TileConfig, create, mvm, slot_for
 from compat.whole_batch import as_torch_tile
 from tests.golden.catalog import Unsupported, cases, key_for, tile_config
-from tests.golden.quirks import sampled
+from tests.golden.quirks import replays
 from tests.golden.tolerance import Sample, Verdict, clustered, compare_exact, compare_mean, compare_std
 
 GROUP = "mvm"
@@ -180,12 +180,9 @@ def _tie_slack(case: dict, config: TileConfig) -> np.ndarray | float:
     return tie @ np.abs(w if backwards else w.T) * step
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), 4))
-def test_case(name: str) -> None:
-    reason = unsupported(cases(GROUP)[name])
-    if reason is not None:
-        pytest.skip(reason)
-    replay(name).check()
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, 4))
+def test_case(name: str, sequential: bool) -> None:
+    replay(name, sequential).check()
 
 
 def test_nothing_is_skipped_by_accident() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for, supported, tile_config, unsupported
-from tests.golden.quirks import sampled
+from tests.golden.quirks import replays
 from tests.golden.tolerance import Sample, Verdict, compare_correlation, compare_mean, compare_quantiles, compare_std
 
 GROUP = "pulse_response"
@@ -203,18 +203,9 @@ def _compare(verdict: Verdict, what: str, ours: Sample, reference: dict, n: int,
     compare_quantiles(verdict, what, ours, reference, n)
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), 8))
-def test_case(name: str) -> None:
-    reason = unsupported(cases(GROUP)[name])
-    if reason is not None:
-        pytest.skip(reason)
-    replay(name).check()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SEQUENTIAL)
-def test_case_one_by_one(name: str) -> None:
-    replay(name, sequential=True).check()
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, 8, one_by_one=SEQUENTIAL))
+def test_case(name: str, sequential: bool) -> None:
+    replay(name, sequential).check()
 
 
 def test_nothing_is_skipped_by_accident() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from analogjax.tile import Signal, Tile, create, update
 from tests.golden.catalog import cases, key_for, supported, tile_config, unsupported
-from tests.golden.quirks import expected, sampled
+from tests.golden.quirks import replays
 from tests.golden.tolerance import Sample, Verdict, compare_covariance, compare_exact, compare_mean, compare_std
 
 GROUP = "update_statistics"
@@ -53,18 +53,9 @@ def _is_stochastic(observed: dict) -> bool:
     return any(value > 0 for row in observed["dW"]["std"] for value in row)
 
 
-@pytest.mark.parametrize("name", sampled(cases(GROUP), 6))
-def test_case(name: str) -> None:
-    reason = unsupported(cases(GROUP)[name])
-    if reason is not None:
-        pytest.skip(reason)
-    replay(name).check()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [expected(name) for name in SEQUENTIAL])
-def test_case_one_by_one(name: str) -> None:
-    replay(name, sequential=True).check()
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, 6, one_by_one=SEQUENTIAL))
+def test_case(name: str, sequential: bool) -> None:
+    replay(name, sequential).check()
 
 
 def test_nothing_is_skipped_by_accident() -> None:

@@ -153,8 +153,8 @@ def test_the_update_is_the_gradient_step_of_the_digital_model(name, key):
     assert isinstance(only(tiles, "tile")["tile"], Tile)
     params = only(variables.params, "bias")
     by_weight, by_bias = jax.grad(lambda w, p: jnp.sum(jnp.sin(dense(w, p, X))), argnums=(0, 1))(before, params)
-    assert_close(after, before - RATE * by_weight, factor=20)  # a sum over 30 vectors and up to 5 calls
-    assert_close(only(gradients, "bias")["bias"], by_bias["bias"], factor=20)
+    assert_close(after, before - RATE * by_weight)
+    assert_close(only(gradients, "bias")["bias"], by_bias["bias"])
 
 
 def test_each_call_reads_with_noise_of_its_own(key):
@@ -223,7 +223,7 @@ def test_microbatches_are_joined_not_added(key):
 
     whole, parts = update(signals(X)), update(optim.joined(signals(X[:2]), signals(X[2:])))
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
-        assert_close(b, a, factor=8)  # sums in another order
+        assert_close(b, a)
 
 
 class Looped(linen.Module):

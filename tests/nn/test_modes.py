@@ -22,7 +22,7 @@ def test_dropout_drops_in_training_only(key):
     model = nn.Sequential(linen.Dropout(0.5), nn.AnalogLinear(3, IDEAL, use_bias=False))
     variables = nn.init(model, X, key)
     w = variables.tiles["layers_1"]["tile"].read()
-    assert_close(nn.apply(model, variables, X, key=key), X @ w.T, factor=4)
+    assert_close(nn.apply(model, variables, X, key=key), X @ w.T)
     slots = nn.slots(model, variables, X)
     signal = jax.grad(lambda s: nn.apply(model, variables, X, key=key, slots=s).sum())(slots)["layers_1"]["tile"][0]
     dropped = signal.x == 0
@@ -38,12 +38,12 @@ def test_batch_statistics_are_those_of_flax(key):
     h = X @ variables.tiles["layers_0"]["tile"].read().T + variables.params["layers_0"]["bias"]
     y, collections = nn.apply_training(model, variables, X, key=key, slots=nn.slots(model, variables, X))
     found = collections["batch_stats"]["layers_1"]
-    assert_close(found["mean"], 0.1 * h.mean(0), factor=20)
-    assert_close(found["var"], 0.9 + 0.1 * h.var(0), factor=20)
+    assert_close(found["mean"], 0.1 * h.mean(0))
+    assert_close(found["var"], 0.9 + 0.1 * h.var(0))
     evaluated = nn.apply(model, variables.replace(collections=collections), X, key=key)
     w, b = variables.tiles["layers_3"]["tile"].read(), variables.params["layers_3"]["bias"]
     normed = (h - found["mean"]) / jnp.sqrt(found["var"] + 1e-5)
-    assert_close(evaluated, jnp.tanh(normed) @ w.T + b, factor=20)
+    assert_close(evaluated, jnp.tanh(normed) @ w.T + b)
     assert jnp.any(evaluated != y)
 
 

@@ -57,12 +57,12 @@ def test_signals_and_gradients_are_those_of_the_digital_model():
 
     by_weight, by_bias = jax.grad(dense, argnums=(0, 1))(weights, biases)
     value, gradients, signals = door.value_and_grad(loss)(model, X, Y)
-    assert_close(value, dense(weights, biases), factor=8)
+    assert_close(value, dense(weights, biases))
     assert len(signals["first"]) == 2 and len(signals["last"]) == 1
     pulsed = optim.PulsedSGD(RATE)
     new, _ = pulsed.update(signals, pulsed.init({}), door.tiles(model), key=random.key(3))
     for name in weights:
-        assert_close(new[name].read(), weights[name] - RATE * by_weight[name], factor=20)
+        assert_close(new[name].read(), weights[name] - RATE * by_weight[name])
         assert_close(gradients[name]["bias"][...], by_bias[name], factor=50)  # behind batch statistics: differences
 
 
@@ -110,7 +110,7 @@ def test_mappings(mapping):
     layer = door.AnalogLinear(4, 3, config=config, rngs=rngs())
     w = layer.tile.get_value().read()
     expected = X @ w[:, :4].T + (w[:, 4] if layer.bias is None else layer.bias[...])
-    assert_close(layer(X), expected, factor=8)
+    assert_close(layer(X), expected)
     params = nnx.state(layer, nnx.Param)
     expected = ({"bias"} if mapping.digital_bias else set()) | ({"out_scale"} if mapping.learn_out_scaling else set())
     assert set(params) == expected

@@ -1,12 +1,40 @@
-"""A periphery in which single stages are switched on, and one with a single field changed."""
+"""Small products, a periphery in which single stages are switched on, and one with a single field changed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from analogjax.physics import ADC, DAC, Crossbar, NoiseManagement, Periphery, ReadPolicy
+import jax
+import numpy as np
 
+from analogjax import random
+from analogjax.physics import ADC, DAC, Crossbar, NoiseManagement, Periphery, ReadPolicy
+from analogjax.physics.periphery import mvm
+
+B, I, O = 3, 6, 4  # noqa: E741 - the letters of the library
+run = jax.jit(mvm)
+reads = jax.jit(jax.vmap(mvm, in_axes=(None, None, None, None, 0)))  # by as many keys
 _NONE: Mapping[str, Any] = {}
+
+
+def weights() -> jax.Array:
+    """`[O, I]`"""
+    return random.normal(random.key(1), (O, I)) * 0.3
+
+
+def inputs() -> jax.Array:
+    """`[B, I]`"""
+    return random.normal(random.key(2), (B, I)) * 0.4
+
+
+def exact(array: Any) -> np.ndarray:
+    """In double precision."""
+    return np.asarray(array, np.float64)
+
+
+def product(w: Any, x: Any) -> np.ndarray:
+    """`x w^T` in double precision."""
+    return exact(x) @ exact(w).T
 
 
 def off(

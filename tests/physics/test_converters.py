@@ -19,7 +19,7 @@ def test_rounding_has_the_derivative_of_the_identity(stochastic, key):
     rounded, pull = jax.vjp(lambda v, step: quantise(v, step, key if stochastic else None), V, jnp.float32(0.25))
     dv, dstep = pull(jnp.ones_like(V))
     np.testing.assert_array_equal(dv, 1.0)
-    assert_close(dstep, np.sum((np.asarray(rounded) - np.asarray(V)) / 0.25), factor=4)
+    assert_close(dstep, np.sum((np.asarray(rounded) - np.asarray(V)) / 0.25))
 
 
 def test_a_bound_lets_pass_what_it_holds():
@@ -43,7 +43,7 @@ def test_a_product_can_be_differentiated(key):
     largest = np.abs(x).argmax(1)
     keep = np.ones_like(x, bool)
     keep[np.arange(3), largest] = False
-    assert_close(np.asarray(dx)[keep], (d @ w)[keep], factor=100)
+    assert_close(np.asarray(dx)[keep], (d @ w)[keep])
     assert_close(dw, d.T @ x, factor=100)  # inputs are rounded to 2e-5
 
 

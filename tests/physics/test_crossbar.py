@@ -5,36 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import ADC, BoundManagement, Crossbar, MVType, Periphery
 from analogjax.physics.periphery import mvm
-from tests.physics.parts import off, value_of, with_field
+from tests.physics.parts import B, I, O, exact, off, product, reads, run, value_of, with_field
 from tests.tolerance import assert_close, assert_count, assert_mean, assert_same_bits, assert_std
 
-B, I, O = 3, 6, 4  # noqa: E741 - the letters of the library
 N = 4096
-run = jax.jit(mvm)
-reads = jax.jit(jax.vmap(mvm, in_axes=(None, None, None, None, 0)))
 TWO = ["PosNegSeparate", "PosNegSeparateDigitalSum"]
-
-
-@pytest.fixture
-def w():
-    return random.normal(random.key(1), (O, I)) * 0.3
-
-
-@pytest.fixture
-def x():
-    return random.normal(random.key(2), (B, I)) * 0.4
-
-
-def exact(array):
-    return np.asarray(array, np.float64)
-
-
-def product(w, x):
-    return exact(x) @ exact(w).T
 
 
 # ---- wires ----
@@ -46,7 +24,7 @@ def test_ir_drop_is_the_cubic_fit(strength, w, x, key):
     depth = 1 - (1 - np.arange(I) / I) ** 2
     drop = load * (load * (0.05 * load - 0.2) + 0.5) * product(w, exact(x) * depth)
     y = run(off(crossbar={"ir_drop": strength, "ir_drop_g_ratio": 20.0}), w, x, {}, key)
-    assert_close(y, product(w, x) - strength * drop, factor=4)
+    assert_close(y, product(w, x) - strength * drop)
 
 
 def test_ir_drop_of_thick_wires_is_small_and_spares_the_first_input(w, key):
@@ -55,9 +33,8 @@ def test_ir_drop_of_thick_wires_is_small_and_spares_the_first_input(w, key):
     assert_close(run(p, w, first, {}, key), product(w, first))
     last = jnp.eye(I)[-1:]
     assert np.all(np.abs(run(p, w, last, {}, key)) < np.abs(product(w, last)))
-    assert_close(
-        run(off(crossbar={"ir_drop": 1.0}), w, last, {}, key), product(w, last), factor=10
-    )  # the default ratio is 6e5
+    usual = run(off(crossbar={"ir_drop": 1.0}), w, last, {}, key)
+    assert_close(usual, product(w, last), factor=10)  # half a load of I / 570000 is lost
 
 
 # ---- series resistance and offsets ----
@@ -78,7 +55,7 @@ def test_series_resistance_beside_a_reference(w_min, w, x, key):
     g = -w_min * exact(x).sum(-1, keepdims=True)
     y = run(off(crossbar={"r_series": 0.1, "v_offset_w_min": w_min}), w, x, {}, key)
     # a difference of two numbers of the size of g
-    assert_close(y, loaded(product(w, x) + g, 0.1) - loaded(g, 0.1), factor=20)
+    assert_close(y, loaded(product(w, x) + g, 0.1) - loaded(g, 0.1))
 
 
 @pytest.mark.parametrize("w_min", [0.0, -1.0])
@@ -88,7 +65,7 @@ def test_offsets_shift_the_two_sides_of_a_read(w_min, rho, w, x, key):
     v = exact(jnp.array([0.0, 0.1, -0.2, 0.05]))
     g = -w_min * exact(x).sum(-1, keepdims=True)
     y = run(p, w, x, {"v_offset": jnp.asarray(v, jnp.float32)}, key)
-    assert_close(y, (1 - v) * loaded(product(w, x) + g, rho) - (1 + v) * loaded(g, rho), factor=20)
+    assert_close(y, (1 - v) * loaded(product(w, x) + g, rho) - (1 + v) * loaded(g, rho))
 
 
 def test_half_of_the_outputs_have_an_offset_n_4096(key):
@@ -186,9 +163,9 @@ def test_a_digital_sum_converts_each_pass(key):
 
 def test_bound_management_needs_both_passes_to_fit(key):
     w, x = jnp.ones((1, 2)), jnp.array([[0.9, -0.8]])  # the sum fits, its parts do not
-    for kind, factor in zip(TWO, (1, 4), strict=True):
+    for kind in TWO:
         p = off(crossbar={"mv_type": kind}, adc={"bound": 0.5}, bound_management=BoundManagement())
-        assert_close(run(p, w, x, {}, key), [[0.1]], factor=factor)
+        assert_close(run(p, w, x, {}, key), [[0.1]])
     assert_close(run(off(crossbar={"mv_type": TWO[1]}, adc={"bound": 0.5}), w, x, {}, key), [[0.0]])
 
 
@@ -230,7 +207,7 @@ def test_a_swept_field_means_the_same_as_a_plain_one(field, w, x, key):
     swept = sweep(jnp.array(values, jnp.float32))
     for value, ours in zip(values, swept, strict=True):
         # constants fold in double precision, tracers do not; offsets take differences
-        assert_close(ours, jax.jit(chip_and_read)(with_field(ON, field, value), w, x, key), factor=50)
+        assert_close(ours, jax.jit(chip_and_read)(with_field(ON, field, value), w, x, key))
 
 
 @pytest.mark.parametrize("field", [*FIELDS, "crossbar.mv_type"])

@@ -26,7 +26,7 @@ def test_a_pair_holds_one_sign_each_and_leads_back(key, converter):
     assert g.shape == (2, 5, 7) and jnp.all((g >= converter.g_min) & (g <= converter.g_max + converter.g_min))
     assert jnp.all(jnp.minimum(g[0], g[1]) == converter.g_min)
     assert_close(ratio, (converter.g_max - converter.g_min) / jnp.max(jnp.abs(w)))
-    assert_close(converter.weights(g, ratio), w, factor=4)  # the difference of two sums with g_min
+    assert_close(converter.weights(g, ratio), w)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -59,7 +59,7 @@ def test_without_noise_the_weights_are_written_exactly_and_still_there_at_once(k
 def test_the_drift_is_a_power_law(key, t):
     model = StateIndependent(**QUIET, drift_nu_mean=0.06, drift_nu_std=0.0, drift_scale=0.5, t_0=30.0)
     w = model.drift(model.program(matrix(5), key), t, jax.random.key(1))
-    assert_close(w, matrix(5) * ((t + 30.0) / 30.0) ** -0.03, factor=4)  # a float32 power
+    assert_close(w, matrix(5) * ((t + 30.0) / 30.0) ** -0.03)
 
 
 def test_programming_noise_of_pcm_is_a_polynomial_of_the_conductance(key):
@@ -84,7 +84,7 @@ def test_coefficients_of_another_device_are_scaled_by_the_range():
     for other in others:
         assert_close(other, first)
     by_default = PCMLike(g_max=50.0).program(matrix(5), jax.random.key(1)).w
-    assert_close(by_default, PCMLike().program(matrix(5), jax.random.key(1)).w, factor=4)
+    assert_close(by_default, PCMLike().program(matrix(5), jax.random.key(1)).w)
 
 
 def test_exponents_of_pcm_depend_on_the_target(key):
@@ -127,7 +127,7 @@ def test_a_material_can_be_swept(key):
         model = StateIndependent(**QUIET, drift_scale=scale, drift_nu_std=0.0)
         return jnp.sum(model.drift(model.program(matrix(1), key), 1e4, jax.random.key(1)))
 
-    assert_close(jax.grad(loss)(1.0), -0.1 * jnp.log(501.0) * loss(1.0), factor=10)
+    assert_close(jax.grad(loss)(1.0), -0.1 * jnp.log(501.0) * loss(1.0))
 
 
 def test_the_compensation_is_the_ratio_of_readouts_of_what_is_used():

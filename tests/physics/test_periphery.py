@@ -7,34 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import ADC, DAC, BoundManagement, NoiseManagement, Periphery
 from analogjax.physics.converters import quantise, step_of
 from analogjax.physics.noise_management import Limits, worst_case
 from analogjax.physics.periphery import mvm
-from tests.physics.parts import off, with_field
+from tests.physics.parts import B, I, O, off, product, reads, run, with_field
 from tests.tolerance import assert_close, assert_mean, assert_std
 
-B, I, O = 3, 6, 4  # noqa: E741 - the letters of the library
 N = 4096
 NO_LIMITS = Limits(out_bound=12.0, reduction=jnp.float32(jnp.inf))
-run = jax.jit(mvm)
-reads = jax.jit(jax.vmap(mvm, in_axes=(None, None, None, None, 0)))
-
-
-@pytest.fixture
-def w():
-    return random.normal(random.key(1), (O, I)) * 0.3
-
-
-@pytest.fixture
-def x():
-    return random.normal(random.key(2), (B, I)) * 0.4
-
-
-def product(w, x):
-    return np.asarray(x, np.float64) @ np.asarray(w, np.float64).T
 
 
 def test_everything_off_is_the_product(w, x, key):
@@ -166,16 +148,16 @@ def test_the_threshold_belongs_to_noise_management_also_in_the_worst_case_scale(
 def test_running_scale_is_a_leaky_mean():
     p = NoiseManagement(kind="AverageAbsMax", decay=0.1)
     x = jnp.array([[1.0, -2.0], [4.0, 0.0], [0.5, 0.5]])
-    assert_close(p.average(x, None), [2.0, 2.2, 2.03], factor=2)
-    assert_close(p.average(x, jnp.float32(1.0)), [1.1, 1.39, 1.301], factor=2)
+    assert_close(p.average(x, None), [2.0, 2.2, 2.03])
+    assert_close(p.average(x, jnp.float32(1.0)), [1.1, 1.39, 1.301])
 
 
 def test_scaled_inputs_fit_the_dac(w, x, key):
     p = Periphery(dac=DAC(res=0.0), adc=ADC(res=0.0, noise=0.0))
     for scale in (1e-6, 1.0, 1e6):
-        assert_close(run(p, w, scale * x, {}, key), product(w, scale * x), factor=4)
+        assert_close(run(p, w, scale * x, {}, key), product(w, scale * x))
     clipped = Periphery(dac=DAC(res=0.0), adc=ADC(res=0.0, noise=0.0), noise_management=NoiseManagement(thres=0.1))
-    assert_close(run(clipped, w, x, {}, key), product(w, np.clip(x, -0.1, 0.1)), factor=4)
+    assert_close(run(clipped, w, x, {}, key), product(w, np.clip(x, -0.1, 0.1)))
 
 
 @pytest.mark.parametrize("bounds", [None, *READS], ids=["None", *IDS])
@@ -211,7 +193,7 @@ def test_without_bound_management_outputs_clip(key):
 def test_bound_management_reads_until_it_fits(bounds, key):
     p = replace(LOUD, bound_management=bounds)
     w = 30 * jnp.eye(2)
-    assert_close(run(p, w, jnp.array([[0.5, -0.1], [0.001, 0.0]]), {}, key), [[15.0, -3.0], [0.03, 0.0]], factor=4)
+    assert_close(run(p, w, jnp.array([[0.5, -0.1], [0.001, 0.0]]), {}, key), [[15.0, -3.0], [0.03, 0.0]])
 
 
 def test_bound_management_stops_at_the_largest_factor(key):
@@ -298,7 +280,7 @@ NUMBERS = [
 @pytest.mark.parametrize(("field", "value"), NUMBERS)
 def test_a_traced_number_means_the_same_as_a_plain_one(field, value, w, x, key):
     plain, traced = (run(with_field(Periphery(), field, v), w, x, {}, key) for v in (value, jnp.float32(value)))
-    assert_close(traced, plain, factor=10)  # constants fold in double precision, tracers do not
+    assert_close(traced, plain)
 
 
 def test_a_traced_infinite_dac_range_is_infinite(w, x, key):

@@ -45,10 +45,10 @@ def test_it_computes_what_the_dense_matrix_computes(case, key):
     w = np.asarray(chips.read(), np.float64)
     assert w.shape == (outputs, inputs)
     x, d = random.normal(random.key(1), (3, inputs)), random.normal(random.key(2), (3, outputs))
-    assert_close(chips.forward(x, key)[0], np.asarray(x) @ w.T, factor=16)  # sums of up to 784 terms
-    assert_close(chips.backward(d, None, key), np.asarray(d) @ w, factor=16)
-    assert_close(chips.update(x, d, 0.1, key).read(), w - 0.1 * np.asarray(d).T @ np.asarray(x), factor=4)
-    assert_close(mvm(chips, x[0], key=key), np.asarray(x[0]) @ w.T, factor=16)
+    assert_close(chips.forward(x, key)[0], np.asarray(x) @ w.T)
+    assert_close(chips.backward(d, None, key), np.asarray(d) @ w)
+    assert_close(chips.update(x, d, 0.1, key).read(), w - 0.1 * np.asarray(d).T @ np.asarray(x))
+    assert_close(mvm(chips, x[0], key=key), np.asarray(x[0]) @ w.T)
 
 
 def test_784_columns_are_two_of_392():
@@ -104,7 +104,7 @@ def test_a_chip_of_the_array_is_a_tile(key):
         for c in range(2):
             tile = jax.tree.map(lambda leaf: leaf[r, c], chips.tiles)  # noqa: B023
             total[:, 4 * r : 4 * r + 4] += tile.forward(x[:, 3 * c : 3 * c + 3], keys[r, c])[0]
-    assert_close(chips.forward(x, key)[0], total, factor=4)
+    assert_close(chips.forward(x, key)[0], total)
 
 
 def test_rest_reset_and_age(key):
@@ -112,7 +112,7 @@ def test_rest_reset_and_age(key):
     assert_close(chips.rest(key).read(), 0.9 * np.asarray(chips.read()))
     assert not chips.reset(key).read().any()
     drifting = array("10x7 at 4/3", device=ConstantStep(drift=Drift(nu=0.1), w_max_dtod=0.0, w_min_dtod=0.0))
-    assert_close(drifting.age(10.0, key).read(), np.asarray(drifting.read(), np.float64) * 10**-0.1, factor=4)
+    assert_close(drifting.age(10.0, key).read(), np.asarray(drifting.read(), np.float64) * 10**-0.1)
 
 
 def test_gradient_through_clipped_chips(key):
@@ -143,4 +143,4 @@ def test_updates_do_not_depend_on_jit(key):
     x, d = random.normal(random.key(1), (4, 7)), random.normal(random.key(2), (4, 10))
     step = jax.jit(lambda c, k: update(c, Signal(x=x, d=d), 0.1, key=k))
     assert_same_bits(step(chips, key), step(chips, key))
-    assert_close(step(chips, key).read(), update(chips, Signal(x=x, d=d), 0.1, key=key).read(), factor=4)
+    assert_close(step(chips, key).read(), update(chips, Signal(x=x, d=d), 0.1, key=key).read())

@@ -32,11 +32,11 @@ def test_weights_fade_by_the_law_and_compensation_brings_them_back(key, config):
     faded = drift(program(tile, UNIFORM, None, jax.random.key(1)), LATE, jax.random.key(2))
     assert type(faded) is type(tile)
     lost = ((LATE + 20) / 20) ** -0.1
-    assert_close(faded.read(), lost * tile.read(), factor=10)  # a float32 power
+    assert_close(faded.read(), lost * tile.read())
     kept = drift(program(tile, UNIFORM, GlobalCompensation(), jax.random.key(1)), LATE, jax.random.key(2))
-    assert_close(kept.read(), tile.read(), factor=10)
+    assert_close(kept.read(), tile.read())
     x = jax.random.normal(key, (4, SHAPE[1]))
-    assert_close(mvm(kept, x, key=jax.random.key(3)), x @ tile.read().T, factor=20)
+    assert_close(mvm(kept, x, key=jax.random.key(3)), x @ tile.read().T)
 
 
 @pytest.mark.parametrize("config", first_fast(CONFIGS))
@@ -83,8 +83,8 @@ def test_the_readout_sees_only_the_part_of_a_chip_that_is_used(key):
 def test_any_device_may_have_trained_the_weights(key, device):
     tile = create_array(TileConfig(device=device, forward=EXACT, backward=EXACT), SHAPE, key)
     programmed = program(tile, UNIFORM, None, jax.random.key(1))
-    assert_close(programmed.tile.read(), tile.read(), factor=4)
-    assert_close(drift(programmed, 0, jax.random.key(2)).read(), tile.read(), factor=4)
+    assert_close(programmed.tile.read(), tile.read())
+    assert_close(drift(programmed, 0, jax.random.key(2)).read(), tile.read())
 
 
 @pytest.mark.parametrize("config", first_fast([PLAIN, ARRAY]))
@@ -122,7 +122,7 @@ def test_a_model_runs_on_drifted_tiles(key):
     drifted = nn.Variables(variables.params, drift_all(programmed, LATE, jax.random.key(3)))
     assert jax.tree.structure(drifted) == jax.tree.structure(variables)
     expected = nn.apply(model, variables, x, key=jax.random.key(4))
-    assert_close(nn.apply(model, drifted, x, key=jax.random.key(4)), expected, factor=20)
+    assert_close(nn.apply(model, drifted, x, key=jax.random.key(4)), expected)
     noisy = program_all(variables.tiles, PCMLike(), None, jax.random.key(2))
     faded = nn.Variables(variables.params, drift_all(noisy, 1e7, jax.random.key(3)))
     assert float(jnp.abs(nn.apply(model, faded, x, key=jax.random.key(4)) - expected).max()) > 0.01
@@ -150,4 +150,4 @@ def test_a_stack_of_chips_is_programmed_chip_by_chip(key, config):
     for n in range(3):
         one = jax.tree.map(lambda leaf, n=n: leaf[n], chips)
         own = program(one, PCMLike(), GlobalCompensation(), jax.random.split(k_program, 3)[n])
-        assert_close(faded.read()[n], drift(own, LATE, jax.random.split(k_drift, 3)[n]).read(), factor=20)
+        assert_close(faded.read()[n], drift(own, LATE, jax.random.split(k_drift, 3)[n]).read())

@@ -34,8 +34,8 @@ def test_the_cotangent_of_a_slot_is_x_and_d(lead, mapping, key):
     assert isinstance(signal, Signal)
     assert_same_bits(signal.x, x)
     d = np.asarray(x, np.float64) @ np.asarray(tile.read(), np.float64).T - target
-    assert_close(signal.d, d, factor=8)
-    assert_close(dx, d @ np.asarray(tile.read()), factor=8)
+    assert_close(signal.d, d)
+    assert_close(dx, d @ np.asarray(tile.read()))
 
 
 @pytest.mark.parametrize("mapping", [Mapping(), SPLIT], ids=["tile", "array"])
@@ -48,9 +48,9 @@ def test_outer_products_add_up_to_the_dense_gradient(mapping, key):
 
     signal = jax.grad(lambda slot: head(mvm(tile, x, slot, key=key)))(slot_for(tile, x))
     dense = jax.grad(lambda w: head(jnp.einsum("bi,oi->bo", x, w, precision="highest")))(tile.read())
-    assert_close(np.einsum("bo,bi->oi", *map(np.asarray, (signal.d, signal.x))), dense, factor=16)
+    assert_close(np.einsum("bo,bi->oi", *map(np.asarray, (signal.d, signal.x))), dense)
     moved = update(tile, signal, 0.1, key=key)
-    assert_close(moved.read(), tile.read() - 0.1 * dense, factor=8)
+    assert_close(moved.read(), tile.read() - 0.1 * dense)
 
 
 def test_the_noise_is_the_same_with_and_without_a_gradient(key):
@@ -58,7 +58,7 @@ def test_the_noise_is_the_same_with_and_without_a_gradient(key):
     x = random.normal(random.key(1), (3, I))
     plain = mvm(tile, x, key=key)
     value, _ = jax.value_and_grad(lambda s: (y := mvm(tile, x, s, key=key)).sum() + 0 * y.sum())(slot_for(tile, x))
-    assert_close(value, plain.sum(), factor=4)
+    assert_close(value, plain.sum())
     assert_same_bits(mvm(tile, x, slot_for(tile, x), key=key), plain)
 
 
@@ -159,7 +159,7 @@ def test_a_stack_of_chips_is_pulsed_chip_by_chip(made, key):
     assert chips.stack == new.stack == (n,) and new.read().shape == (n, O, I)
     for k, own in enumerate(jax.random.split(key, n)):
         one = jax.tree.map(lambda leaf, k=k: leaf[k], chips)
-        assert_close(new.read()[k], update(one, Signal(x[k], d[k]), 0.1, key=own).read(), factor=4)
+        assert_close(new.read()[k], update(one, Signal(x[k], d[k]), 0.1, key=own).read())
 
 
 def test_stacks_of_chips_that_do_not_fit_are_refused(key):
@@ -198,9 +198,9 @@ def test_slots_under_vmap_and_scan(key):
     signal = jax.grad(loss)(slots)
     whole = jax.grad(lambda s: jnp.sum(mvm(tile, x, s, key=key) ** 2))(slots)
     assert_same_bits(signal.x, x)
-    assert_close(signal.d, whole.d, factor=4)
+    assert_close(signal.d, whole.d)
     each = jax.vmap(lambda x, s: jax.grad(lambda s: jnp.sum(mvm(tile, x, s, key=key) ** 2))(s))(x, slots)
-    assert_close(each.d, whole.d, factor=4)
+    assert_close(each.d, whole.d)
 
 
 def test_update_flattens_leading_axes_in_order(key):

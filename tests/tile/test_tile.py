@@ -9,7 +9,7 @@ from analogjax import random
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.physics import ADC, DAC, ConstantStep, Drift, Ideal, NoiseManagement, Periphery, Pulses, SoftBounds
 from analogjax.tile import Mapping, Tile, TileConfig, create, initial_weights, mvm, slot_for, update
-from tests.tolerance import assert_close, assert_same_bits
+from tests.tolerance import assert_close, assert_mean, assert_same_bits, assert_std
 
 O, I, B = 4, 6, 3  # noqa: E741 - the letters of the library
 PERFECT = Periphery(is_perfect=True)
@@ -34,9 +34,9 @@ def d():
 def test_a_perfect_tile_is_a_matrix(w, x, d, key):
     tile = create(IDEAL, (O, I), key, w)
     y, _ = tile.forward(x, key)
-    assert_close(y, x @ w.T, factor=4)
-    assert_close(tile.backward(d, None, key), d @ w, factor=4)
-    assert_close(tile.update(x, d, 0.1, key).read(), w - 0.1 * d.T @ x, factor=4)
+    assert_close(y, x @ w.T)
+    assert_close(tile.backward(d, None, key), d @ w)
+    assert_close(tile.update(x, d, 0.1, key).read(), w - 0.1 * d.T @ x)
     assert_same_bits(tile.read(), w)
     assert tile.shape == (O, I)
 
@@ -73,23 +73,24 @@ def test_scaled_weights_are_the_same_matrix(columnwise, lr_compensation, w, x, d
     tile = create(config, (O, I), key, 7 * w)
     assert tile.scale.shape == ((O,) if columnwise else ())
     assert_close(np.max(np.abs(tile.state.w)), 0.5)
-    assert_close(tile.read(), 7 * w, factor=2)
-    assert_close(tile.forward(x, key)[0], 7 * x @ w.T, factor=8)
-    assert_close(tile.backward(d, None, key), 7 * d @ w, factor=8)
+    assert_close(tile.read(), 7 * w)
+    assert_close(tile.forward(x, key)[0], 7 * x @ w.T)
+    assert_close(tile.backward(d, None, key), 7 * d @ w)
     # the logical weights move along the gradient, whatever the scale
-    assert_close(tile.update(x, d, 0.1, key).read(), 7 * w - 0.1 * d.T @ x, factor=8)
-    assert_close(tile.write(0.1 * w, key).read(), 0.1 * w, factor=2)
+    assert_close(tile.update(x, d, 0.1, key).read(), 7 * w - 0.1 * d.T @ x)
+    assert_close(tile.write(0.1 * w, key).read(), 0.1 * w)
 
 
-def test_backward_uses_its_own_converters(w, x, d, key):
+def test_backward_uses_its_own_converters_n_9216(w, x, d, key):
     config = TileConfig(
         device=Ideal(), forward=PERFECT, backward=Periphery(dac=DAC(res=0.0), adc=ADC(noise=0.1, res=0.0))
     )
     tile = create(config, (O, I), key, w)
-    assert_close(tile.forward(x, key)[0], x @ w.T, factor=4)
-    off = np.asarray(tile.backward(d, None, key) - d @ w)
-    scale = np.abs(d).max(-1, keepdims=True)
-    assert 0.3 < np.std(off / scale) / 0.1 < 3
+    assert_close(tile.forward(x, key)[0], x @ w.T)
+    off = jax.jit(jax.vmap(lambda key: tile.backward(d, None, key) - d @ w))(jax.random.split(key, 512))
+    noise = np.ravel(off / jnp.abs(d).max(-1, keepdims=True))  # errors are scaled to 1 and back
+    assert_mean(noise, 0.0)
+    assert_std(noise, 0.1)
 
 
 def test_clipped_outputs_pass_no_gradient(key):
@@ -133,7 +134,7 @@ def test_running_input_scale_follows_the_updates(x, d, key):
     assert tile.average.shape == () and tile.average == 0
     peaks = np.abs(x).max(-1)
     mean = 0.5 * (0.5 * peaks[0] + 0.5 * peaks[1]) + 0.5 * peaks[2]
-    assert_close(tile.update(x, d, 0.1, key).average, mean, factor=2)
+    assert_close(tile.update(x, d, 0.1, key).average, mean)
 
 
 def test_reset_of_some_columns(key):
@@ -152,7 +153,7 @@ def test_rest_and_age(key):
     assert_close(tile.rest(key, 0.5).read(), 0.95 * np.asarray(tile.read()))
     drifting = TileConfig(device=ConstantStep(drift=Drift(nu=0.1)))
     tile = create(drifting, (O, I), key, jnp.full((O, I), 0.1))
-    assert_close(tile.age(10.0, key).read(), np.asarray(tile.read(), np.float64) * 10**-0.1, factor=4)
+    assert_close(tile.age(10.0, key).read(), np.asarray(tile.read(), np.float64) * 10**-0.1)
 
 
 def test_jit_vmap_and_donation(x, d, key):
@@ -163,7 +164,7 @@ def test_jit_vmap_and_donation(x, d, key):
     for n in range(3):
         one = jax.tree.map(lambda leaf: leaf[n], chips)  # noqa: B023
         assert one.shape == (O, I)
-        assert_close(together[n], mvm(one, x, key=keys[n]), factor=10)
+        assert_close(together[n], mvm(one, x, key=keys[n]))
     moved = jax.vmap(lambda t, k: update(t, slot_for(t, x)._replace(x=x, d=d), 0.1, key=k))(chips, keys)
     assert isinstance(moved, Tile) and np.any(moved.state.w != chips.state.w)
     assert jax.tree.structure(moved) == jax.tree.structure(chips)

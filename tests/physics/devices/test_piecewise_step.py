@@ -28,7 +28,7 @@ def test_the_whole_table():
     cells, state = made(device, SMALL, w)
     for up, table in ((True, UP), (False, DOWN)):
         expected = 0.004 * np.interp(np.asarray(w), np.linspace(-0.5, 0.7, 4), table)
-        assert_close(device.step(cells, state.w, jnp.asarray(up)), expected, factor=4)
+        assert_close(device.step(cells, state.w, jnp.asarray(up)), expected)
 
 
 def test_one_node_is_a_constant_step():
