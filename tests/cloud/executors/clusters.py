@@ -64,7 +64,8 @@ class Slurm:
 
     def resume(self) -> None:
         """What an operator does: a controller that has forgotten that it started a job takes its node out of use."""
-        if "drain" in self.run("sinfo", "--noheader", "--format=%t").stdout:
+        # "drain", or "drng" while the controller believes that jobs run there, of which the node may know nothing
+        if self.run("sinfo", "--noheader", "--format=%t").stdout.startswith(("drain", "drng")):
             self.run("scontrol", "update", "nodename=ajx", "state=resume")
 
     def kill_controller(self) -> None:
