@@ -22,7 +22,7 @@ Train a classifier with analog layers, and print the loss and accuracy of every 
   analogjax train --preset TikiTakaReRamSBPreset
   analogjax train --config run.toml --run runs/a              (again after a stop: goes on where it was)
 
-Every training is recorded in a folder of its own below `runs`, or where --run or --runs say: config, environment,
+Every training is recorded in a new folder below `runs`, or in the one given by --run or --runs: config, environment,
 metrics, curves and a report; `analogjax runs` shows them. Checkpoints are written with --run, into the same folder,
 or with --checkpoint, into the one that it names. Folders may be s3://... or gs://... URLs.
 
@@ -52,7 +52,7 @@ def resume_hint(given: argparse.Namespace) -> str:
     if not folder and not run:
         return "No checkpoint was saved; give --run FOLDER to be able to go on after a stop."
     again = f"--checkpoint {folder}" if folder else f"--run {run}"
-    return f"The same command with {again} goes on from the last checkpoint, or begins again if there is none yet."
+    return f"The same command with {again} resumes from the last checkpoint, or starts over if there is none yet."
 
 
 def _train(given: argparse.Namespace) -> int:

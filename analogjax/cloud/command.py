@@ -153,14 +153,14 @@ def _settings(options: argparse.Namespace) -> Any:
 
 
 def _check_texts(options: argparse.Namespace) -> None:
-    """Raises `ConfigError` for an empty text, which would silently be taken for none."""
+    """Raise `ConfigError` for an empty text, which would silently be taken for none."""
     empty = [name for name in vars(options) if name not in ("label", "user") and getattr(options, name) == ""]
     if empty:
         raise ConfigError(f"--{empty[0].replace('_', '-')} '': is empty; leave it out, or say what it is to be.")
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    """Raises `ConfigError` for numbers that no service can work with."""
+    """Raise `ConfigError` for numbers that no service can work with."""
     for name, (low, high) in _BOUNDS.items():
         if not low <= getattr(options, name) <= high:
             raise ConfigError(

@@ -56,7 +56,7 @@ _ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no defaul
 
 
 def config_to_json(config: TileConfig) -> dict[str, Any]:
-    """Plain values of a configuration. Raises `DescriptionError` for arrays and classes of one's own."""
+    """Plain values of a configuration. Raises `DescriptionError` for arrays and custom classes."""
     encoded = _encoded(config, "config")
     return next(({"preset": name} for name in PRESETS if encoded == _expanded(name)), encoded)
 

@@ -161,7 +161,7 @@ def _asked_for(answer: Any, pause: float) -> float:
 
 
 def _why(error: Exception) -> str:
-    """What happened, and how to mend it, in words of our own: those of requests may hold anything."""
+    """What happened, and how to fix it, in fixed words: messages of requests may contain anything."""
     import requests
 
     if isinstance(error, requests.exceptions.SSLError):

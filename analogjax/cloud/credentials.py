@@ -99,7 +99,7 @@ def read_config(path: Path) -> dict[str, str]:
     except (configparser.Error, UnicodeDecodeError) as error:
         wrong = f"is not of the form that is expected{_line(error)}. Write into it:\n\n{_LINES}"
     except OSError as error:
-        wrong = f"can't be read ({error.strerror}): mend its permissions (chmod 600), or remove it."
+        wrong = f"can't be read ({error.strerror}): fix its permissions (chmod 600), or remove it."
     if wrong:
         raise CredentialsError(f"The file {path} {wrong}")
     found = dict(parser["cloud"]) if "cloud" in parser else {}

@@ -151,7 +151,7 @@ def checked_layers(layers: Any, dataset: str) -> tuple[tuple[str, dict[str, Any]
 
 
 def check_choices(given: Mapping[str, Any]) -> None:
-    """Raises `DescriptionError` for an unknown dataset or loss, or a flag that is none."""
+    """Raise `DescriptionError` for an unknown dataset or loss, or a flag that is none."""
     for name, known in (("dataset", data.DATASETS), ("loss_function", LOSSES)):
         if not isinstance(given[name], str) or given[name] not in known:
             raise DescriptionError(f"{name} {str(given[name])[:60]!r} is unknown; known are {', '.join(known)}.")
@@ -160,7 +160,7 @@ def check_choices(given: Mapping[str, Any]) -> None:
 
 
 def check_wholes(given: Mapping[str, Any], **more: tuple[int, int]) -> None:
-    """Raises `DescriptionError` for a number that is no whole one, or out of its bounds."""
+    """Raise `DescriptionError` for a number that is no whole one, or out of its bounds."""
     bounds = {"batch_size": (1, MAX_BATCH), "seed": (0, 2**63 - 1), "max_elements": (0, 2**31)} | more
     for name, (low, high) in bounds.items():
         value = given[name]
@@ -208,14 +208,12 @@ def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def loss_name(function: Any) -> str:
-    """The name of a loss function. Raises `DescriptionError` for one of one's own."""
+    """The name of a loss function. Raises `DescriptionError` for a custom one."""
     for name, known in LOSSES.items():
         if function is known:
             return name
     shown = getattr(function, "__name__", repr(function))
-    raise DescriptionError(
-        f"loss_function {shown}: functions of one's own can't travel; known are {', '.join(LOSSES)}."
-    )
+    raise DescriptionError(f"loss_function {shown}: custom functions can't be sent; known are {', '.join(LOSSES)}.")
 
 
 def _channels_first(dataset: data.Dataset, root: Any) -> Arrays:

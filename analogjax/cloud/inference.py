@@ -143,7 +143,7 @@ class InferenceDescription(Described):
         return nn.Variables(params=params, tiles=tiles)
 
     def check_trained(self, trained: Description) -> None:
-        """Raises `DescriptionError` unless the layers with weights are those of the training, in size and order."""
+        """Raise `DescriptionError` unless the layers with weights are those of the training, in size and order."""
         if trained.channels_first != self.channels_first:
             raise DescriptionError(
                 f"trained: that experiment has channels_first={trained.channels_first}, and the order of the weights "

@@ -34,7 +34,7 @@ def noise_model_of(value: Any) -> Any:
 
 
 def noise_model_to_json(model: Any) -> dict[str, Any]:
-    """Plain values of a noise model. Raises `DescriptionError` for classes and arrays of one's own."""
+    """Plain values of a noise model. Raises `DescriptionError` for custom classes and arrays."""
     return _encoded(model, NOISE_MODELS, "noise_model")
 
 

@@ -23,7 +23,7 @@ _CIFAR10 = ("https://www.cs.toronto.edu/~kriz/",)
 
 
 def _idx(bases: tuple[str, ...], stem: str, md5: str) -> RemoteFile:
-    """A gzipped IDX file, which may also lie unpacked."""
+    """A gzipped IDX file, which may also be unpacked."""
     name = f"{stem}-ubyte.gz"
     # Unpacking tools of old wrote a dot before `idx`.
     unpacked = f"{stem}-ubyte", f"{stem.replace('-idx', '.idx')}-ubyte"
@@ -35,7 +35,7 @@ def _svhn(name: str, md5: str) -> RemoteFile:
 
 
 def _cifar10(batch: str) -> RemoteFile:
-    """The archive with both splits, which may also lie unpacked: `batch` says which split is looked for."""
+    """The archive with both splits, which may also be unpacked; `batch` identifies the split."""
     name = "cifar-10-python.tar.gz"
     # The MD5 is on the dataset's page.
     md5 = "c58f30108f718f92721af3b95e74349a"

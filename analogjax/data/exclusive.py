@@ -13,7 +13,7 @@ from analogjax.data.errors import on_disk
 
 @contextmanager
 def exclusive(target: Path) -> Iterator[Path]:
-    """Waits for the sole right to write `target`, and yields the name of the partial file to write first.
+    """Wait for the sole right to write `target`, and yields the name of the partial file to write first.
 
     The right is an advisory lock on `<target>.lock`, which the kernel gives back even when a process is killed.
 

@@ -27,7 +27,7 @@ class Trace:
 
 
 class Stacked(NamedTuple):
-    """Traces beside each other, the shorter ones filled up with pulses of sign 0 that count for nothing."""
+    """Traces stacked side by side, the shorter ones padded with pulses of sign 0 that do not count."""
 
     start: Array  # [N]
     signs: Array  # [T, N] int8

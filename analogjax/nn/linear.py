@@ -155,7 +155,7 @@ class AnalogLinear(linen.Module):
         if self.in_features is not None and x.shape[-1] != self.in_features:
             raise ShapeError(
                 f"AnalogLinear({self.in_features} -> {self.features}) at {'/'.join(self.path) or 'the top'}: got x of "
-                f"shape {x.shape}; its last axis must be {self.in_features}. Flatten images first, or mend the sizes."
+                f"shape {x.shape}; its last axis must be {self.in_features}. Flatten images first, or fix the sizes."
             )
 
 

@@ -93,7 +93,7 @@ class ADC:
             return y, jnp.ones((y.shape[0], 1), bool)
         held = clip(y, self.bound)
         over = held != y if self.flags_negative else held < y
-        over = over & ~jnp.isnan(y)  # reading again would not mend it
+        over = over & ~jnp.isnan(y)  # reading again would not help
         return held, ~jnp.any(over, -1, keepdims=True)
 
     def _amplified(self, y: Array, frozen: Frozen, series_loss: Scalar) -> Array:

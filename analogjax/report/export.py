@@ -148,7 +148,7 @@ def _mlflow(run: Run, path: str) -> str:
 
 @contextmanager
 def _mlflow_settings() -> Iterator[None]:
-    """What MLflow must be told through the environment, for as long as it takes, unless the user has told it."""
+    """Set the environment variables that MLflow needs for the duration of the block, unless the user has set them."""
     wanted = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)

@@ -129,7 +129,7 @@ def hidden_arrays(device: Any, p: Pulses, n: int, key: Key) -> Hidden:
 
 
 def _digital(states: AnyState) -> dict[str, np.ndarray]:
-    """The matrices that a compound remembers beside its devices `[2T, n]`, by their places in its state."""
+    """The matrices that a compound stores in addition to its devices `[2T, n]`, by their paths in its state."""
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(states):
         place = jax.tree_util.keystr(path, simple=True, separator=" ")

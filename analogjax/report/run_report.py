@@ -1,4 +1,4 @@
-"""The report of a run: what was asked for, what came out, and how to have it again, in Markdown."""
+"""The report of a run in Markdown: its settings, its results, and how to reproduce it."""
 
 import shlex
 import tempfile
@@ -20,7 +20,7 @@ _PLOTTED = {"train_loss", "valid_loss", "accuracy"}
 def write_report(record: RunRecord) -> None:
     """Add `curves.png` and `report.md` to a run.
 
-    Without matplotlib, or without epochs that can be plotted, the report says why there are no curves. Raises
+    Without matplotlib, or without epochs that can be plotted, the report explains why there are no curves. Raises
     `RunError`, `StoreError`.
     """
     run = read_run(record.location)
@@ -54,7 +54,7 @@ def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
         [curves] if curves else [],
         ["## Epochs", "", *_epochs(run)] if run.epochs else [],
         ["## Configuration", "", *_pairs(flat(run.config) | {"seed": run.seed})],
-        ["## How to have it again", "", *_again(run)],
+        ["## How to reproduce this run", "", *_again(run)],
         ["## Environment", "", *_pairs(_environment(run.environment))],
         ["## Files", "", *_files(run)] if files else [],
     ]
@@ -132,9 +132,10 @@ def _session(environment: dict[str, Any]) -> list[str]:
 
 
 def _dirt(git: dict[str, Any]) -> str:
-    return {True: "  # and changes that were not committed", None: "  # perhaps changed: git did not say"}.get(
-        git.get("dirty"), ""
-    )
+    return {
+        True: "  # with uncommitted changes",
+        None: "  # possibly with uncommitted changes: git did not answer",
+    }.get(git.get("dirty"), "")
 
 
 def _environment(environment: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What went wrong in a bucket, in words: the clients' errors as `StoreError`s, without credentials."""
+"""Failures of an object store in words: the clients' errors as `StoreError`s, without credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from analogjax.store.transfer import code_of, may_pass, status_of, was_damaged
 
 @contextmanager
 def explained(where: str, hide: frozenset[str], backend: Backend) -> Iterator[None]:
-    """Turns what the clients raise into `StoreError`s: where, why, and what to do, with stars for what `hide` holds."""
+    """Convert the clients' exceptions to `StoreError`s: where, why, and what to do, with `***` for everything in
+    `hide`.
+    """
     try:
         yield
     except StoreError:
@@ -49,7 +51,7 @@ def _has_expired(error: Exception, told: str) -> bool:
 
 
 def clean(told: str, hide: frozenset[str]) -> str:
-    """`told` with stars for what is in `hide`, and for the passwords in URLs."""
+    """`told` with `***` for everything in `hide`, and for the passwords in URLs."""
     for secret in sorted(hide, key=len, reverse=True):
         for form in (secret, quote(secret), quote(secret, safe="")):  # as it is, and as in URLs
             told = told.replace(form, "***")

@@ -28,7 +28,7 @@ def tolerance(dtype: Any) -> float:
 
 
 def assert_close(actual: Any, expected: Any, *, dtype: Any = None, factor: float = 1.0) -> None:
-    """`actual` equals `expected` to `factor` times the default tolerance; say beside it why a factor is needed."""
+    """`actual` equals `expected` to `factor` times the default tolerance; explain next to it why a factor is needed."""
     dtype = dtype or getattr(actual, "dtype", np.float64)
     if np.dtype(dtype).kind in "iub":
         np.testing.assert_array_equal(actual, expected)

@@ -191,7 +191,7 @@ def any_typed_key_will_do(device: Any) -> None:
 def a_traced_number_means_the_same_as_a_plain_one(device: Any) -> None:
     """An array in a field sweeps it; its 0 must switch off what the number 0 switches off.
 
-    Of fields that must be plain numbers the constructor says so. `lifetime` is swept apart from all others.
+    The constructor refuses arrays for fields that must be plain numbers. `lifetime` is swept apart from all others.
     """
     w, plain = jnp.full((O, I), 0.05), None
     numbers = {f.name: getattr(device, f.name) for f in fields(device) if type(getattr(device, f.name)) is float}

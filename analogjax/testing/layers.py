@@ -91,7 +91,7 @@ def each_call_has_a_slot_of_its_own(about: About) -> None:
 
 
 def the_chips_have_no_gradient(about: About) -> None:
-    """Pulses move them: whoever differentiates with respect to them is told."""
+    """Tiles are moved by pulses; differentiating with respect to them raises an error."""
     variables = about.variables()
 
     def loss(tiles: Any) -> jax.Array:

@@ -70,7 +70,7 @@ class Experiments:
         return made, new
 
     def _check_source(self, user: str, description: Description | InferenceDescription) -> None:
-        """Raises `Refused` where an inference names a training that the user has not completed, or that differs."""
+        """Raise `Refused` where an inference names a training that the user has not completed, or that differs."""
         if not isinstance(description, InferenceDescription) or not description.trained:
             return
         try:

@@ -263,7 +263,7 @@ class Ledger:
     # What workers say
 
     def check_worker(self, id: str, attempt: int, secret: str) -> None:
-        """Raises `Superseded` for any attempt but the current one, `Refused` without the right secret."""
+        """Raise `Superseded` for any attempt but the current one, `Refused` without the right secret."""
         with self.database.reading() as session:
             _check_secret(_owned(session.get(Experiment, id)), attempt, secret)
 

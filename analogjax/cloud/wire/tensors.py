@@ -113,7 +113,7 @@ def variables_of(description: Described, weights: Sequence[Mapping[str, np.ndarr
 
 
 def check_weights(description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Raises `DescriptionError` where they are not of this model, or hold a number that no weight can be.
+    """Raise `DescriptionError` where they are not of this model, or hold a number that no weight can be.
 
     No accelerator is touched: a service may share it with its workers.
     """

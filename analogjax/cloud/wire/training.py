@@ -38,7 +38,7 @@ def description_of(payload: bytes, seed: int = 0) -> Description:
 
 
 def check_number(layers: Any) -> None:
-    """Raises `DescriptionError` for more layers than a network may have, before anything is made of them."""
+    """Raise `DescriptionError` for more layers than a network may have, before anything is made of them."""
     if len(layers) > MAX_LAYERS:
         raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers, not {len(layers)}.")
 
