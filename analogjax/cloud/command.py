@@ -1,4 +1,4 @@
-"""`analogjax serve`, and `analogjax cloud`, which makes tokens and looks after experiments that a service runs."""
+"""`analogjax serve`, and `analogjax cloud`, which creates tokens and controls experiments of a service."""
 
 from __future__ import annotations
 
@@ -153,14 +153,14 @@ def _settings(options: argparse.Namespace) -> Any:
 
 
 def _check_texts(options: argparse.Namespace) -> None:
-    """Raise `ConfigError` for an empty text, which would silently be taken for none."""
+    """Raise `ConfigError` for an empty text, which would silently be taken for a missing one."""
     empty = [name for name in vars(options) if name not in ("label", "user") and getattr(options, name) == ""]
     if empty:
         raise ConfigError(f"--{empty[0].replace('_', '-')} '': is empty; leave it out, or say what it is to be.")
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    """Raise `ConfigError` for numbers that no service can work with."""
+    """Raise `ConfigError` for numbers that no service can use."""
     for name, (low, high) in _BOUNDS.items():
         if not low <= getattr(options, name) <= high:
             raise ConfigError(
@@ -185,7 +185,7 @@ def _queued_each(options: argparse.Namespace) -> int:
 
 
 def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
-    """Workers that share this machine's disk share compiled programs too: a second run of a model starts at once."""
+    """Let workers on this machine share compiled programs, so that a second run of a model starts at once."""
     if not EXECUTORS[options.executor].shares_disk:
         return {}
     folder = options.home.expanduser().absolute() / "compiled"

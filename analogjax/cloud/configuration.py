@@ -72,7 +72,7 @@ def _expanded(name: str) -> dict[str, Any]:
 
 
 def config_from_json(value: Any, where: str = "config") -> TileConfig:
-    """The configuration that `value` describes. Raises `DescriptionError` naming the place and what is known."""
+    """Make the configuration described by `value`. Raises `DescriptionError` naming the place and what is supported."""
     if isinstance(value, Mapping) and set(value) == {"preset"}:
         if value["preset"] not in PRESETS:
             raise DescriptionError(f"{where}: preset {value['preset']!r} is unknown; known are {', '.join(PRESETS)}.")
@@ -137,7 +137,7 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
 
 
 def _check_rows(given: dict[str, Any], where: str) -> None:
-    """The one size of a configuration that takes memory."""
+    """Bound the one number of a configuration that determines memory use."""
     rows = given.get("phys_input_size", 0)
     if rows > _MOST_ROWS:
         raise DescriptionError(f"{where}.phys_input_size: a chip has at most {_MOST_ROWS} rows, not {_short(rows)}.")
@@ -151,7 +151,7 @@ def _shown(field: dataclasses.Field) -> Any:
 
 
 def _may_be_none(field: dataclasses.Field) -> bool:
-    """Whether the annotation says so: parts that are left out."""
+    """Whether the annotation allows None, for parts that are left out."""
     return type(None) in typing.get_args(field.type)
 
 
@@ -188,7 +188,7 @@ def _field(value: Any, default: Any, named: dict[str, type], where: str, depth: 
 
 
 def _fitting(made: Any, default: Any, named: dict[str, type], where: str) -> Any:
-    """`made`, where it is what belongs there: a device for a device, any converter for a converter.
+    """`made`, if it belongs there: a device for a device, any converter for a converter.
 
     Any kind of crossbar for a crossbar, else an object of one of the classes `named`.
     """
@@ -221,7 +221,7 @@ def _choice(kind: type[Enum], value: Any, where: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no flag."""
+    """Whether it is a finite number and not a bool."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) <= sys.float_info.max

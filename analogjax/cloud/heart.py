@@ -1,4 +1,4 @@
-"""The signs of life that a worker gives its service, on a thread of their own."""
+"""The heartbeat by which a worker reports to its service, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PATIENCE = 15.0  # [s] that a worker that is done tries to tell of it; what it 
 
 
 class Heart:
-    """Beats until it is closed; use it as a context manager.
+    """Sends a heartbeat until it is closed; use it as a context manager.
 
-    `on_stop` is called once, on the heart's thread, when the experiment was cancelled or this attempt is no longer the
-    current one. A service that can't be reached changes nothing: the next beat tells of everything since the last one
-    that was heard.
+    `on_stop` is called once, on the thread of the heartbeat, when the experiment was cancelled or this attempt is no
+    longer the current one. If the service can't be reached, the next heartbeat reports everything since the last one
+    that arrived.
     """
 
     def __init__(self, ticket: Mapping[str, Any], experiment: str, attempt: int, on_stop: Callable[[], None]) -> None:
@@ -40,12 +40,12 @@ class Heart:
         self._thread.join(timeout=30)
 
     def epoch(self, metrics: Mapping[str, Any]) -> None:
-        """Tell of an epoch that is done."""
+        """Report a completed epoch."""
         self.epochs.append(dict(metrics))
         self._beat_now.set()
 
     def tell_end(self) -> None:
-        """Tell the service that the outcome is in the store; it would find it later without."""
+        """Report that the outcome is in the store; without this, the service finds it later."""
         session = _session()
         try:
             session.post(f"{self._url}/end", headers=self._headers, json={}, timeout=_PATIENCE)

@@ -29,7 +29,7 @@ _MOST = 16  # coefficients of a polynomial
 
 
 def noise_model_of(value: Any) -> Any:
-    """The noise model that plain values describe. Raises `DescriptionError` with what is known."""
+    """Make the noise model described by plain values. Raises `DescriptionError` listing what is supported."""
     return _decoded(value, NOISE_MODELS, "noise_model")
 
 

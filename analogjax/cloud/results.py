@@ -1,4 +1,4 @@
-"""The files that a finished experiment leaves: protobuf, JSON and CSV results, weights, and what the page draws."""
+"""The files of a finished experiment: protobuf, JSON and CSV results, weights, and the data of the page's plots."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The process that runs one attempt of an experiment: `python -m analogjax.cloud.worker --store … --experiment …`.
 
-It needs the store, and the service only to be heard: it tells of its epochs and learns whether it is to stop. While the
-service is away it goes on; what it leaves in the store is found later. It goes on from the experiment's checkpoints,
-and writes results only into the folder of its own attempt.
+It needs the store. It uses the service only to report its epochs and to learn whether to stop; while the service is
+down it continues, and its results are found in the store later. It resumes from the checkpoints of the experiment, and
+writes results only into the folder of its own attempt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the heart beats before JAX is imported
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the attempt; returns 0 when its outcome is in the store, 1 when it left none."""
+    """Run the attempt; returns 0 when its outcome is in the store, 1 if it left none."""
     parser = argparse.ArgumentParser(prog="python -m analogjax.cloud.worker", description=__doc__)
     parser.add_argument("--store", required=True, help="folder or URL of the service's store")
     parser.add_argument("--endpoint-url", help="where S3 or Google Storage is, if not at its own address")
@@ -64,7 +64,7 @@ def _interrupt(stop: threading.Event) -> None:
 def _outcome(
     artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart
 ) -> tuple[Outcome | None, dict[str, bytes]]:
-    """What the attempt ends with; no outcome where it is no longer the current one."""
+    """The outcome of the attempt; none if it is no longer the current one."""
     epochs = heart.epochs
     try:
         files = _run(artefacts, ticket, attempt, heart)
@@ -90,7 +90,7 @@ def _told(error: BaseException) -> str:
 
 
 def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart) -> dict[str, bytes]:
-    """Do what the description says, telling `heart` of every step; returns the files of the result."""
+    """Run the described experiment, reporting every step to `heart`; returns the files of the result."""
     import jax
 
     from analogjax.cloud.inference import InferenceDescription, description_from_json
@@ -126,7 +126,7 @@ def _train(
 def _infer(
     description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any], device: Any, heart: Heart
 ) -> dict[str, bytes]:
-    """An attempt begins anew: a repeat is decided by the seed and its number alone, and takes no checkpoint."""
+    """Run an inference from the start: a repeat depends only on the seed and its number, and has no checkpoint."""
     from analogjax.cloud.results import inference_files
     from analogjax.experiments import run_inference
 
@@ -142,7 +142,7 @@ def _infer(
 
 
 def step_of(result: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a repeat: its number, the accuracy (a fraction) and loss at the last time, and all of them."""
+    """The report of a repeat: its number, the accuracy (a fraction) and loss at the last time, and all of them."""
     runs = result["inference_runs"]
     last = runs["inference_results"][-1]
     return {
@@ -152,7 +152,7 @@ def step_of(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variables(description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any]) -> Any:
-    """The weights: they came along, or are those of a training."""
+    """The weights, uploaded with the experiment or taken from a training."""
     from analogjax.cloud.description import Description
     from analogjax.cloud.wire.training import weights_in
 
@@ -164,7 +164,7 @@ def _variables(description: InferenceDescription, artefacts: Artefacts, ticket: 
 
 
 def _device(wanted: str) -> Any:
-    """The accelerator where one is wanted and there is one, else the CPU."""
+    """The accelerator if one is requested and available, else the CPU."""
     import jax
 
     return jax.devices("cpu")[0] if wanted == "cpu" else jax.devices()[0]

@@ -1,8 +1,8 @@
-"""Starts one job apart from its starter: `python -I -S launch.py FOLDER NAME -- PROGRAM ARGUMENTS…`.
+"""Starts one job independently of its starter: `python -I -S launch.py FOLDER NAME -- PROGRAM ARGUMENTS…`.
 
-Run as a file, with Python's own library only: it starts in milliseconds where importing this package takes seconds.
-It forks; the child begins a session of its own, claims the name by one file that appears whole and only once, and
-becomes the program. The parent ends when the program runs (0), the name was taken before (3), or it can't run (1).
+Run as a file, with the standard library only: it starts in milliseconds, while importing this package takes seconds. It
+forks; the child begins a session of its own, claims the name by one file that is created atomically, and becomes the
+program. The parent ends when the program runs (0), the name was already taken (3), or it can't run (1).
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _child(folder: Path, name: str, command: list[str], told: int) -> int:
-    """Claim the name and become the program; returns only where that fails."""
+    """Claim the name and become the program; returns only if that fails."""
     try:
         os.setsid()
         if not _claim(folder, name):
@@ -50,7 +50,7 @@ def _child(folder: Path, name: str, command: list[str], told: int) -> int:
 
 
 def _claim(folder: Path, name: str) -> bool:
-    """Write down which process has the name; `False` if one has it already."""
+    """Record which process has the name; `False` if another one has it already."""
     draft = folder / f".{name}.{os.getpid()}"
     draft.write_text(json.dumps(_process().this_process()))
     try:

@@ -1,4 +1,4 @@
-"""Who asks, and what is written about it: callers, security headers, structured logs, metrics of requests."""
+"""Access to the service: callers, security headers, structured logs, metrics of requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def caller(
     bearer: Annotated[Any, Depends(_bearer)] = None,
     cookie: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Caller:
-    """Who makes the request. Raises `Refused` (401, 403)."""
+    """Authenticate the request. Raises `Refused` (401, 403)."""
     known, since = getattr(request.state, "known", (None, 0.0))
     if known is not None and time.monotonic() - since < FRESH:
         return known
@@ -53,7 +53,7 @@ async def caller(
 
 
 def caller_of(signer: Signer, request: Request, bearer: str | None, cookie: str | None) -> Caller:
-    """Who makes a request with these credentials. Raises `Refused` (401, 403)."""
+    """Authenticate these credentials. Raises `Refused` (401, 403)."""
     if bearer is not None:
         found = signer.caller(bearer)
     elif cookie is not None:
@@ -73,8 +73,8 @@ CallerIs = Annotated[Caller, Depends(caller)]
 
 
 class Watch:
-    """ASGI middleware: adds security headers, answers where nothing else did, writes one log line for each request,
-    counts and times them.
+    """ASGI middleware: adds security headers, answers if nothing else did, writes one log line per request, counts and
+    times.
     """
 
     def __init__(self, app: Any, metrics: Any) -> None:
@@ -119,7 +119,7 @@ class Watch:
 
 
 def shown_path(path: str) -> str:
-    """A path as it may be logged: what opens a file is not shown."""
+    """A path as it may be logged, without anything that gives access to a file."""
     return re.sub(r"^/files/.*", "/files/***", path)[:300]
 
 

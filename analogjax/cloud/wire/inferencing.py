@@ -1,7 +1,7 @@
 """Inferences as protobuf: `InferenceInput` to a description, results to `InferencingOutput` and back.
 
 `weight_template_id` is the id of a training that the user has completed on the same service. All analog layers share
-one of the configurations below, with the output noise and the converters' bits that the message tells.
+one of the configurations below, with the output noise and the converter bits given in the message.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def inference_output(result: Mapping[str, Any]) -> bytes:
 
 
 def _configs(info: Any) -> Callable[[str, float, str], dict[str, Any]]:
-    """What the configurations mean with these converters: (name, omega, where) -> plain values."""
+    """The meaning of the configurations with these converters: (name, omega, where) -> plain values."""
     inp_res, out_res = _resolution(info.dac, "dac"), _resolution(info.adc, "adc")
 
     def config(name: str, omega: float, where: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _noise_model(info: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _meant(value: Any) -> Any:
-    """Numbers as they were typed: 0.1 became 0.100000001 as a float32."""
+    """Numbers as the user typed them: 0.1 became 0.100000001 as a float32."""
     if isinstance(value, list):
         return [_meant(one) for one in value]
     return float(format(value, ".7g")) if isinstance(value, float) else value

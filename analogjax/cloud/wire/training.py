@@ -87,7 +87,7 @@ def _learning_rate(optimizer: Any) -> float:
 
 
 def _meant(value: float) -> float:
-    """A number as it was typed: 0.01 became 0.009999999776 as a float32."""
+    """A number as the user typed it: 0.01 became 0.009999999776 as a float32."""
     return float(format(value, ".7g"))
 
 
