@@ -20,15 +20,15 @@ Train a classifier with analog layers, and print the loss and accuracy of every 
   analogjax train --device SoftBounds --set dw_min=0.002 --set up_down=0.01 --seed 3
   analogjax train --device SoftBoundsReference --algorithm agad --learn-out-scaling
   analogjax train --preset TikiTakaReRamSBPreset
-  analogjax train --config run.toml --run runs/a              (again after a stop: goes on where it was)
+  analogjax train --config run.toml --run runs/a              (repeat it to resume an interrupted training)
 
 Every training is recorded in a new folder below `runs`, or in the one given by --run or --runs: config, environment,
-metrics, curves and a report; `analogjax runs` shows them. Checkpoints are written with --run, into the same folder,
-or with --checkpoint, into the one that it names. Folders may be s3://... or gs://... URLs.
+metrics, curves and a report; `analogjax runs` shows them. Checkpoints are saved with --run, in the same folder, or
+with --checkpoint, in the given folder. Folders may be s3://... or gs://... URLs.
 
-A config file (TOML or JSON) holds the same options by their long names, e.g. `epochs = 5`, `layers = [256, 128]`, and
-`[set]` for device parameters; what is given on the command line wins: 0 too, '' takes an option of the file away, and
---no-learn-out-scaling, --no-fallback-digits and --record switch off what a file switches on.
+A config file (TOML or JSON) has the same options by their long names, e.g. `epochs = 5`, `layers = [256, 128]`, and
+`[set]` for device parameters. The command line overrides it: 0 counts too, '' removes an option of the file, and
+--no-learn-out-scaling, --no-fallback-digits and --record turn off what a file turns on.
 """
 
 
@@ -83,7 +83,7 @@ def _check_places(options: Mapping[str, Any]) -> None:
     check_plot("--plot", options["plot"])
     if options["checkpoint_every_steps"] and not (options["checkpoint"] or options["run"]):
         raise ConfigError(
-            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: there are no checkpoints; say where with "
+            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: without checkpoints; choose a folder with "
             "--run FOLDER or --checkpoint FOLDER."
         )
     cache = options["compilation_cache"]
