@@ -83,8 +83,8 @@ def _check_places(options: Mapping[str, Any]) -> None:
     check_plot("--plot", options["plot"])
     if options["checkpoint_every_steps"] and not (options["checkpoint"] or options["run"]):
         raise ConfigError(
-            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: without checkpoints; choose a folder with "
-            "--run FOLDER or --checkpoint FOLDER."
+            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: there are no checkpoints; set their folder "
+            "with --run FOLDER or --checkpoint FOLDER."
         )
     cache = options["compilation_cache"]
     if cache and os.path.exists(cache) and not os.path.isdir(cache):
