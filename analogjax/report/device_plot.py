@@ -1,4 +1,4 @@
-"""Pictures of devices: what they do under pulses; of compounds, what is hidden inside them."""
+"""Plots of devices: their pulse response; for compounds, also their hidden arrays."""
 
 import os
 from typing import Any
@@ -21,14 +21,23 @@ def plot_device(
     device: Any, path: str | os.PathLike[str], *, pulses: Pulses | None = None, title: str = "", devices: int = 200,
     key: Key,
 ) -> None:  # fmt: skip
-    """Draw a device to `path` (.png, .svg, .pdf). Consumes `key`.
+    """Plot a device.
 
-    A single device or a unit cell: its response to up, then down pulses; the size of a step against the weight, mean
-    and spread over `devices` crosspoints; its weight under alternating pulses, and where that ends. A compound: its
+    For a single device or a unit cell: its response to up, then down pulses; its step against the weight, mean and
+    standard deviation; its weight under alternating pulses, and the symmetry point they lead to. For a compound: its
     visible weight, its arrays and its digital memory under equal requests, made with `pulses`.
 
-    Raises `MissingPackage` without matplotlib, `ConfigError` for a device without pulses or a file that can't be
-    written.
+    Args:
+        device: The device.
+        path: File to write (.png, .svg, .pdf).
+        pulses: Pulses of the requests to a compound.
+        devices: Number of crosspoints.
+        title: Title of the plot.
+        key: Consumed. Random are the device-to-device and the cycle-to-cycle variation.
+
+    Raises:
+        MissingPackage: If matplotlib is not installed.
+        ConfigError: If the device has no pulses, or the file can't be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -106,7 +115,7 @@ def _draw_compound(figure: Any, device: Any, pulses: Pulses, n: int, key: Key) -
 
 
 def _lines(axes: Any, time: np.ndarray, w: np.ndarray, color: str = "C0", name: str = "") -> None:
-    """Some specimens, thin, and the mean of all, thick."""
+    """Some devices as thin lines, and the mean of all as a thick one."""
     every = max(len(time) // _POINTS, 1)
     for k in range(min(_SHOWN, w.shape[1])):
         label = "single devices" if k == 0 and not name else None

@@ -1,4 +1,4 @@
-"""A recorded run in the formats of other tools: CSV, JSON, TensorBoard's event files, MLflow's store."""
+"""Exports a recorded run to the formats of other tools: CSV, JSON, TensorBoard's event files, MLflow's store."""
 
 import csv
 import io
@@ -26,12 +26,12 @@ _LONGEST = 500  # characters of a parameter that every version of MLflow takes
 
 
 def export_text(run: Run, kind: str) -> str:
-    """The run as `csv` (one row per epoch, a column per metric) or `json` (everything; NaN becomes null)."""
+    """Return the run as `csv` (one row per epoch, a column per metric) or `json` (everything; NaN becomes null)."""
     return {"csv": _csv, "json": _json}[kind](run)
 
 
 def export_file(run: Run, kind: str, path: str | os.PathLike[str]) -> None:
-    """Make or replace the file `path` by what `export_text` returns. Raises `ConfigError` if it can't be written."""
+    """Write the result of `export_text` to the file `path`. Raises `ConfigError` if it can't be written."""
     path = Path(path)
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -43,9 +43,9 @@ def export_file(run: Run, kind: str, path: str | os.PathLike[str]) -> None:
 
 
 def export_folder(run: Run, kind: str, path: str | os.PathLike[str]) -> str:
-    """Add the run to the folder `path` as `tensorboard` or `mlflow` files; returns the command that shows them.
+    """Add the run to the folder `path` as `tensorboard` or `mlflow` files; returns the command that displays them.
 
-    TensorBoard's go into a folder with the run's name. For MLflow, `path` may also be a tracking URI
+    TensorBoard's files go into a folder with the name of the run. For MLflow, `path` may also be a tracking URI
     (`sqlite:///mlflow.db`). Raises `MissingPackage`, and `ConfigError` if the run is there already or the place can't
     be written.
     """
@@ -71,7 +71,7 @@ def _json(run: Run) -> str:
 
 
 def _points(run: Run) -> Iterator[tuple[int, float, dict[str, float]]]:
-    """Number, time [s since 1970] and metrics of each epoch; the time counts from the begin of the run."""
+    """Number, time [s since 1970] and metrics of each epoch; the time counts from the start of the run."""
     time = datetime.fromisoformat(run.status["begun"]).timestamp()
     for entry in run.epochs:
         time += entry.get("time_epoch") or 0.0

@@ -45,7 +45,7 @@ def _curves(run: Run) -> tuple[bytes | None, str]:
 
 
 def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
-    """The report of `run`, as Markdown that is legible as plain text.
+    """The report of `run` as Markdown that is readable as plain text.
 
     `curves` is a paragraph about the curves; with `files` the files of the run are listed.
     """
@@ -85,7 +85,7 @@ def _number(value: Any) -> bool:
 
 
 def _epochs(run: Run) -> list[str]:
-    """A table of all epochs, or of evenly chosen ones where they are very many."""
+    """A table of all epochs, or of evenly spaced ones if there are very many."""
     names = list(dict.fromkeys(name for entry in run.epochs for name in entry if name != "epoch"))
     step = -(-len(run.epochs) // _ROWS)
     chosen = run.epochs[::-1][::step][::-1]  # counted from the last, which is always shown
@@ -112,7 +112,7 @@ def _files(run: Run) -> list[str]:
 
 
 def _again(run: Run) -> list[str]:
-    """The commands of the run's first session, and of later ones where something had changed."""
+    """The commands of the run's first session, and of later ones if anything had changed."""
     environment = run.environment
     sessions = list(dict.fromkeys("\n".join(_session(each)) for each in (environment, *environment.get("resumed", []))))
     text = "\n# it went on with\n".join(sessions)

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Promise:
-    """One promise about one object. Calling it raises `AssertionError` where it is broken; pytest shows its name."""
+    """One check of one object. Calling it raises `AssertionError` if it fails; pytest shows its name."""
 
     check: Callable[[Any], None]
     about: Any
