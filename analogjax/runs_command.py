@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from analogjax.errors import AnalogError, ConfigError
 
-if TYPE_CHECKING:  # what needs JAX is imported when it is needed: `train` has to say first how JAX logs
+if TYPE_CHECKING:  # whatever needs JAX is imported on use: `train` first has to configure JAX's logging
     from analogjax.store.location import Location
     from analogjax.store.run_folder import Run
     from analogjax.store.runs import RunRecord
@@ -112,7 +112,7 @@ def recorded(record: RunRecord | None) -> Iterator[None]:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         try:
             _close(record, status, None if status == "interrupted" else f"{type(error).__name__}: {error}")
-        except AnalogError as second:  # the first error is what must be told
+        except AnalogError as second:  # the first error is the one to report
             print(f"analogjax: and the record could not be finished: {second}", file=sys.stderr)
         raise
     _close(record, "completed", None)

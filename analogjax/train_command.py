@@ -50,7 +50,7 @@ def resume_hint(given: argparse.Namespace) -> str:
         return ""
     folder, run = getattr(given, "checkpoint", None), getattr(given, "run", None)
     if not folder and not run:
-        return "No checkpoint was saved; give --run FOLDER to be able to go on after a stop."
+        return "No checkpoint was saved; give --run FOLDER to be able to resume after an interruption."
     again = f"--checkpoint {folder}" if folder else f"--run {run}"
     return f"The same command with {again} resumes from the last checkpoint, or starts over if there is none yet."
 
@@ -175,7 +175,7 @@ def _experiment(options: dict[str, Any]) -> Any:
             dataset.load(options["root"], train=False)
         except DatasetError as error:
             first = str(error).splitlines()[0]
-            print(f"NOTE: {dataset.name} can't be had here ({first}); using the embedded Digits instead.", flush=True)
+            print(f"NOTE: {dataset.name} is unavailable ({first}); using the embedded Digits instead.", flush=True)
             dataset = Digits
     activation = jax.numpy.tanh if options["activation"] == "tanh" else getattr(jax.nn, options["activation"])
     layers: list[Any] = [nn.flatten]

@@ -104,16 +104,16 @@ class Artefacts:
         for name, content in files.items():
             folder.write(name, content)
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        told = {"status": outcome.status, "reason": outcome.reason, "epochs": outcome.epochs, "files": sums}
-        folder.write(_OUTCOME, json.dumps({"format": _FORMAT, **told}).encode())
+        reported = {"status": outcome.status, "reason": outcome.reason, "epochs": outcome.epochs, "files": sums}
+        folder.write(_OUTCOME, json.dumps({"format": _FORMAT, **reported}).encode())
 
     def outcome(self, attempt: int) -> Outcome | None:
         """How an attempt ended; `None` if it has not yet. Raises `StoreError`, `CloudError` for a damaged file."""
         try:
-            told = json.loads(self.attempt(attempt).read(_OUTCOME))
-            if told["format"] != _FORMAT:
-                raise ValueError(told["format"])
-            return Outcome(told["status"], told["reason"], list(told["epochs"]), dict(told["files"]))
+            reported = json.loads(self.attempt(attempt).read(_OUTCOME))
+            if reported["format"] != _FORMAT:
+                raise ValueError(reported["format"])
+            return Outcome(reported["status"], reported["reason"], list(reported["epochs"]), dict(reported["files"]))
         except NotFound:
             return None
         except (ValueError, KeyError, TypeError) as error:

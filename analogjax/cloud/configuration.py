@@ -100,14 +100,14 @@ def _encoded(value: Any, where: str) -> Any:
             name: _encoded(item, f"{where}.{name}") for name, item in changed.items()
         }
     raise DescriptionError(
-        f"{where} is a {type(value).__name__}: an experiment travels as plain numbers and the classes "
+        f"{where} is a {type(value).__name__}: an experiment is sent as plain numbers and the classes "
         f"{', '.join(sorted(CLASSES))}. Run it with LocalRunner, or use one of these."
     )
 
 
 def _equal(value: Any, default: Any) -> bool:
     if jax.tree.leaves(value) and not is_static(value):
-        return False  # it holds arrays: `_encoded` says what is wrong with them
+        return False  # it contains arrays: `_encoded` raises the error
     return type(value) is type(default) and value == default
 
 

@@ -100,7 +100,7 @@ class Connection:
 
     @property
     def _is_it(self) -> str:
-        return f"is {plain_url(self.url)} an analogjax service? `analogjax serve` starts one; api_url says where it is."
+        return f"is {plain_url(self.url)} an analogjax service? `analogjax serve` starts one; api_url is its address."
 
 
 def away(error: CloudError) -> bool:
@@ -183,9 +183,9 @@ def _why(error: Exception) -> str:
 def _message(answer: Any) -> str:
     """The message of the service."""
     try:
-        told = answer.json()["message"]
+        reported = answer.json()["message"]
     except (ValueError, KeyError, TypeError):
-        told = None
-    if not isinstance(told, str) or not told:
+        reported = None
+    if not isinstance(reported, str) or not reported:
         return f"HTTP {answer.status_code} {answer.reason or ''}".strip() + "."
-    return told[:4000]
+    return reported[:4000]

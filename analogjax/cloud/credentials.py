@@ -165,7 +165,7 @@ def _address(places: list[_Place], held: _Place) -> str | None:
 def _checked_token(token: str, source: str) -> str:
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise CredentialsError(f"The token from {source} is none: it must be one word of plain letters.")
+        raise CredentialsError(f"The token from {source} is invalid: it must be one word of ASCII characters.")
     return token
 
 
@@ -179,14 +179,14 @@ def _checked_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         wrong = "is no address: write http:// or https://, a host, and a port if need be"
     elif parts.username is not None or parts.password is not None:
-        wrong = "holds a user name or a password: the token alone tells the service who you are; leave them out"
+        wrong = "holds a user name or a password: the token alone identifies you; leave them out"
     elif parts.query or parts.fragment:
         wrong = "has something after ? or #: give the address alone"
     if wrong or host is None:
         raise CredentialsError(f"api_url {plain_url(url)!r} {wrong}, such as {DEFAULT_URL}.")
     if parts.scheme == "http" and not is_loopback(host):
         warnings.warn(
-            f"{plain_url(url)} is not encrypted: whoever listens can read the token. Use https://.",
+            f"{plain_url(url)} is not encrypted: anyone on the way can read the token. Use https://.",
             UserWarning,
             stacklevel=4,
         )

@@ -104,7 +104,7 @@ class Description(Described):
         """Describe a native experiment. Raises `DescriptionError` naming whatever can't be described."""
         if experiment.optimizer is not None or callable(experiment.learning_rate):
             raise DescriptionError(
-                "An optimizer or a schedule of the learning rate is code and can't travel: give learning_rate as a "
+                "An optimizer or a schedule of the learning rate is code and can't be sent: give learning_rate as a "
                 "number and no optimizer, or run it with LocalRunner."
             )
         value = {
@@ -175,8 +175,8 @@ def dataset_name(dataset: Any) -> str:
     """The name of a catalogued dataset. Raises `DescriptionError` for any other."""
     if getattr(dataset, "name", None) not in data.DATASETS or isinstance(dataset, Arrays):
         raise DescriptionError(
-            f"dataset {getattr(dataset, 'name', dataset)}: the service has only {', '.join(data.DATASETS)}; data of "
-            "one's own can't travel. Run it with LocalRunner, or use one of these."
+            f"dataset {getattr(dataset, 'name', dataset)}: the service has only {', '.join(data.DATASETS)}; "
+            "custom data can't be sent. Run it with LocalRunner, or use one of these."
         )
     return str(dataset.name)
 

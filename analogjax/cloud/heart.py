@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 _TIMEOUT = (5.0, 20.0)  # [s] to connect, to answer
-_PATIENCE = 15.0  # [s] that a worker that is done tries to tell of it; what it left in the store is found anyway
+_PATIENCE = 15.0  # [s] for which a finished worker tries to report; its outcome in the store is found anyway
 
 
 class Heart:
@@ -50,9 +50,7 @@ class Heart:
         try:
             session.post(f"{self._url}/end", headers=self._headers, json={}, timeout=_PATIENCE)
         except requests.RequestException as error:
-            print(
-                f"worker: the service could not be told ({type(error).__name__}); it will find the result.", flush=True
-            )
+            print(f"worker: can't reach the service ({type(error).__name__}); it will find the result.", flush=True)
         finally:
             session.close()
 

@@ -33,7 +33,7 @@ class Status(Enum):
     WAITING = 1
     RUNNING = 2
     COMPLETED = 3
-    FAILED = 4  # or cancelled: `reason()` says which
+    FAILED = 4  # or cancelled: see `reason()`
 
     @property
     def ended(self) -> bool:
@@ -112,10 +112,10 @@ class RemoteExperiment:
         from analogjax.cloud.wire.training import weights_in
 
         self._need_completed("There is no trained experiment")
-        told = json.loads(self._file("description.json"))
+        reported = json.loads(self._file("description.json"))
         if self.category == "inference":
-            return self._inference(InferenceDescription.from_json(told), dataset_root)
-        description = Description.from_json(told)
+            return self._inference(InferenceDescription.from_json(reported), dataset_root)
+        description = Description.from_json(reported)
         variables = variables_of(description, weights_in(self._file("output.pb")))
         return replace(description.experiment(dataset_root), variables=variables)
 
@@ -164,7 +164,7 @@ class RemoteExperiment:
             with teller:
                 return self._wait(None if timeout is None else time.monotonic() + timeout, teller)
         except KeyboardInterrupt:
-            print(f"Experiment {self.id} goes on without being watched; .cancel() would end it.", file=sys.stderr)
+            print(f"Experiment {self.id} continues without being watched; .cancel() would end it.", file=sys.stderr)
             raise
 
     def _wait(self, until: float | None, teller: _Teller) -> Status:
@@ -197,19 +197,19 @@ class RemoteExperiment:
         if self._complete:
             return
         last = self._epochs[-1]["epoch"] if self._epochs else -1
-        told = self._connection.json("GET", f"{self._path}/epochs", after=last)
+        reported = self._connection.json("GET", f"{self._path}/epochs", after=last)
         with _understood():
-            self._note(told)
-            self._epochs += [dict(entry) for entry in told["epochs"]]
+            self._note(reported)
+            self._epochs += [dict(entry) for entry in reported["epochs"]]
         self._complete = self._status.ended
 
-    def _note(self, told: dict[str, Any]) -> None:
-        if told["status"] not in _STATUSES:
+    def _note(self, reported: dict[str, Any]) -> None:
+        if reported["status"] not in _STATUSES:
             raise ConnectionFailed(
-                f"The service says {str(told['status'])[:40]!r} of experiment {self.id}, which this version does not "
+                f"The service reports {str(reported['status'])[:40]!r} for {self.id}, which this version does not "
                 "know: update analogjax."
             )
-        self._status, self._reason = _STATUSES[told["status"]], told.get("reason")
+        self._status, self._reason = _STATUSES[reported["status"]], reported.get("reason")
 
     def _need_completed(self, what: str) -> None:
         status = self.status()

@@ -110,7 +110,7 @@ def _described(
         )
     if experiment.variables is not None:
         raise DescriptionError(
-            "The experiment carries trained variables, and they don't travel: chips are made anew in the cloud. "
-            "Use dataclasses.replace(experiment, variables=None), or go on with LocalRunner."
+            "The experiment contains trained variables, which are not sent: chips are made anew in the cloud. "
+            "Use dataclasses.replace(experiment, variables=None), or continue with LocalRunner."
         )
     return Description.of(experiment, seed=seed, max_elements=max_elements), None

@@ -75,7 +75,7 @@ def _outcome(
             return None, {}
         if heart.cancelled:
             return Outcome("cancelled", "cancelled by its owner", epochs, {}), {}
-        return Outcome("lost", "its worker was told to stop", epochs, {}), {}
+        return Outcome("lost", "its worker was asked to stop", epochs, {}), {}
     except (CheckpointError, StoreError, OSError, MemoryError) as error:  # another attempt may do better
         traceback.print_exc()
         return Outcome("lost", _told(error), epochs, {}), {}

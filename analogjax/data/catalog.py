@@ -52,7 +52,7 @@ FashionMNIST = Dataset(
     train_size=60_000,
     test_size=10_000,
     read=read_idx_pair,
-    # The MD5s are in the README of zalandoresearch/fashion-mnist. Debian's package compressed the same content anew,
+    # The MD5s are in the README of zalandoresearch/fashion-mnist. Debian's package compressed the same content again,
     # so that its files have others; files found on the machine are checked by what they hold instead.
     train_files=(
         _idx(_FASHION_MNIST, "train-images-idx3", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),

@@ -128,7 +128,7 @@ class Dataset:
         package = f"\n  - on Debian, install the files: apt-get install {self.package}" if self.package else ""
         return DatasetError(
             f"{self.name} ({'training' if train else 'test'} split) was not found. Looked for {wanted} in{looked}\n"
-            f"{network}\nTo go on, do one of these:"
+            f"{network}\nDo one of the following:"
             f"\n  - put the files in a folder; pass it as root (dataset_root in an experiment) or set ANALOGJAX_DATA"
             f"{package}"
             f"\n  - use Digits, the dataset that comes with analogjax and needs no files"

@@ -148,7 +148,7 @@ def _opened(url: str, part: Path) -> HTTPResponse:
             )
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416:  # Nothing of the file lies beyond what we have, so what we have is not of it.
+            if error.code == 416:  # The file ends before the part we have, so that part belongs to another file.
                 part.unlink()
             retry = error.code in (408, 416, 429) or error.code >= 500
             raise _Interrupted(f"HTTP {error.code} {error.reason}", again=retry) from error

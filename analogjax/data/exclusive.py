@@ -21,7 +21,7 @@ def exclusive(target: Path) -> Iterator[Path]:
         DatasetError: the lock file cannot be made.
     """
     if sys.platform == "win32":
-        # No flock there: a name of its own keeps writers apart, at the price of never resuming.
+        # Without flock, unique names keep writers apart, at the price of never resuming.
         yield target.with_name(f"{target.name}.{os.getpid()}.part")
         return
     lock = target.with_name(target.name + ".lock")

@@ -69,7 +69,7 @@ class Stream:
         if self.data.steps is not None and len(found) < left:
             raise ConfigError(
                 f"dataset {self.data.name}: the iterator ended before batch {step + len(found)} of epoch {epoch}, with "
-                f"steps={self.data.steps}. Give fewer steps or epochs, or an iterator that goes on."
+                f"steps={self.data.steps}. Give fewer steps or epochs, or an iterator that continues."
             )
         return found
 

@@ -219,7 +219,7 @@ def _covariance_diagonal(j: np.ndarray, r: np.ndarray) -> np.ndarray:
     size = np.sqrt(np.sum(j**2, 0))
     scaled = j / np.where(size > 0, size, 1.0)
     inner, axes = np.linalg.eigh(scaled.T @ scaled)
-    felt = inner > 1e-6 * inner[-1]  # float32 slopes say no more
+    felt = inner > 1e-6 * inner[-1]  # the precision of float32 slopes
     pseudo = (axes[:, felt] / inner[felt]) @ axes[:, felt].T
     leverage = np.sum((scaled @ pseudo) * scaled, 1)  # a pulse that decides alone has no residual to speak of
     spread = scaled * (r / np.maximum(1 - leverage, 0.1))[:, None]

@@ -186,7 +186,7 @@ def _filtered(law: Law, cells: Cells, data: Stacked, c: Array, omega: Array, uni
         density = norm.logpdf((w - ahead) / jnp.sqrt(total)) - jnp.log(jnp.sqrt(total) / unit)
         gain = grown / total
         corrected = jnp.clip(ahead + gain * (w - ahead), low, high)
-        pulsed = signs != 0  # write noise is redrawn where a pulse was, so a mere read says nothing new
+        pulsed = signs != 0  # write noise is redrawn where a pulse was, so a read without a pulse adds no information
         belief = jnp.where(pulsed, corrected, p), jnp.where(pulsed, (1 - gain) * grown, variance)
         return belief, (density, inside)
 

@@ -68,7 +68,7 @@ def parameters(device: Any, names: tuple[str, ...], bounds: Mapping[str, Bounds]
     numbers = _numbers(device)
     unknown = sorted({*names, *(bounds or ())} - set(numbers))
     if unknown or not names:
-        what = f"{unknown[0]!r} is none of its numbers" if unknown else "no name was given"
+        what = f"{unknown[0]!r} is not one of its numbers" if unknown else "no name was given"
         raise ConfigError(f"{type(device).__name__}: {what}; it has {', '.join(numbers)}.")
     return tuple(_parameter(name, numbers[name], (bounds or {}).get(name)) for name in names)
 

@@ -80,7 +80,7 @@ class BoundManagement:
 
     def read(self, product: Product, key: Key) -> Array:
         """The output `[B, O]`; read number `n` folds `n` into a child of `key`, which is consumed."""
-        # the reads fold what they are given: of a split key, JAX can tell that it is used again
+        # the reads fold their key: JAX can detect that a split key is used again
         key = jax.random.split(key, 1)[0]
         limit, fallback = product.reduction, product.worst_case() if self.worst_case else None
 

@@ -44,7 +44,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _differs(row: list[Any]) -> bool:
-    # an empty group beside a full one says nothing that the rows of the full one don't say
+    # an empty group next to a full one adds nothing to the rows of the full one
     return any(repr(value) != repr(row[0]) for value in row) and not all(value in ({}, _ABSENT) for value in row)
 
 

@@ -43,7 +43,7 @@ def plot_device(
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
-    leaves(device)  # tells what has no pulses
+    leaves(device)  # raises for devices without pulses
     if isinstance(device, (Pulsed, Vector, OneSided)):
         figure = Figure(figsize=(11, 7.5), layout="constrained")
         _draw_device(figure, device, devices, key)
@@ -71,7 +71,7 @@ def _draw_device(figure: Any, device: Any, n: int, key: Key) -> None:
     w = alternating(device, n, k_pairs)
     _lines(pairs, np.arange(len(w)), w)
     pairs.set(xlabel="pairs of an up and a down pulse", ylabel="weight [w]", title="alternating pulses")
-    pairs.set_ylim(above.get_ylim())  # a drift is small or large beside the range
+    pairs.set_ylim(above.get_ylim())  # shows the drift relative to the range
     last = w[-max(len(w) // 10, 1) :].mean(0)
     ends.hist(last, bins=30, color="C0", alpha=0.8)
     ends.axvline(np.mean(last), color="k")
@@ -111,7 +111,7 @@ def _draw_compound(figure: Any, device: Any, pulses: Pulses, n: int, key: Key) -
     for axes in panels:
         axes.axvline(np.sum(found.signs > 0), color="0.6", linestyle=":")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside: curves fill these axes
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # outside: curves fill these axes
 
 
 def _lines(axes: Any, time: np.ndarray, w: np.ndarray, color: str = "C0", name: str = "") -> None:

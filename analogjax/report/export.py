@@ -142,7 +142,7 @@ def _mlflow(run: Run, path: str) -> str:
         except (MlflowException, OSError) as error:
             first = str(error).splitlines()[0]
             raise ConfigError(f"export to {path}: MLflow refuses ({first}); give another folder or URI.") from error
-    # newer MLflows show a folder only if they are told to
+    # newer versions of MLflow show a folder only if configured to
     return f"{'' if '://' in path else 'MLFLOW_ALLOW_FILE_STORE=true '}mlflow ui --backend-store-uri {path}"
 
 

@@ -189,7 +189,7 @@ def _whole(data: bytes, size: int, name: str) -> bytes:
 
 def _fill(handle: int, data: bytes, start: int) -> None:
     rest = memoryview(data)
-    while rest:  # a disk that is filling up takes a part of it and says so by the number alone
+    while rest:  # a disk that is filling up writes a part, reported only by the number of bytes
         done = os.pwrite(handle, rest, start)
         rest, start = rest[done:], start + done
 

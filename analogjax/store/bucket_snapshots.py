@@ -184,7 +184,7 @@ class BucketSnapshots:
     def _replaceable(self, name: str) -> Manifest | None:
         try:
             return parse_manifest((self.location / name).read(MANIFEST), f"{self.location}/{name}")
-        except (SnapshotError, NotFound):  # none; or damaged, and then its files can't be told from others
+        except (SnapshotError, NotFound):  # none; or damaged, so that its files can't be identified
             return None
 
     def _delete_files(self, name: str, manifest: Manifest) -> None:

@@ -245,7 +245,7 @@ class Checkpoints:
             try:
                 yield step, self._snapshots.check(_name(step)).meta.get("metrics", {}).get(self.retention.metric)
             except NewerFormatError:
-                yield step, None  # left out, a run would silently go on from an older one
+                yield step, None  # if left out, a run would silently resume from an older one
             except SnapshotError:
                 continue
 

@@ -170,7 +170,7 @@ def _touch(draft: Path) -> None:
             if any(folder.is_file() for folder in draft.parents):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
             continue
-        except FileNotFoundError:  # another process deleted the last file beside it, and the folder with it
+        except FileNotFoundError:  # another process deleted the last other file, and with it the folder
             continue
         for folder in missing:
             fsync(folder.parent)
@@ -179,7 +179,7 @@ def _touch(draft: Path) -> None:
 
 
 def _unless_gone(error: OSError) -> None:
-    # `os.walk` would say that a folder is empty if it could not be read
+    # `os.walk` would report an unreadable folder as empty
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         raise error
 

@@ -165,7 +165,7 @@ def _present(part: dict[str, Any] | None, location: Location, name: str) -> dict
 
 
 def _files(location: Location) -> list[Entry]:
-    for _ in range(3):  # a run that goes on removes drafts and old checkpoints while they are being listed
+    for _ in range(3):  # a run in progress removes drafts and old checkpoints while they are being listed
         try:
             return location.list()
         except NotFound:

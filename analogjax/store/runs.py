@@ -44,7 +44,7 @@ from analogjax.store.run_folder import read_run as read_run
 
 End = Literal["completed", "failed", "interrupted"]
 _HEARTBEAT = 10.0  # [s] between two signs of life; each is a write, which an epoch of milliseconds can't afford
-_FRESH = 3600.0  # [s] since the last sign of life of a run that may still go on
+_FRESH = 3600.0  # [s] since the last sign of life of a run that may still be alive
 _CHECKPOINTS = "checkpoints"
 
 
@@ -281,7 +281,7 @@ def _refuse_nested(location: Location, files: list[Entry]) -> None:
 def _refuse_running(location: Location) -> None:
     try:
         status = read_status(location)
-    except RunError:  # damaged: it says nothing
+    except RunError:  # damaged: no information
         return
     if status is None or status["status"] != "running":
         return

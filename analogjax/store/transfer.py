@@ -24,7 +24,7 @@ _PASSING = {
 }  # fmt: skip
 # by name, so that no client has to be imported to look for its errors
 _PASSING_NAMES = {
-    "ClientError",  # aiohttp's root, of cut and refused connections; botocore's is told apart by its status
+    "ClientError",  # aiohttp's base class, of cut and refused connections; botocore's is recognised by its status
     "ConnectionError",
     "HTTPClientError",
     "FSTimeoutError",

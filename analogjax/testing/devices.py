@@ -224,4 +224,4 @@ COSTLY = (
     any_typed_key_will_do,
 )
 OF_SINGLE = (a_traced_number_means_the_same_as_a_plain_one,)
-OF_UNSCHEDULED = (nothing_happens_without_pulses,)  # a transfer goes on with what its arrays hold
+OF_UNSCHEDULED = (nothing_happens_without_pulses,)  # a transfer continues with the content of its arrays

@@ -182,7 +182,7 @@ def counted_pulses_of_one_direction_are_single_ones_without_noise(device: Any) -
     (cells, state), calm = made(device, SMALL), _without_pulse_noise(device)
     for signs in (PATTERNS["20 up"], PATTERNS["20 down"]):
         fast, single = (hidden(f(calm, cells, state, jnp.array(signs), random.key(6))) for f in (at_once, one_by_one))
-        if isinstance(device, Nonlinear):  # they leap: what `devices/leap.py` says, where steps bend
+        if isinstance(device, Nonlinear):  # tau-leaping: the error stated in `devices/leap.py` for steps that bend
             np.testing.assert_allclose(fast - hidden(state), single - hidden(state), rtol=0.0034, atol=2e-6)
         else:
             assert_close(fast, single, factor=5)  # twenty roundings, one after the other

@@ -99,5 +99,5 @@ def setting(default: Any, help: str, *, metavar: str | None = None, bounds: tupl
 
 def gpus() -> Any:
     """The setting of engines that can provide accelerators."""
-    told = "GPUs that an experiment with device=gpu asks ray or slurm for (default: 0)"
-    return setting(0, told, bounds=(0, 1024))
+    text = "GPUs that an experiment with device=gpu requests from ray or slurm (default: 0)"
+    return setting(0, text, bounds=(0, 1024))

@@ -18,11 +18,11 @@ TAKEN = 3
 def main(arguments: list[str]) -> int:
     """Start the job."""
     folder, name, _, *command = arguments
-    ready, told = os.pipe()  # closed by exec: its end says that the program runs
+    ready, reported = os.pipe()  # closed by exec: end of file means that the program runs
     if os.fork() == 0:
         os.close(ready)
-        os._exit(_child(Path(folder), name, command, told))
-    os.close(told)
+        os._exit(_child(Path(folder), name, command, reported))
+    os.close(reported)
     with os.fdopen(ready, "rb") as stream:
         message = stream.read().decode()
     if message:
@@ -30,12 +30,12 @@ def main(arguments: list[str]) -> int:
     return {"": 0, "taken": TAKEN}.get(message, 1)
 
 
-def _child(folder: Path, name: str, command: list[str], told: int) -> int:
+def _child(folder: Path, name: str, command: list[str], reported: int) -> int:
     """Claim the name and become the program; returns only if that fails."""
     try:
         os.setsid()
         if not _claim(folder, name):
-            os.write(told, b"taken")
+            os.write(reported, b"taken")
             return 0
         if (folder / f"{name}.cancelled").exists():
             return 0
@@ -45,7 +45,7 @@ def _child(folder: Path, name: str, command: list[str], told: int) -> int:
             os.dup2(source, target)
         os.execvp(command[0], command)
     except OSError as error:
-        os.write(told, f"{error.filename or command[0]}: {error.strerror}".encode())
+        os.write(reported, f"{error.filename or command[0]}: {error.strerror}".encode())
     return 1
 
 

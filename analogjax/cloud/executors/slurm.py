@@ -69,8 +69,8 @@ class SlurmExecutor:
         wanted = list(names)
         for start in range(0, len(wanted), _AT_ONCE):
             some = ",".join(wanted[start : start + _AT_ONCE])
-            told = self._run(["squeue", "--noheader", "--states=all", "--format=%j %T", f"--name={some}"])
-            for line in told.splitlines():
+            reported = self._run(["squeue", "--noheader", "--states=all", "--format=%j %T", f"--name={some}"])
+            for line in reported.splitlines():
                 name, _, state = line.strip().partition(" ")
                 if name in found and found[name] is not Phase.RUNNING:
                     found[name] = _phase(state.strip())

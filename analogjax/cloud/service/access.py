@@ -130,12 +130,12 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        told = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
-        told |= {"level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        told |= {name: value for name, value in vars(record).items() if name not in self._usual and value is not None}
+        entry = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        entry |= {"level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        entry |= {name: value for name, value in vars(record).items() if name not in self._usual and value is not None}
         if record.exc_info:
-            told["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(told, default=str)
+            entry["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(entry, default=str)
 
 
 def log_as_json() -> None:

@@ -43,7 +43,7 @@ def answer_to(error: Exception) -> Answer:
         return Answer(503, "The database does not answer now: try again later.", {"Retry-After": "5"})
     number = secrets.token_hex(4)
     log.error("internal error %s", number, exc_info=error)
-    return Answer(500, f"The service failed at this, and has logged why as {number}: tell whoever runs it.")
+    return Answer(500, f"Internal error, logged as number {number}: report it to the operator of the service.")
 
 
 async def send_answer(send: Any, answer: Answer, *, last: bool = True) -> None:

@@ -234,6 +234,6 @@ def _shown_all(experiments: Experiments, found: list[Experiment]) -> list[dict[s
     for one in found:
         number, last = progress.get(one.id, (0, {}))
         dataset = None if one.description is None else json.loads(one.description)["dataset"]
-        told = {"epochs_done": number, "accuracy": last.get("accuracy"), "dataset": dataset}
-        shown.append({name: getattr(one, name) for name in names} | told)
+        reported = {"epochs_done": number, "accuracy": last.get("accuracy"), "dataset": dataset}
+        shown.append({name: getattr(one, name) for name in names} | reported)
     return shown

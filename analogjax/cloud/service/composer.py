@@ -191,8 +191,8 @@ def shown(one: Experiment) -> dict[str, Any]:
     for again.
     """
     created = datetime.fromtimestamp(one.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    told = {"id": one.id, "name": one.name, "category": one.category, "createdAt": created, "input": {"id": one.id}}
-    return told if one.status == "draft" else told | {"job": _job(one)}
+    reported = {"id": one.id, "name": one.name, "category": one.category, "createdAt": created, "input": {"id": one.id}}
+    return reported if one.status == "draft" else reported | {"job": _job(one)}
 
 
 def _job(one: Experiment) -> dict[str, Any]:

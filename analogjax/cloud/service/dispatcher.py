@@ -32,7 +32,7 @@ _UNREACHABLE = (
 )
 _STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # XLA writes pages about each program that it takes from a cache
-_LONGEST_ID = 48  # characters of an id that an engine is told as it is
+_LONGEST_ID = 48  # characters of an id up to which an engine gets it unchanged
 _AGAIN = 5.0  # [s] until an engine that refused is tried again
 
 
@@ -46,7 +46,7 @@ def job_name(experiment: str, attempt: int) -> str:
     return f"ajxh-{hashlib.sha256(experiment.encode()).hexdigest()[:40]}-{attempt}"
 
 
-_WHY = {  # what the engine says of an attempt that is not heard
+_WHY = {  # what the phase in the engine means for a silent attempt
     Phase.UNKNOWN: "the engine has lost its worker",
     Phase.RUNNING: "its worker gave no sign of life",
     None: "neither its worker nor the engine can be reached",
@@ -107,7 +107,7 @@ class Dispatcher:
                 while not self._closed.is_set() and self._dispatch():
                     continue
             except Exception:  # the thread must live: a full disk or a locked database passes
-                log.exception("dispatcher: it goes on in %s s", _AGAIN)
+                log.exception("dispatcher: retrying in %s s", _AGAIN)
                 self._closed.wait(_AGAIN)
             self._awake.wait(_TICK)
             self._awake.clear()
@@ -226,7 +226,7 @@ class Dispatcher:
         return silent
 
     def _end_by_force(self, one: Experiment) -> None:
-        now = self.hearing.time  # on which it could have been told to stop
+        now = self.hearing.time  # when it could have been asked to stop
         first = self._cancelled.setdefault((one.id, one.attempt), now)
         if one.alive is None or now - first > _STOPPING:  # it never began, or does not stop
             self.executor.cancel(job_name(one.id, one.attempt))

@@ -265,7 +265,7 @@ class Ledger:
             session.execute(sa.delete(Experiment).where(Experiment.id.in_(ids)))
         return ids
 
-    # What workers say
+    # Reports of workers
 
     def check_worker(self, id: str, attempt: int, secret: str) -> None:
         """Raise `Superseded` for any attempt but the current one, `Refused` without the right secret."""

@@ -58,7 +58,7 @@ class Signer:
         word = self._read(text, "session")
         if word is None or word.get("session") is None:
             return
-        # whoever ends it at the same moment does the same
+        # another request may have ended it at the same moment
         with suppress(sa.exc.IntegrityError), self.database.transaction() as session:
             session.execute(sa.delete(EndedSession).where(EndedSession.expires < time.time()))
             session.merge(EndedSession(id=str(word["session"]), expires=float(word["exp"])))

@@ -23,12 +23,16 @@ class Beat(BaseModel):
 
 @router.post("/beat", responses=REFUSALS)
 def beat(
-    id: PathId, attempt: Attempt, told: Beat, experiments: ExperimentsAre, authorization: Annotated[str, Header()] = ""
+    id: PathId,
+    attempt: Attempt,
+    report: Beat,
+    experiments: ExperimentsAre,
+    authorization: Annotated[str, Header()] = "",
 ) -> dict[str, bool]:
     """Receive a heartbeat; the answer tells the worker whether to stop."""
-    if not all(isinstance(entry.get("epoch"), int) and 0 <= entry["epoch"] < 2**31 for entry in told.epochs):
+    if not all(isinstance(entry.get("epoch"), int) and 0 <= entry["epoch"] < 2**31 for entry in report.epochs):
         raise Refused("An epoch needs its number.", 422)
-    return {"stop": experiments.ledger.beat(id, attempt, _secret(authorization), told.epochs)}
+    return {"stop": experiments.ledger.beat(id, attempt, _secret(authorization), report.epochs)}
 
 
 @router.post("/end", responses=REFUSALS)

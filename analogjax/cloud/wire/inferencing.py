@@ -100,18 +100,18 @@ def _noise_model(info: Any) -> tuple[dict[str, Any], bool]:
     kind = info.WhichOneof("item")
     if kind is None:
         raise DescriptionError("noise_model_info is empty: give pcm or generic.")
-    told = getattr(info, kind)
-    if told.device_id != kind:
-        raise DescriptionError(f"noise_model_info: device_id {told.device_id[:60]!r} in {kind}; it must be {kind!r}.")
+    given = getattr(info, kind)
+    if given.device_id != kind:
+        raise DescriptionError(f"noise_model_info: device_id {given.device_id[:60]!r} in {kind}; it must be {kind!r}.")
     model: dict[str, Any] = {
         "class": "PCMLike" if kind == "pcm" else "StateIndependent", "g_max": _G_MAX,
-        "prog_noise_scale": told.programming_noise_scale, "read_noise_scale": told.read_noise_scale,
-        "drift_scale": told.drift_scale,
-        "prog_coeff": [told.poly_constant_coef, told.poly_first_order_coef, told.poly_second_order_coef],
+        "prog_noise_scale": given.programming_noise_scale, "read_noise_scale": given.read_noise_scale,
+        "drift_scale": given.drift_scale,
+        "prog_coeff": [given.poly_constant_coef, given.poly_first_order_coef, given.poly_second_order_coef],
     }  # fmt: skip
     if kind == "generic":
-        model |= {"drift_nu_mean": told.drift_mean, "drift_nu_std": told.drift_std}
-    return {name: _meant(value) for name, value in model.items()}, told.drift_compensation
+        model |= {"drift_nu_mean": given.drift_mean, "drift_nu_std": given.drift_std}
+    return {name: _meant(value) for name, value in model.items()}, given.drift_compensation
 
 
 def _meant(value: Any) -> Any:

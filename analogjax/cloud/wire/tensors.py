@@ -29,7 +29,7 @@ def tensor(messages: Any, name: str, array: Any) -> Any:
     """An `AttributeProto` with one array. Raises `DescriptionError` for a dtype unknown to the protocol."""
     values = np.asarray(array)
     if values.dtype.name not in _TYPES:
-        raise DescriptionError(f"{name}: arrays of {values.dtype} can't travel; known are {', '.join(_TYPES)}.")
+        raise DescriptionError(f"{name}: arrays of {values.dtype} can't be sent; known are {', '.join(_TYPES)}.")
     number, field = _TYPES[values.dtype.name]
     made = messages.AttributeProto(name=name, type=messages.AttributeProto.TENSOR)
     made.t.dims.extend(values.shape)
@@ -43,7 +43,7 @@ def array(attribute: Any) -> np.ndarray:
     """The array in an `AttributeProto`. Raises `DescriptionError` for a damaged one."""
     found, name = attribute.t, attribute.name
     if found.data_type not in _KINDS:
-        raise _damaged(name, f"its data type {found.data_type} is none of {', '.join(_TYPES)}")
+        raise _damaged(name, f"its data type {found.data_type} is not one of {', '.join(_TYPES)}")
     dtype, field = _KINDS[found.data_type]
     for other in _FIELDS:
         if other != field and len(getattr(found, other)):

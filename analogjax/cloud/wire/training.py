@@ -70,10 +70,10 @@ def output(description: Described, epochs: Sequence[Mapping[str, Any]], weights:
         for name, values in arrays.items():
             item.layer.state_dict.append(tensor(messages, name, values))
     for entry in epochs:
-        told = made.epochs.add(epoch=entry["epoch"])
+        reported = made.epochs.add(epoch=entry["epoch"])
         for name, value in entry.items():
             if name != "epoch":
-                told.metrics.add(name=name, type=messages.AttributeProto.FLOAT, f=value)
+                reported.metrics.add(name=name, type=messages.AttributeProto.FLOAT, f=value)
     return made.SerializeToString()
 
 

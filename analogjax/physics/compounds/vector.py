@@ -102,7 +102,7 @@ class Vector:
             k_draw, k_noise = jax.random.split(k_respond)
             return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
         raise ConfigError(
-            f"Vector with pulse_type={p.pulse_type.value!r}: a floating-point update does not say how its devices "
+            f"Vector with pulse_type={p.pulse_type.value!r}: a floating-point update does not define how its devices "
             "share it; use 'StochasticCompressed', or a single device."
         )
 

@@ -155,7 +155,7 @@ def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
     left = jnp.maximum(up + down, 1).astype(jnp.float32)
     p, size = up.astype(jnp.float32) / left, m.astype(jnp.float32)
     variance = size * p * (1 - p) * (left - size) / jnp.maximum(left - 1, 1)
-    # rounding at random adds 1/6 on average, and is all there is for a single pulse
+    # random rounding adds 1/6 on average, and is the only term for a single pulse
     variance = jnp.where(m > 1, jnp.maximum(variance - 1 / 6, 0.0), 0.0)
 
     def draw() -> Array:
@@ -163,7 +163,7 @@ def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
         n_up = jnp.floor(drawn + uniform(k_round, m.shape)).astype(jnp.int32)
         return jnp.clip(n_up, jnp.maximum(m - down, 0), jnp.minimum(m, up))
 
-    # mostly a leap takes all pulses or none, and there is nothing to draw
+    # usually a leap takes all pulses or none, and nothing has to be drawn
     return lax.cond(jnp.any((m > 0) & (m < up + down)), draw, lambda: jnp.minimum(m, up))
 
 
@@ -175,7 +175,7 @@ def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) ->
     q = n_up * at.spread_up**2 + n_down * at.spread_down**2
     change = n_up * at.spread_up * slope.spread_up + n_down * at.spread_down * slope.spread_down
     q = jnp.maximum(q + h * (n_up * at.up - n_down * at.down) * change, 0.0)
-    # where up and down nearly cancel on average, what was looked at is short and says little of a longer move
+    # if up and down nearly cancel on average, the measured distance is short and says little about a longer move
     square = jnp.minimum(move**2, bend.square)
     bent = (n_up * bend.up - n_down * bend.down) * square * h * (2 * m - 1) / (6 * m)
     single = n_up * at.up - n_down * at.down  # however steep the step

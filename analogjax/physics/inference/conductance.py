@@ -71,7 +71,7 @@ def converter_for(g_converter: Converter | None, g_max: Scalar | None) -> Conver
         return SinglePair() if g_max is None else SinglePair(g_max=g_max)
     if g_max is not None and is_static((g_max, g_converter.g_max)) and g_max != g_converter.g_max:
         raise ConfigError(
-            f"g_max={g_max!r} beside a converter of g_max={g_converter.g_max!r}: give one of the two, or the same "
+            f"g_max={g_max!r} with a converter of g_max={g_converter.g_max!r}: give one of the two, or the same "
             "number to both."
         )
     return g_converter

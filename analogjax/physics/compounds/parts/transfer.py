@@ -139,7 +139,7 @@ class Transfer:
             good = self.reader.in_turn and self.schedule.no_self_transfer
             check(self.reader, good, "n_reads_per_transfer", "choppers go with one line at a time, in order, no reset.")
         measured = self.reference is None or self.chopper is not None
-        check(self, measured, "reference", "is measured between two flips: give a chopper, with probability 0 perhaps.")
+        check(self, measured, "reference", "is measured between two flips: add a chopper, e.g. with probability 0.")
         if self.reference is not None:
             plain = is_static(getattr(self.chopper, "in_chop_prob", 0.0))
             check(self.chopper, plain, "in_chop_prob", "is a period for the reference: give a plain number.")
@@ -231,7 +231,7 @@ class Transfer:
             return self._transfer(cells, state, _Rates(lr, now), periods, seen, key)
 
         state = replace(state, largest=largest)
-        # a period that none of the periods misses; 0: there is none
+        # a common divisor of all periods; 0: none
         state = walk(state, t, math.gcd(*periods), begun, pulse, act, (k_draw, k_noise))
         return self.summed(replace(state, clock=begun + batch))
 
