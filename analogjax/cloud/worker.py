@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from analogjax._processor import keep_own_programs
 from analogjax.cloud.artefacts import Artefacts, Outcome
-from analogjax.cloud.heart import Heart
+from analogjax.cloud.heartbeat import Heartbeat
 from analogjax.errors import AnalogError
 from analogjax.store import CheckpointError, Location, StoreError
 
-if TYPE_CHECKING:  # the heart beats before JAX is imported
+if TYPE_CHECKING:  # the heartbeat starts before JAX is imported
     from analogjax.cloud.description import Description
     from analogjax.cloud.inference import InferenceDescription
 
@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ticket = artefacts.read_ticket(options.attempt)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     stop = threading.Event()
-    heart = Heart(ticket, options.experiment, options.attempt, on_stop=lambda: _interrupt(stop))
-    with heart:
-        outcome, files = _outcome(artefacts, ticket, options.attempt, heart)
+    heartbeat = Heartbeat(ticket, options.experiment, options.attempt, on_stop=lambda: _interrupt(stop))
+    with heartbeat:
+        outcome, files = _outcome(artefacts, ticket, options.attempt, heartbeat)
         stop.set()  # from here on nothing may be interrupted any more
         if outcome is None:
             return 1
         artefacts.write_outcome(options.attempt, outcome, files)
-        heart.tell_end()
+        heartbeat.tell_end()
     print(f"worker: {outcome.status}{f': {outcome.reason}' if outcome.reason else ''}", flush=True)
     return 0
 
@@ -62,18 +62,18 @@ def _interrupt(stop: threading.Event) -> None:
 
 
 def _outcome(
-    artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart
+    artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heartbeat: Heartbeat
 ) -> tuple[Outcome | None, dict[str, bytes]]:
     """The outcome of the attempt; none if it is no longer the current one."""
-    epochs = heart.epochs
+    epochs = heartbeat.epochs
     try:
-        files = _run(artefacts, ticket, attempt, heart)
+        files = _run(artefacts, ticket, attempt, heartbeat)
         return Outcome("completed", None, epochs, {}), files
     except KeyboardInterrupt:
-        if heart.superseded:
+        if heartbeat.superseded:
             print("worker: another attempt has taken over; stopping.", flush=True)
             return None, {}
-        if heart.cancelled:
+        if heartbeat.cancelled:
             return Outcome("cancelled", "cancelled by its owner", epochs, {}), {}
         return Outcome("lost", "its worker was asked to stop", epochs, {}), {}
     except (CheckpointError, StoreError, OSError, MemoryError) as error:  # another attempt may do better
@@ -89,8 +89,8 @@ def _told(error: BaseException) -> str:
     return f"{kind}{error}"[:2000]
 
 
-def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart) -> dict[str, bytes]:
-    """Run the described experiment, reporting every step to `heart`; returns the files of the result."""
+def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heartbeat: Heartbeat) -> dict[str, bytes]:
+    """Run the described experiment, reporting every step to `heartbeat`; returns the files of the result."""
     import jax
 
     from analogjax.cloud.inference import InferenceDescription, description_from_json
@@ -99,18 +99,23 @@ def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Hear
     device = _device(ticket["device"])
     print(f"worker: attempt {attempt}, on {device}, jax {jax.__version__}", flush=True)
     if isinstance(description, InferenceDescription):
-        return _infer(description, artefacts, ticket, device, heart)
-    return _train(description, artefacts, ticket, attempt, device, heart)
+        return _infer(description, artefacts, ticket, device, heartbeat)
+    return _train(description, artefacts, ticket, attempt, device, heartbeat)
 
 
 def _train(
-    description: Description, artefacts: Artefacts, ticket: dict[str, Any], attempt: int, device: Any, heart: Heart
+    description: Description,
+    artefacts: Artefacts,
+    ticket: dict[str, Any],
+    attempt: int,
+    device: Any,
+    heartbeat: Heartbeat,
 ) -> dict[str, bytes]:
     from analogjax.cloud.results import result_files
     from analogjax.experiments import CheckpointOptions, EpochEvent, Hooks, LocalRunner
 
     def on_epoch(event: EpochEvent) -> None:
-        heart.epoch(event.metrics)
+        heartbeat.epoch(event.metrics)
 
     results = LocalRunner(device).run(
         description.experiment(ticket["data_root"]), description.max_elements, ticket["data_root"],
@@ -119,19 +124,19 @@ def _train(
         checkpoints=CheckpointOptions(every_steps=ticket["checkpoint_every_steps"]),
         record=artefacts.attempt(attempt) / "run", hooks=Hooks(on_epoch=on_epoch),
     )  # fmt: skip
-    heart.epochs[:] = list(results)  # those of earlier attempts too
+    heartbeat.epochs[:] = list(results)  # those of earlier attempts too
     return result_files(description, results)
 
 
 def _infer(
-    description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any], device: Any, heart: Heart
+    description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any], device: Any, heartbeat: Heartbeat
 ) -> dict[str, bytes]:
     """Run an inference from the start: a repeat depends only on the seed and its number, and has no checkpoint."""
     from analogjax.cloud.results import inference_files
     from analogjax.experiments import run_inference
 
     def on_repeat(result: dict[str, Any]) -> None:
-        heart.epoch(step_of(result))
+        heartbeat.epoch(step_of(result))
 
     result = run_inference(
         description.experiment(_variables(description, artefacts, ticket), ticket["data_root"]),

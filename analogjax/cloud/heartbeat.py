@@ -12,7 +12,7 @@ _TIMEOUT = (5.0, 20.0)  # [s] to connect, to answer
 _PATIENCE = 15.0  # [s] for which a finished worker tries to report; its outcome in the store is found anyway
 
 
-class Heart:
+class Heartbeat:
     """Sends a heartbeat until it is closed; use it as a context manager.
 
     `on_stop` is called once, on the thread of the heartbeat, when the experiment was cancelled or this attempt is no
@@ -28,7 +28,7 @@ class Heart:
         self._heard = 0  # epochs of which the service knows
         self.epochs: list[dict[str, Any]] = []
         self.cancelled = self.superseded = False
-        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heart:
         self._thread.start()

@@ -24,7 +24,7 @@ from analogjax.physics import PulsedDevice
 _BINS, _SPECIMENS, _POINTS, _PULSES = 41, 3, 60, 20  # pulses between two points of a curve
 
 
-def portraits(description: Description, weights: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
+def summaries(description: Description, weights: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
     """One entry for each layer with weights: `layer`, `type`, `shape`, `histogram`, and of analog ones `response`."""
     found, responses = [], {}
     for n, ((kind, arguments), arrays) in enumerate(zip(description.layers, weights, strict=True)):
