@@ -30,7 +30,7 @@ class Heartbeat:
         self.cancelled = self.superseded = False
         self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         self._thread.start()
         return self
 
