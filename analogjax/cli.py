@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nanalogjax: interrupted. {resume_hint(options)}".rstrip(), file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # the reader of our output is gone (`| head`): nothing to tell, and nobody to tell it to
+        # the reader of our output is gone (`| head`): there is nobody to report to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -11,7 +11,7 @@ from typing import Any
 from analogjax.errors import ConfigError, MissingPackage
 
 _DEVICES = """\
-List devices, presets and algorithms, show one with all its parameters, or plot what one does under pulses.
+List devices, presets and algorithms, show one with all its parameters, or plot its pulse response.
 
   analogjax devices
   analogjax devices SoftBounds
@@ -28,7 +28,7 @@ def add_devices_command(commands: Any) -> None:
     """Add `devices` to the subcommands of the parser."""
     devices = commands.add_parser(
         "devices",
-        help="list devices and their parameters, and plot what they do",
+        help="list devices and their parameters, and plot their response",
         description=_DEVICES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -89,9 +89,7 @@ def _preset_name(options: Mapping[str, Any]) -> str:
 
     given, name = [key for key in ("device", "set", "algorithm", "n_devices") if options[key]], options["preset"]
     if given:
-        raise ConfigError(
-            f"--preset {name}: says the devices and how they are trained; leave out --{given[0].replace('_', '-')}."
-        )
+        raise ConfigError(f"--preset {name}: is a complete configuration; leave out --{given[0].replace('_', '-')}.")
     match = _match(name, PRESETS)
     if match is None:
         raise ConfigError(f"--preset {name}: unknown; {_nearest(name, PRESETS)}Known: {', '.join(PRESETS)}.")

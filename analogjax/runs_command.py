@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from analogjax.errors import AnalogError, ConfigError
 
-if TYPE_CHECKING:  # what needs JAX is imported when it is needed: `train` has to say first how JAX logs
+if TYPE_CHECKING:  # whatever needs JAX is imported on use: `train` first has to configure JAX's logging
     from analogjax.store.location import Location
     from analogjax.store.run_folder import Run
     from analogjax.store.runs import RunRecord
@@ -46,18 +46,18 @@ def add_runs_command(commands: Any) -> None:
     listing.add_argument("--output", choices=("table", "json", "csv"), default="table", help="default: table")
     show = _one(_action(actions, "show", _show, "show one run: its report, as Markdown"))
     show.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
-    comparing = _action(actions, "compare", _compare, "show in what runs differ, and their results side by side")
+    comparing = _action(actions, "compare", _compare, "compare the settings and results of several runs")
     comparing.add_argument("runs", nargs="+", metavar="RUN")
     comparing.add_argument("--output", choices=("table", "json"), default="table", help="default: table")
     _root(comparing)
     export = _one(_action(actions, "export", _export, "write a run in the format of another tool"))
     kinds = ("csv", "json", "tensorboard", "mlflow")
-    export.add_argument("--format", choices=kinds, required=True, help="tensorboard, mlflow: if that package is there")
+    export.add_argument("--format", choices=kinds, required=True, help="tensorboard, mlflow: needs that package")
     export.add_argument("-o", "--out", metavar="PATH", help="file (csv, json; default: print) or folder to add to")
     remove = _one(
         _action(actions, "rm", _remove, "remove a run, with its checkpoints and everything else in its folder")
     )
-    remove.add_argument("--yes", action="store_true", help="don't ask")
+    remove.add_argument("--yes", action="store_true", help="don't ask for confirmation")
     remove.add_argument("--force", action="store_true", help="even if it seems to be running")
 
 
@@ -112,7 +112,7 @@ def recorded(record: RunRecord | None) -> Iterator[None]:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         try:
             _close(record, status, None if status == "interrupted" else f"{type(error).__name__}: {error}")
-        except AnalogError as second:  # the first error is what must be told
+        except AnalogError as second:  # the first error is the one to report
             print(f"analogjax: and the record could not be finished: {second}", file=sys.stderr)
         raise
     _close(record, "completed", None)
@@ -135,9 +135,7 @@ def _help(parser: argparse.ArgumentParser) -> Any:
 
 def _action(actions: Any, name: str, act: Any, text: str) -> Any:
     parser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at its own address"
-    )
+    parser.add_argument("--endpoint-url", metavar="URL", help="endpoint of S3 or Google Storage, if not the default")
     parser.set_defaults(act=_told(act))
     return parser
 
@@ -149,7 +147,7 @@ def _one(parser: Any) -> Any:
 
 
 def _root(parser: Any) -> None:
-    parser.add_argument("--root", default=ROOT, metavar="ROOT", help=f"where runs are looked for (default: {ROOT})")
+    parser.add_argument("--root", default=ROOT, metavar="ROOT", help=f"folder that contains the runs (default: {ROOT})")
 
 
 def _told(act: Any) -> Any:
@@ -250,9 +248,9 @@ def _export(options: argparse.Namespace) -> int:
     from analogjax.report.export import TEXT_FORMATS, export_file, export_folder, export_text
 
     if options.out == "":
-        raise ConfigError("-o PATH is empty: say where, or leave it out.")
+        raise ConfigError("-o PATH is empty: give a path, or leave it out.")
     if options.format not in TEXT_FORMATS and options.out is None:
-        raise ConfigError(f"--format {options.format} writes a folder: say where with -o PATH.")
+        raise ConfigError(f"--format {options.format} writes a folder: choose one with -o PATH.")
     run = _read(options.name, options)
     if options.format not in TEXT_FORMATS:
         print(f"shown by: {export_folder(run, options.format, options.out)}")

@@ -20,15 +20,15 @@ Train a classifier with analog layers, and print the loss and accuracy of every 
   analogjax train --device SoftBounds --set dw_min=0.002 --set up_down=0.01 --seed 3
   analogjax train --device SoftBoundsReference --algorithm agad --learn-out-scaling
   analogjax train --preset TikiTakaReRamSBPreset
-  analogjax train --config run.toml --run runs/a              (again after a stop: goes on where it was)
+  analogjax train --config run.toml --run runs/a              (repeat it to resume an interrupted training)
 
-Every training is recorded in a folder of its own below `runs`, or where --run or --runs say: config, environment,
-metrics, curves and a report; `analogjax runs` shows them. Checkpoints are written with --run, into the same folder,
-or with --checkpoint, into the one that it names. Folders may be s3://... or gs://... URLs.
+Every training is recorded in a new folder below `runs`, or in the one given by --run or --runs: config, environment,
+metrics, curves and a report; `analogjax runs` shows them. Checkpoints are saved with --run, in the same folder, or
+with --checkpoint, in the given folder. Folders may be s3://... or gs://... URLs.
 
-A config file (TOML or JSON) holds the same options by their long names, e.g. `epochs = 5`, `layers = [256, 128]`, and
-`[set]` for device parameters; what is given on the command line wins: 0 too, '' takes an option of the file away, and
---no-learn-out-scaling, --no-fallback-digits and --record switch off what a file switches on.
+A config file (TOML or JSON) has the same options by their long names, e.g. `epochs = 5`, `layers = [256, 128]`, and
+`[set]` for device parameters. The command line overrides it: 0 counts too, '' removes an option of the file, and
+--no-learn-out-scaling, --no-fallback-digits and --record turn off what a file turns on.
 """
 
 
@@ -50,9 +50,9 @@ def resume_hint(given: argparse.Namespace) -> str:
         return ""
     folder, run = getattr(given, "checkpoint", None), getattr(given, "run", None)
     if not folder and not run:
-        return "No checkpoint was saved; give --run FOLDER to be able to go on after a stop."
+        return "No checkpoint was saved; give --run FOLDER to be able to resume after an interruption."
     again = f"--checkpoint {folder}" if folder else f"--run {run}"
-    return f"The same command with {again} goes on from the last checkpoint, or begins again if there is none yet."
+    return f"The same command with {again} resumes from the last checkpoint, or starts over if there is none yet."
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -83,8 +83,8 @@ def _check_places(options: Mapping[str, Any]) -> None:
     check_plot("--plot", options["plot"])
     if options["checkpoint_every_steps"] and not (options["checkpoint"] or options["run"]):
         raise ConfigError(
-            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: there are no checkpoints; say where with "
-            "--run FOLDER or --checkpoint FOLDER."
+            f"--checkpoint-every-steps {options['checkpoint_every_steps']}: there are no checkpoints; set their folder "
+            "with --run FOLDER or --checkpoint FOLDER."
         )
     cache = options["compilation_cache"]
     if cache and os.path.exists(cache) and not os.path.isdir(cache):
@@ -175,7 +175,7 @@ def _experiment(options: dict[str, Any]) -> Any:
             dataset.load(options["root"], train=False)
         except DatasetError as error:
             first = str(error).splitlines()[0]
-            print(f"NOTE: {dataset.name} can't be had here ({first}); using the embedded Digits instead.", flush=True)
+            print(f"NOTE: {dataset.name} is unavailable ({first}); using the embedded Digits instead.", flush=True)
             dataset = Digits
     activation = jax.numpy.tanh if options["activation"] == "tanh" else getattr(jax.nn, options["activation"])
     layers: list[Any] = [nn.flatten]

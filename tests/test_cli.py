@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> No
         finally:
             process.kill()  # nothing outlives the test, however it ends
     assert process.returncode == 130
-    assert f"--checkpoint {folder} goes on from the last checkpoint" in error and "Traceback" not in error
+    assert f"--checkpoint {folder} resumes from the last checkpoint" in error and "Traceback" not in error
     from analogjax.store import Checkpoints
 
     assert Checkpoints(folder).latest() is not None

@@ -134,7 +134,7 @@ def test_a_wrong_value_of_a_file_is_told(name: str, value: object) -> None:
         (["--plot", os.curdir], "is a folder"),
         (["--checkpoint-every-steps", "2"], "there are no checkpoints"),
         (["--compilation-cache", os.devnull], "is not a folder"),
-        (["--on", "cpu:-1"], "there is none here"),
+        (["--on", "cpu:-1"], "not available; this JAX sees"),
         (["--root", "not-there"], "there is no such folder"),
         (["--dataset", "digit"], "--dataset digit: no dataset is named 'digit'. Did you mean Digits?"),
     ],

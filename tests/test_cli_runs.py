@@ -98,7 +98,7 @@ def test_an_interrupted_and_a_failed_run_say_so(monkeypatch: pytest.MonkeyPatch,
 
     fail(KeyboardInterrupt())
     assert main([*TRAIN, "--epochs", "3", "--run", "a"]) == 130
-    assert "The same command with --run a goes on from the last checkpoint" in capsys.readouterr().err
+    assert "The same command with --run a resumes from the last checkpoint" in capsys.readouterr().err
     run = read_run("a")
     assert run.state == "interrupted" and len(run.epochs) == 2
     assert "report.md" in [file.name for file in run.files]
@@ -192,7 +192,7 @@ def test_remove_asks(two_runs: list[str], capsys: pytest.CaptureFixture, monkeyp
         (["rm", "/", "--yes"], "There is no run in"),
         (["rm", "runs", "--yes", "--force"], "There is no run in"),
         (["compare", "a"], "two runs or more"),
-        (["export", "a", "--format", "tensorboard"], "say where with -o"),
+        (["export", "a", "--format", "tensorboard"], "choose one with -o"),
         (["export", "a", "--format", "csv", "-o", "not/there.csv"], "can't be written"),
     ],
 )

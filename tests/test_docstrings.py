@@ -4,16 +4,20 @@ import dataclasses
 import importlib.util
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import analogjax
-from analogjax import nn, optim, physics, pytree, tile
+import analogjax.nnx
+from analogjax import experiments, nn, optim, physics, pytree, store, testing, tile
 from analogjax._field_docs import document_fields, field_docs
 from analogjax._pytree import _classes
+from analogjax.fit import fit_device, fit_noise
+from analogjax.report import plot_device
+from analogjax.tile.algorithms import build_config
 
 PACKAGES = (
     "analogjax",
@@ -166,3 +170,37 @@ def test_layers_show_their_fields() -> None:
     for layer in (nn.AnalogLinear, nn.AnalogConv1d, nn.AnalogConv2d, nn.AnalogConv3d):
         assert "features: " in layer.__doc__ and "config (default TileConfig())" in layer.__doc__
         assert "parent" not in layer.__doc__
+
+
+IN_FULL = [
+    *(
+        getattr(nn, name)
+        for name in ("init", "apply", "apply_training", "slots", "unflatten", "max_pool", "Sequential")
+    ),
+    *(getattr(tile, name) for name in ("create", "create_array", "mvm", "update", "program", "drift", "calibrate")),
+    *(getattr(experiments.LocalRunner, name) for name in ("run",)),
+    *(getattr(experiments, name) for name in ("run_inference", "nll_loss", "cross_entropy_loss", "mse_loss")),
+    *(getattr(optim.PulsedSGD, name) for name in ("init", "update")),
+    *(getattr(physics.Device, name) for name in ("fabricate", "write", "update", "rest", "reset_cells", "age")),
+    *(getattr(physics, name) for name in ("calibrate", "e_rider", "residual", "tiki_taka")),
+    *(getattr(store.Checkpoints, name) for name in ("save", "restore")),
+    *(fit_device, fit_noise, optim.joined, build_config, plot_device, pytree, store.Location.of, store.Checkpoints),
+    *(
+        store.read_run,
+        store.list_runs,
+        store.RunRecord.begin,
+        testing.device,
+        testing.layer,
+        analogjax.nnx.value_and_grad,
+    ),
+]
+
+
+@pytest.mark.parametrize("function", IN_FULL, ids=lambda function: function.__qualname__)
+def test_arguments_are_explained_one_by_one(function: object) -> None:
+    text = inspect.getdoc(function)
+    args = re.search(r"^Args:\n((?: .*\n|\n)+)", text + "\n", flags=re.M)
+    assert args, f"{text}\nhas no section Args"
+    explained = re.findall(r"^    \*{0,2}(\w+): ", args[1], flags=re.M)
+    assert explained == [name for name in explained if name in inspect.signature(function).parameters]
+    assert set(explained) == set(inspect.signature(function).parameters) - {"self"}

@@ -1,9 +1,9 @@
-"""Experiments that run elsewhere: `CloudRunner` speaks to a service that `analogjax serve` started.
+"""Remote experiments: `CloudRunner` submits them to a service started by `analogjax serve`.
 
     from analogjax.cloud import CloudRunner
-    job = CloudRunner().run(experiment)       # returns at once
+    job = CloudRunner().run(experiment)       # returns immediately
     job.wait()
-    trained = job.get_experiment()            # its `variables` are the trained ones, exact to the bit
+    trained = job.get_experiment()            # its `variables` are the trained ones, bit for bit
 
 Importing this package needs no optional package; making a `CloudRunner` needs `requests`.
 """

@@ -1,14 +1,14 @@
-"""Where the files of an experiment lie in the store, shared by the service and its workers.
+"""The files of an experiment in the store, shared by the service and its workers.
 
-    experiments/<id>/input.pb               as it came, where it came as protobuf
-    experiments/<id>/weights.<sha256>.pb    of an inference whose chips came along
-    experiments/<id>/checkpoints/           of the run, whichever attempt goes on with it
+    experiments/<id>/input.pb               the input as received, if it was protobuf
+    experiments/<id>/weights.<sha256>.pb    uploaded chips of an inference
+    experiments/<id>/checkpoints/           of the run, whichever attempt resumes it
     experiments/<id>/attempts/<n>/ticket.json   what the worker of attempt n is to do
     experiments/<id>/attempts/<n>/run/          the record of the run (`analogjax runs show`)
     experiments/<id>/attempts/<n>/...           results, written by that worker alone
     experiments/<id>/attempts/<n>/outcome.json  the last file: how the attempt ended, and the checksums of the others
 
-An attempt that was given up can still write, but only into its own folder, which nobody looks at any more.
+An attempt that was given up can still write, but only into its own folder, which is no longer read.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Artefacts:
 
     @property
     def checkpoints(self) -> Location:
-        """Where checkpoints of the run are."""
+        """Location of the checkpoints of the run."""
         return self.location / "checkpoints"
 
     def attempt(self, number: int) -> Location:
@@ -72,48 +72,48 @@ class Artefacts:
         return self.location / "attempts" / str(number)
 
     def write_input(self, payload: bytes) -> None:
-        """Keep the input as it came."""
+        """Store the input as received."""
         self.location.write(_INPUT, payload)
 
     def read_input(self) -> bytes:
-        """The input as it came. Raises `NotFound`, `StoreError`."""
+        """The input as received. Raises `NotFound`, `StoreError`."""
         return self.location.read(_INPUT)
 
     def write_weights(self, payload: bytes) -> None:
-        """Keep chips that came along, by their content: nothing that was there can change."""
+        """Store uploaded chips under their hash, so that existing files never change."""
         self.location.write(f"weights.{hashlib.sha256(payload).hexdigest()}.pb", payload)
 
     def read_weights(self, digest: str) -> bytes:
-        """The chips that came along, verified. Raises `NotFound`, `StoreError`, `CloudError` if they are damaged."""
+        """The uploaded chips, verified. Raises `NotFound`, `StoreError`, `CloudError` if they are damaged."""
         content = self.location.read(f"weights.{digest}.pb")
         if hashlib.sha256(content).hexdigest() != digest:
             raise CloudError(f"{self.location}/weights.{digest}.pb is damaged: its checksum is another.")
         return content
 
     def write_ticket(self, attempt: int, ticket: Mapping[str, Any]) -> None:
-        """Say what the worker of an attempt is to do."""
+        """Record what the worker of an attempt is to do."""
         self.attempt(attempt).write(_TICKET, json.dumps(dict(ticket)).encode())
 
     def read_ticket(self, attempt: int) -> dict[str, Any]:
-        """What the worker of an attempt is to do. Raises `NotFound`, `StoreError`."""
+        """Read what the worker of an attempt is to do. Raises `NotFound`, `StoreError`."""
         return json.loads(self.attempt(attempt).read(_TICKET))
 
     def write_outcome(self, attempt: int, outcome: Outcome, files: Mapping[str, bytes]) -> None:
-        """Write the results of an attempt, then, as one last file, that it ended so."""
+        """Write the results of an attempt and, as the last file, its outcome."""
         folder = self.attempt(attempt)
         for name, content in files.items():
             folder.write(name, content)
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        told = {"status": outcome.status, "reason": outcome.reason, "epochs": outcome.epochs, "files": sums}
-        folder.write(_OUTCOME, json.dumps({"format": _FORMAT, **told}).encode())
+        reported = {"status": outcome.status, "reason": outcome.reason, "epochs": outcome.epochs, "files": sums}
+        folder.write(_OUTCOME, json.dumps({"format": _FORMAT, **reported}).encode())
 
     def outcome(self, attempt: int) -> Outcome | None:
-        """How an attempt ended; `None` if it has not said so. Raises `StoreError`, `CloudError` for a damaged file."""
+        """How an attempt ended; `None` if it has not yet. Raises `StoreError`, `CloudError` for a damaged file."""
         try:
-            told = json.loads(self.attempt(attempt).read(_OUTCOME))
-            if told["format"] != _FORMAT:
-                raise ValueError(told["format"])
-            return Outcome(told["status"], told["reason"], list(told["epochs"]), dict(told["files"]))
+            reported = json.loads(self.attempt(attempt).read(_OUTCOME))
+            if reported["format"] != _FORMAT:
+                raise ValueError(reported["format"])
+            return Outcome(reported["status"], reported["reason"], list(reported["epochs"]), dict(reported["files"]))
         except NotFound:
             return None
         except (ValueError, KeyError, TypeError) as error:

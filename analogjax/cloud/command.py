@@ -1,4 +1,4 @@
-"""`analogjax serve`, and `analogjax cloud`, which makes tokens and looks after experiments that a service runs."""
+"""`analogjax serve`, and `analogjax cloud`, which creates tokens and controls experiments of a service."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from analogjax.cloud.quota import Limits
 from analogjax.errors import ConfigError, MissingPackage
 
 _SERVE = """\
-Run the service that CloudRunner speaks to: a queue of experiments, their results, and a page to watch them.
+Run the service for CloudRunner: a queue of experiments, their results, and a page to watch them.
 
   analogjax serve                          on http://127.0.0.1:8642, experiments run on this machine
   analogjax cloud token create ada         a token for the user ada, shown once
   analogjax serve --executor ray --ray-address http://127.0.0.1:8265
   analogjax serve --executor slurm --home /shared/analogjax --host 0.0.0.0 --worker-url http://head:8642
 
-Records are in SQLite, or where --database says; files in the folder or bucket that --store names. Workers on other
-machines need both the store and the service's address. Put a proxy with TLS before an address that others can reach.
+Records are kept in SQLite or the given --database, files in the folder or bucket given by --store. Workers on other
+machines need access to the store and to the service. If others can reach the address, put a proxy with TLS before it.
 """
 _LIMITS = Limits()
-# what engines can be told, by name: one flag where several have the same setting
+# settings of the engines by name: one flag for a setting that several share
 _ENGINES = {one.name: one for kind in EXECUTORS.values() for one in fields(kind)}
 _BOUNDS = {
     "port": (1, 65535), "max_queued": (1, 10**9), "max_attempts": (1, 10**6), "checkpoint_every_steps": (0, 10**9),
@@ -47,19 +47,19 @@ def add_serve_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = serve.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     add("--port", type=int, default=DEFAULT_PORT, help=f"port to listen on (default: {DEFAULT_PORT})")
     _add_place(serve)
     add("--store", metavar="URL", help="folder, s3:// or gs:// for files (default: in --home)")
-    add("--endpoint-url", metavar="URL", help="where S3 or Google Storage is, if not at its own address")
+    add("--endpoint-url", metavar="URL", help="endpoint of S3 or Google Storage, if not the default")
     add("--executor", choices=tuple(EXECUTORS), default="local", help="what runs the workers (default: local)")
     for name, one in _ENGINES.items():
         kind = {"type": int} if isinstance(one.default, int) else {"metavar": one.metadata["metavar"]}
         add(f"--{name.replace('_', '-')}", default=one.default, help=one.metadata["help"], **kind)
-    add("--public-url", metavar="URL", help="where clients reach the service, behind a proxy")
-    add("--worker-url", metavar="URL", help="where workers reach the service (default: --host and --port)")
-    add("--worker-python", default=sys.executable, metavar="PATH", help="interpreter with analogjax where workers run")
-    add("--data-root", metavar="FOLDER", help="where workers look for datasets, and put them")
+    add("--public-url", metavar="URL", help="address for clients, if the service is behind a proxy")
+    add("--worker-url", metavar="URL", help="address for workers (default: --host and --port)")
+    add("--worker-python", default=sys.executable, metavar="PATH", help="Python interpreter of the workers")
+    add("--data-root", metavar="FOLDER", help="folder of the workers' datasets, also for downloads")
     add("--max-seconds", type=float, default=_LIMITS.seconds, help="time that one experiment may run (default: a day)")
     add(
         "--max-queued",
@@ -70,7 +70,7 @@ def add_serve_command(commands: Any) -> None:
     add(
         "--max-queued-each",
         type=int,
-        help="of them, those of one user (default: a fifth of --max-queued, so that nobody fills the queue alone)",
+        help="the same for one user (default: a fifth of --max-queued, so that nobody can fill the queue alone)",
     )
     add(
         "--max-attempts",
@@ -79,7 +79,7 @@ def add_serve_command(commands: Any) -> None:
         help="attempts without progress before an experiment fails (default: %(default)s)",
     )
     add("--max-megabytes", type=float, default=8.0, help="size of one request (default: 8)")
-    add("--checkpoint-every-steps", type=int, default=0, help="checkpoints besides those after every epoch")
+    add("--checkpoint-every-steps", type=int, default=0, help="also save checkpoints every so many steps")
     add(
         "--lease",
         type=float,
@@ -91,16 +91,16 @@ def add_serve_command(commands: Any) -> None:
 
 def add_cloud_command(commands: Any) -> None:
     """Add `cloud`."""
-    cloud = commands.add_parser("cloud", help="tokens of the service, and experiments that it runs")
+    cloud = commands.add_parser("cloud", help="manage tokens, and experiments on a service")
     actions = cloud.add_subparsers(dest="action", metavar="ACTION", required=True)
-    token = actions.add_parser("token", help="make, list and revoke tokens (where the service runs)")
+    token = actions.add_parser("token", help="create, list and revoke tokens (on the machine of the service)")
     verbs = token.add_subparsers(dest="verb", metavar="ACTION", required=True)
-    create = verbs.add_parser("create", help="a new token of a user, shown once")
-    create.add_argument("user", help="whose it is; the user is made if need be")
-    create.add_argument("--label", default="", help="what it is for")
+    create = verbs.add_parser("create", help="create a token for a user; it is shown once")
+    create.add_argument("user", help="name of the user, created if necessary")
+    create.add_argument("--label", default="", help="a note on its purpose")
     create.add_argument("--days", type=float, help="days until it expires (default: never)")
-    listing = verbs.add_parser("list", help="all tokens, without what is secret in them")
-    revoke = verbs.add_parser("revoke", help="make a token worthless, at once")
+    listing = verbs.add_parser("list", help="list all tokens, without their secret part")
+    revoke = verbs.add_parser("revoke", help="revoke a token, effective at once")
     revoke.add_argument("id", help="its id, as `list` shows it")
     for parser, act in ((create, _create), (listing, _list_tokens), (revoke, _revoke)):
         _add_place(parser)
@@ -109,11 +109,11 @@ def add_cloud_command(commands: Any) -> None:
 
 
 def _add_client_commands(actions: Any) -> None:
-    listing = actions.add_parser("list", help="your experiments on the service that the config file names")
+    listing = actions.add_parser("list", help="list your experiments on the configured service")
     listing.set_defaults(act=_list_experiments)
     for name, act, text in (
         ("status", _status, "status and epochs of an experiment"),
-        ("logs", _logs, "what its worker printed"),
+        ("logs", _logs, "show the output of its worker"),
         ("cancel", _cancel, "end an experiment"),
         ("wait", _wait, "wait until an experiment has ended"),
     ):
@@ -153,14 +153,14 @@ def _settings(options: argparse.Namespace) -> Any:
 
 
 def _check_texts(options: argparse.Namespace) -> None:
-    """Raises `ConfigError` for an empty text, which would silently be taken for none."""
+    """Raise `ConfigError` for an empty text, which would silently be taken for a missing one."""
     empty = [name for name in vars(options) if name not in ("label", "user") and getattr(options, name) == ""]
     if empty:
-        raise ConfigError(f"--{empty[0].replace('_', '-')} '': is empty; leave it out, or say what it is to be.")
+        raise ConfigError(f"--{empty[0].replace('_', '-')} '': is empty; leave it out, or give a value.")
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    """Raises `ConfigError` for numbers that no service can work with."""
+    """Raise `ConfigError` for numbers that no service can use."""
     for name, (low, high) in _BOUNDS.items():
         if not low <= getattr(options, name) <= high:
             raise ConfigError(
@@ -185,7 +185,7 @@ def _queued_each(options: argparse.Namespace) -> int:
 
 
 def _worker_environment(options: argparse.Namespace) -> dict[str, str]:
-    """Workers that share this machine's disk share compiled programs too: a second run of a model starts at once."""
+    """Let workers on this machine share compiled programs, so that a second run of a model starts at once."""
     if not EXECUTORS[options.executor].shares_disk:
         return {}
     folder = options.home.expanduser().absolute() / "compiled"

@@ -56,7 +56,7 @@ _ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no defaul
 
 
 def config_to_json(config: TileConfig) -> dict[str, Any]:
-    """Plain values of a configuration. Raises `DescriptionError` for arrays and classes of one's own."""
+    """Plain values of a configuration. Raises `DescriptionError` for arrays and custom classes."""
     encoded = _encoded(config, "config")
     return next(({"preset": name} for name in PRESETS if encoded == _expanded(name)), encoded)
 
@@ -72,7 +72,7 @@ def _expanded(name: str) -> dict[str, Any]:
 
 
 def config_from_json(value: Any, where: str = "config") -> TileConfig:
-    """The configuration that `value` describes. Raises `DescriptionError` naming the place and what is known."""
+    """Make the configuration described by `value`. Raises `DescriptionError` naming the place and what is supported."""
     if isinstance(value, Mapping) and set(value) == {"preset"}:
         if value["preset"] not in PRESETS:
             raise DescriptionError(f"{where}: preset {value['preset']!r} is unknown; known are {', '.join(PRESETS)}.")
@@ -100,14 +100,14 @@ def _encoded(value: Any, where: str) -> Any:
             name: _encoded(item, f"{where}.{name}") for name, item in changed.items()
         }
     raise DescriptionError(
-        f"{where} is a {type(value).__name__}: an experiment travels as plain numbers and the classes "
+        f"{where} is a {type(value).__name__}: an experiment is sent as plain numbers and the classes "
         f"{', '.join(sorted(CLASSES))}. Run it with LocalRunner, or use one of these."
     )
 
 
 def _equal(value: Any, default: Any) -> bool:
     if jax.tree.leaves(value) and not is_static(value):
-        return False  # it holds arrays: `_encoded` says what is wrong with them
+        return False  # it contains arrays: `_encoded` raises the error
     return type(value) is type(default) and value == default
 
 
@@ -137,7 +137,7 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
 
 
 def _check_rows(given: dict[str, Any], where: str) -> None:
-    """The one size of a configuration that takes memory."""
+    """Bound the one number of a configuration that determines memory use."""
     rows = given.get("phys_input_size", 0)
     if rows > _MOST_ROWS:
         raise DescriptionError(f"{where}.phys_input_size: a chip has at most {_MOST_ROWS} rows, not {_short(rows)}.")
@@ -151,7 +151,7 @@ def _shown(field: dataclasses.Field) -> Any:
 
 
 def _may_be_none(field: dataclasses.Field) -> bool:
-    """Whether the annotation says so: parts that are left out."""
+    """Whether the annotation allows None, for parts that are left out."""
     return type(None) in typing.get_args(field.type)
 
 
@@ -188,7 +188,7 @@ def _field(value: Any, default: Any, named: dict[str, type], where: str, depth: 
 
 
 def _fitting(made: Any, default: Any, named: dict[str, type], where: str) -> Any:
-    """`made`, where it is what belongs there: a device for a device, any converter for a converter.
+    """`made`, if it belongs there: a device for a device, any converter for a converter.
 
     Any kind of crossbar for a crossbar, else an object of one of the classes `named`.
     """
@@ -221,7 +221,7 @@ def _choice(kind: type[Enum], value: Any, where: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no flag."""
+    """Whether it is a finite number and not a bool."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) <= sys.float_info.max

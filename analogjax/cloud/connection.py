@@ -1,8 +1,8 @@
-"""HTTP to a service: time-outs, retries where they are safe, and errors that never hold the token.
+"""HTTP to a service: time-outs, retries where they are safe, and errors that never contain the token.
 
-GET, PUT and DELETE change nothing when they are repeated, so they are repeated (at most 4 times, for about 20 s) when
-the service can't be reached, breaks off, or answers 429, 502, 503 or 504. Redirects are not followed: what they lead to
-would get the token.
+Repeating GET, PUT and DELETE changes nothing, so they are retried (at most 4 times, for about 20 s) if the service
+can't be reached, breaks off, or answers 429, 502, 503 or 504. Redirects are not followed, because their target would
+get the token.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _IDEMPOTENT = ("GET", "PUT", "DELETE")
 
 
 class Connection:
-    """A service, spoken to with one token."""
+    """A service, accessed with one token."""
 
     def __init__(
         self, credentials: Credentials, verify: bool | str = True, timeout: tuple[float, float] = (5.0, 30.0)
     ) -> None:
-        """`verify` is a file of certificates to trust, or `False` for none; `timeout` [s] to connect, to answer."""
+        """`verify` is a file of certificates to trust, or `False` for no check; `timeout` [s] to connect, to answer."""
         self.url, self._credentials, self._timeout = credentials.url, credentials, timeout
         self._session = _session(credentials, verify)
 
@@ -37,7 +37,10 @@ class Connection:
         return f"Connection({plain_url(self.url)})"
 
     def json(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """The parsed answer; `path` begins with a slash. Raises `CredentialsError`, `Refused`, `ConnectionFailed`."""
+        """Send a request and parse the answer; `path` begins with a slash.
+
+        Raises `CredentialsError`, `Refused`, `ConnectionFailed`.
+        """
         answer = self._answer(method, path, body, query)
         try:
             return answer.json()
@@ -46,11 +49,11 @@ class Connection:
         raise ConnectionFailed(f"{self._place(path)} answers with something that is not JSON: {self._is_it}")
 
     def content(self, path: str, **query: Any) -> bytes:
-        """The bytes of an answer to GET. Raises `CredentialsError`, `Refused`, `ConnectionFailed`."""
+        """The content of an answer to GET. Raises `CredentialsError`, `Refused`, `ConnectionFailed`."""
         return self._answer("GET", path, None, query).content
 
     def close(self) -> None:
-        """Let go of the network."""
+        """Close the connection."""
         self._session.close()
 
     def _answer(self, method: str, path: str, body: Any, query: dict[str, Any]) -> Any:
@@ -61,7 +64,7 @@ class Connection:
         return answer
 
     def _asked(self, method: str, path: str, body: Any, query: dict[str, Any]) -> tuple[Any, str]:
-        """The answer, or why there is none."""
+        """The answer; raises if there is none."""
         import requests
 
         def ask() -> Any:
@@ -75,7 +78,7 @@ class Connection:
             return None, _why(error)
 
     def _check(self, answer: Any, path: str) -> None:
-        """Raise what a status that is no success means."""
+        """Raise the error for an unsuccessful status."""
         if 200 <= answer.status_code < 300:
             return
         if 300 <= answer.status_code < 400:
@@ -97,11 +100,11 @@ class Connection:
 
     @property
     def _is_it(self) -> str:
-        return f"is {plain_url(self.url)} an analogjax service? `analogjax serve` starts one; api_url says where it is."
+        return f"is {plain_url(self.url)} an analogjax service? `analogjax serve` starts one; api_url is its address."
 
 
 def away(error: CloudError) -> bool:
-    """Whether the service may be back in a while."""
+    """Whether the service may be back soon."""
     return isinstance(error, ConnectionFailed) or (isinstance(error, Refused) and error.status in AWAY)
 
 
@@ -120,7 +123,7 @@ def _session(credentials: Credentials, verify: bool | str) -> Any:
 
 
 def _bearer(credentials: Credentials) -> Any:
-    """What puts the token on a request. As `auth`, because a ~/.netrc would replace a plain header."""
+    """Adds the token to a request. Passed as `auth`, because a ~/.netrc would replace a plain header."""
 
     def sign(request: Any) -> Any:
         request.headers["Authorization"] = f"Bearer {credentials.token}"
@@ -130,9 +133,9 @@ def _bearer(credentials: Credentials) -> Any:
 
 
 def repeated(method: str, ask: Callable[[], Any]) -> Any:
-    """What `ask` answers, asked again where that changes nothing and may help. Raises what the last try raised.
+    """Call `ask`, again if that is harmless and may help. Raises the error of the last attempt.
 
-    Not left to urllib3, which logs addresses that may be signed, and does not repeat what breaks off in its body.
+    Not left to urllib3, which logs URLs that may be signed, and does not retry after a break in the body.
     """
     import requests
 
@@ -153,7 +156,7 @@ def repeated(method: str, ask: Callable[[], Any]) -> Any:
 
 
 def _asked_for(answer: Any, pause: float) -> float:
-    """The pause that a server asks for, where it does."""
+    """The pause requested by a server, if any."""
     try:
         return max(0.0, float(answer.headers["Retry-After"]))
     except (KeyError, ValueError):
@@ -161,7 +164,7 @@ def _asked_for(answer: Any, pause: float) -> float:
 
 
 def _why(error: Exception) -> str:
-    """What happened, and how to mend it, in words of our own: those of requests may hold anything."""
+    """What happened, and how to fix it, in fixed words: messages of requests may contain anything."""
     import requests
 
     if isinstance(error, requests.exceptions.SSLError):
@@ -178,11 +181,11 @@ def _why(error: Exception) -> str:
 
 
 def _message(answer: Any) -> str:
-    """The service's own words."""
+    """The message of the service."""
     try:
-        told = answer.json()["message"]
+        reported = answer.json()["message"]
     except (ValueError, KeyError, TypeError):
-        told = None
-    if not isinstance(told, str) or not told:
+        reported = None
+    if not isinstance(reported, str) or not reported:
         return f"HTTP {answer.status_code} {answer.reason or ''}".strip() + "."
-    return told[:4000]
+    return reported[:4000]

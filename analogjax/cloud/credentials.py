@@ -1,15 +1,15 @@
 """Where a client finds the service and its token.
 
-Looked for in this order: arguments; `ANALOGJAX_API_TOKEN` or `AIHW_API_TOKEN`, `ANALOGJAX_API_URL` or `AIHW_API_URL`;
-then files, of this form, readable by their owner alone:
+In this order: arguments; `ANALOGJAX_API_TOKEN` or `AIHW_API_TOKEN`, `ANALOGJAX_API_URL` or `AIHW_API_URL`; then files
+of this form, readable by their owner only:
 
     [cloud]
     api_token = YOUR_TOKEN
     api_url = http://127.0.0.1:8642
 
 in `$XDG_CONFIG_HOME/aihwkit/aihwkit.conf`, `$XDG_CONFIG_HOME/aihwkit.conf` (by default below `~/.config`) and
-`./aihwkit.conf`. The last one comes with whatever folder one happens to be in, a cloned repository perhaps: an address
-in it is used with a token in that same file and with no other, or it could lead a token to a stranger.
+`./aihwkit.conf`. The last one may belong to a stranger, for instance in a cloned repository. Its address is therefore
+used only with the token in the same file; otherwise it could send a token of yours to the stranger.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HERE = Path("aihwkit.conf")
 
 @dataclass(frozen=True)
 class Credentials:
-    """A service, the token that it knows its user by, and where that token was found."""
+    """A service, the token that identifies the user, and where the token was found."""
 
     url: str
     token: str = field(repr=False)
@@ -50,10 +50,10 @@ class _Place:
 
 
 def find_credentials(api_url: str | None = None, api_token: str | None = None) -> Credentials:
-    """The service and the token to use; see the module for where they are looked for.
+    """Find the service and the token to use; the module documents where.
 
-    Raises `CredentialsError` where there is no token, or one that can't be one, or a file is malformed. Warns of a file
-    that others can read, and of a token that would travel unencrypted.
+    Raises `CredentialsError` if there is no token, an invalid one, or a malformed file. Warns of a file that others can
+    read, and of a token that would be sent unencrypted.
     """
     url, token, source = look_up(api_url, api_token)
     if token is None:
@@ -62,7 +62,7 @@ def find_credentials(api_url: str | None = None, api_token: str | None = None) -
 
 
 def look_up(api_url: str | None = None, api_token: str | None = None) -> tuple[str | None, str | None, str]:
-    """Address, token and where the token is from, each `None` where there is none. Raises and warns as above."""
+    """Address, token and source of the token, each `None` if not found. Raises and warns as above."""
     places = [_Place("the arguments", api_token or None, api_url or None), _environment()]
     if not (_first(places, "token") and _first(places, "url")):
         places += [_from_file(path) for path in config_files()]
@@ -73,18 +73,18 @@ def look_up(api_url: str | None = None, api_token: str | None = None) -> tuple[s
 
 
 def checked(url: str, token: str, source: str) -> Credentials:
-    """Credentials of that form. Raises `CredentialsError`; warns of a token that would travel unencrypted."""
+    """Validate credentials. Raises `CredentialsError`; warns of a token that would be sent unencrypted."""
     return Credentials(_checked_url(url), _checked_token(token, source), source)
 
 
 def config_files() -> list[Path]:
-    """The files that are looked into, in order; the one of the folder that one is in comes last."""
+    """The files to read, in order; the one in the current folder comes last."""
     base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     return [base / "aihwkit" / "aihwkit.conf", base / "aihwkit.conf", _HERE]
 
 
 def read_config(path: Path) -> dict[str, str]:
-    """What the section `[cloud]` of a file holds; empty where there is no file, or no such section.
+    """Read the section `[cloud]` of a file; empty if there is no file, or no such section.
 
     Raises `CredentialsError` for a file that can't be read. Warns of a token that others can read.
     """
@@ -99,7 +99,7 @@ def read_config(path: Path) -> dict[str, str]:
     except (configparser.Error, UnicodeDecodeError) as error:
         wrong = f"is not of the form that is expected{_line(error)}. Write into it:\n\n{_LINES}"
     except OSError as error:
-        wrong = f"can't be read ({error.strerror}): mend its permissions (chmod 600), or remove it."
+        wrong = f"can't be read ({error.strerror}): fix its permissions (chmod 600), or remove it."
     if wrong:
         raise CredentialsError(f"The file {path} {wrong}")
     found = dict(parser["cloud"]) if "cloud" in parser else {}
@@ -149,7 +149,7 @@ def _first(places: list[_Place], name: str) -> str | None:
 
 
 def _address(places: list[_Place], held: _Place) -> str | None:
-    """The first address, except that the file of the folder we are in has one for its own token only."""
+    """The first address, except that the file in the current folder provides one for its own token only."""
     here = next((place for place in places if place.name == _shown(_HERE)), None)
     trusted = _first([place for place in places if place is not here or here is held], "url")
     if here is not None and here is not held and here.url and trusted is None:
@@ -165,12 +165,12 @@ def _address(places: list[_Place], held: _Place) -> str | None:
 def _checked_token(token: str, source: str) -> str:
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise CredentialsError(f"The token from {source} is none: it must be one word of plain letters.")
+        raise CredentialsError(f"The token from {source} is invalid: it must be one word of ASCII characters.")
     return token
 
 
 def _checked_url(url: str) -> str:
-    """The address without a slash at its end. Raises `CredentialsError`; warns where a token would travel in clear."""
+    """The address without a trailing slash. Raises `CredentialsError`; warns if a token would be sent unencrypted."""
     parts, wrong = urlsplit(url.strip()), ""
     try:
         host, _ = parts.hostname, parts.port  # a port that is no number raises here
@@ -179,14 +179,14 @@ def _checked_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         wrong = "is no address: write http:// or https://, a host, and a port if need be"
     elif parts.username is not None or parts.password is not None:
-        wrong = "holds a user name or a password: the token alone tells the service who you are; leave them out"
+        wrong = "holds a user name or a password: the token alone identifies you; leave them out"
     elif parts.query or parts.fragment:
         wrong = "has something after ? or #: give the address alone"
     if wrong or host is None:
         raise CredentialsError(f"api_url {plain_url(url)!r} {wrong}, such as {DEFAULT_URL}.")
     if parts.scheme == "http" and not is_loopback(host):
         warnings.warn(
-            f"{plain_url(url)} is not encrypted: whoever listens can read the token. Use https://.",
+            f"{plain_url(url)} is not encrypted: anyone on the way can read the token. Use https://.",
             UserWarning,
             stacklevel=4,
         )
@@ -194,7 +194,7 @@ def _checked_url(url: str) -> str:
 
 
 def plain_url(url: str) -> str:
-    """An address as it may be shown: without user, password, query or fragment."""
+    """An address that is safe to show: without user, password, query or fragment."""
     scheme, separator, rest = url.strip().partition("://")
     if not separator:
         return url.strip()[:200]

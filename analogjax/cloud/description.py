@@ -1,12 +1,12 @@
-"""An experiment as data: what travels to a service instead of code.
+"""An experiment as data: what is sent to a service instead of code.
 
     {"format": "analogjax-experiment-1", "kind": "training", "dataset": "FashionMNIST", "channels_first": false,
      "layers": [{"type": "Flatten"}, {"type": "AnalogLinear", "in_features": 784, "out_features": 10,
      "config": {"preset": "CapacitorPreset"}}, {"type": "LogSoftmax"}], "loss_function": "NLLLoss",
      "batch_size": 64, "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0}
 
-Everything is checked when a `Description` is made, shapes from layer to layer included, so that what a service accepts
-can be run. Layers and losses have torch's names. With `channels_first` images are `(C, H, W)`, as in torch.
+Everything is checked when a `Description` is made, including the shapes from layer to layer, so that whatever a service
+accepts can be run. Layers and losses have torch's names. With `channels_first` images are `(C, H, W)`, as in torch.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _FIELDS = {
 
 
 class Described:
-    """What descriptions of all kinds have in common. Abstract."""
+    """Common part of all kinds of descriptions. Abstract."""
 
     dataset: str
     layers: tuple[tuple[str, dict[str, Any]], ...]
     channels_first: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` takes."""
+        """Convert to plain values that `from_json` accepts."""
         layers = [{"type": kind} | _plain(arguments) for kind, arguments in self.layers]
         rest = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "layers"}  # type: ignore[arg-type]
         return {"format": FORMAT} | rest | {"layers": layers}
@@ -60,7 +60,7 @@ class Described:
         return nn.Sequential(*(build(kind, arguments, self.channels_first) for kind, arguments in self.layers))
 
     def sample(self) -> jax.Array:
-        """A batch of one item of zeros, of the shape that the model takes."""
+        """A batch of one item of zeros, in the shape of the model's input."""
         shape = item_shape(self.dataset)
         return jnp.zeros((1, *(shape if self.channels_first else (*shape[1:], shape[0]))))
 
@@ -72,7 +72,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Description(Described):
-    """A training that was checked; `layers` hold complete arguments. Make one by `of` or `from_json`."""
+    """A validated training; `layers` have complete arguments. Make one by `of` or `from_json`."""
 
     dataset: str
     layers: tuple[tuple[str, dict[str, Any]], ...]
@@ -87,7 +87,7 @@ class Description(Described):
 
     @classmethod
     def from_json(cls, value: Any) -> Description:
-        """The description that parsed JSON holds. Raises `DescriptionError` for the first thing that is wrong."""
+        """Make a description from parsed JSON. Raises `DescriptionError` for the first error found."""
         given = _FIELDS | fields_of(value, _FIELDS, "training")
         given.pop("kind")
         layers = given.pop("layers")
@@ -101,10 +101,10 @@ class Description(Described):
 
     @classmethod
     def of(cls, experiment: BasicTraining, *, seed: int = 0, max_elements: int = 0) -> Description:
-        """The description of a native experiment. Raises `DescriptionError` naming what can't be described."""
+        """Describe a native experiment. Raises `DescriptionError` naming whatever can't be described."""
         if experiment.optimizer is not None or callable(experiment.learning_rate):
             raise DescriptionError(
-                "An optimizer or a schedule of the learning rate is code and can't travel: give learning_rate as a "
+                "An optimizer or a schedule of the learning rate is code and can't be sent: give learning_rate as a "
                 "number and no optimizer, or run it with LocalRunner."
             )
         value = {
@@ -130,7 +130,7 @@ def item_shape(dataset: str) -> tuple[int, ...]:
 
 
 def fields_of(value: Any, known: Collection[str], kind: str) -> dict[str, Any]:
-    """What a description in JSON gives, without `format` and `kind`. Raises `DescriptionError`."""
+    """The fields given by a description in JSON, without `format` and `kind`. Raises `DescriptionError`."""
     if not isinstance(value, Mapping) or value.get("format") != FORMAT:
         raise DescriptionError(f'This is no description of an experiment: it needs "format": "{FORMAT}".')
     for name in value:
@@ -144,14 +144,17 @@ def fields_of(value: Any, known: Collection[str], kind: str) -> dict[str, Any]:
 
 
 def checked_layers(layers: Any, dataset: str) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Layers that fit each other and the dataset, complete. Raises `DescriptionError`."""
+    """The layers with complete arguments, after checking that they fit each other and the dataset.
+
+    Raises `DescriptionError`.
+    """
     if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
         raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers.")
     return tuple(_fitted([check_layer(layer, f"layers[{n}]") for n, layer in enumerate(layers)], dataset))
 
 
 def check_choices(given: Mapping[str, Any]) -> None:
-    """Raises `DescriptionError` for an unknown dataset or loss, or a flag that is none."""
+    """Raise `DescriptionError` for an unknown dataset or loss, or a flag that is not a bool."""
     for name, known in (("dataset", data.DATASETS), ("loss_function", LOSSES)):
         if not isinstance(given[name], str) or given[name] not in known:
             raise DescriptionError(f"{name} {str(given[name])[:60]!r} is unknown; known are {', '.join(known)}.")
@@ -160,7 +163,7 @@ def check_choices(given: Mapping[str, Any]) -> None:
 
 
 def check_wholes(given: Mapping[str, Any], **more: tuple[int, int]) -> None:
-    """Raises `DescriptionError` for a number that is no whole one, or out of its bounds."""
+    """Raise `DescriptionError` for a number that is not whole, or out of range."""
     bounds = {"batch_size": (1, MAX_BATCH), "seed": (0, 2**63 - 1), "max_elements": (0, 2**31)} | more
     for name, (low, high) in bounds.items():
         value = given[name]
@@ -172,8 +175,8 @@ def dataset_name(dataset: Any) -> str:
     """The name of a catalogued dataset. Raises `DescriptionError` for any other."""
     if getattr(dataset, "name", None) not in data.DATASETS or isinstance(dataset, Arrays):
         raise DescriptionError(
-            f"dataset {getattr(dataset, 'name', dataset)}: the service has only {', '.join(data.DATASETS)}; data of "
-            "one's own can't travel. Run it with LocalRunner, or use one of these."
+            f"dataset {getattr(dataset, 'name', dataset)}: the service has only {', '.join(data.DATASETS)}; "
+            "custom data can't be sent. Run it with LocalRunner, or use one of these."
         )
     return str(dataset.name)
 
@@ -186,7 +189,7 @@ def layers_of(model: linen.Module) -> Sequence[Any]:
 
 
 def _fitted(layers: list[tuple[str, dict[str, Any]]], dataset: str) -> list[tuple[str, dict[str, Any]]]:
-    """The layers, with the number of inputs of each filled in. Raises `DescriptionError` where two do not fit."""
+    """The layers, each with its number of inputs filled in. Raises `DescriptionError` if two do not fit."""
     shape, fitted, weights = item_shape(dataset), [], 0
     for n, (kind, arguments) in enumerate(layers):
         matrix = LAYERS[kind].matrix
@@ -208,14 +211,12 @@ def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def loss_name(function: Any) -> str:
-    """The name of a loss function. Raises `DescriptionError` for one of one's own."""
+    """The name of a loss function. Raises `DescriptionError` for a custom one."""
     for name, known in LOSSES.items():
         if function is known:
             return name
     shown = getattr(function, "__name__", repr(function))
-    raise DescriptionError(
-        f"loss_function {shown}: functions of one's own can't travel; known are {', '.join(LOSSES)}."
-    )
+    raise DescriptionError(f"loss_function {shown}: custom functions can't be sent; known are {', '.join(LOSSES)}.")
 
 
 def _channels_first(dataset: data.Dataset, root: Any) -> Arrays:

@@ -1,14 +1,14 @@
-"""The errors of the cloud: each says what was given, where, and how to mend it; none shows a token."""
+"""Errors of the cloud: each states what was given, where, and how to fix it; none shows a token."""
 
 from analogjax.errors import AnalogError
 
 
 class CloudError(AnalogError):
-    """Root of what the client, the service and the executors raise."""
+    """Base class of all errors of the client, the service and the executors."""
 
 
 class CredentialsError(CloudError):
-    """There is no token, or the service does not accept it."""
+    """There is no token, or the service rejects it."""
 
 
 class ConnectionFailed(CloudError):
@@ -16,7 +16,7 @@ class ConnectionFailed(CloudError):
 
 
 class Refused(CloudError):
-    """The service does not do what was asked; the message is its own."""
+    """The service refuses a request; the message is its own."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -24,11 +24,11 @@ class Refused(CloudError):
 
 
 class ExperimentStatusError(CloudError):
-    """The experiment is not in a state in which this can be had."""
+    """The experiment is not in a state in which this is available."""
 
 
 class DescriptionError(CloudError, ValueError):
-    """An experiment can't be described as data, or a description can't be run; the message lists what is known."""
+    """An experiment can't be described as data, or a description can't be run; the message lists what is supported."""
 
 
 class ExecutorError(CloudError):

@@ -1,12 +1,12 @@
-"""Reading a trained network on chips that drift, as data: what travels to a service instead of code.
+"""Reading a trained network on drifting chips, as data: what is sent to a service instead of code.
 
     {"format": "analogjax-experiment-1", "kind": "inference", "dataset": "FashionMNIST", "channels_first": false,
      "layers": [...], "trained": "<id of a completed training>", "weights": "", "batch_size": 10,
      "loss_function": "CrossEntropyLoss", "inference_repeats": 2, "inference_time": 86400,
      "noise_model": {"class": "PCMLike"}, "drift_compensation": true, "seed": 0, "max_elements": 0}
 
-The weights are those of a training that the service has completed (`trained`: they are written on new chips of the
-layers' configurations), or came along (`weights`: the SHA-256 of the file, which holds the chips exactly).
+The weights are either those of a training completed by the service (`trained`: they are written to new chips with the
+configurations of the layers), or uploaded (`weights`: the SHA-256 of the file, which contains the exact chips).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SHA = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class InferenceDescription(Described):
-    """An inference that was checked. Make one by `of` or `from_json`."""
+    """A validated inference. Make one by `of` or `from_json`."""
 
     dataset: str
     layers: tuple[tuple[str, dict[str, Any]], ...]
@@ -59,7 +59,7 @@ class InferenceDescription(Described):
 
     @classmethod
     def from_json(cls, value: Any) -> InferenceDescription:
-        """The description that parsed JSON holds. Raises `DescriptionError` for the first thing that is wrong."""
+        """Make a description from parsed JSON. Raises `DescriptionError` for the first error found."""
         known = {one.name for one in fields(cls)}
         given = described.fields_of(value, known, "inference")
         if "dataset" not in given:
@@ -82,9 +82,9 @@ class InferenceDescription(Described):
     def of(
         cls, experiment: BasicInferencing, *, seed: int = 0, max_elements: int = 0
     ) -> tuple[InferenceDescription, bytes]:
-        """The description of a native experiment, and the file with its chips.
+        """Describe a native experiment; returns the description and the file with its chips.
 
-        Raises `DescriptionError` naming what can't be described.
+        Raises `DescriptionError` naming whatever can't be described.
         """
         from analogjax.cloud.wire.training import output
 
@@ -105,7 +105,7 @@ class InferenceDescription(Described):
 
     @property
     def epochs(self) -> int:
-        """How many steps it has: chips that are programmed."""
+        """Number of steps: the chips to be programmed."""
         return self.inference_repeats
 
     def experiment(self, variables: nn.Variables, dataset_root: Any = None) -> BasicInferencing:
@@ -118,13 +118,13 @@ class InferenceDescription(Described):
         )  # fmt: skip
 
     def exactly(self, arrays: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
-        """The variables in the file that came along. Raises `DescriptionError` where they are of another model."""
+        """The variables in the uploaded file. Raises `DescriptionError` if they belong to another model."""
         from analogjax.cloud.wire.tensors import variables_of
 
         return variables_of(self, arrays)
 
     def written(self, trained: Description, arrays: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
-        """New chips with the weights of a training. Raises `DescriptionError` where they are of another model."""
+        """New chips with the weights of a training. Raises `DescriptionError` if they belong to another model."""
         self.check_trained(trained)
         held = [_logical(trained.layers[n], arrays[n]) for n in _weighted(trained.layers)]
         params: dict[str, Any] = {}
@@ -143,7 +143,7 @@ class InferenceDescription(Described):
         return nn.Variables(params=params, tiles=tiles)
 
     def check_trained(self, trained: Description) -> None:
-        """Raises `DescriptionError` unless the layers with weights are those of the training, in size and order."""
+        """Raise `DescriptionError` unless the layers with weights are those of the training, in size and order."""
         if trained.channels_first != self.channels_first:
             raise DescriptionError(
                 f"trained: that experiment has channels_first={trained.channels_first}, and the order of the weights "
@@ -201,7 +201,7 @@ def _told(sizes: list[tuple[Any, ...]]) -> str:
 
 
 def _logical(layer: tuple[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Weights `[O, I]` with every digital scale in them, and the bias `[O]`, 0 where there is none."""
+    """Weights `[O, I]` including all digital scales, and the bias `[O]`, 0 if there is none."""
     w = arrays["weight"] * np.reshape(arrays.get("params.out_scale", np.float32(1)), (-1, 1))
     kind, arguments = layer
     inputs = _matrix(kind).inputs(arguments)
@@ -210,7 +210,7 @@ def _logical(layer: tuple[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]
 
 
 def _chips(layer: Any, w: np.ndarray, bias: np.ndarray, key: Any) -> tuple[Any, dict[str, Any]]:
-    """Chips that hold the weights, and the digital parameters beside them. Consumes `key`."""
+    """Tiles that hold the weights, and the corresponding digital parameters. Consumes `key`."""
     mapping = layer.config.mapping
     params: dict[str, Any] = {}
     if layer.use_bias and mapping.digital_bias:
@@ -223,7 +223,7 @@ def _chips(layer: Any, w: np.ndarray, bias: np.ndarray, key: Any) -> tuple[Any, 
 
 
 def _reading_layer(layer: Any) -> Any:
-    """The described layer with chips for reading only: what their devices would do under pulses does not matter."""
+    """The described layer with tiles for reading only; the response of their devices to pulses does not matter."""
     if isinstance(layer, nn.AnalogLinear):
         return layer.clone(config=replace(layer.config, device=devices.Ideal()))
     return layer

@@ -1,6 +1,6 @@
 """Layers as plain values: `{"type": NAME, ...}` with the arguments of the layer's row in `analogjax.nn.table`.
 
-An analog layer has one argument more, `config`, the configuration of its chips.
+An analog layer has one more argument, `config`, the configuration of its tiles.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONFIG = "config"
 
 
 def check_layer(value: Any, where: str) -> tuple[str, Arguments]:
-    """Type and complete arguments of a described layer. Raises `DescriptionError` listing what is known."""
+    """Type and complete arguments of a described layer. Raises `DescriptionError` listing what is supported."""
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in LAYERS:
         why = "is unknown" if isinstance(kind, str) else "is no layer"
@@ -54,7 +54,7 @@ def _complete(row: table.Layer, name: str, given: Arguments, where: str) -> Any:
 
 
 def shape_after(kind: str, arguments: Arguments, shape: Shape, where: str) -> Shape:
-    """The shape of an item after the layer. Raises `DescriptionError` where it does not fit."""
+    """The shape of an item after the layer. Raises `DescriptionError` if it does not fit."""
     try:
         after = LAYERS[kind].shape(arguments, shape)
     except ShapeError as error:
@@ -65,13 +65,13 @@ def shape_after(kind: str, arguments: Arguments, shape: Shape, where: str) -> Sh
 
 
 def build(kind: str, arguments: Arguments, channels_first: bool) -> Callable[..., Any]:
-    """The flax module or function that complete arguments describe."""
+    """The flax module or function described by complete arguments."""
     more = {_CONFIG: config_from_json(arguments[_CONFIG])} if LAYERS[kind].analog else {}
     return LAYERS[kind].build(arguments, channels_first=channels_first, **more)
 
 
 def described_layer(layer: Any, n: int) -> dict[str, Any]:
-    """A layer of a native model in plain values. Raises `DescriptionError` with the list of what is known."""
+    """A layer of a native model in plain values. Raises `DescriptionError` listing what is supported."""
     for row in LAYERS.values():
         found = row.described(layer)
         if found is not None:
@@ -86,7 +86,7 @@ def described_layer(layer: Any, n: int) -> dict[str, Any]:
 
 
 def _check_nothing_lost(row: table.Layer, found: Arguments, layer: Any, n: int) -> None:
-    """Raise `DescriptionError` where a flax module has a field that no argument stands for, such as a dtype."""
+    """Raise `DescriptionError` if a flax module has a setting that no argument represents, such as a dtype."""
     if row.module is None:
         return
     more = {_CONFIG: layer.config} if row.analog else {}
@@ -101,6 +101,6 @@ def _check_nothing_lost(row: table.Layer, found: Arguments, layer: Any, n: int) 
 
 
 def _native_names() -> list[str]:
-    """What a native model calls the layers that have a description."""
+    """Native names of the layers that can be described."""
     forms = [row.function or row.module for row in LAYERS.values() if row.function is not None or row.analog]
     return sorted({getattr(form, "__name__", "?") for form in forms})

@@ -29,12 +29,12 @@ _MOST = 16  # coefficients of a polynomial
 
 
 def noise_model_of(value: Any) -> Any:
-    """The noise model that plain values describe. Raises `DescriptionError` with what is known."""
+    """Make the noise model described by plain values. Raises `DescriptionError` listing what is supported."""
     return _decoded(value, NOISE_MODELS, "noise_model")
 
 
 def noise_model_to_json(model: Any) -> dict[str, Any]:
-    """Plain values of a noise model. Raises `DescriptionError` for classes and arrays of one's own."""
+    """Plain values of a noise model. Raises `DescriptionError` for custom classes and arrays."""
     return _encoded(model, NOISE_MODELS, "noise_model")
 
 
@@ -70,7 +70,7 @@ def _field(item: Any, types: tuple[Any, ...], where: str) -> Any:
 def _encoded(value: Any, known: Mapping[str, Any], where: str) -> dict[str, Any]:
     name = type(value).__name__
     if known.get(name) is not type(value):
-        raise DescriptionError(f"{where} {name}: is code and can't travel; known are {', '.join(known)}.")
+        raise DescriptionError(f"{where} {name}: is code and can't be sent; known are {', '.join(known)}.")
     found: dict[str, Any] = {"class": name}
     for one in fields(value):
         item = getattr(value, one.name)
@@ -87,4 +87,4 @@ def _plain(item: Any, where: str) -> Any:
         return list(item)
     if isinstance(item, (int, float)):
         return item
-    raise DescriptionError(f"{where}: a {type(item).__name__} can't travel; give plain numbers.")
+    raise DescriptionError(f"{where}: a {type(item).__name__} can't be sent; give plain numbers.")

@@ -1,4 +1,4 @@
-"""Where a service is, and where it keeps its files, unless told otherwise."""
+"""Default locations of a service and of its files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a service allows, and when it gives up."""
+"""Limits of a service."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from analogjax._field_docs import document_fields
 @document_fields
 @dataclass(frozen=True)
 class Limits:
-    """What the ledger refuses, and when it gives up."""
+    """Limits that the service enforces, and times after which it gives up."""
 
     queued: int = 10_000
     """Experiments waiting or running at a time, of all users together."""

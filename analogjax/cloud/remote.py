@@ -1,4 +1,4 @@
-"""`RemoteExperiment`: an experiment that a service has: how it is, what came of it, the trained model."""
+"""`RemoteExperiment`: an experiment on a service, with its status, its results and its trained model."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _PATIENCE = 600.0  # [s] that `wait` bears a service that is away
 
 
 class Status(Enum):
-    """How an experiment is; with aihwkit's numbers."""
+    """Status of an experiment; the numbers are those of aihwkit."""
 
     UNKNOWN = 0  # not submitted yet
     WAITING = 1
     RUNNING = 2
     COMPLETED = 3
-    FAILED = 4  # or cancelled: `reason()` says which
+    FAILED = 4  # or cancelled: see `reason()`
 
     @property
     def ended(self) -> bool:
-        """Whether it stays so."""
+        """Whether this status is final."""
         return self in (Status.COMPLETED, Status.FAILED)
 
 
@@ -48,8 +48,10 @@ _STATUSES = {
 
 
 class RemoteExperiment:
-    """An experiment on a service. Everything that asks the service raises `Refused`, `ConnectionFailed`, or
-    `CredentialsError` where it can't have an answer.
+    """An experiment on a service.
+
+    All methods that contact the service raise `Refused`, `ConnectionFailed` or `CredentialsError` if they get no
+    answer.
     """
 
     def __init__(self, connection: Connection, shown: dict[str, Any]) -> None:
@@ -65,44 +67,44 @@ class RemoteExperiment:
 
     @classmethod
     def find(cls, connection: Connection, id: str) -> RemoteExperiment:
-        """The experiment of that id."""
+        """Find an experiment by id."""
         return cls(connection, connection.json("GET", f"/api/v1/experiments/{quote(str(id), safe='')}"))
 
     def __repr__(self) -> str:
         return f"RemoteExperiment({self.id!r}, {self.name!r}, {self._status.name})"
 
     def status(self) -> Status:
-        """How it is now; no request is made once it has ended."""
+        """Current status; no request is made once it is final."""
         if not self._status.ended:
             self._refresh()
         return self._status
 
     def reason(self) -> str | None:
-        """Why it failed, was cancelled, or waits; `None` where there is nothing to say."""
+        """Why it failed, was cancelled, or is waiting; `None` if there is no reason."""
         self.status()
         return self._reason
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The epochs that are done, each a dict as in `get_result`."""
+        """The completed epochs, each a dict as in `get_result`."""
         if not self._complete:
             self._refresh()
         return [dict(entry) for entry in self._epochs]
 
     def get_result(self) -> list[dict[str, Any]] | dict[str, Any]:
-        """What `LocalRunner` returns: of each epoch a dict of `epoch`, `time_epoch`, `accuracy`, `train_loss`,
-        `valid_loss`; of an inference what `run_inference` returns. Raises `ExperimentStatusError` unless it is
-        completed.
+        """Return what `LocalRunner` or, for an inference, `run_inference` would have returned.
+
+        For a training, one dict per epoch with `epoch`, `time_epoch`, `accuracy`, `train_loss` and `valid_loss`. Raises
+        `ExperimentStatusError` unless it is completed.
         """
         self._need_completed("There is no result")
         return json.loads(self._file("results.json")) if self.category == "inference" else self.epochs()
 
     def get_experiment(self, dataset_root: Any = None) -> BasicTraining | BasicInferencing:
-        """The experiment, its `variables` the trained ones, exact to the bit: `LocalRunner` can go on with it.
+        """Return the experiment with its trained `variables`, bit for bit, from which `LocalRunner` can continue.
 
-        Of an inference, the `variables` are the chips that were programmed.
-
-        One that came over aihwkit's protocol has images `(C, H, W)` and needs its data here, found or downloaded in
-        `dataset_root` (then also raises `DatasetError`). Raises `ExperimentStatusError` unless it is completed.
+        For an inference, the `variables` are the chips that were programmed. An experiment submitted over aihwkit's
+        protocol has images `(C, H, W)` and needs its data on this machine, found in or downloaded to `dataset_root`
+        (and can then raise `DatasetError`). Raises `ExperimentStatusError` unless it is completed.
         """
         from analogjax.cloud.description import Description
         from analogjax.cloud.inference import InferenceDescription
@@ -110,10 +112,10 @@ class RemoteExperiment:
         from analogjax.cloud.wire.training import weights_in
 
         self._need_completed("There is no trained experiment")
-        told = json.loads(self._file("description.json"))
+        reported = json.loads(self._file("description.json"))
         if self.category == "inference":
-            return self._inference(InferenceDescription.from_json(told), dataset_root)
-        description = Description.from_json(told)
+            return self._inference(InferenceDescription.from_json(reported), dataset_root)
+        description = Description.from_json(reported)
         variables = variables_of(description, weights_in(self._file("output.pb")))
         return replace(description.experiment(dataset_root), variables=variables)
 
@@ -128,7 +130,7 @@ class RemoteExperiment:
         return description.experiment(description.written(trained, weights_in(source._file("output.pb"))), dataset_root)
 
     def logs(self) -> str:
-        """The end of what its worker printed."""
+        """The end of its worker's output."""
         return self._connection.content(f"{self._path}/logs").decode("utf-8", "replace")
 
     def cancel(self) -> None:
@@ -136,8 +138,10 @@ class RemoteExperiment:
         self._note(self._connection.json("POST", f"{self._path}/cancel"))
 
     def download(self, name: str, path: str | os.PathLike[str]) -> Path:
-        """Write one of its files (`output.pb`, `results.json`, `results.csv`, `description.json`, of a training
-        `weights.npz`) to `path`, or into it where that is a folder; returns the file. Appears complete, or not at all.
+        """Download one of its files, atomically.
+
+        The files are `output.pb`, `results.json`, `results.csv`, `description.json` and, of a training, `weights.npz`.
+        `path` may be a folder. Returns the path of the file.
         """
         target = Path(path) / name if os.path.isdir(path) else Path(path)
         content = self._file(name)
@@ -150,17 +154,17 @@ class RemoteExperiment:
         return target
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> Status:
-        """Wait until it has ended, telling of each epoch (`progress`); returns how it ended.
+        """Wait until it has ended, reporting each epoch (`progress`); returns its final status.
 
-        A service that is away for some minutes is borne with; Ctrl-C ends the waiting, not the experiment. Raises
-        `TimeoutError` when `timeout` [s] are over (looked at between requests), `ConnectionFailed`.
+        Tolerates a service that is down for some minutes. Ctrl-C ends the waiting, not the experiment. Raises
+        `TimeoutError` after `timeout` [s] (checked between requests), `ConnectionFailed`.
         """
         teller = _Teller(self, progress)
         try:
             with teller:
                 return self._wait(None if timeout is None else time.monotonic() + timeout, teller)
         except KeyboardInterrupt:
-            print(f"Experiment {self.id} goes on without being watched; .cancel() would end it.", file=sys.stderr)
+            print(f"Experiment {self.id} continues without being watched; .cancel() would end it.", file=sys.stderr)
             raise
 
     def _wait(self, until: float | None, teller: _Teller) -> Status:
@@ -189,23 +193,23 @@ class RemoteExperiment:
         return self._connection.content(f"{self._path}/files/{quote(name, safe='')}")
 
     def _refresh(self) -> None:
-        """Ask for what is new, if there can be anything new."""
+        """Request what is new, unless the status is final."""
         if self._complete:
             return
         last = self._epochs[-1]["epoch"] if self._epochs else -1
-        told = self._connection.json("GET", f"{self._path}/epochs", after=last)
+        reported = self._connection.json("GET", f"{self._path}/epochs", after=last)
         with _understood():
-            self._note(told)
-            self._epochs += [dict(entry) for entry in told["epochs"]]
+            self._note(reported)
+            self._epochs += [dict(entry) for entry in reported["epochs"]]
         self._complete = self._status.ended
 
-    def _note(self, told: dict[str, Any]) -> None:
-        if told["status"] not in _STATUSES:
+    def _note(self, reported: dict[str, Any]) -> None:
+        if reported["status"] not in _STATUSES:
             raise ConnectionFailed(
-                f"The service says {str(told['status'])[:40]!r} of experiment {self.id}, which this version does not "
+                f"The service reports {str(reported['status'])[:40]!r} for {self.id}, which this version does not "
                 "know: update analogjax."
             )
-        self._status, self._reason = _STATUSES[told["status"]], told.get("reason")
+        self._status, self._reason = _STATUSES[reported["status"]], reported.get("reason")
 
     def _need_completed(self, what: str) -> None:
         status = self.status()
@@ -218,7 +222,7 @@ class RemoteExperiment:
 
 
 class _Teller:
-    """Tells of epochs: a bar on a terminal, else a line for each."""
+    """Reports epochs: a progress bar on a terminal, else a line for each."""
 
     def __init__(self, experiment: RemoteExperiment, wanted: bool) -> None:
         self._told, self._bar = len(experiment._epochs), None
@@ -237,7 +241,7 @@ class _Teller:
             self._bar.close()
 
     def tell(self, epochs: list[dict[str, Any]]) -> None:
-        """Tell of those that are new."""
+        """Report the new ones."""
         for entry in epochs[self._told :]:
             self._write(entry)
         self._told = len(epochs)
@@ -266,7 +270,7 @@ def _print(entry: dict[str, Any]) -> None:
 
 @contextmanager
 def _understood() -> Iterator[None]:
-    """Answers of another form than is expected become an error that says so."""
+    """Convert unexpected forms of an answer to an error."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""The files that a finished experiment leaves: protobuf, JSON and CSV results, weights, and what the page draws."""
+"""The files of a finished experiment: protobuf, JSON and CSV results, weights, and the data of the page's plots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from analogjax.cloud.description import Description
-from analogjax.cloud.portrait import portraits
+from analogjax.cloud.model_summary import summaries
 from analogjax.cloud.wire import training
 from analogjax.cloud.wire.inferencing import inference_output
 from analogjax.cloud.wire.tensors import weights_of
@@ -26,7 +26,7 @@ def result_files(description: Description, results: Results) -> dict[str, bytes]
         "weights.npz": _npz(weights),
         "results.json": json.dumps(list(results)).encode(),
         "results.csv": _csv(results, ["epoch", "time_epoch", "accuracy", "train_loss", "valid_loss"]),
-        "tiles.json": json.dumps(portraits(description, weights)).encode(),
+        "tiles.json": json.dumps(summaries(description, weights)).encode(),
     }
 
 

@@ -1,4 +1,4 @@
-"""`CloudRunner`: hands experiments to a service, and finds those that it has."""
+"""`CloudRunner`: submits experiments to a service, and finds those submitted before."""
 
 from __future__ import annotations
 
@@ -16,11 +16,20 @@ from analogjax.experiments import BasicInferencing, BasicTraining
 
 
 class CloudRunner:
-    """Runs experiments on a service that `analogjax serve` started, here or elsewhere.
+    """Runs experiments on a service started by `analogjax serve`, on this machine or elsewhere.
 
-    `api_url` and `api_token` are found in the environment or in a file where they are not given (see
-    `analogjax.cloud.credentials`). `verify` is `True`, a file of certificates to trust, or `False` for no check.
-    Raises `CredentialsError` without a token; whether the service accepts it shows at the first call.
+    Args:
+        api_url: Address of the service; by default from the environment or a file, see `analogjax.cloud.credentials`.
+        api_token: Token of the user; by default from the same places.
+        verify: `True`, a file of certificates to trust, or `False` for no check.
+
+    Raises:
+        CredentialsError: If there is no token; whether the service accepts it shows at the first call.
+
+    Example:
+        >>> job = CloudRunner().run(experiment, seed=1)
+        >>> job.wait()
+        >>> results = job.get_result()
     """
 
     def __init__(self, api_url: str | None = None, api_token: str | None = None, verify: bool | str = True) -> None:
@@ -31,7 +40,7 @@ class CloudRunner:
 
     @property
     def api_url(self) -> str:
-        """Where the service is."""
+        """Address of the service."""
         return self._connection.url
 
     def run(
@@ -43,13 +52,23 @@ class CloudRunner:
         seed: int = 0,
         max_elements_train: int = 0,
     ) -> RemoteExperiment:
-        """Submit an experiment, and return at once; `wait()` on what is returned waits for its end.
+        """Submit an experiment and return immediately; call `wait()` on the result to wait for its end.
 
-        One `seed` decides everything random, as with `LocalRunner`. With `device="gpu"` an accelerator is used where
-        the service has one. `max_elements_train > 0` uses the first items only, of both splits. The chips of a
-        `BasicInferencing` go along, as they are. Raises
-        `DescriptionError` for what can't travel as data, `Refused` with the service's reason, `CredentialsError`,
-        `ConnectionFailed` (then it may be submitted or not: `list_experiments` tells).
+        Args:
+            experiment: A training or an inference. The chips of a `BasicInferencing` are uploaded with it.
+            name: Name shown in lists.
+            seed: Determines everything random, as in `LocalRunner`.
+            device: "gpu" to use an accelerator, if the service has one.
+            max_elements_train: Use only the first items of both splits; 0: all.
+
+        Returns:
+            The submitted experiment.
+
+        Raises:
+            DescriptionError: If the experiment can't be sent as data.
+            Refused: With the reason given by the service.
+            CredentialsError: If the token is not accepted.
+            ConnectionFailed: If the service can't be reached. Use `list_experiments` to see whether it was submitted.
         """
         description, weights = _described(experiment, seed, max_elements_train)
         name = name or f"{description.dataset}, {len(description.layers)} layers{', inference' if weights else ''}"
@@ -61,7 +80,7 @@ class CloudRunner:
         return RemoteExperiment(self._connection, shown)
 
     def list_experiments(self, limit: int = 1000) -> list[RemoteExperiment]:
-        """The latest experiments of the token's owner, newest first. Raises what `get_experiment` does."""
+        """The latest experiments of the token's owner, newest first. Raises as `get_experiment` does."""
         found: list[dict[str, Any]] = []
         while len(found) < limit:
             before = {"before": found[-1]["created"]} if found else {}
@@ -91,7 +110,7 @@ def _described(
         )
     if experiment.variables is not None:
         raise DescriptionError(
-            "The experiment carries trained variables, and they don't travel: chips are made anew in the cloud. "
-            "Use dataclasses.replace(experiment, variables=None), or go on with LocalRunner."
+            "The experiment contains trained variables, which are not sent: chips are made anew in the cloud. "
+            "Use dataclasses.replace(experiment, variables=None), or continue with LocalRunner."
         )
     return Description.of(experiment, seed=seed, max_elements=max_elements), None

@@ -1,8 +1,8 @@
 """The process that runs one attempt of an experiment: `python -m analogjax.cloud.worker --store … --experiment …`.
 
-It needs the store, and the service only to be heard: it tells of its epochs and learns whether it is to stop. While the
-service is away it goes on; what it leaves in the store is found later. It goes on from the experiment's checkpoints,
-and writes results only into the folder of its own attempt.
+It needs the store. It uses the service only to report its epochs and to learn whether to stop; while the service is
+down it continues, and its results are found in the store later. It resumes from the checkpoints of the experiment, and
+writes results only into the folder of its own attempt.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from analogjax._processor import keep_own_programs
 from analogjax.cloud.artefacts import Artefacts, Outcome
-from analogjax.cloud.heart import Heart
+from analogjax.cloud.heartbeat import Heartbeat
 from analogjax.errors import AnalogError
 from analogjax.store import CheckpointError, Location, StoreError
 
-if TYPE_CHECKING:  # the heart beats before JAX is imported
+if TYPE_CHECKING:  # the heartbeat starts before JAX is imported
     from analogjax.cloud.description import Description
     from analogjax.cloud.inference import InferenceDescription
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the attempt; returns 0 when its outcome is in the store, 1 when it left none."""
+    """Run the attempt; returns 0 when its outcome is in the store, 1 if it left none."""
     parser = argparse.ArgumentParser(prog="python -m analogjax.cloud.worker", description=__doc__)
     parser.add_argument("--store", required=True, help="folder or URL of the service's store")
     parser.add_argument("--endpoint-url", help="where S3 or Google Storage is, if not at its own address")
@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ticket = artefacts.read_ticket(options.attempt)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     stop = threading.Event()
-    heart = Heart(ticket, options.experiment, options.attempt, on_stop=lambda: _interrupt(stop))
-    with heart:
-        outcome, files = _outcome(artefacts, ticket, options.attempt, heart)
+    heartbeat = Heartbeat(ticket, options.experiment, options.attempt, on_stop=lambda: _interrupt(stop))
+    with heartbeat:
+        outcome, files = _outcome(artefacts, ticket, options.attempt, heartbeat)
         stop.set()  # from here on nothing may be interrupted any more
         if outcome is None:
             return 1
         artefacts.write_outcome(options.attempt, outcome, files)
-        heart.tell_end()
+        heartbeat.tell_end()
     print(f"worker: {outcome.status}{f': {outcome.reason}' if outcome.reason else ''}", flush=True)
     return 0
 
@@ -62,20 +62,20 @@ def _interrupt(stop: threading.Event) -> None:
 
 
 def _outcome(
-    artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart
+    artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heartbeat: Heartbeat
 ) -> tuple[Outcome | None, dict[str, bytes]]:
-    """What the attempt ends with; no outcome where it is no longer the current one."""
-    epochs = heart.epochs
+    """The outcome of the attempt; none if it is no longer the current one."""
+    epochs = heartbeat.epochs
     try:
-        files = _run(artefacts, ticket, attempt, heart)
+        files = _run(artefacts, ticket, attempt, heartbeat)
         return Outcome("completed", None, epochs, {}), files
     except KeyboardInterrupt:
-        if heart.superseded:
+        if heartbeat.superseded:
             print("worker: another attempt has taken over; stopping.", flush=True)
             return None, {}
-        if heart.cancelled:
+        if heartbeat.cancelled:
             return Outcome("cancelled", "cancelled by its owner", epochs, {}), {}
-        return Outcome("lost", "its worker was told to stop", epochs, {}), {}
+        return Outcome("lost", "its worker was asked to stop", epochs, {}), {}
     except (CheckpointError, StoreError, OSError, MemoryError) as error:  # another attempt may do better
         traceback.print_exc()
         return Outcome("lost", _told(error), epochs, {}), {}
@@ -89,8 +89,8 @@ def _told(error: BaseException) -> str:
     return f"{kind}{error}"[:2000]
 
 
-def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Heart) -> dict[str, bytes]:
-    """Do what the description says, telling `heart` of every step; returns the files of the result."""
+def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heartbeat: Heartbeat) -> dict[str, bytes]:
+    """Run the described experiment, reporting every step to `heartbeat`; returns the files of the result."""
     import jax
 
     from analogjax.cloud.inference import InferenceDescription, description_from_json
@@ -99,18 +99,23 @@ def _run(artefacts: Artefacts, ticket: dict[str, Any], attempt: int, heart: Hear
     device = _device(ticket["device"])
     print(f"worker: attempt {attempt}, on {device}, jax {jax.__version__}", flush=True)
     if isinstance(description, InferenceDescription):
-        return _infer(description, artefacts, ticket, device, heart)
-    return _train(description, artefacts, ticket, attempt, device, heart)
+        return _infer(description, artefacts, ticket, device, heartbeat)
+    return _train(description, artefacts, ticket, attempt, device, heartbeat)
 
 
 def _train(
-    description: Description, artefacts: Artefacts, ticket: dict[str, Any], attempt: int, device: Any, heart: Heart
+    description: Description,
+    artefacts: Artefacts,
+    ticket: dict[str, Any],
+    attempt: int,
+    device: Any,
+    heartbeat: Heartbeat,
 ) -> dict[str, bytes]:
     from analogjax.cloud.results import result_files
     from analogjax.experiments import CheckpointOptions, EpochEvent, Hooks, LocalRunner
 
     def on_epoch(event: EpochEvent) -> None:
-        heart.epoch(event.metrics)
+        heartbeat.epoch(event.metrics)
 
     results = LocalRunner(device).run(
         description.experiment(ticket["data_root"]), description.max_elements, ticket["data_root"],
@@ -119,19 +124,19 @@ def _train(
         checkpoints=CheckpointOptions(every_steps=ticket["checkpoint_every_steps"]),
         record=artefacts.attempt(attempt) / "run", hooks=Hooks(on_epoch=on_epoch),
     )  # fmt: skip
-    heart.epochs[:] = list(results)  # those of earlier attempts too
+    heartbeat.epochs[:] = list(results)  # those of earlier attempts too
     return result_files(description, results)
 
 
 def _infer(
-    description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any], device: Any, heart: Heart
+    description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any], device: Any, heartbeat: Heartbeat
 ) -> dict[str, bytes]:
-    """An attempt begins anew: a repeat is decided by the seed and its number alone, and takes no checkpoint."""
+    """Run an inference from the start: a repeat depends only on the seed and its number, and has no checkpoint."""
     from analogjax.cloud.results import inference_files
     from analogjax.experiments import run_inference
 
     def on_repeat(result: dict[str, Any]) -> None:
-        heart.epoch(step_of(result))
+        heartbeat.epoch(step_of(result))
 
     result = run_inference(
         description.experiment(_variables(description, artefacts, ticket), ticket["data_root"]),
@@ -142,7 +147,7 @@ def _infer(
 
 
 def step_of(result: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a repeat: its number, the accuracy (a fraction) and loss at the last time, and all of them."""
+    """The report of a repeat: its number, the accuracy (a fraction) and loss at the last time, and all of them."""
     runs = result["inference_runs"]
     last = runs["inference_results"][-1]
     return {
@@ -152,7 +157,7 @@ def step_of(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _variables(description: InferenceDescription, artefacts: Artefacts, ticket: dict[str, Any]) -> Any:
-    """The weights: they came along, or are those of a training."""
+    """The weights, uploaded with the experiment or taken from a training."""
     from analogjax.cloud.description import Description
     from analogjax.cloud.wire.training import weights_in
 
@@ -164,7 +169,7 @@ def _variables(description: InferenceDescription, artefacts: Artefacts, ticket: 
 
 
 def _device(wanted: str) -> Any:
-    """The accelerator where one is wanted and there is one, else the CPU."""
+    """The accelerator if one is requested and available, else the CPU."""
     import jax
 
     return jax.devices("cpu")[0] if wanted == "cpu" else jax.devices()[0]

@@ -1,4 +1,4 @@
-"""Batches by index: a batch is a function of the key, the epoch and the step, so that no iterator holds state.
+"""Batches by index: a batch is a function of the key, the epoch and the step, so there is no iterator with state.
 
 One call gives the indices of an epoch, `[steps, B]`, and a weight for each: 1 for an item, 0 for the padding that fills
 the last batch with the first items of the same order (dropout and batch statistics see items, never one item many

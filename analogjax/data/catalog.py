@@ -23,7 +23,7 @@ _CIFAR10 = ("https://www.cs.toronto.edu/~kriz/",)
 
 
 def _idx(bases: tuple[str, ...], stem: str, md5: str) -> RemoteFile:
-    """A gzipped IDX file, which may also lie unpacked."""
+    """A gzipped IDX file, which may also be unpacked."""
     name = f"{stem}-ubyte.gz"
     # Unpacking tools of old wrote a dot before `idx`.
     unpacked = f"{stem}-ubyte", f"{stem.replace('-idx', '.idx')}-ubyte"
@@ -35,7 +35,7 @@ def _svhn(name: str, md5: str) -> RemoteFile:
 
 
 def _cifar10(batch: str) -> RemoteFile:
-    """The archive with both splits, which may also lie unpacked: `batch` says which split is looked for."""
+    """The archive with both splits, which may also be unpacked; `batch` identifies the split."""
     name = "cifar-10-python.tar.gz"
     # The MD5 is on the dataset's page.
     md5 = "c58f30108f718f92721af3b95e74349a"
@@ -52,7 +52,7 @@ FashionMNIST = Dataset(
     train_size=60_000,
     test_size=10_000,
     read=read_idx_pair,
-    # The MD5s are in the README of zalandoresearch/fashion-mnist. Debian's package compressed the same content anew,
+    # The MD5s are in the README of zalandoresearch/fashion-mnist. Debian's package compressed the same content again,
     # so that its files have others; files found on the machine are checked by what they hold instead.
     train_files=(
         _idx(_FASHION_MNIST, "train-images-idx3", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),

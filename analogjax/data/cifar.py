@@ -30,7 +30,7 @@ def read_cifar10(paths: tuple[Path, ...], train: bool) -> tuple[np.ndarray, np.n
     """Images uint8 `[N, 32, 32, 3]` and labels `[N]` of the archive, or of the unpacked folder that a batch lies in.
 
     Raises:
-        DatasetError: a batch is missing, damaged, or holds something else than arrays and labels.
+        DatasetError: a batch is missing, damaged, or holds anything other than arrays and labels.
     """
     (path,) = paths
     names = TRAIN_BATCHES if train else TEST_BATCHES
@@ -96,7 +96,7 @@ class _ByteArray:
 
 
 class _ByteType:
-    """Stands in for the pickled dtype uint8, whose state says nothing new."""
+    """Stands in for the pickled dtype uint8, whose state carries no information."""
 
     def __setstate__(self, state: object) -> None:
         return None

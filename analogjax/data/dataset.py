@@ -57,7 +57,7 @@ class Dataset:
         download: bool = True,
         progress: Progress | None = None,
     ) -> Split:
-        """One split, from the first of `places(root)` that holds all its files, downloaded where none does.
+        """Load one split from the first of `places(root)` that holds all its files, or download it if none does.
 
         Args:
             root: the folder to look in first, and to download below; `default_root()` if it is not given.
@@ -66,7 +66,7 @@ class Dataset:
             progress: called as `progress(file name, bytes so far, bytes in all or None)` during a download.
 
         Raises:
-            DatasetError: the files are missing and cannot be had, are damaged, or `root` cannot be used.
+            DatasetError: the files are missing and cannot be downloaded, are damaged, or `root` cannot be used.
             MissingPackage: reading them needs a package that is not installed (SVHN: scipy).
         """
         if self.embedded is not None:
@@ -122,13 +122,13 @@ class Dataset:
             raise self._missing(root, train, str(error)) from error
 
     def _missing(self, root: Path | None, train: bool, network: str) -> DatasetError:
-        """The error that says where was looked, what was tried and how to go on."""
+        """The error that lists the places searched, the downloads tried, and the remedies."""
         wanted = "; ".join(" or ".join((file.name, *file.also)) for file in self._files(train))
         looked = "".join(f"\n  {place}: {condition(place)}" for place in self.places(root))
         package = f"\n  - on Debian, install the files: apt-get install {self.package}" if self.package else ""
         return DatasetError(
             f"{self.name} ({'training' if train else 'test'} split) was not found. Looked for {wanted} in{looked}\n"
-            f"{network}\nTo go on, do one of these:"
+            f"{network}\nDo one of the following:"
             f"\n  - put the files in a folder; pass it as root (dataset_root in an experiment) or set ANALOGJAX_DATA"
             f"{package}"
             f"\n  - use Digits, the dataset that comes with analogjax and needs no files"

@@ -54,7 +54,7 @@ class RemoteFile:
 
 
 class _Interrupted(Exception):
-    """One transfer failed; `again` says whether another try may help."""
+    """One transfer failed; `again`: whether a retry may help."""
 
     def __init__(self, reason: str, *, again: bool = True) -> None:
         super().__init__(reason)
@@ -67,7 +67,7 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> P
     Safe to call from several processes or threads at once: one downloads, the others wait for it.
 
     Raises:
-        UnreachableError: no address gave the file; what came is kept for the next run to go on from.
+        UnreachableError: no address gave the file; the part received is kept, and the next run resumes from it.
         DatasetError: the file that came has the wrong checksum, or `folder` cannot be written.
     """
     with on_disk("create the folder", folder):
@@ -81,7 +81,7 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> P
 
 
 def _download(file: RemoteFile, part: Path, progress: Progress) -> None:
-    """Makes `part` hold the whole file; checks its MD5."""
+    """Make `part` hold the whole file; checks its MD5."""
     leftover = _size(part) > 0
     if leftover and _md5(part) == file.md5:
         return
@@ -101,7 +101,7 @@ def _download(file: RemoteFile, part: Path, progress: Progress) -> None:
 
 
 def _from_any_address(file: RemoteFile, part: Path, progress: Progress) -> str:
-    """Transfers the file to `part` and returns the address that gave it."""
+    """Transfer the file to `part` and returns the address that gave it."""
     failures = []
     for url in file.urls:
         try:
@@ -124,7 +124,7 @@ def _persist(url: str, part: Path, report: Callable[[int, int | None], object]) 
 
 
 def _transfer(url: str, part: Path, report: Callable[[int, int | None], object]) -> None:
-    """Appends to `part` what is missing of it, in one connection."""
+    """Append to `part` what is missing of it, in one connection."""
     with _opened(url, part) as response:
         start = _start_of(response)
         total = None if response.length is None else start + response.length
@@ -148,7 +148,7 @@ def _opened(url: str, part: Path) -> HTTPResponse:
             )
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416:  # Nothing of the file lies beyond what we have, so what we have is not of it.
+            if error.code == 416:  # The file ends before the part we have, so that part belongs to another file.
                 part.unlink()
             retry = error.code in (408, 416, 429) or error.code >= 500
             raise _Interrupted(f"HTTP {error.code} {error.reason}", again=retry) from error
@@ -167,7 +167,7 @@ def _start_of(response: HTTPResponse) -> int:
 
 
 def _copy(response: HTTPResponse, out: BinaryIO, report: Callable[[int], object]) -> int:
-    """Copies the body to `out`; the number of bytes."""
+    """Copy the body to `out`; the number of bytes."""
     copied = 0
     while True:
         with _network():
@@ -181,7 +181,7 @@ def _copy(response: HTTPResponse, out: BinaryIO, report: Callable[[int], object]
 
 @contextmanager
 def _network() -> Iterator[None]:
-    """Turns what urllib and http.client raise into `_Interrupted`."""
+    """Turn what urllib and http.client raise into `_Interrupted`."""
     try:
         yield
     except (OSError, HTTPException) as error:
@@ -192,7 +192,7 @@ def _network() -> Iterator[None]:
 
 
 def _install(part: Path, target: Path) -> None:
-    """Flushes `part` to the disk and gives it the name `target`, in one step."""
+    """Flush `part` to the disk and gives it the name `target`, in one step."""
     with on_disk("write", target):
         with open(part, "rb+") as whole:
             os.fsync(whole.fileno())

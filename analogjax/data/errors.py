@@ -1,4 +1,4 @@
-"""What goes wrong with a dataset: missing, corrupt or unreachable files, unknown names, impossible folders."""
+"""Errors of datasets: missing, corrupt or unreachable files, unknown names, unusable folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from analogjax.errors import AnalogError
 
 
 class DatasetError(AnalogError):
-    """A dataset could not be found, downloaded or read. The message says what was given, where, and the remedy."""
+    """A dataset could not be found, downloaded or read. The message states what was given, where, and the remedy."""
 
 
 class UnreachableError(DatasetError):
@@ -36,7 +36,7 @@ def corrupt(path: Path, problem: str) -> DatasetError:
 
 @contextmanager
 def on_disk(action: str, path: Path) -> Iterator[None]:
-    """Turns an operating system error inside the block into a DatasetError that says `action`, `path` and a remedy."""
+    """Convert an operating system error inside the block to a DatasetError that names `action`, `path` and a remedy."""
     try:
         yield
     except OSError as error:

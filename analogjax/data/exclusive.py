@@ -13,7 +13,7 @@ from analogjax.data.errors import on_disk
 
 @contextmanager
 def exclusive(target: Path) -> Iterator[Path]:
-    """Waits for the sole right to write `target`, and yields the name of the partial file to write first.
+    """Wait for the sole right to write `target`, and yields the name of the partial file to write first.
 
     The right is an advisory lock on `<target>.lock`, which the kernel gives back even when a process is killed.
 
@@ -21,7 +21,7 @@ def exclusive(target: Path) -> Iterator[Path]:
         DatasetError: the lock file cannot be made.
     """
     if sys.platform == "win32":
-        # No flock there: a name of its own keeps writers apart, at the price of never resuming.
+        # Without flock, unique names keep writers apart, at the price of never resuming.
         yield target.with_name(f"{target.name}.{os.getpid()}.part")
         return
     lock = target.with_name(target.name + ".lock")

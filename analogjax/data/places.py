@@ -1,4 +1,4 @@
-"""Where dataset files may lie: the default folder, and the layouts looked for below a folder.
+"""Where dataset files may be: the default folder, and the layouts searched below a folder.
 
 Below each folder three layouts are tried: the files in the folder itself, in `<Name>/raw` (the layout that
 PyTorch users have, and the one that downloads are written in) and in `<Name>`.

@@ -77,15 +77,17 @@ class Batches:
     """
 
     train: Iterable[Any] | Callable[[int], Iterable[Any]]
-    """Gone through once each epoch; a function is called with the epoch, and gives the same for the same one."""
+    """Training batches, iterated once per epoch. A function is called with the epoch, and must return the same
+    batches for the same epoch.
+    """
     test: Iterable[Any] | Callable[[], Iterable[Any]]
-    """What is gone through after each epoch."""
+    """Test batches, iterated after each epoch."""
     name: str = "Batches"
     """Name in records and results."""
     fields: tuple[Any, Any] | None = None
     """Names of x and y where batches are dicts, such as `("image", "label")`."""
     steps: int | None = None
-    """Batches of an epoch, for an iterator without an end; it then goes on from epoch to epoch."""
+    """Batches per epoch, for an endless iterator, which then continues from epoch to epoch."""
     mean: Any = (0.0,)
     """Mean of the normalisation of uint8 images, per channel."""
     std: Any = (1.0,)

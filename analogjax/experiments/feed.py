@@ -26,7 +26,7 @@ from analogjax.experiments.stream import Pair, Stream, check_like, chunks, pair_
 
 Rows = tuple[Array, Array]
 PIECE = 16  # batches of a piece
-_LOOKED_AT = 8  # batches of a function that tell its data from others
+_LOOKED_AT = 8  # batches by which the data of a function are identified
 
 
 class Piece(NamedTuple):
@@ -202,7 +202,7 @@ class Streamed:
                     "begin with other batches. Give one with get_state and set_state, or a function of the epoch."
                 )
             warnings.warn(
-                f"dataset {self.data.name}: the run goes on with epoch {epoch}, but the order of its batches can't be "
+                f"dataset {self.data.name}: the run resumes with epoch {epoch}, but the order of its batches can't be "
                 "restored and may differ from that of an uninterrupted run; give a function of the epoch to repeat it.",
                 stacklevel=2,
             )

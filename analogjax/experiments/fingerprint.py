@@ -30,7 +30,7 @@ _SOME = tuple(n for n in _STEPS if n < 20 or n % 7 == 0)  # for what costs more
 _SAME = 1e-4  # relative: processors and releases round differently
 EFFECT = "effect"  # names numbers that were calculated: they are compared up to rounding
 _MADE_BY_FLAX = ("name", "parent", "scope")
-_OURS = ("jax", "flax", "optax", "numpy", "analogjax")  # their functions are what their names say
+_OURS = ("jax", "flax", "optax", "numpy", "analogjax")  # their functions can be identified by name
 
 
 def of_arrays(*arrays: Any) -> str:
@@ -92,7 +92,7 @@ def _moves(optimizer: optax.GradientTransformation, params: PyTree, step: Array)
         first, state = optimizer.update(slopes, counted, params)
         second, _ = optimizer.update(jax.tree.map(lambda leaf: -0.5 * leaf, slopes), state, params)
         leaves = jax.tree.leaves((first, second))
-        # each leaf with a factor of its own, so that two of them can't change places
+        # a different factor for each leaf, so that two of them can't be swapped
         found += [
             sum((1 + n / 7) * jnp.sum(leaf) for n, leaf in enumerate(leaves)),
             sum((1 + n / 7) * jnp.sum(jnp.abs(leaf)) for n, leaf in enumerate(leaves)),
@@ -247,8 +247,8 @@ def _ordered(value: Any) -> str:
 def _described(value: Any) -> Any:
     if isinstance(value, linen.Module) or (is_dataclass(value) and not isinstance(value, type)):
         names = [f.name for f in fields(value) if f.name not in ("parent", "name")]
-        told = {name: _described(getattr(value, name)) for name in names}
-        return [type(value).__qualname__, told, *_of_class(type(value), frozenset())]
+        described = {name: _described(getattr(value, name)) for name in names}
+        return [type(value).__qualname__, described, *_of_class(type(value), frozenset())]
     if isinstance(value, (list, tuple)):
         return [_described(item) for item in value]
     if isinstance(value, Mapping):

@@ -75,7 +75,7 @@ def _numbers(values: np.ndarray, where: str, what: str, keep: Any = None) -> np.
         finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
         if not np.all(finite):
             raise NonFiniteError(
-                f"{where}: {what} {int(np.argmin(finite))} holds NaN or infinite values; drop or mend it."
+                f"{where}: {what} {int(np.argmin(finite))} holds NaN or infinite values; drop or fix it."
             )
         return values
     bounds = np.iinfo(np.int32)
@@ -93,5 +93,5 @@ def check_labels(labels: np.ndarray, classes: int, where: str) -> None:
         n = int(wrong[0])
         raise ConfigError(
             f"{where}: the label of item {n} is {labels.reshape(-1)[n]}, and the model has {classes} outputs, for the "
-            f"classes 0 to {classes - 1}. Mend the labels, or give the model more outputs."
+            f"classes 0 to {classes - 1}. Fix the labels, or give the model more outputs."
         )

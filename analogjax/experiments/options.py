@@ -25,13 +25,13 @@ class CheckpointOptions:
     """
 
     every: int = 1
-    """Epochs from one checkpoint to the next; 0: only the last one. Saving goes on beside the training."""
+    """Epochs between checkpoints; 0: only one at the end. They are saved in the background."""
     every_steps: int = 0
-    """Steps from one checkpoint to the next within an epoch, for epochs of hours; 0: none."""
+    """Steps between checkpoints within an epoch, for epochs that take hours; 0: none."""
     keep_last: int = 2
-    """Newest checkpoints that are kept; 0: all of them."""
+    """Newest checkpoints to keep; 0: all."""
     keep_best: int = 1
-    """Best checkpoints that are kept besides: the most accurate, or those of the smallest validation loss."""
+    """Best checkpoints to keep in addition: those with the highest accuracy, or the lowest validation loss."""
 
     def __post_init__(self) -> None:
         for name in ("every", "every_steps", "keep_last", "keep_best"):
@@ -55,11 +55,11 @@ class EarlyStop:
     metric: str = "valid_loss"
     """An entry of the results of an epoch."""
     patience: int = 3
-    """Epochs without a better value after which the training ends."""
+    """Epochs without improvement after which the training ends."""
     min_delta: float = 0.0
-    """By how much a value must be better to count."""
+    """Smallest change that counts as an improvement."""
     mode: str = ""
-    """`min` where smaller is better, else `max`; by default `max` for `accuracy` and `min` for everything else."""
+    """`min` if smaller is better, else `max`; by default `max` for `accuracy` and `min` for everything else."""
 
     def __post_init__(self) -> None:
         if not self.mode:

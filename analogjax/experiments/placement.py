@@ -23,7 +23,7 @@ def find_device(wanted: jax.Device | str | None) -> jax.Device:
     except (RuntimeError, ValueError, IndexError):
         present = ", ".join(f"{device.platform}:{device.id}" for device in _all_devices())
         raise ConfigError(
-            f"device={wanted!r}: there is none here; this JAX sees {present}. Choose one of these, or install JAX for "
+            f"device={wanted!r}: not available; this JAX sees {present}. Choose one of these, or install JAX for "
             "the accelerator (https://docs.jax.dev/en/latest/installation.html)."
         ) from None
 

@@ -190,7 +190,7 @@ class Run:
         return every > 0 and self.epoch % every == 0
 
     def _last_save(self) -> None:
-        """Save the state after a stop within an epoch; after a whole epoch the last checkpoint has it already."""
+        """Save the current state after a stop within an epoch; between epochs, the last checkpoint has it."""
         if self.saving is not None and self.step:
             self.save(0.0)
 

@@ -107,7 +107,7 @@ class LocalRunner:
             run = Run.begin(experiment, feed, keys, seed, device, given)
             run.early_stop = early_stop
             with ExitStack() as stack:
-                # first in, last out: it says "completed" when the last checkpoint is safe
+                # first in, last out: the status becomes "completed" after the last checkpoint is complete
                 run.record = stack.enter_context(_recording(record, run.described, seed, storage_options))
                 if checkpoint_dir is not None:
                     saved = _checkpoints(checkpoint_dir, checkpoints, feed, shows_progress, storage_options)
@@ -162,7 +162,7 @@ def _recording(
             begun.finish(
                 "interrupted" if stopped else "failed", None if stopped else f"{type(error).__name__}: {error}"
             )
-        except AnalogError as second:  # the first error is what must be told
+        except AnalogError as second:  # the first error is the one to report
             error.add_note(f"And the record could not be finished: {second}")
         raise
     begun.finish("completed")

@@ -69,7 +69,7 @@ class Stream:
         if self.data.steps is not None and len(found) < left:
             raise ConfigError(
                 f"dataset {self.data.name}: the iterator ended before batch {step + len(found)} of epoch {epoch}, with "
-                f"steps={self.data.steps}. Give fewer steps or epochs, or an iterator that goes on."
+                f"steps={self.data.steps}. Give fewer steps or epochs, or an iterator that continues."
             )
         return found
 
@@ -99,7 +99,7 @@ def tests_of(data: Batches) -> Iterator[Any]:
 
 
 def chunks(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
-    """Lists of up to `size` batches."""
+    """List of up to `size` batches."""
     source = iter(batches)
     while found := list(itertools.islice(source, size)):
         yield found
@@ -124,7 +124,7 @@ def pair_of(batch: Any, data: Batches, where: str) -> Pair:
         )
     for name, part in (("x", x), ("y", y)):
         if part.dtype.kind == "f" and not np.all(np.isfinite(part)):
-            raise NonFiniteError(f"dataset {data.name}, {where}: {name} holds NaN or infinite values; drop or mend it.")
+            raise NonFiniteError(f"dataset {data.name}, {where}: {name} holds NaN or infinite values; drop or fix it.")
     return x, y
 
 

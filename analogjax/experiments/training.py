@@ -35,26 +35,27 @@ class BasicTraining:
     """
 
     dataset: DatasetLike | Batches
-    """An entry of `analogjax.data` or its name; `Arrays` or `Batches` of one's own; or anything with their `load`."""
+    """An entry of `analogjax.data` or its name; custom `Arrays` or `Batches`; or any object with their `load`."""
     model: linen.Module
     """Flax module, e.g. a `Sequential` of layers."""
     batch_size: int = 64
     """Items per mini-batch."""
     loss_function: Callable[[Array, Array], Array] = nll_loss
-    """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one for each item."""
+    """`(outputs [B, ...], targets [B, ...]) -> losses [B]`, one per item."""
     epochs: int = 30
     """Passes over the training data."""
     learning_rate: float | optax.Schedule = 0.05
     """Learning rate of tiles and, without an `optimizer`, of digital parameters; or an optax schedule."""
     optimizer: optax.GradientTransformation | None = None
-    """Of the digital parameters; it has a learning rate of its own."""
+    """Optimiser of the digital parameters, with its own learning rate; None: SGD at `learning_rate`."""
     variables: Any = field(default=None, compare=False, repr=False)
-    """Trained variables to go on from; `None`: fresh chips."""
+    """Trained variables to start from; `None`: fresh tiles."""
     metrics: Mapping[str, Callable[[Array, Array], Array]] = field(default_factory=dict)
-    """More of what is told of the test items after an epoch, by name: `(outputs, targets) -> values [B]`, averaged."""
+    """Further metrics of the test items, by name: `(outputs, targets) -> values [B]`, averaged over each epoch."""
     weight_decay: float = 0.0
-    """Added to the gradients of digital parameters, as by torch's SGD: `weight_decay * parameter`. Chips do not decay
-    by it: their devices have a `lifetime`. With an `optimizer` of one's own, the decay belongs there."""
+    """Added to the gradients of digital parameters, as in torch's SGD: `weight_decay * parameter`. It does not affect
+    the tiles, whose devices have a `lifetime`. With a custom `optimizer`, put the decay there.
+    """
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):

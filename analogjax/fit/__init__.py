@@ -1,4 +1,4 @@
-"""Device parameters from measurements: the law by gradient, the noise by maximum likelihood."""
+"""Fits device parameters to measurements: the law by gradient descent, the noise by maximum likelihood."""
 
 from analogjax.fit.law import Fit as Fit
 from analogjax.fit.law import fit_device as fit_device

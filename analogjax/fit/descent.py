@@ -1,4 +1,4 @@
-"""Minimising a smooth function of a few numbers: L-BFGS with a line search (optax)."""
+"""Minimisation of a smooth function of a few numbers: L-BFGS with a line search (optax)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -25,9 +25,9 @@ class _Walk(NamedTuple):
 
 
 def minimised(loss: Callable[[Any], Array], start: Any, steps: int) -> tuple[Any, np.ndarray]:
-    """The best point of up to `steps` steps from `start`, and the lowest loss so far at each, `[1 + steps made]`.
+    """The best point of up to `steps` steps from `start`, and the lowest loss so far after each, `[1 + steps made]`.
 
-    It stops after 12 steps that lower the loss by less than 1e-5 of it. A step to what is not finite is not taken.
+    Stops after 12 steps that lower the loss by less than 1e-5 of it. Steps to non-finite values are not taken.
     """
     solver = optax.lbfgs()
     both = optax.value_and_grad_from_state(loss)

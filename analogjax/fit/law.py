@@ -1,21 +1,21 @@
-r"""The law of a device, fitted to pulse traces by the gradient through it.
+r"""Fits the law of a device to pulse traces, by the gradient through it.
 
-The device of the fit is the nominal one: no spread, no noise, `w' = f(w, sign)`, clipped to its bounds. What is made
-small is the mean of `r^2`, with the residuals
+The fitted device is the nominal one: no device-to-device variation, no noise, `w' = f(w, sign)`, clipped to its bounds.
+The mean of `r^2` is minimised, with the residuals
 
     match="trajectory":   r_t = w_t - f(f(... f(w_start, s_1) ...), s_t)      the whole trace from its start
     match="increments":   r_t = w_t - f(w_{t-1}, s_t)                         each pulse from the weight measured before
 
-A trajectory is right where reading is what is noisy, or the trace is a mean of many. Increments are right where the
-pulses are (cycle-to-cycle noise): their errors are independent, so that they have standard errors,
+Trajectories are right if the reads are noisy, or if the trace is a mean of many. Increments are right if the pulses are
+noisy (cycle-to-cycle variation): their errors are independent, so they have standard errors,
 
     C = (J^T J)^-1 J^T diag(r^2 / (1 - h)^2) J (J^T J)^-1,     J = dr/d(parameters),     h = diag(J (J^T J)^-1 J^T)
 
-which hold for noise of any size from pulse to pulse, but not for noise of the reads. A trajectory starts from the fit
-of its increments. All of it is deterministic.
+which hold for cycle-to-cycle variation of any size, but not for noise of the reads. The fit of a trajectory starts from
+the fit of its increments. Everything is deterministic.
 
-They are those of the law made linear: too simple for parameters inside an exponential that the traces hardly show.
-Reference: MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7 (standard errors).
+Standard errors assume a linearised law, which is too simple for parameters inside an exponential with little effect on
+the traces. Reference: MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7 (standard errors).
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ _QUIET = {
 @document_fields
 @dataclass(frozen=True)
 class Fit:
-    """What was fitted."""
+    """Result of `fit_device`."""
 
     device: Any
     """The device with its fitted parameters; all others are unchanged."""
@@ -70,14 +70,28 @@ def fit_device(
     device: Any, traces: Trace | Sequence[Trace], *, names: tuple[str, ...] = _NAMES, match: str = "trajectory",
     bounds: Mapping[str, Bounds] | None = None, steps: int = 200,
 ) -> Fit:  # fmt: skip
-    """Fit the parameters `names` of any pulsed device to one or several measured traces.
+    """Fit parameters of a pulsed device to measured traces. Nothing is random.
 
-    Starting values of `dw_min`, `up_down`, `w_max` and `w_min` come from the traces, all others from `device`.
-    `bounds` are `{name: (low, high)}`, None for no bound; without them steps and exponents stay positive, imbalances
-    between -1 and 1, and the bounds of the weight on their side of 0. `steps` are those of L-BFGS.
+    Args:
+        device: The device to fit. Starting values of `dw_min`, `up_down`, `w_max` and `w_min` come from the traces, all
+            others from here.
+        traces: One or several measured traces, fitted together.
+        names: Parameters to fit.
+        match: "trajectory" compares whole traces from their start, "increments" each pulse with the weight before it.
+        bounds: `{name: (low, high)}`, None for no bound. By default steps and exponents stay positive, imbalances
+            between -1 and 1, and the bounds of the weight on their side of 0.
+        steps: Largest number of L-BFGS steps.
 
-    Nothing is random. Raises `ConfigError` for a device without pulses, an unknown name or `match`, and what
-    `fit.trace.stacked` says of traces.
+    Returns:
+        The fitted device, with standard errors where `match` allows them.
+
+    Raises:
+        ConfigError: If the device is not pulsed, or a name or `match` is unknown.
+        ConfigError, ShapeError: If the traces are invalid; see `fit.trace.stacked`.
+
+    Example:
+        >>> fit = fit_device(SoftBounds(), trace, match="increments")
+        >>> fit.values["dw_min"], fit.standard_errors["dw_min"]
     """
     if not isinstance(device, PulsedDevice):
         raise ConfigError(f"{type(device).__name__}: has no single pulses to fit; fit the device inside it.")
@@ -97,7 +111,7 @@ def fit_device(
 
 
 def nominal(device: Any) -> Any:
-    """The device without spread and without noise."""
+    """The device without device-to-device variation and noise."""
     own = {field.name for field in fields(device)}
     spreads = {name: 0.0 for name in own if name.endswith("_dtod") and getattr(device, name) is not None}
     return replace(device, **spreads, **{name: value for name, value in _QUIET.items() if name in own})
@@ -150,7 +164,7 @@ def _fitted(
 
 
 def _round(slopes: Array) -> Array:
-    """The matrix `A` `[P, P]` that makes `A^T J^T J A` the identity, but for directions that are hardly felt."""
+    """The matrix `A` `[P, P]` that makes `A^T J^T J A` the identity, except along directions with almost no effect."""
     inner, axes = np.linalg.eigh(np.asarray(slopes.T @ slopes, np.float64))
     return jnp.asarray(axes / np.sqrt(np.maximum(inner, 1e-3)), slopes.dtype)
 
@@ -201,11 +215,11 @@ def _standard_errors(device: Any, values: Values, data: Stacked) -> dict[str, An
 
 
 def _covariance_diagonal(j: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Variances of the parameters; inf for those that move along a direction that the residuals do not feel."""
+    """Variances of the parameters; inf for those along a direction that does not affect the residuals."""
     size = np.sqrt(np.sum(j**2, 0))
     scaled = j / np.where(size > 0, size, 1.0)
     inner, axes = np.linalg.eigh(scaled.T @ scaled)
-    felt = inner > 1e-6 * inner[-1]  # float32 slopes say no more
+    felt = inner > 1e-6 * inner[-1]  # the precision of float32 slopes
     pseudo = (axes[:, felt] / inner[felt]) @ axes[:, felt].T
     leverage = np.sum((scaled @ pseudo) * scaled, 1)  # a pulse that decides alone has no residual to speak of
     spread = scaled * (r / np.maximum(1 - leverage, 0.1))[:, None]

@@ -1,17 +1,18 @@
-r"""The noise of single pulses, by maximum likelihood of what each pulse did.
+r"""Fits the noise of single pulses by maximum likelihood of the measured increments.
 
-With the step `f(p)` of the nominal device and the spread `c g(p)` of its noise (`c = dw_min_std`; `g` is what the
-device says, e.g. `f` itself for multiplicative noise):
+With the step `f(p)` of the nominal device and the spread `c g(p)` of its noise (`c = dw_min_std`; `g` is given by the
+device, e.g. `f` itself for multiplicative noise):
 
     p_t = clip(p_{t-1} + s_t (f(p_{t-1}) + c g(p_{t-1}) xi_t)),     w_t = p_t + omega xi'_t
 
 and `omega = write_noise_std dw_min`.
 
-Without write noise `w = p`, and the increments are independent: each contributes its normal density, or where it ended
-at a bound, the probability of all that lies beyond. With write noise increments overlap, for each `xi'` is part of two;
-they contribute the density of `w_t` given all earlier ones, which an extended Kalman filter follows (`f` linear and `g`
-constant over the uncertainty of `p`). Where `p` may be within three standard deviations of a bound after the pulse, by
-the starting values and what was measured before, the pulse corrects `p` but does not count: clipping is not normal.
+Without write noise `w = p`, and the increments are independent: each contributes its normal density or, if it ended at
+a bound, the probability of everything beyond it. With write noise, increments overlap, since each `xi'` is part of two;
+they contribute the density of `w_t` given all earlier ones, computed by an extended Kalman filter (`f` linear and `g`
+constant over the uncertainty of `p`). If, by the starting values and earlier measurements, `p` may be within three
+standard deviations of a bound after the pulse, the pulse corrects `p` but does not count, because clipping is not
+normal.
 
 Standard errors are those of the curvature of the log-likelihood `l(log c, log omega)` at its maximum.
 
@@ -45,7 +46,7 @@ _FLOOR = 1e-6  # of the range: a weight so near its bound is at it, and no sprea
 @document_fields
 @dataclass(frozen=True)
 class NoiseFit:
-    """What was fitted."""
+    """Result of `fit_noise`."""
 
     device: Any
     """The device with its fitted noise; all other parameters are unchanged."""
@@ -62,13 +63,27 @@ class NoiseFit:
 def fit_noise(
     device: Any, traces: Trace | Sequence[Trace], *, write_noise: bool | None = None, steps: int = 60
 ) -> NoiseFit:
-    """Fit `dw_min_std` of a device, and its `write_noise_std`, to measured traces; its law has to be fitted before.
+    """Fit the noise of a device, whose law has been fitted before, to measured traces. Nothing is random.
 
-    Write noise is fitted where the device has any, or as `write_noise` says. The traces are taken as those of nominal
-    devices: what differs from device to device counts as noise, so fit the law of each device where that matters.
+    The traces are taken as those of nominal devices, so device-to-device variation counts as noise. If that matters,
+    fit the law of each device separately.
 
-    Nothing is random. Raises `ConfigError` for a device whose noise is not known, `write_noise` of a
-    device without that field, traces whose pulses do nothing, and what `fit.trace.stacked` says of traces.
+    Args:
+        device: The device with its fitted law.
+        traces: One or several measured traces.
+        write_noise: Fit `write_noise_std` in addition to `dw_min_std`; by default if the device has any.
+        steps: Largest number of L-BFGS steps.
+
+    Returns:
+        The fitted device, with standard errors.
+
+    Raises:
+        ConfigError: If the noise of the device is not known, it has no write noise to fit, or the pulses have no
+            effect. ConfigError, ShapeError: If the traces are invalid; see `fit.trace.stacked`.
+
+    Example:
+        >>> noise = fit_noise(fit.device, trace)
+        >>> noise.device.dw_min_std
     """
     _check_known(device)
     fitted, data = _fitted_names(device, write_noise), stacked(traces)
@@ -155,7 +170,7 @@ def _direct(law: Law, cells: Cells, data: Stacked, c: Array, unit: Array) -> tup
 
 
 def _filtered(law: Law, cells: Cells, data: Stacked, c: Array, omega: Array, unit: Array) -> tuple[Array, Array]:
-    """Log-likelihood of each weight `[T, N]` after the earlier ones, and if it counts; `omega` is the write noise."""
+    """Log-likelihood of each weight `[T, N]` given earlier ones, and whether it counts; `omega` is the write noise."""
     high, low = _bounds(cells)
 
     def pulse(
@@ -171,7 +186,7 @@ def _filtered(law: Law, cells: Cells, data: Stacked, c: Array, omega: Array, uni
         density = norm.logpdf((w - ahead) / jnp.sqrt(total)) - jnp.log(jnp.sqrt(total) / unit)
         gain = grown / total
         corrected = jnp.clip(ahead + gain * (w - ahead), low, high)
-        pulsed = signs != 0  # write noise is redrawn where a pulse was, so a mere read says nothing new
+        pulsed = signs != 0  # write noise is redrawn where a pulse was, so a read without a pulse adds no information
         belief = jnp.where(pulsed, corrected, p), jnp.where(pulsed, (1 - gain) * grown, variance)
         return belief, (density, inside)
 

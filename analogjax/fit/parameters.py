@@ -1,4 +1,4 @@
-"""Which parameters of a device are fitted, within which bounds, and how a free number stands for each.
+"""Which parameters of a device are fitted, within which bounds, and how each is represented by a free number.
 
 bounded below: low + e^t     above: high - e^t     both: low + (high - low) / (1 + e^-t)     neither: scale t
 """
@@ -28,7 +28,7 @@ _NUDGE = 0.1  # a start on its bound is moved inside by this share of its size
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a device, a number or a table."""
+    """One fitted parameter of a device, a number or a table."""
 
     name: str
     low: float | None
@@ -36,7 +36,7 @@ class Parameter:
     scale: float  # the size of an unbounded one
 
     def free(self, value: Any) -> Array:
-        """The free number that stands for `value`."""
+        """The free number that represents `value`."""
         value = jnp.asarray(value, float)
         if self.low is not None and self.high is not None:
             share = jnp.clip((value - self.low) / (self.high - self.low), 1e-3, 1 - 1e-3)
@@ -46,7 +46,7 @@ class Parameter:
         return value / self.scale if self.high is None else jnp.log(self._inside(self.high - value))
 
     def value(self, free: Array) -> Array:
-        """What a free number stands for."""
+        """The value represented by a free number."""
         if self.low is not None and self.high is not None:
             return self.low + (self.high - self.low) * jax.nn.sigmoid(free)
         if self.low is not None:
@@ -62,13 +62,13 @@ class Parameter:
 
 
 def parameters(device: Any, names: tuple[str, ...], bounds: Mapping[str, Bounds] | None) -> tuple[Parameter, ...]:
-    """The named parameters of `device`. Raises `ConfigError` for a name that it has no number of."""
+    """The named parameters of `device`. Raises `ConfigError` for a name that is not one of its numbers."""
     if isinstance(names, str):
         raise ConfigError(f"names={names!r}: needs a tuple; write names=({names!r},).")
     numbers = _numbers(device)
     unknown = sorted({*names, *(bounds or ())} - set(numbers))
     if unknown or not names:
-        what = f"{unknown[0]!r} is none of its numbers" if unknown else "no name was given"
+        what = f"{unknown[0]!r} is not one of its numbers" if unknown else "no name was given"
         raise ConfigError(f"{type(device).__name__}: {what}; it has {', '.join(numbers)}.")
     return tuple(_parameter(name, numbers[name], (bounds or {}).get(name)) for name in names)
 
@@ -95,7 +95,7 @@ def _is_number(value: Any) -> bool:
 
 
 def with_values(device: Any, values: Mapping[str, Any]) -> Any:
-    """The device with other values, arrays or plain."""
+    """The device with other parameter values, arrays or plain."""
     return replace(device, **values)
 
 

@@ -16,7 +16,11 @@ from analogjax.errors import ConfigError, ShapeError
 
 @pytree
 class Trace:
-    """One device, pulsed and read after each pulse."""
+    """Measurement of one device, pulsed and read after each pulse.
+
+    Example:
+        >>> Trace(signs=np.array([1, 1, -1]), weights=np.array([0.01, 0.02, 0.012]), start=0.0)
+    """
 
     signs: Array
     """Pulses `[T]`: +1 up, -1 down, 0 a read without a pulse."""
@@ -27,7 +31,7 @@ class Trace:
 
 
 class Stacked(NamedTuple):
-    """Traces beside each other, the shorter ones filled up with pulses of sign 0 that count for nothing."""
+    """Traces stacked side by side, the shorter ones padded with pulses of sign 0 that do not count."""
 
     start: Array  # [N]
     signs: Array  # [T, N] int8
@@ -46,10 +50,10 @@ class Stacked(NamedTuple):
 
 
 def stacked(given: Trace | Sequence[Trace]) -> Stacked:
-    """One or several traces as arrays.
+    """Convert one or several traces to arrays.
 
-    Raises `ConfigError` or `ShapeError` for what is no trace, lengths that differ, signs other than -1, 0, 1, weights
-    that are not finite, or too few pulses.
+    Raises `ConfigError` or `ShapeError` for anything that is not a trace, lengths that differ, signs other than -1, 0,
+    1, weights that are not finite, or too few pulses.
     """
     traces = [given] if isinstance(given, Trace) else list(given)
     if not traces:

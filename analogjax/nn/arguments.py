@@ -29,7 +29,7 @@ _ITEMS = {
 class Argument:
     """One argument of a torch layer."""
 
-    native: str | None  # its name in the native form; None: there is none, as only one value is possible
+    native: str | None  # its name in the native form; None: not an argument there, as only one value is possible
     check: Callable[[Any], Any]
     wire: Any = None  # its type in aihwkit's protocol: int, bool, float, or [int] for several; None: not in it
     default: Any = REQUIRED

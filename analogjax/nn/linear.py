@@ -104,7 +104,7 @@ class AnalogLinear(linen.Module):
         like = slot_for(tile, x)
         y = jnp.broadcast_to(x[..., :1].astype(like.d.dtype), like.d.shape)
         calls = self.variable(SIGNALS, CALLS, tuple)
-        # a scalar beside each signal can be stacked along the first axis only, as the chips are
+        # a scalar next to each signal can be stacked along the first axis only, like the tiles
         calls.value = (*calls.value, (Signal(x=x.astype(like.x.dtype), d=y), jnp.sum(y)))
         return y
 
@@ -116,7 +116,7 @@ class AnalogLinear(linen.Module):
         if self.scope.trace_level != get_opaque_trace_state(convention="flax"):
             raise SlotError(
                 f"{'/'.join(self.path) or type(self).__name__}: is called inside a transformation of plain JAX (scan, "
-                "vmap, fori_loop, jit, checkpoint) within the model, where its calls can't be told apart. Use flax's: "
+                "vmap, fori_loop, jit, checkpoint) within the model, where calls can't be distinguished. Use flax's: "
                 "linen.scan, linen.vmap, linen.jit or linen.remat, with variable_axes={'signals': 0} where it stacks."
             )
 
@@ -155,7 +155,7 @@ class AnalogLinear(linen.Module):
         if self.in_features is not None and x.shape[-1] != self.in_features:
             raise ShapeError(
                 f"AnalogLinear({self.in_features} -> {self.features}) at {'/'.join(self.path) or 'the top'}: got x of "
-                f"shape {x.shape}; its last axis must be {self.in_features}. Flatten images first, or mend the sizes."
+                f"shape {x.shape}; its last axis must be {self.in_features}. Flatten images first, or fix the sizes."
             )
 
 

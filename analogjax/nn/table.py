@@ -81,11 +81,11 @@ class Layer:
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     shape: Callable[[Arguments, Shape], Shape] = same  # of an item after the layer; raises `ShapeError`
     module: Callable[..., linen.Module] | None = None  # makes the flax module
-    function: Callable[..., Array] | None = None  # where there is nothing to keep: the layer itself
+    function: Callable[..., Array] | None = None  # for layers without variables: the layer itself
     also: tuple[Callable[..., Array], ...] = ()  # functions that are the same
     matrix: Matrix | None = None
     has_channels: bool = False  # the native form has an argument `channels_first`
-    fixed: Mapping[str, Any] = field(default_factory=dict)  # torch's arguments of which only this value can be had
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # torch's arguments that support only this value
     message: Message | None = None
 
     @property

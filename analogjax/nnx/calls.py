@@ -45,7 +45,7 @@ class _Handing:
         if get_opaque_trace_state(convention="nnx") != self.trace:
             raise SlotError(
                 f"{self.name}: is called inside a transformation of the model (nnx.scan, nnx.vmap, nnx.remat, a jit or "
-                "loop of your own), where its calls can't be told apart. Call it outside, or use analogjax.nn with "
+                "custom loop), where its calls can't be distinguished. Call it outside, or use analogjax.nn with "
                 "linen's transformations, which lift slots."
             )
         if self.used == len(self.slots):

@@ -112,7 +112,7 @@ def _signals_of(paths: list[tuple], signals: PyTree) -> list[tuple[Signal, ...]]
         raise ConfigError(
             f"update: {len(calls)} signals for {len(paths)} tiles ({'; '.join(odd)}). Take the gradient with respect "
             "to the slots of these very tiles; under flax's transformations lift the collection 'signals' with them; "
-            "give an empty tuple for a tile that shall stay as it is."
+            "give an empty tuple for a tile that should stay as it is."
         )
     return [calls[path] for path in paths]
 

@@ -6,8 +6,8 @@ r"""The amplifier and the analog-to-digital converter (ADC) at each output of a 
          s_i = |noise (1 + noise_std xi_i)|
 
 `b` is the bound, or 1 where that is infinite; `rho` is the loss by series resistance in the crossbar, which calibration
-gives back too; `xi_i` is drawn once for each output of a chip, `xi` for each element at each read. Letters: `B` batch,
-`O` outputs. Units: [y] normalised output, [1] relative.
+compensates as well; `xi_i` is drawn once for each output of a chip, `xi` for each element at each read. Letters: `B`
+batch, `O` outputs. Units: [y] normalised output, [1] relative.
 
 Reference: Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494; Rasch et al. 2023, doi:10.1038/s41467-023-40770-4
 (S-shaped saturation and its calibration).
@@ -26,10 +26,10 @@ from analogjax.random import normal
 
 @pytree
 class ADC:
-    """Analog-to-digital converter with the noise and the amplifier in front of it.
+    """Analog-to-digital converter, with the noise and the amplifier in front of it.
 
     Raises:
-        ConfigError: For what is no finite number, or negative where it must not be.
+        ConfigError: If a value is not a finite number, or is negative where it must not be.
     """
 
     bound: Scalar = 12.0
@@ -60,7 +60,8 @@ class ADC:
         check_number(self, "bound", "res", "scale", "asymmetry")
 
     def fabricate(self, outputs: int, dtype: DType, key: Key) -> Frozen:
-        """What differs from output to output of a chip, of what is switched on. Consumes `key` and its child 0.
+        """Draw the constants of each output of a chip, for the effects that are enabled. Consumes `key` and its child
+        0.
 
         out_noise         `[outputs]`  |noise (1 + noise_std xi)|, standard deviation of the noise [y]
         out_nonlinearity  `[outputs]`  |1 + nonlinearity_std xi|, factor of the saturation [1]
@@ -77,9 +78,10 @@ class ADC:
     def convert(
         self, y: Array, frozen: Frozen, k_noise: Key, k_round: Key, series_loss: Scalar = 0.0
     ) -> tuple[Array, Array]:
-        """Digital outputs before the gain `[B, O]` of column outputs `y` `[B, O]`, and which vectors fitted `[B, 1]`.
+        """Digital outputs before the gain `[B, O]` of analog outputs `y` `[B, O]`, and which vectors were in range `[B,
+        1]`.
 
-        `series_loss` is what the crossbar loses by series resistance [1/y]. Consumes the keys.
+        `series_loss` is the loss by series resistance in the crossbar [1/y]. Consumes the keys.
         """
         y = self._amplified(y, frozen, series_loss)
         if not is_off(self.asymmetry):
@@ -91,11 +93,11 @@ class ADC:
             return y, jnp.ones((y.shape[0], 1), bool)
         held = clip(y, self.bound)
         over = held != y if self.flags_negative else held < y
-        over = over & ~jnp.isnan(y)  # reading again would not mend it
+        over = over & ~jnp.isnan(y)  # reading again would not help
         return held, ~jnp.any(over, -1, keepdims=True)
 
     def _amplified(self, y: Array, frozen: Frozen, series_loss: Scalar) -> Array:
-        """`y` after the S-shaped saturation, and what calibration gives back of its mean slope."""
+        """`y` after the S-shaped saturation, with its mean slope restored by calibration."""
         if is_off(self.nonlinearity) and is_off(self.slope_calibration):
             return y
         full = self._full_range

@@ -1,11 +1,11 @@
-r"""Bound management: a vector whose output was clipped by the ADC is read again from a smaller input.
+r"""Bound management: a vector whose output was clipped by the ADC is read again with a smaller input.
 
     y = rho alpha V(x / (rho alpha)),    rho = 1, 2, 4, ...
 
-until the output fits, `rho` exceeds `max_factor`, or the steps of the DAC become too coarse. All noise is drawn afresh
+until the output fits, `rho` exceeds `max_factor`, or the steps of the DAC become too coarse. All noise is drawn again
 for each read. Letters: `B` batch, `O` outputs.
 
-Such a loop of unknown length has no reverse mode: products with bound management cannot be differentiated.
+A loop of unknown length has no reverse-mode derivative, so products with bound management cannot be differentiated.
 
 Reference: Gokmen, Onen & Haensch 2017, doi:10.3389/fnins.2017.00538 (bound management).
 """
@@ -25,7 +25,7 @@ from analogjax.physics.checks import check_number
 
 @pytree(data_only=True)
 class Product:
-    """A product that can be read as often as it takes."""
+    """A matrix-vector product that can be read repeatedly."""
 
     once: Callable[[Array, Key], tuple[Array, Array]]
     """One read: (input scale `[B, 1]`, key) -> (output `[B, O]`, whether it stayed within the range `[B, 1]`)."""
@@ -42,7 +42,7 @@ class Product:
 
     @property
     def audible(self) -> Array:
-        """The scale by which each vector is divided `[B, 1]`: 1 where it is silent."""
+        """The scale by which each vector is divided `[B, 1]`: 1 for a silent vector."""
         return jnp.where(self.scale > 0, self.scale, 1.0)
 
     def silenced(self, y: Array) -> Array:
@@ -56,18 +56,18 @@ class Product:
 
 @runtime_checkable
 class ReadPolicy(Protocol):
-    """Which reads make up a product: a pytree of its own parameters."""
+    """Protocol: decides which reads make up a product; a pytree of its own parameters."""
 
     def read(self, product: Product, key: Key) -> Array:
-        """The output `[B, O]`. Consumes `key`."""
+        """Return the output `[B, O]`. Consumes `key`."""
 
 
 @pytree
 class BoundManagement:
-    """Each vector is read until its output fits.
+    """Repeats the read of a vector, with a smaller input, until its output is within the range of the ADC.
 
     Raises:
-        ConfigError: For a factor that is no finite number of 0 or more.
+        ConfigError: If a factor is not a finite number, 0 or more.
     """
 
     max_factor: Scalar = 1000
@@ -80,7 +80,7 @@ class BoundManagement:
 
     def read(self, product: Product, key: Key) -> Array:
         """The output `[B, O]`; read number `n` folds `n` into a child of `key`, which is consumed."""
-        # the reads fold what they are given: of a split key, JAX can tell that it is used again
+        # the reads fold their key: JAX can detect that a split key is used again
         key = jax.random.split(key, 1)[0]
         limit, fallback = product.reduction, product.worst_case() if self.worst_case else None
 

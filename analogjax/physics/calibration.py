@@ -1,11 +1,11 @@
-r"""Zero-shifting: where is the symmetry point of each device, the weight at which up and down steps are equal?
+r"""Zero-shifting: finding the symmetry point of each device, the weight at which up and down steps are equal.
 
     w <- one pulse UP or DOWN, alternately or by chance,  N times:  E[w_{n+1} - w_n] = -dw_min G(w_n),  G(w*) = 0
 
-with `q_up`, `q_down` the steps in units of `dw_min` and `G = (q_down - q_up) / 2`. Devices are drawn to the
-symmetry point `w*`, each step by as much as its weight is away, so that an error of 1 % takes a number of pulses in
-proportion to `1 / dw_min`. Of pulses by chance, on devices whose steps have slopes of at least `mu` and sizes of at
-most `q`,
+with `q_up`, `q_down` the steps in units of `dw_min` and `G = (q_down - q_up) / 2`. Pulses pull a device towards its
+symmetry point `w*` in proportion to its distance from it, so an error of 1 % takes a number of pulses proportional to
+`1 / dw_min`. For pulses of random direction, on devices whose steps have slopes of at least `mu` and sizes of at most
+`q`,
 
     E[(w_N - w*)^2] <= (1 - 2 dw_min mu)^N (w_0 - w*)^2 + dw_min q^2 / mu
 
@@ -27,21 +27,21 @@ from analogjax.physics.device import Cells, PulsedDevice
 def calibrate(
     device: PulsedDevice, pulses: Scalar, cells: Cells, state: Any, key: Key, alternating: bool = True
 ) -> Array:
-    """Pulse every crosspoint up and down until it stands at its symmetry point, as far as so many pulses lead.
+    """Estimate the symmetry points of devices by pulsing them up and down.
 
     Args:
         device: A pulsed device.
         pulses: Number of pulses at each crosspoint.
-        cells: Constants of the devices, as from `device.fabricate`.
-        state: Their state before, as from `device.write`.
-        key: Consumed: noise of the pulses, and their directions unless they alternate.
-        alternating: UP and DOWN in turn, otherwise each by chance at each crosspoint.
+        cells: Constants of the devices, from `device.fabricate`.
+        state: State before the pulses, from `device.write`.
+        key: Consumed. Random are the noise of the pulses, and their directions unless they alternate.
+        alternating: Alternate UP and DOWN pulses; otherwise draw each direction at each crosspoint.
 
     Returns:
         An estimate of the symmetry points `[O, I]` [w]: the mean of the weights after the last two pulses.
 
     Raises:
-        ConfigError: For a device that is not pulsed.
+        ConfigError: If the device is not pulsed.
     """
     if not isinstance(device, PulsedDevice):
         raise ConfigError(f"calibrate({type(device).__name__}): has no single pulses; give a pulsed device.")
@@ -60,9 +60,9 @@ def calibrate(
 
 
 def shifted(device: PulsedDevice, cells: Cells, point: Array) -> Cells:
-    """The constants with the reference moved by `point` `[O, I]` [w]: symmetry points there are at 0 then.
+    """The constants with the reference moved by `point` `[O, I]` [w], so that symmetry points at `point` move to 0.
 
-    Raises `ConfigError` for a device that is not read against a reference.
+    Raises `ConfigError` if the device has no reference.
     """
     if "reference" not in cells:
         raise ConfigError(

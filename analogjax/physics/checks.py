@@ -1,4 +1,4 @@
-"""Validation of what a person wrote: plain Python values only, so arrays and tracers pass through untouched."""
+"""Validation of user input: plain Python values only; arrays and tracers pass unchecked."""
 
 import math
 from typing import Any
@@ -8,13 +8,13 @@ from analogjax.errors import ConfigError
 
 
 def check(owner: Any, condition: bool, name: str, remedy: str) -> None:
-    """Raise `ConfigError` naming the field, its value and the remedy unless `condition` holds."""
+    """Raise a `ConfigError` naming the field, its value and the remedy unless `condition` holds."""
     if not condition:
         raise ConfigError(f"{type(owner).__name__}({name}={getattr(owner, name)!r}): {remedy}")
 
 
 def check_number(owner: Any, *names: str, low: float = -math.inf, high: float = math.inf) -> None:
-    """Each named field, where it is a plain value, is a finite number within `[low, high]`."""
+    """Check that each named field, if it is a plain value, is a finite number within `[low, high]`."""
     for name in names:
         value = getattr(owner, name)
         if not is_static(value):
@@ -25,7 +25,7 @@ def check_number(owner: Any, *names: str, low: float = -math.inf, high: float = 
 
 
 def as_choice(owner: Any, name: str, choices: Any) -> None:
-    """Turn a field given as text into its enum member; unknown text raises with the list of what is known."""
+    """Convert a field given as text to its enum member; unknown text raises an error listing the known values."""
     value = getattr(owner, name)
     if isinstance(value, choices):
         return

@@ -1,9 +1,9 @@
 r"""How often each crosspoint is pulsed: the coincidences of two pulse trains, counted at once or visited one by one.
 
-32 (sample, slot) pairs are packed into one 32-bit word per line, so that one AND and one population count serve all of
-them. Only pairs that there are take part, however unequal the lengths of the trains (most are one or two slots long
-once a network starts to learn), and probabilities keep the full 24 bits of the generator. The bits of sample `b` in
-slot `t` depend on the key, `t` and `b` alone, so packed and sequential evaluation see the same pulses.
+For each line, 32 (sample, slot) pairs are packed into one 32-bit word, so that one AND and one population count process
+all of them. Slots beyond the end of a train take no part, however unequal the lengths of the trains (most are one or
+two slots long once a network starts to learn). Probabilities keep the full 24 bits of the generator. The bits of sample
+`b` in slot `t` depend on the key, `t` and `b` alone, so packed and sequential evaluation see the same pulses.
 
 Letters: `B` batch, `O` rows, `I` columns, `BL` train length, `L` pairs, `W` words, `N` lines.
 """
@@ -31,12 +31,12 @@ _AT_ONCE = 1 << 22  # words times crosspoints that are counted in one array: con
 
 
 def _lanes(batch: int) -> int:
-    """(sample, slot) pairs that are drawn in one pass: whole words; for a single sample less."""
+    """Number of (sample, slot) pairs drawn in one pass: whole words; fewer for a single sample."""
     return _OF_ONE if batch == 1 else min(32 * -(-batch // 32), _LANES)
 
 
 def _pairs(length: Array, lane: Array) -> tuple[Array, Array, Array]:
-    """Sample and slot of the pairs number `lane` `[L]`, sample by sample, and which of them there are."""
+    """Sample and slot of pairs number `lane` `[L]`, sample by sample, and which of them exist."""
     ends = jnp.cumsum(length)
     small = length.size * lane.size <= _COMPARED
     sample = jnp.searchsorted(ends, lane, side="right", method="compare_all" if small else "scan")
@@ -45,7 +45,7 @@ def _pairs(length: Array, lane: Array) -> tuple[Array, Array, Array]:
 
 
 def _line_keys(key: Key) -> tuple[Key, Key]:
-    """Keys of the input and of the output lines: derived, since the devices of a unit cell all see the same trains."""
+    """Keys of the columns and of the rows: derived, because all devices of a unit cell receive the same trains."""
     return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
 
 
@@ -85,7 +85,7 @@ def coincidences(t: Trains, key: Key) -> tuple[Array, Array]:
 
 
 def coincidences_of(t: Trains, sample: Array, key: Key) -> tuple[Array, Array]:
-    """The part of `coincidences` that one sample has, for the same `key`, which is consumed."""
+    """The contribution of one sample to `coincidences`, for the same `key`, which is consumed."""
     if t.pulse_type.counted:
         number, down = computed_pulses(t, sample)
         return jnp.where(down, 0, number), jnp.where(down, number, 0)
@@ -93,7 +93,7 @@ def coincidences_of(t: Trains, sample: Array, key: Key) -> tuple[Array, Array]:
 
 
 def _computed(t: Trains) -> tuple[Array, Array]:
-    """`coincidences` where nothing is drawn: sums over the batch."""
+    """`coincidences` for pulse types that draw nothing: sums over the batch."""
 
     def one(counts: tuple[Array, Array], sample: Array) -> tuple[tuple[Array, Array], None]:
         number, down = computed_pulses(t, sample)
@@ -141,11 +141,11 @@ def _of_word(x: Array, d: Array, minus_x: Array, minus_d: Array) -> tuple[Array,
 def each_pulse(
     t: Trains, key: Key, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key, most: int | None = None
 ) -> S:
-    """Run `visit(state, sign, key) -> state` for every slot of every sample in order: the exact evaluation.
+    """Call `visit(state, sign, key) -> state` for every slot of every sample in order: the exact evaluation.
 
-    `sign` `[O, I]` int8 is +1 (UP), -1 (DOWN) or 0 at each crosspoint. Same pulses as `coincidences` for the same
-    `key`. With `most`, which no train may exceed, the loop has a reverse mode, and costs so many slots. Consumes `key`
-    and `k_visit`.
+    `sign` `[O, I]` int8 is +1 (UP), -1 (DOWN) or 0 at each crosspoint. The pulses are those of `coincidences` for the
+    same `key`. With `most`, an upper limit of the train lengths, the loop has a reverse-mode derivative and always runs
+    through that many slots. Consumes `key` and `k_visit`.
     """
     if t.pulse_type.counted:
         return _each_computed(t, visit, state, k_visit, most)
@@ -180,7 +180,7 @@ def _slots(number: Array, one_slot: Callable[[Array, S], S], state: S, most: int
 def _each_computed(
     t: Trains, visit: Callable[[S, Array, Key], S], state: S, k_visit: Key, most: int | None = None
 ) -> S:
-    """`each_pulse` where nothing is drawn: the pulses of a crosspoint come first in the train, one in each slot."""
+    """`each_pulse` for pulse types that draw nothing: the pulses of a crosspoint fill the first slots of the train."""
 
     def one_sample(state: S, sample: Array) -> tuple[S, None]:
         number, down = computed_pulses(t, sample)

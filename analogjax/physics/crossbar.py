@@ -9,7 +9,7 @@ Signals `u` `[B, I]` after the DAC, weights `W` `[O, I]`; `xi` is a standard nor
                                            (offsets v_i of the integrators, rho = r_series, M = r_series_max_total)
     y_i += w_noise |u| xi                  (AdditiveConstant)     or     w_noise sqrt(sum_j |w_ij| u_j^2) xi   (PCMRead)
 
-Two passes (`mv_type`) apply the negative and the positive signals one after the other, so that a device may answer
+Two passes (`mv_type`) apply the negative and the positive signals one after the other, so that a device may respond
 differently to the two polarities: `y = Y(W o a, min(u, 0)) + Y(W, max(u, 0))`, `a = 1 + w_read_asymmetry_dtod xi` for
 each device of the chip. They are summed before the ADC (PosNegSeparate) or after it (PosNegSeparateDigitalSum).
 
@@ -44,7 +44,7 @@ class WeightNoise(StrEnum):
 
 
 class MVType(StrEnum):
-    """How the inputs of one product are applied."""
+    """How the inputs of a product are applied: in one pass, or separately by sign."""
 
     ONE_PASS = "OnePass"
     POS_NEG_SEPARATE = "PosNegSeparate"  # two passes, summed before the ADC
@@ -55,24 +55,24 @@ class MVType(StrEnum):
 
 @runtime_checkable
 class Circuit(Protocol):
-    """What lies between the DACs and the ADCs: a pytree of its own parameters."""
+    """Protocol: everything between the DACs and the ADCs; a pytree of its own parameters."""
 
     @property
     def ir_drop(self) -> Scalar:
-        """Voltage lost along the wires [1]; for the number 0, a column with signal 0 changes no output."""
+        """Voltage drop along the wires [1]; if it is the number 0, a column with signal 0 changes no output."""
 
     @property
     def series_loss(self) -> Scalar:
-        """Relative loss per output by series resistance, which slope calibration gives back [1/y]."""
+        """Relative loss per output by series resistance, which slope calibration restores [1/y]."""
 
     def check(self, dac: DAC) -> None:
-        """Raise `ConfigError` where the circuit cannot be driven by such a converter."""
+        """Raise `ConfigError` if the circuit can't be driven by such a converter."""
 
     def fabricate(self, outputs: int, inputs: int | None, dtype: DType, key: Key) -> Frozen:
-        """What is fixed when the chip is made. Consumes children 1 and 2 of `key`."""
+        """Draw the constants of a chip. Consumes children 1 and 2 of `key`."""
 
     def columns(self, dac: DAC, w: Array, u: Array, frozen: Frozen, key: Key) -> Conversions:
-        """What the columns of `w` `[O, I]` deliver to their ADCs for the DAC's `u` `[B, I]`. Consumes `key`."""
+        """Analog outputs for weights `w` `[O, I]` and DAC outputs `u` `[B, I]`. Consumes `key`."""
 
 
 def product(w: Array, u: Array) -> Array:
@@ -83,10 +83,10 @@ def product(w: Array, u: Array) -> Array:
 
 @pytree
 class Crossbar:
-    """Crossbar whose inputs are voltages: every effect is a term of its own, referred to the output.
+    """Crossbar with voltages as inputs; every effect is a separate term, referred to the output.
 
     Raises:
-        ConfigError: For what is unknown, no finite number, or negative where it must not be.
+        ConfigError: If a value is unknown, not a finite number, or negative where it must not be.
     """
 
     mv_type: MVType = MVType.ONE_PASS
@@ -126,15 +126,16 @@ class Crossbar:
         return self.r_series
 
     def check(self, dac: DAC) -> None:
-        """Any converter will do."""
+        """Accept any converter."""
 
     def fabricate(self, outputs: int, inputs: int | None, dtype: DType, key: Key) -> Frozen:
-        """What differs between the devices and outputs of a chip, of what is switched on. Consumes children of `key`.
+        """Draw the constants of the devices and outputs of a chip, for the effects that are enabled. Consumes children
+        of `key`.
 
-        v_offset        `[outputs]`          v_offset_std xi for half of the outputs by chance, 0 for the others [1]
+        v_offset        `[outputs]`          v_offset_std xi for a random half of the outputs, 0 for the others [1]
         read_asymmetry  `[outputs, inputs]`  1 + w_read_asymmetry_dtod xi, gain of each device for negative inputs [1]
 
-        Raises `ConfigError` where `inputs` is needed and not given.
+        Raises `ConfigError` if `inputs` is needed and not given.
         """
         frozen = {}
         if not is_off(self.v_offset_std):
@@ -150,7 +151,7 @@ class Crossbar:
         return frozen
 
     def columns(self, dac: DAC, w: Array, u: Array, frozen: Frozen, key: Key) -> Conversions:
-        """What the columns of `w` `[O, I]` deliver to their ADCs for the DAC's `u` `[B, I]`. Consumes `key`."""
+        """Analog outputs for weights `w` `[O, I]` and DAC outputs `u` `[B, I]`. Consumes `key`."""
         if self.mv_type is MVType.ONE_PASS:
             return [(1, self._one_pass(w, u, frozen, key))]
         k_negative, k_positive = jax.random.split(key)
@@ -169,7 +170,7 @@ class Crossbar:
         return y + self._weight_noise(w, u, key)
 
     def _voltage_lost(self, w: Array, u: Array) -> Array:
-        """What the wires of an average column lose `[B, O]`: a fit to the solved circuit, cubic in its load."""
+        """Voltage loss along the wires of an average column `[B, O]`: a cubic fit, in its load, of the circuit."""
         n = w.shape[1]
         load = (n / self.ir_drop_g_ratio) * product(jnp.abs(w), jnp.abs(u))
         depth = 1 - (1 - jnp.arange(n, dtype=u.dtype) / n) ** 2  # how much of the wire the current of input j shares
@@ -184,7 +185,7 @@ class Crossbar:
         return (1 - v) * self._loaded(y + g) - (1 + v) * self._loaded(g)
 
     def _loaded(self, y: Array) -> Array:
-        """`y` behind the series resistance of the peripheral circuit."""
+        """`y` after the series resistance of the peripheral circuit."""
         if is_off(self.r_series):
             return y
         loss = self.r_series * jnp.abs(y)

@@ -19,10 +19,10 @@ from analogjax.random import normal
 
 @pytree
 class DAC:
-    """Digital-to-analog converter with the noise behind it.
+    """Digital-to-analog converter, with the noise behind it.
 
     Raises:
-        ConfigError: For what is no finite number, or a negative noise.
+        ConfigError: If a value is not a finite number, or a noise is negative.
     """
 
     bound: Scalar = 1.0
@@ -44,12 +44,12 @@ class DAC:
 
     @property
     def reduction(self) -> Array:
-        """By how much a signal may be divided until the steps are too coarse for it [1]."""
+        """Factor by which a signal may be divided before the steps are too coarse for it [1]."""
         step = jnp.asarray(step_of(self.res, self.bound))
         return jnp.where(step > 0, self.max_res / jnp.where(step > 0, step, 1.0), jnp.inf)
 
     def convert(self, u: Array, k_round: Key, k_noise: Key) -> Array:
-        """The signals `[B, I]` that the crossbar sees for scaled inputs `u` `[B, I]`. Consumes both keys."""
+        """Signals `[B, I]` at the crossbar for scaled inputs `u` `[B, I]`. Consumes both keys."""
         u = quantise(u, step_of(self.res, self.bound), k_round if self.sto_round else None)
         u = clip(u, self.bound)
         if not is_off(self.noise):

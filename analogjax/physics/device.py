@@ -1,8 +1,8 @@
-"""What a device is: the contract that every device and every compound keeps.
+"""The `Device` protocol, which every device and every compound implements.
 
-Three kinds of data, never mixed: **params** are the fields of the device object (what a user writes), **cells** are
-the constants of each crosspoint, drawn once when the chip is made, **state** is what changes. A method of a device is a
-pure function of the three; randomness comes in through the last argument, `key`, which is consumed.
+Three kinds of data, never mixed: **params** are the fields of the device object (set by the user), **cells** are the
+constants of each crosspoint, drawn once when the chip is made, **state** is what changes. A method of a device is a
+pure function of the three; all randomness comes from the last argument, `key`, which is consumed.
 
 Letters: `O` rows (outputs), `I` columns (inputs), `B` batch. Weights are `[O, I]` in units of the tile, [w].
 """
@@ -23,7 +23,7 @@ AnyState = Any  # state of any device: a pytree of its own type with the weight 
 
 @pytree
 class State:
-    """What changes at the crosspoints of single devices."""
+    """State of the crosspoints of single devices: everything that changes."""
 
     w: Array
     """Weight as a read sees it `[O, I]` [w]."""
@@ -35,62 +35,154 @@ class State:
 
 @runtime_checkable
 class Device(Protocol):
-    """A crosspoint technology."""
+    """Protocol of a device: its parameters are fields, its methods are pure functions."""
 
     @property
     def granularity(self) -> Scalar:
-        """The weight change of one pulse that the pulse generator counts with [w]."""
+        """Weight change per pulse that the pulse generator assumes [w]."""
         ...
 
     @property
     def needs_rest(self) -> bool:
-        """Whether `rest` does anything; known while tracing."""
+        """Whether `rest` has any effect; known while tracing."""
         ...
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> AnyCells:
-        """Draw the constants of each crosspoint, `[O, I]` each. Consumes `key`."""
+        """Sample the device-to-device variation of a new chip.
+
+        Args:
+            shape: Rows and columns `(O, I)`.
+            dtype: Dtype of the constants.
+            key: Consumed.
+
+        Returns:
+            The constants of each crosspoint (cells), `[O, I]` each.
+        """
         ...
 
     def write(self, cells: AnyCells, w: Array, key: Key) -> AnyState:
-        """A fresh state holding `w` `[O, I]`, as far as the devices can. Consumes `key`."""
+        """Write weights to fresh devices, as far as they can hold them.
+
+        Args:
+            cells: Constants of each crosspoint, from `fabricate`.
+            w: Weights to write `[O, I]` [w].
+            key: Consumed. Random is the write noise, if any.
+
+        Returns:
+            A new state.
+        """
         ...
 
     def update(self, p: Pulses, cells: AnyCells, state: AnyState, x: Array, d: Array, lr: Scalar, key: Key) -> AnyState:
-        """Move the weights by `-lr sum_b d_b x_b^T`, as far as the devices can. Consumes `key`."""
+        """Move the weights by `-lr sum_b d_b x_b^T`, as far as the devices can.
+
+        Args:
+            p: How the update is pulsed.
+            cells: Constants of each crosspoint.
+            state: State before the update.
+            x: Inputs `[B, I]`.
+            d: Errors `[B, O]`.
+            lr: Learning rate, 0 or more.
+            key: Consumed. Random are the pulse trains and the cycle-to-cycle variation.
+
+        Returns:
+            The state after the update.
+        """
         ...
 
     def rest(self, cells: AnyCells, state: AnyState, key: Key, alpha: Scalar = 1.0) -> AnyState:
-        """What time does in one mini-batch: diffusion, then decay (scaled by `alpha`). Consumes `key`."""
+        """Let one mini-batch pass: diffusion, then decay.
+
+        Args:
+            cells: Constants of each crosspoint.
+            state: State before.
+            key: Consumed. Random is the diffusion.
+            alpha: Factor of the decay [1].
+
+        Returns:
+            The state after it.
+        """
         ...
 
     def reset_cells(self, cells: AnyCells, state: AnyState, chosen: Array, key: Key) -> AnyState:
-        """Reset the `chosen` crosspoints (`[O, I]` bool) to their reset value. Consumes `key`."""
+        """Reset some crosspoints.
+
+        Args:
+            cells: Constants of each crosspoint.
+            state: State before.
+            chosen: Crosspoints to reset `[O, I]` bool.
+            key: Consumed. Random is the cycle-to-cycle variation of the reset.
+
+        Returns:
+            The state after it.
+        """
         ...
 
     def age(self, cells: AnyCells, state: AnyState, dt: Scalar, key: Key) -> AnyState:
-        """Let `dt` seconds pass without writing. Consumes `key`."""
+        """Let time pass without writing: conductance drift.
+
+        Args:
+            cells: Constants of each crosspoint.
+            state: State before.
+            dt: Time that passes [s].
+            key: Consumed. Random is the noise of the drift.
+
+        Returns:
+            The state after it.
+        """
         ...
 
 
 @runtime_checkable
 class PulsedDevice(Device, Protocol):
-    """A device whose weight moves by pulses."""
+    """Protocol of a device whose weight is changed by pulses."""
 
     def pulse(self, cells: AnyCells, state: AnyState, sign: Array, key: Key) -> AnyState:
-        """One pulse per crosspoint: `sign` `[O, I]` is +1 (UP), -1 (DOWN) or 0 (none). The definition of the device."""
+        """Apply at most one pulse per crosspoint: the definition of the device.
+
+        Args:
+            cells: Constants of each crosspoint.
+            state: State before the pulse.
+            sign: Pulses `[O, I]`: +1 (UP), -1 (DOWN) or 0 (none).
+            key: Consumed. Random is the cycle-to-cycle variation.
+
+        Returns:
+            The state after the pulse.
+        """
         ...
 
     def pulses(self, cells: AnyCells, state: AnyState, up: Array, down: Array, key: Key) -> AnyState:
-        """`up` and `down` pulses (`[O, I]` int32) at once: the fast evaluation of the same law."""
+        """Apply many pulses at once: the fast evaluation of the same law.
+
+        Args:
+            cells: Constants of each crosspoint.
+            state: State before the pulses.
+            up: Number of UP pulses `[O, I]` int32.
+            down: Number of DOWN pulses `[O, I]` int32.
+            key: Consumed. Random is the cycle-to-cycle variation.
+
+        Returns:
+            The state after the pulses.
+        """
         ...
 
     def respond(
         self, p: Pulses, cells: AnyCells, state: AnyState, trains: Trains, k_draw: Key, k_noise: Key
     ) -> AnyState:
-        """Answer to the trains of a batch, drawn with `k_draw`: counted, or pulse by pulse in order.
+        """Respond to the pulse trains of a batch: counted all at once, or pulse by pulse in order.
 
-        The latter if `p.sequential`, or where the device is too coarse to be counted (`devices/coarse.py`). Consumes
-        both keys. Devices of one unit cell share `k_draw`, hence see the same pulses, with noise of their own.
+        In order if `p.sequential`, or if the device is too coarse to be counted (`devices/coarse.py`).
+
+        Args:
+            p: How the update is pulsed.
+            cells: Constants of each crosspoint.
+            state: State before the pulses.
+            trains: Probabilities, signs and lengths of the trains.
+            k_draw: Consumed; draws the pulses. Devices of one unit cell share it, so they receive the same pulses.
+            k_noise: Consumed; draws the cycle-to-cycle variation.
+
+        Returns:
+            The state after the pulses.
         """
         ...
 

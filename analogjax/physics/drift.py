@@ -1,11 +1,11 @@
-r"""Power-law drift of a weight that is left alone.
+r"""Power-law conductance drift of a weight that is not written.
 
     w(t) = w0 tau^-nu' + a (tau^-nu' - 1),   tau = max((t - t_written) / t_0, 1),   a = g_offset wg_ratio + w_offset
     nu'  = nu (1 + nu_std xi) - nu_k ln((w - w_offset) / wg_ratio + g_offset) + nu_k log_g0
 
-`nu` differs from cell to cell by `nu_dtod`. A weight that moved by more than `reset_tol` since the last call counts as
-freshly written: it starts drifting anew. Units: [s] time, [w] weight, [1] exponents.
-Reference: Karpov et al. 2007, doi:10.1063/1.2825650 (power law); Joshi et al. 2020, doi:10.1038/s41467-020-16108-9.
+`nu` varies from device to device by `nu_dtod`. A weight that changed by more than `reset_tol` since the last call
+counts as written again: its drift starts over. Units: [s] time, [w] weight, [1] exponents. Reference: Karpov et al.
+2007, doi:10.1063/1.2825650 (power law); Joshi et al. 2020, doi:10.1038/s41467-020-16108-9.
 """
 
 import jax
@@ -19,7 +19,7 @@ from analogjax.random import normal
 
 @pytree
 class DriftState:
-    """Memory of the last programming of each crosspoint."""
+    """When and what was last programmed at each crosspoint."""
 
     now: Array
     """Time since the chip was made `[]`, in units of `t_0`."""
@@ -33,7 +33,7 @@ class DriftState:
 
 @pytree
 class Drift:
-    """Parameters of the drift law (aihwkit's `DriftParameter`); `nu = 0` and no noise: the weight stays."""
+    """Parameters of the drift law (aihwkit's `DriftParameter`). With `nu = 0` and no noise, weights do not drift."""
 
     nu: Scalar = 0.0
     """Mean drift exponent [1]."""
@@ -64,15 +64,15 @@ class Drift:
         check_number(self, "t_0", "wg_ratio", low=1e-30)
 
     def exponents(self, shape: tuple[int, int], dtype: DType, key: Key) -> Array:
-        """The exponent of each cell `[O, I]`. Consumes `key`."""
+        """The drift exponent of each device `[O, I]`. Consumes `key`."""
         return self.nu * (1 + self.nu_dtod * normal(key, shape, dtype))
 
     def begin(self, w: Array) -> DriftState:
-        """The memory of weights `w` `[O, I]` that are written at time 0."""
+        """The drift state of weights `w` `[O, I]` written at time 0."""
         return DriftState(now=jnp.zeros((), w.dtype), written=jnp.zeros_like(w), w0=w, last=w)
 
     def apply(self, nu: Array, w: Array, state: DriftState | None, dt: Scalar, key: Key) -> tuple[Array, DriftState]:
-        """The weights `[O, I]` after another `dt` seconds, and the memory for the next call. Consumes `key`."""
+        """The weights `[O, I]` after another `dt` seconds, and the drift state for the next call. Consumes `key`."""
         k_nu, k_w = jax.random.split(key)
         state = self.begin(w) if state is None else state
         now = state.now + dt / self.t_0

@@ -28,7 +28,7 @@ _ASSUMED_WMAX = 0.6  # the weight bound assumed by the worst-case input scale
 
 
 class InputScale(StrEnum):
-    """How the scale of an input vector follows from it."""
+    """How the scale of an input vector is computed."""
 
     ABS_MAX = "AbsMax"
     ABS_MAX_NP_SUM = "AbsMaxNPSum"
@@ -49,10 +49,10 @@ class Limits(NamedTuple):
 
 @pytree
 class NoiseManagement:
-    """The input scale of each vector.
+    """Scales each input vector to the range of the DAC.
 
     Raises:
-        ConfigError: For an unknown kind, or what is no finite number.
+        ConfigError: If the kind is unknown, or a value is not a finite number.
     """
 
     kind: InputScale = InputScale.ABS_MAX
@@ -68,9 +68,10 @@ class NoiseManagement:
         check_number(self, "decay", low=0)
 
     def scale(self, x: Array, limits: Limits, average: Array | None = None) -> Array:
-        """The scale `[B, 1]` by which each vector of `x` `[B, I]` is divided; a vector of 0 or less is silent.
+        """The scale `[B, 1]` by which each vector of `x` `[B, I]` is divided; a vector with a scale of 0 or less gives
+        0.
 
-        `average` is the running mean before this batch (None or 0: it has not seen any vector yet).
+        `average` is the running mean before this batch (None or 0: no vector seen so far).
         """
         if self.kind is InputScale.CONSTANT:
             one = jnp.ones((x.shape[0], 1), x.dtype)
@@ -106,7 +107,7 @@ class NoiseManagement:
 
 
 def worst_case(x: Array, limits: Limits, scale: Array | None = None) -> Array:
-    """The scale `[B, 1]` with which not even weights at their bound clip, 1 for zeros; at least `scale` (or max|x|)."""
+    """The scale `[B, 1]` at which not even weights at their bound clip, 1 for zeros; at least `scale` (or max|x|)."""
     scale = _np_sum(x, _abs_max(x) if scale is None else scale, limits)
     return jnp.where(scale > 0, scale, 1.0)
 

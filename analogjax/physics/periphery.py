@@ -7,10 +7,10 @@ One vector `x` `[I]` through the weights `W` `[O, I]`; a batch `[B, I]` is treat
     v     = columns of W for u                     (wires, offsets, weight noise; `crossbar`, `timed_crossbar`)
     y     = ADC(v) scale alpha rho                 (`adc`)
 
-`rho` is 1, or what bound management makes of it where outputs clip (`bound_management`).
+`rho` is 1, or larger where bound management repeats a read because outputs clipped (`bound_management`).
 
-Products can be differentiated, straight through the converters, where vectors are read once.
-Letters: `B` batch, `O` rows (outputs), `I` columns (inputs).
+Products can be differentiated (straight-through in the converters) if each vector is read once. Letters: `B` batch, `O`
+rows (outputs), `I` columns (inputs).
 
 Reference: Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494; Rasch et al. 2023, doi:10.1038/s41467-023-40770-4.
 """
@@ -34,10 +34,10 @@ from analogjax.physics.noise_management import InputScale, Limits, NoiseManageme
 
 @pytree
 class Periphery:
-    """What is around a crossbar, and what it does to a product, for one direction (forward or backward).
+    """Everything around a crossbar in one direction (forward or backward): DAC, crossbar circuit, ADC and managements.
 
     Raises:
-        ConfigError: For parts that do not fit one another.
+        ConfigError: If the parts do not fit together.
 
     Example:
         >>> Periphery(dac=DAC(res=1 / 126), adc=ADC(res=1 / 510, noise=0.1))
@@ -82,30 +82,33 @@ class Periphery:
 
     @property
     def ignores_silent_inputs(self) -> bool:
-        """Whether an input of 0 adds nothing to any output: columns that are not read need not be computed."""
+        """Whether an input of 0 contributes nothing to any output, so that unread columns need not be computed."""
         return self.is_perfect or (is_off(self.dac.noise) and is_off(self.crossbar.ir_drop))
 
     @property
     def averages_inputs(self) -> bool:
-        """Whether the input scale is a running mean, which a tile has to keep."""
+        """Whether the input scale is a running mean, which the tile has to store."""
         return self.noise_management is not None and self.noise_management.kind is InputScale.AVERAGE_ABS_MAX
 
     def unmanaged(self) -> "Periphery":
-        """The same converters and crossbar without noise and bound management: inputs are read once, as they are."""
+        """The same converters and crossbar without noise and bound management: inputs are read once, unscaled."""
         return replace(self, noise_management=None, bound_management=None)
 
     def fabricate(self, outputs: int, dtype: DType, key: Key, *, inputs: int | None = None) -> Frozen:
-        """What is fixed when the chip `[outputs, inputs]` is made, by name. Consumes `key`.
+        """Draw the constants of a chip `[outputs, inputs]`, by name. Consumes `key`.
 
-        The ADCs draw from `key` and its child 0, the crossbar from the children 1 and 2: switching anything on makes
-        the same chip with something added. Raises `ConfigError` where `inputs` is needed and not given.
+        The ADCs draw from `key` and its child 0, the crossbar from children 1 and 2, so that enabling an effect keeps
+        the chip otherwise the same. Raises `ConfigError` if `inputs` is needed and not given.
         """
         if self.is_perfect:
             return {}
         return self.adc.fabricate(outputs, dtype, key) | self.crossbar.fabricate(outputs, inputs, dtype, key)
 
     def read(self, w: Array, u: Array, frozen: Frozen, key: Key) -> tuple[Array, Array]:
-        """One read of `u` `[B, I]`, scaled: the ADC's `[B, O]` and which vectors fitted `[B, 1]`. Consumes `key`."""
+        """One read of scaled inputs `u` `[B, I]`: outputs of the ADC `[B, O]` and which vectors were in range `[B, 1]`.
+
+        Consumes `key`.
+        """
         k_inp, k_dac, k_w, k_out, k_adc = jax.random.split(key, 5)
         u = self.dac.convert(u, k_dac, k_inp)
         columns = self.crossbar.columns(self.dac, w, u, frozen, k_w)
@@ -119,9 +122,9 @@ class Periphery:
 
 
 def mvm(p: Periphery, w: Array, x: Array, frozen: Frozen, key: Key, average: Array | None = None) -> Array:
-    """Noisy product `[B, I] -> [B, O]` of `w` `[O, I]`. Consumes `key`.
+    """Noisy product `[B, I] -> [B, O]` with `w` `[O, I]`. Consumes `key`.
 
-    `average` is the running input scale before this batch, for 'AverageAbsMax' (0: not yet seen any vector).
+    `average` is the running input scale before this batch, for 'AverageAbsMax' (0: no vector seen so far).
     """
     if p.is_perfect:
         return product(w, x) * p.adc.scale

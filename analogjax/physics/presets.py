@@ -1,6 +1,6 @@
-"""Named parameter sets of devices, converters and pulses, with aihwkit's values and the paper that each was fitted to.
+"""Named parameter sets of devices, converters and pulses, with aihwkit's values and the paper each was fitted to.
 
-Fields that are not given keep the defaults of their class. Weights and steps in [w], spreads relative [1].
+Fields that are not given keep the defaults of their class. Weights and steps in [w], variations relative [1].
 """
 
 from analogjax.physics.adc import ADC

@@ -1,12 +1,13 @@
-r"""How an update is pulsed: what a user sets.
+r"""How an update is pulsed: the settings.
 
 Stochastic compressed pulsing: every input line `j` and every output line `i` fires at random in each of `BL` time slots
 (`trains`); the device at `(i, j)` is pulsed where both fire (`counting`), DOWN if `x_j d_i > 0`, else UP. So the weight
 follows `-eta d x^T` on average.
 
-Other pulse types: STOCHASTIC draws the pulses of positive and negative x apart, which changes no statistic and is done
-as above; MEAN_COUNT and DETERMINISTIC_IMPLICIT compute the number of coincidences (see `counting.computed_pulses`);
-NONE adds the outer product in floating point, and NONE_WITH_DEVICE clips to the bounds after that of each sample.
+Other pulse types: STOCHASTIC draws the pulses of positive and negative x separately, which does not change the
+statistics and is simulated as above; MEAN_COUNT and DETERMINISTIC_IMPLICIT compute the number of coincidences (see
+`counting.computed_pulses`); NONE adds the outer product in floating point, and NONE_WITH_DEVICE clips to the bounds
+after that of each sample.
 
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Gokmen, Onen & Haensch 2017,
 doi:10.3389/fnins.2017.00538 (managements).
@@ -34,18 +35,23 @@ class PulseType(StrEnum):
 
     @property
     def pulsed(self) -> bool:
-        """Whether devices see pulses; otherwise their weights are set."""
+        """Whether devices receive pulses; otherwise their weights are set."""
         return self not in (PulseType.NONE, PulseType.NONE_WITH_DEVICE)
 
     @property
     def counted(self) -> bool:
-        """Whether the number of coincidences is computed instead of drawn."""
+        """Whether the number of coincidences is computed rather than drawn."""
         return self in (PulseType.MEAN_COUNT, PulseType.DETERMINISTIC_IMPLICIT)
 
 
 @pytree
 class Pulses:
-    """How an update is pulsed (aihwkit's `UpdateParameters`)."""
+    """Settings of a pulsed update (aihwkit's `UpdateParameters`).
+
+    Raises:
+        ConfigError: If the pulse type is unknown, the length is not a whole number above 0, or a value is not a finite
+            number.
+    """
 
     desired_bl: int = 31
     """Length of the pulse trains [slots]; the longest one under update-bl management."""
@@ -72,7 +78,7 @@ class Pulses:
 
     @property
     def longest(self) -> int | None:
-        """Slots of the longest train there can be; None: the learning rate decides."""
+        """Length of the longest possible train [slots]; None: it depends on the learning rate."""
         return self.desired_bl if self.fixed_bl or self.update_bl_management else None
 
     def __post_init__(self) -> None:

@@ -1,11 +1,11 @@
-r"""A product in time: inputs are the lengths of pulses, and the wires' voltage drop changes as pulses end.
+r"""A crossbar simulated in time: inputs are pulse lengths, and the voltage drop along the wires changes as pulses end.
 
 Every weight is a pair of devices `g+, g-` of `g_converter` [uS]. While the pulse of an input lasts, the larger one of
 its two voltages is on one device, the smaller one on the other; afterwards both are at rest:
 
     x > t:  0.6 V on g+, 0.2 V on g-        x < -t:  the reverse        else:  0.4 V on both        (t in [0, t_max])
 
-A column is cut into `segments` parts, each a source `V_s = sum g v / G_s` behind `1 / G_s`, `G_s = sum g`, with
+A column is divided into `segments` parts, each a source `V_s = sum g v / G_s` behind `1 / G_s`, `G_s = sum g`, with
 wires of `r_w = ir_drop wire_resistance rows_per_segment` between them. From the far end to the ADC:
 
     v, r = V_0, 1 / G_0;    r_1 = r + r_w,  r_2 = 1 / G_s,  r = r_1 r_2 / (r_1 + r_2),  v = (v / r_1 + V_s / r_2) r
@@ -15,8 +15,9 @@ wires of `r_w = ir_drop wire_resistance rows_per_segment` between them. From the
 Even columns end at the ADC beyond the last row, odd ones at that beyond the first. Padding to `phys_input_size` rows
 is symmetric and holds nothing.
 
-Each device conducts at all times, so `r` is constant and `I` linear in which pulses last: the integral over time is
-one product with an effective matrix, at the cost of an ordinary one, for any number of points and segments.
+Each device conducts at all times, so `r` is constant and `I` is linear in the set of active pulses. The integral over
+time is therefore one product with an effective matrix, at the cost of an ordinary one, for any number of points and
+segments.
 
 Circuit and numbers are those of aihwkit 1.2.0; reference: Le Gallo et al. 2023, doi:10.1063/5.0168089.
 Letters: `B` batch, `O` rows (outputs, the columns of the circuit), `I` inputs, `P` physical inputs, `S` segments.
@@ -64,12 +65,13 @@ class Pass(NamedTuple):
 
 @pytree
 class TimedCrossbar:
-    """Crossbar that is read in time. For `ir_drop=0`, as in training, its product is the exact one.
+    """Crossbar that is simulated in time. With `ir_drop=0`, as in training, its product is exact.
 
-    What decides on shapes (passes, segments, sizes, points of time, the resolution of the DAC) must be plain numbers.
+    Parameters that determine shapes (passes, segments, sizes, points of time, the resolution of the DAC) must be plain
+    numbers.
 
     Raises:
-        ConfigError: For what is unknown, out of range, or not a plain number where it must be.
+        ConfigError: If a value is unknown, out of range, or not a plain number where it must be.
     """
 
     mv_type: MVType = MVType.ONE_PASS
@@ -119,11 +121,11 @@ class TimedCrossbar:
 
     @property
     def series_loss(self) -> Scalar:
-        """There is none in this circuit."""
+        """Always 0 in this circuit."""
         return 0.0
 
     def check(self, dac: DAC) -> None:
-        """Raise `ConfigError` where pulses cannot be counted in steps of this converter."""
+        """Raise `ConfigError` if pulse lengths can't be counted in steps of this converter."""
         good = is_static(dac.res) and bool(dac.res > 0)
         check(dac, good, "res", "pulses are counted in steps of the DAC: needs a plain number above 0.")
         good = is_static(self.time_resolution) and self._points(dac) >= 1
@@ -138,11 +140,11 @@ class TimedCrossbar:
         check(self, good, "split_mode_bit_shift", f"needs a whole number from 1 to {levels.bit_length() - 2}.")
 
     def fabricate(self, outputs: int, inputs: int | None, dtype: DType, key: Key) -> Frozen:
-        """Nothing differs from chip to chip but the weights."""
+        """Return no constants: only the weights differ from chip to chip."""
         return {}
 
     def columns(self, dac: DAC, w: Array, u: Array, frozen: Frozen, key: Key) -> Conversions:
-        """What the ADCs count in each pass of the DAC's `u` `[B, I]`, as parts of the product. Consumes `key`."""
+        """Counts of the ADCs in each pass for DAC outputs `u` `[B, I]`, as parts of the product. Consumes `key`."""
         passes = self._passes(dac, u)
         return [(one.factor, self._product(dac, w, one, jax.random.fold_in(key, n))) for n, one in enumerate(passes)]
 
@@ -150,7 +152,7 @@ class TimedCrossbar:
         return int((_levels(dac) + 2) / 2 * self.time_resolution + _ON_GRID)
 
     def _passes(self, dac: DAC, u: Array) -> list[Pass]:
-        """What is applied one after the other for the DAC's `u` `[B, I]`."""
+        """The passes applied one after the other for DAC outputs `u` `[B, I]`."""
         step, scale = 2 * _res(dac), self.time_resolution
         if self.mv_type is MVType.ONE_PASS:
             return [Pass(u, self._points(dac), 1.0, 1)]
@@ -169,7 +171,7 @@ class TimedCrossbar:
         return bits
 
     def _product(self, dac: DAC, w: Array, one: Pass, key: Key) -> Array:
-        """What the ADCs count `[B, O]` in one pass, in units of the exact product. Consumes `key`."""
+        """Counts of the ADCs `[B, O]` in one pass, in units of the exact product. Consumes `key`."""
         if is_off(self.ir_drop):
             return product(w, one.x)
         before = (self.phys_input_size - w.shape[1]) // 2
@@ -191,7 +193,7 @@ class TimedCrossbar:
         return y if is_static(self.ir_drop) else jnp.where(self.ir_drop > 0, y, product(w, one.x))
 
     def _time_on(self, one: Pass) -> tuple[Array, float]:
-        """How long each pulse lasts `[B, I]`, signed, in weights of the integration over time; and the whole time."""
+        """Signed duration of each pulse `[B, I]`, in weights of the time integration; and the total time."""
         points = one.points
         gap = one.t_max / max(points - 1, 1)
         on = jnp.clip(jnp.ceil(jnp.abs(one.x) / gap - _ON_GRID), 0, points) if points > 1 else jnp.abs(one.x) > 0

@@ -1,4 +1,4 @@
-r"""From inputs, errors and a learning rate to the pulse trains of a batch, before they are drawn.
+r"""Converts inputs, errors and a learning rate to the pulse trains of a batch, before they are drawn.
 
 In each of `BL` time slots a line fires with
 
@@ -42,7 +42,7 @@ class Trains:
     """How the trains are drawn or counted."""
 
     def only(self, chosen: Array) -> "Trains":
-        """The same trains with all samples silenced but the `chosen` ones (`[B]` bool)."""
+        """The same trains with all samples silenced except the `chosen` ones (`[B]` bool)."""
         return replace(self, length=jnp.where(chosen, self.length, 0))
 
 
@@ -80,7 +80,7 @@ def managed_length(p: Pulses, x: Array, d: Array, learning_rate: Scalar, g: Scal
 
 
 def _plain_length(p: Pulses, eta: Array, g: Scalar) -> tuple[Array, Array]:
-    """Length without update-bl management, and whether both lines simply fire with probability |x| and |d|."""
+    """Length without update-bl management, and whether rows and columns fire with probability |d| and |x|."""
     if p.fixed_bl or p.update_bl_management:
         return jnp.asarray(p.desired_bl, jnp.float32), jnp.asarray(False)
     wide = g * p.desired_bl < eta

@@ -1,4 +1,4 @@
-"""Runs side by side: the settings in which they differ, and what came out."""
+"""Runs side by side: the settings in which they differ, and their results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _ABSENT = "(absent)"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found; each row holds one value per run, in the order of `runs`."""
+    """Result of `compare`; each row holds one value per run, in the order of `runs`."""
 
     runs: list[str]
     settings: dict[str, list[Any]]  # those that differ
@@ -33,7 +33,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Put runs side by side. Raises `ConfigError` for fewer than two."""
+    """Compare runs. Raises `ConfigError` for fewer than two."""
     if len(runs) < 2:
         raise ConfigError(f"A comparison needs two runs or more, not {len(runs)}.")
     settings = [flat(run.config) | {"seed": run.seed} | _versions(run) for run in runs]
@@ -44,7 +44,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _differs(row: list[Any]) -> bool:
-    # an empty group beside a full one says nothing that the rows of the full one don't say
+    # an empty group next to a full one adds nothing to the rows of the full one
     return any(repr(value) != repr(row[0]) for value in row) and not all(value in ({}, _ABSENT) for value in row)
 
 

@@ -7,9 +7,9 @@ from analogjax.errors import ConfigError, MissingPackage
 
 
 def write_curves(results: list[dict[str, Any]], path: str | os.PathLike[str], title: str = "") -> None:
-    """Write loss and accuracy over the epochs to `path` (.png, .svg, .pdf).
+    """Plot loss and accuracy over the epochs to `path` (.png, .svg, .pdf).
 
-    Raises `MissingPackage` without matplotlib, `ConfigError` where the file can't be written.
+    Raises `MissingPackage` without matplotlib, `ConfigError` if the file can't be written.
     """
     try:
         from matplotlib.figure import Figure

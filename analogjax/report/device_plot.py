@@ -1,4 +1,4 @@
-"""Pictures of devices: what they do under pulses; of compounds, what is hidden inside them."""
+"""Plots of devices: their pulse response; for compounds, also their hidden arrays."""
 
 import os
 from typing import Any
@@ -21,20 +21,29 @@ def plot_device(
     device: Any, path: str | os.PathLike[str], *, pulses: Pulses | None = None, title: str = "", devices: int = 200,
     key: Key,
 ) -> None:  # fmt: skip
-    """Draw a device to `path` (.png, .svg, .pdf). Consumes `key`.
+    """Plot a device.
 
-    A single device or a unit cell: its response to up, then down pulses; the size of a step against the weight, mean
-    and spread over `devices` crosspoints; its weight under alternating pulses, and where that ends. A compound: its
+    For a single device or a unit cell: its response to up, then down pulses; its step against the weight, mean and
+    standard deviation; its weight under alternating pulses, and the symmetry point they lead to. For a compound: its
     visible weight, its arrays and its digital memory under equal requests, made with `pulses`.
 
-    Raises `MissingPackage` without matplotlib, `ConfigError` for a device without pulses or a file that can't be
-    written.
+    Args:
+        device: The device.
+        path: File to write (.png, .svg, .pdf).
+        pulses: Pulses of the requests to a compound.
+        devices: Number of crosspoints.
+        title: Title of the plot.
+        key: Consumed. Random are the device-to-device and the cycle-to-cycle variation.
+
+    Raises:
+        MissingPackage: If matplotlib is not installed.
+        ConfigError: If the device has no pulses, or the file can't be written.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
-    leaves(device)  # tells what has no pulses
+    leaves(device)  # raises for devices without pulses
     if isinstance(device, (Pulsed, Vector, OneSided)):
         figure = Figure(figsize=(11, 7.5), layout="constrained")
         _draw_device(figure, device, devices, key)
@@ -62,7 +71,7 @@ def _draw_device(figure: Any, device: Any, n: int, key: Key) -> None:
     w = alternating(device, n, k_pairs)
     _lines(pairs, np.arange(len(w)), w)
     pairs.set(xlabel="pairs of an up and a down pulse", ylabel="weight [w]", title="alternating pulses")
-    pairs.set_ylim(above.get_ylim())  # a drift is small or large beside the range
+    pairs.set_ylim(above.get_ylim())  # shows the drift relative to the range
     last = w[-max(len(w) // 10, 1) :].mean(0)
     ends.hist(last, bins=30, color="C0", alpha=0.8)
     ends.axvline(np.mean(last), color="k")
@@ -102,11 +111,11 @@ def _draw_compound(figure: Any, device: Any, pulses: Pulses, n: int, key: Key) -
     for axes in panels:
         axes.axvline(np.sum(found.signs > 0), color="0.6", linestyle=":")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside: curves fill these axes
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # outside: curves fill these axes
 
 
 def _lines(axes: Any, time: np.ndarray, w: np.ndarray, color: str = "C0", name: str = "") -> None:
-    """Some specimens, thin, and the mean of all, thick."""
+    """Some devices as thin lines, and the mean of all as a thick one."""
     every = max(len(time) // _POINTS, 1)
     for k in range(min(_SHOWN, w.shape[1])):
         label = "single devices" if k == 0 and not name else None

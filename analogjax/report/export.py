@@ -1,4 +1,4 @@
-"""A recorded run in the formats of other tools: CSV, JSON, TensorBoard's event files, MLflow's store."""
+"""Exports a recorded run to the formats of other tools: CSV, JSON, TensorBoard's event files, MLflow's store."""
 
 import csv
 import io
@@ -26,12 +26,12 @@ _LONGEST = 500  # characters of a parameter that every version of MLflow takes
 
 
 def export_text(run: Run, kind: str) -> str:
-    """The run as `csv` (one row per epoch, a column per metric) or `json` (everything; NaN becomes null)."""
+    """Return the run as `csv` (one row per epoch, a column per metric) or `json` (everything; NaN becomes null)."""
     return {"csv": _csv, "json": _json}[kind](run)
 
 
 def export_file(run: Run, kind: str, path: str | os.PathLike[str]) -> None:
-    """Make or replace the file `path` by what `export_text` returns. Raises `ConfigError` if it can't be written."""
+    """Write the result of `export_text` to the file `path`. Raises `ConfigError` if it can't be written."""
     path = Path(path)
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -43,9 +43,9 @@ def export_file(run: Run, kind: str, path: str | os.PathLike[str]) -> None:
 
 
 def export_folder(run: Run, kind: str, path: str | os.PathLike[str]) -> str:
-    """Add the run to the folder `path` as `tensorboard` or `mlflow` files; returns the command that shows them.
+    """Add the run to the folder `path` as `tensorboard` or `mlflow` files; returns the command that displays them.
 
-    TensorBoard's go into a folder with the run's name. For MLflow, `path` may also be a tracking URI
+    TensorBoard's files go into a folder with the name of the run. For MLflow, `path` may also be a tracking URI
     (`sqlite:///mlflow.db`). Raises `MissingPackage`, and `ConfigError` if the run is there already or the place can't
     be written.
     """
@@ -71,7 +71,7 @@ def _json(run: Run) -> str:
 
 
 def _points(run: Run) -> Iterator[tuple[int, float, dict[str, float]]]:
-    """Number, time [s since 1970] and metrics of each epoch; the time counts from the begin of the run."""
+    """Number, time [s since 1970] and metrics of each epoch; the time counts from the start of the run."""
     time = datetime.fromisoformat(run.status["begun"]).timestamp()
     for entry in run.epochs:
         time += entry.get("time_epoch") or 0.0
@@ -142,13 +142,13 @@ def _mlflow(run: Run, path: str) -> str:
         except (MlflowException, OSError) as error:
             first = str(error).splitlines()[0]
             raise ConfigError(f"export to {path}: MLflow refuses ({first}); give another folder or URI.") from error
-    # newer MLflows show a folder only if they are told to
+    # newer versions of MLflow show a folder only if configured to
     return f"{'' if '://' in path else 'MLFLOW_ALLOW_FILE_STORE=true '}mlflow ui --backend-store-uri {path}"
 
 
 @contextmanager
 def _mlflow_settings() -> Iterator[None]:
-    """What MLflow must be told through the environment, for as long as it takes, unless the user has told it."""
+    """Set the environment variables that MLflow needs for the duration of the block, unless the user has set them."""
     wanted = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)

@@ -1,7 +1,7 @@
-"""What devices do under pulses, as numbers behind a plot: response, step sizes, alternating pulses, hidden arrays.
+"""The response of devices to pulses, as numbers for plots: response, step sizes, alternating pulses, hidden arrays.
 
-All are pure functions of a device and a key, for `n` crosspoints of one chip. One pulse is one whole request, UP or
-DOWN: a pulse of a single device; of a unit cell, one vector that asks each crosspoint for one pulse.
+All are pure functions of a device and a key, for `n` crosspoints of one chip. One pulse is one complete request, UP or
+DOWN: a pulse of a single device; for a unit cell, one vector that requests one pulse at each crosspoint.
 Letters: `T` pulses, `G` weights, `n` crosspoints. Weights in [w].
 """
 
@@ -26,7 +26,7 @@ _FEWEST_PULSES = 40
 
 
 class Steps(NamedTuple):
-    """Step sizes of each crosspoint, without noise; NaN where its weight can't be."""
+    """Step sizes of each crosspoint, without noise; NaN where its weight is out of its bounds."""
 
     weights: np.ndarray  # [G]
     up: np.ndarray  # [G, n]
@@ -34,7 +34,7 @@ class Steps(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """A compound under requests of one size."""
+    """A compound under requests of equal size."""
 
     signs: np.ndarray  # [T]
     asked: float  # the size of each request: learning rate times x times d [w]
@@ -44,7 +44,7 @@ class Hidden(NamedTuple):
 
 
 def leaves(device: Any) -> tuple[Any, ...]:
-    """The single devices of a device, unit cell or compound. Raises `ConfigError` where there are no pulses."""
+    """The single devices of a device, unit cell or compound. Raises `ConfigError` if there are no pulses."""
     inside = (device.device,) if hasattr(device, "device") else getattr(device, "devices", ())
     if inside:
         return tuple(leaf for part in inside for leaf in leaves(part))
@@ -61,7 +61,7 @@ def weight_range(device: Any) -> tuple[float, float]:
 
 
 def pulses_for_range(device: Any) -> int:
-    """Pulses that lead from one bound to the other and somewhat beyond; 40 to 12,000."""
+    """Number of pulses from one bound to the other and somewhat beyond; 40 to 12,000."""
     low, high = weight_range(device)
     number = len(leaves(device)) if not isinstance(device, PulsedDevice) and hasattr(device, "update_policy") else 1
     return int(np.clip(1.5 * number * (high - low) / float(device.granularity), _FEWEST_PULSES, _MOST_PULSES))
@@ -81,7 +81,7 @@ def alternating(device: Any, n: int, key: Key) -> np.ndarray:
 
 
 def step_sizes(device: Any, n: int, key: Key, points: int = 41) -> Steps:
-    """What one pulse moves at each weight, of `n` crosspoints without noise from cycle to cycle."""
+    """Weight change by one pulse at each weight, for `n` crosspoints without cycle-to-cycle variation."""
     calm, (low, high) = quiet(device), weight_range(device)
     grid = jnp.linspace(low, high, points)
     k_cells, k_write, k_pulse = jax.random.split(key, 3)
@@ -129,7 +129,7 @@ def hidden_arrays(device: Any, p: Pulses, n: int, key: Key) -> Hidden:
 
 
 def _digital(states: AnyState) -> dict[str, np.ndarray]:
-    """The matrices that a compound remembers beside its devices `[2T, n]`, by their places in its state."""
+    """The matrices that a compound stores in addition to its devices `[2T, n]`, by their paths in its state."""
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(states):
         place = jax.tree_util.keystr(path, simple=True, separator=" ")
@@ -139,10 +139,10 @@ def _digital(states: AnyState) -> dict[str, np.ndarray]:
 
 
 def request_size(device: Any) -> tuple[float, int]:
-    """Size of a request [w] and their number, that show what a compound does with them.
+    """Size of a request [w] and number of requests that show how a compound works.
 
-    A digital sum is given less than one step at a time; choppers need many updates, and auto-scaling compounds large
-    ones; the first array of any other takes ten pulses each, until all of it is full.
+    A digital sum is given less than one step at a time. Choppers need many updates, and auto-scaling compounds large
+    ones. The first array of any other compound gets ten pulses each, until it is full.
     """
     low, high = weight_range(device)
     if isinstance(device, MixedPrecision):
@@ -155,7 +155,7 @@ def request_size(device: Any) -> tuple[float, int]:
 
 
 def quiet(device: Any) -> Any:
-    """The device, and those inside it, without noise of pulses and reads; its spreads stay."""
+    """The device, and those inside it, without noise of pulses and reads; device-to-device variation stays."""
     own = {field.name for field in fields(device)}
     off: dict[str, Any] = {name: 0.0 for name in ("dw_min_std", "write_noise_std") if name in own}
     off |= {"refresh_every": 0} if "refresh_every" in own else {}

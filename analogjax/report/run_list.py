@@ -14,7 +14,9 @@ _RIGHT = range(4, 9)
 
 
 def write_run_list(runs: Sequence[RunSummary], kind: str, out: TextIO) -> None:
-    """Write the summaries to `out` as `table`, `json` or `csv`; the latter two hold every field, times in seconds."""
+    """Write the summaries to `out` as `table`, `json` or `csv`; the latter two contain every field, with times in
+    seconds.
+    """
     {"table": _table, "json": _json, "csv": _csv}[kind](runs, out)
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: what was asked for, what came out, and how to have it again, in Markdown."""
+"""The report of a run in Markdown: its settings, its results, and how to reproduce it."""
 
 import shlex
 import tempfile
@@ -20,7 +20,7 @@ _PLOTTED = {"train_loss", "valid_loss", "accuracy"}
 def write_report(record: RunRecord) -> None:
     """Add `curves.png` and `report.md` to a run.
 
-    Without matplotlib, or without epochs that can be plotted, the report says why there are no curves. Raises
+    Without matplotlib, or without epochs that can be plotted, the report explains why there are no curves. Raises
     `RunError`, `StoreError`.
     """
     run = read_run(record.location)
@@ -45,7 +45,7 @@ def _curves(run: Run) -> tuple[bytes | None, str]:
 
 
 def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
-    """The report of `run`, as Markdown that is legible as plain text.
+    """The report of `run` as Markdown that is readable as plain text.
 
     `curves` is a paragraph about the curves; with `files` the files of the run are listed.
     """
@@ -54,7 +54,7 @@ def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
         [curves] if curves else [],
         ["## Epochs", "", *_epochs(run)] if run.epochs else [],
         ["## Configuration", "", *_pairs(flat(run.config) | {"seed": run.seed})],
-        ["## How to have it again", "", *_again(run)],
+        ["## How to reproduce this run", "", *_again(run)],
         ["## Environment", "", *_pairs(_environment(run.environment))],
         ["## Files", "", *_files(run)] if files else [],
     ]
@@ -85,7 +85,7 @@ def _number(value: Any) -> bool:
 
 
 def _epochs(run: Run) -> list[str]:
-    """A table of all epochs, or of evenly chosen ones where they are very many."""
+    """A table of all epochs, or of evenly spaced ones if there are very many."""
     names = list(dict.fromkeys(name for entry in run.epochs for name in entry if name != "epoch"))
     step = -(-len(run.epochs) // _ROWS)
     chosen = run.epochs[::-1][::step][::-1]  # counted from the last, which is always shown
@@ -112,7 +112,7 @@ def _files(run: Run) -> list[str]:
 
 
 def _again(run: Run) -> list[str]:
-    """The commands of the run's first session, and of later ones where something had changed."""
+    """The commands of the run's first session, and of later ones if anything had changed."""
     environment = run.environment
     sessions = list(dict.fromkeys("\n".join(_session(each)) for each in (environment, *environment.get("resumed", []))))
     text = "\n# it went on with\n".join(sessions)
@@ -132,9 +132,10 @@ def _session(environment: dict[str, Any]) -> list[str]:
 
 
 def _dirt(git: dict[str, Any]) -> str:
-    return {True: "  # and changes that were not committed", None: "  # perhaps changed: git did not say"}.get(
-        git.get("dirty"), ""
-    )
+    return {
+        True: "  # with uncommitted changes",
+        None: "  # possibly with uncommitted changes: git did not answer",
+    }.get(git.get("dirty"), "")
 
 
 def _environment(environment: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Results of a run as a table, JSON lines or CSV, written as the run goes on."""
+"""Results of a run as a table, JSON lines or CSV, written during the run; and the description of a device."""
 
 import csv
 import inspect
@@ -13,10 +13,10 @@ class Writer(Protocol):
     """Prints one entry per epoch."""
 
     def epoch(self, entry: dict[str, Any]) -> None:
-        """An epoch has ended."""
+        """Write the results of an epoch that has ended."""
 
     def close(self, results: list[dict[str, Any]]) -> None:
-        """The run has ended."""
+        """Finish the output at the end of the run."""
 
 
 class _Table:
@@ -47,7 +47,7 @@ class _Lines:
         print(json.dumps(entry), file=self.out, flush=True)
 
     def close(self, results: list[dict[str, Any]]) -> None:
-        """Nothing is left to write."""
+        """Do nothing: everything is written."""
 
 
 class _Csv:
@@ -59,11 +59,11 @@ class _Csv:
         self.out.writerow([entry[name] for name in _COLUMNS])
 
     def close(self, results: list[dict[str, Any]]) -> None:
-        """Nothing is left to write."""
+        """Do nothing: everything is written."""
 
 
 def writer_for(kind: str, out: TextIO) -> Writer:
-    """A writer of `table`, `jsonl` or `csv` to `out`."""
+    """Make a writer of `table`, `jsonl` or `csv` to `out`."""
     kinds: dict[str, Callable[[TextIO], Writer]] = {"table": _Table, "jsonl": _Lines, "csv": _Csv}
     return kinds[kind](out)
 

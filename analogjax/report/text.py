@@ -1,4 +1,4 @@
-"""Small pieces of text that reports share: aligned tables, durations, sizes, flat configurations."""
+"""Text helpers shared by the reports: aligned tables, durations, sizes, flat configurations."""
 
 import json
 import math
@@ -20,7 +20,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> list[st
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table that is legible as plain text too."""
+    """A Markdown table that is readable as plain text too."""
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -40,7 +40,7 @@ def flat(value: Any, where: str = "") -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value of a configuration or a metric, as a person reads it; `-` for none."""
+    """A value of a configuration or a metric in readable form; `-` for none."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -49,7 +49,7 @@ def shown(value: Any) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share of one in per cent; `-` for none."""
+    """A fraction in per cent; `-` for none."""
     return "-" if value is None else f"{value:.2%}"
 
 
@@ -72,7 +72,7 @@ def size(count: int | None) -> str:
 
 
 def strict(value: Any) -> Any:
-    """`value` for JSON that every tool reads: NaN and infinities, which JSON has no word for, become `null`."""
+    """`value` as strict JSON for any tool: NaN and infinities, which JSON can't represent, become `null`."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

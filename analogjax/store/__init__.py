@@ -1,4 +1,4 @@
-"""Checkpoints, snapshots and records of runs, on a local disk or in a bucket. Heavy packages are imported on use."""
+"""Checkpoints, snapshots and run records, on a local disk or in a bucket. Heavy packages are imported on use."""
 
 from .checkpoint import CheckpointError as CheckpointError
 from .checkpoint import Checkpoints as Checkpoints

@@ -1,8 +1,8 @@
-"""A pytree as a table of its leaves and a folder of arrays that Orbax wrote.
+"""A pytree as a table of its leaves and a folder of arrays written by Orbax.
 
-The table has one row `(path, shape, dtype)` per leaf, in the order of the tree; the array of row 12 has the name
-`"0012"` in the folder. Everything goes through NumPy, so the files don't depend on devices or shardings. Orbax takes
-neither arrays of size zero nor keys: of the former the row tells all, of the latter the key data are stored.
+The table has one row `(path, shape, dtype)` per leaf, in the order of the tree; the array of row 12 is called `"0012"`
+in the folder. Everything goes through NumPy, so the files do not depend on devices or shardings. Orbax accepts neither
+arrays of size zero nor keys: the former are described completely by their row, of the latter the key data are stored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def describe(tree: Any) -> list[Row]:
-    """Returns one row per leaf of `tree`, whose leaves are arrays, `jax.ShapeDtypeStruct`s or `None`.
+    """Return one row per leaf of `tree`, whose leaves are arrays, `jax.ShapeDtypeStruct`s or `None`.
 
     Raises `TypeError`, naming the path, for any other leaf, and `ValueError` if two leaves have the same path.
     """
@@ -47,7 +47,7 @@ def describe(tree: Any) -> list[Row]:
 
 
 def table(leaves: list[tuple[Any, Any]]) -> list[Row]:
-    """The same for leaves that are given one by one, each with its path."""
+    """Like `describe`, for leaves given one by one with their paths."""
     rows = [_row(jax.tree_util.keystr(path) or "the tree itself", leaf) for path, leaf in leaves]
     if len({row.path for row in rows}) < len(rows):
         repeated = next(row.path for index, row in enumerate(rows) if row.path in {r.path for r in rows[:index]})
@@ -56,7 +56,7 @@ def table(leaves: list[tuple[Any, Any]]) -> list[Row]:
 
 
 def differences(stored: list[Row], wanted: list[Row]) -> list[str]:
-    """Returns one line for each path where the two tables differ; none if one tree can be read into the other."""
+    """Return one line for each path where the two tables differ; none if one tree can be read into the other."""
     here, there = ({row.path: row for row in rows} for rows in (stored, wanted))
     paths = list(dict.fromkeys([*there, *here]))
     return [
@@ -67,7 +67,7 @@ def differences(stored: list[Row], wanted: list[Row]) -> list[str]:
 
 
 def write(folder: Path, tree: Any) -> None:
-    """Writes the arrays of `tree` into the new folder `folder`; returns when all of them are in its files.
+    """Write the arrays of `tree` into the new folder `folder`; returns when all of them are in its files.
 
     Raises `OSError` with the cause if that fails.
     """
@@ -87,7 +87,7 @@ def write(folder: Path, tree: Any) -> None:
 
 
 def read(folder: Path, rows: list[Row], like: Any) -> Any:
-    """Returns the tree that `write` stored under `rows`, bit for bit, in the structure of `like`.
+    """Return the tree that `write` stored under `rows`, bit for bit, in the structure of `like`.
 
     `rows` and `describe(like)` must have no differences. A leaf takes the type and the sharding that it has in
     `like`; what has none there is uncommitted, on the default device. Raises `OSError` with the cause if the files
@@ -138,7 +138,7 @@ def _is_jax_dtype(dtype: np.dtype) -> bool:
 
 
 def _data_of(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of what is stored for `leaf`."""
+    """Shape and dtype of the stored array for `leaf`."""
     struct = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
     return jax.eval_shape(jax.random.key_data, struct) if _is_key(leaf) else struct
 
@@ -149,7 +149,7 @@ def _to_numpy(leaf: Any) -> np.ndarray:
 
 
 def as_in(leaf: Any, array: Any, path: str) -> Any:
-    """`array`, of a typed key its data, as a leaf of the same type and place as `leaf`.
+    """Convert `array` (for a typed key its data) to a leaf of the type and placement of `leaf`.
 
     Raises `ValueError`, naming the `path`, for a 64-bit JAX array while JAX is set to 32 bits.
     """
@@ -192,7 +192,7 @@ def _checkpointer() -> Any:
 
 @contextmanager
 def _quiet_orbax() -> Iterator[None]:
-    """Orbax logs a failure of its threads with 200 lines of traceback; we raise the same error anyway."""
+    """Suppress the 200 lines of traceback that Orbax logs for a failed thread; the same error is raised anyway."""
 
     def raised_anyway(record: logging.LogRecord) -> bool:
         return "raised an exception" not in record.getMessage()

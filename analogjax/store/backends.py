@@ -1,4 +1,4 @@
-"""The kinds of places: one row each. A new one is a row and, where fsspec's own client is not enough, a class."""
+"""The kinds of places, one row each. To add one, add a row and, if fsspec's own client is not enough, a class."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BACKENDS = (
 
 
 def backend_of(protocol: str) -> Backend:
-    """The row of a protocol, or of one of its other spellings. Raises `StoreError` if there is none."""
+    """The row of a protocol, or of one of its aliases. Raises `StoreError` if there is none."""
     for backend in BACKENDS:
         if protocol.lower() in (backend.protocol, *backend.aliases):
             return backend
@@ -48,9 +48,9 @@ def backend_of(protocol: str) -> Backend:
 
 
 def connect(protocol: str, options: dict[str, Any]) -> Callable[[str], Medium]:
-    """What makes the medium of any URL of this protocol; all share one client. Makes no request.
+    """Return the function that makes the medium of any URL of this protocol; all share one client. Makes no request.
 
-    Raises `MissingPackage`, and `StoreError` for options that the client does not take.
+    Raises `MissingPackage`, and `StoreError` for options that the client does not accept.
     """
     backend = backend_of(protocol)
     module, _, name = backend.medium.partition(":")

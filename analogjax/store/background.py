@@ -1,4 +1,4 @@
-"""One piece of work at a time on a thread of its own, whose failure can't be missed."""
+"""A single background thread for one task at a time, whose failures can't be missed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 class Background:
-    """Runs what is handed over while the caller goes on.
+    """Runs tasks in the background.
 
-    At most one piece of work is under way: `submit` waits for the one before. A failure is raised by the next `submit`,
-    `check` or `wait`, once. A program that ends waits for the work first.
+    At most one task is running: `submit` waits for the previous one. A failure is raised once, by the next `submit`,
+    `check` or `wait`. A program waits for the task before it exits.
     """
 
     def __init__(self) -> None:
@@ -19,30 +19,30 @@ class Background:
         self._failure: BaseException | None = None
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Starts `work` when the work before is done. Raises that one's failure instead, if it failed."""
+        """Start `work` after the previous task. Raises the failure of that task instead, if it failed."""
         self.wait()
         _finish_before_exit(self)
         self._thread = threading.Thread(target=self._run, args=(work,), name="analogjax-save")
         self._thread.start()
 
     def busy(self) -> bool:
-        """Whether work is under way."""
+        """Whether a task is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def check(self) -> None:
-        """Raises the failure of work that has ended; never waits."""
+        """Raise the failure of a finished task; never waits."""
         if not self.busy():
             self.wait()
 
     def wait(self) -> None:
-        """Returns when no work is under way. Raises its failure."""
+        """Wait until no task is running. Raises its failure."""
         self.join()
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
 
     def join(self) -> None:
-        """Returns when no work is under way, however it ended."""
+        """Wait until no task is running, however it ended."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -58,10 +58,11 @@ _waited_for: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
 def _finish_before_exit(background: Background) -> None:
-    """A program that reaches its end waits for the work.
+    """Wait for the task before the program exits.
 
-    atexit is too late: by then the thread pools that network clients need take no more work, and the upload would fail.
-    Callbacks registered here run in reverse order, so before that of `concurrent.futures`, which registered on import.
+    atexit is too late: the thread pools that network clients need accept no more work by then, so the upload would
+    fail. Callbacks registered here run in reverse order, i.e. before that of `concurrent.futures`, which registered on
+    import.
     """
     import concurrent.futures.thread  # noqa: F401 - must have registered first
 

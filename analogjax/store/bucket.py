@@ -1,4 +1,4 @@
-"""Buckets (and memory) as media, over fsspec: what all kinds of them share."""
+"""Object stores (and memory) as media, over fsspec: the common part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60}  # [s]
 
 
 class Bucket:
-    """The folder `url` in a place that fsspec knows; `system` is its client, `hide` what no message may show."""
+    """The folder `url` of a file system known to fsspec; `system` is its client, `hide` lists texts for no message to
+    show.
+    """
 
     retry = Retry()
     part = 16 << 20  # bytes of one part of a large file; a few of them are in memory at a time
@@ -32,7 +34,9 @@ class Bucket:
 
     @classmethod
     def connect(cls, backend: Backend, options: dict[str, Any]) -> Callable[[str], Bucket]:
-        """What makes the medium of a URL; all share one client. Raises `MissingPackage`, `StoreError`."""
+        """Return the function that makes the medium of a URL; all share one client. Raises `MissingPackage`,
+        `StoreError`.
+        """
         hide = frozenset(backend.secrets(options))
         try:
             return partial(cls, cls.client(backend, options), backend, hide)
@@ -139,7 +143,7 @@ class Bucket:
         each(self._delete, names)
 
     def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
-        """Nothing: a file is whole or absent, and Google Storage forgets the parts of one after a week."""
+        """Do nothing: a file is complete or absent, and Google Storage discards unfinished parts after a week."""
         return []
 
     def _delete(self, name: str) -> None:
@@ -185,12 +189,12 @@ def _whole(data: bytes, size: int, name: str) -> bytes:
 
 def _fill(handle: int, data: bytes, start: int) -> None:
     rest = memoryview(data)
-    while rest:  # a disk that is filling up takes a part of it and says so by the number alone
+    while rest:  # a disk that is filling up writes a part, reported only by the number of bytes
         done = os.pwrite(handle, rest, start)
         rest, start = rest[done:], start + done
 
 
 def tell(progress: Progress | None, size: int) -> None:
-    """Reports that `size` bytes were moved."""
+    """Report that `size` bytes were transferred."""
     if progress is not None:
         progress(size)

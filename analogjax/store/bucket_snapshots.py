@@ -1,12 +1,12 @@
-"""Snapshots in a bucket: uploaded under a name of their own, and committed by one small object that is written last.
+"""Snapshots in a bucket: uploaded under a unique name, and committed by one small object written last.
 
-    <location>/<name>/<attempt>/...      the files of one upload; `<attempt>` is never used twice
+    <location>/<name>/<attempt>/...      the files of one upload; `<attempt>` is never reused
     <location>/<name>/MANIFEST.json      names that attempt, its files, their sizes and SHA-256: the commit marker
 
-One request puts the manifest, so a reader sees a snapshot whole or not at all, whatever is killed when. New content for
-a name is another attempt: the manifest moves over to it in one request, and the old files are deleted after that.
-Nothing is ever deleted because a manifest is missing: such files may be an upload that is still going on, or a copy by
-hand. What killed writers left behind is harmless, and `sweep` removes it when asked to.
+One request writes the manifest, so a snapshot appears atomically, whatever is killed at whatever time. New content for
+a name is another attempt: one request replaces the manifest, and the old files are deleted afterwards. Nothing is ever
+deleted because a manifest is missing: such files may belong to an upload in progress, or to a manual copy. Files left
+behind by killed writers are harmless; `sweep` removes them on request.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class BucketSnapshots:
         return self.location.url
 
     def prepare(self) -> None:
-        """Raises `SnapshotError` if the location cannot be reached."""
+        """Raise `SnapshotError` if the location cannot be reached."""
         with _explained(f"{self.location} cannot be used for snapshots"):
             self.location.folders()
 
     def publish(
         self, name: str, write: Callable[[Path], None], meta: dict[str, Any], progress: Progress | None = None
     ) -> str:
-        """Publishes as `name` the files that `write(folder)` puts into an empty local folder. Returns its URL.
+        """Publish the files that `write(folder)` puts into an empty local folder as `name`. Returns its URL.
 
-        On return the store has confirmed every byte. If it raises, nothing of it is visible and a snapshot that had
-        this name is untouched; only where the store did not answer to the very last request may the new one appear,
-        whole. Raises `SnapshotError`, and passes on what else `write` raises.
+        On return the store has confirmed every byte. If it raises, nothing of it is visible and an existing snapshot of
+        this name is unchanged; only if the store did not answer the very last request may the new one still appear,
+        complete. Raises `SnapshotError`, and passes on other exceptions of `write`.
         """
         check_name(name)
         text_of_meta = json_values.encode(meta, "meta")
@@ -84,7 +84,7 @@ class BucketSnapshots:
         return sorted(name.split("/")[0] for name in found if name.count("/") == 1 and name.endswith(f"/{MANIFEST}"))
 
     def check(self, name: str) -> Manifest:
-        """The manifest, if all files are there in their sizes. Raises `SnapshotError` naming the first that is not."""
+        """Return the manifest if all files have their sizes. Raises `SnapshotError` naming the first that has not."""
         manifest = self.manifest(name)
         with _explained(f"{self.location}/{name} cannot be read"):
             sizes = {entry.name: entry.size for entry in (self.location / _folder(name, manifest)).list()}
@@ -98,7 +98,7 @@ class BucketSnapshots:
         return manifest
 
     def manifest(self, name: str) -> Manifest:
-        """The manifest alone. Raises `SnapshotError` if it is absent or damaged, `NewerFormatError`."""
+        """Return the manifest alone. Raises `SnapshotError` if it is absent or damaged, `NewerFormatError`."""
         with _explained(f"The snapshot {self.location}/{name} cannot be read"):
             return parse_manifest((self.location / name).read(MANIFEST), f"{self.location}/{name}")
 
@@ -126,17 +126,17 @@ class BucketSnapshots:
             return self.location.exists(f"{name}/{MANIFEST}")
 
     def delete(self, name: str) -> None:
-        """Deletes the snapshot `name`: first what makes it visible, then its files."""
+        """Delete the snapshot `name`: first its manifest, then its files."""
         manifest = self.manifest(name)
         with _explained(f"The snapshot {self.location}/{name} could not be deleted"):
             self.location.delete(f"{name}/{MANIFEST}")
             self._delete_files(name, manifest)
 
     def sweep(self, older_than: float) -> list[str]:
-        """Deletes attempts begun more than `older_than` seconds ago that no manifest names; returns them.
+        """Delete attempts begun more than `older_than` seconds ago that no manifest names; returns them.
 
-        So it does with the parts of large files that were never finished, which are in no list of files. An upload
-        that is still going on looks the same, so give more time than any upload takes.
+        Also aborts unfinished uploads of large files, which appear in no list of files. An upload in progress can't be
+        told apart, so allow more time than any upload takes.
         """
         with _explained(f"{self.location} cannot be swept"):
             names = [entry.name for entry in self.location.list()]
@@ -169,7 +169,7 @@ class BucketSnapshots:
                 raise StoreError(f"{folder}/{file.name} has {arrived.get(file.name)} bytes; {file.size} were sent.")
 
     def _commit(self, name: str, text: bytes) -> Manifest | None:
-        """Makes the attempt visible; returns the manifest that it replaced."""
+        """Make the attempt visible; returns the manifest that it replaced."""
         place = self.location / name
         old = self._replaceable(name)
         if old is None:
@@ -184,7 +184,7 @@ class BucketSnapshots:
     def _replaceable(self, name: str) -> Manifest | None:
         try:
             return parse_manifest((self.location / name).read(MANIFEST), f"{self.location}/{name}")
-        except (SnapshotError, NotFound):  # none; or damaged, and then its files can't be told from others
+        except (SnapshotError, NotFound):  # none; or damaged, so that its files can't be identified
             return None
 
     def _delete_files(self, name: str, manifest: Manifest) -> None:
@@ -200,7 +200,7 @@ _LARGE = 32 << 20  # bytes
 
 
 def _begun(name: str) -> datetime | None:
-    """When the attempt began that the file `name` belongs to, if it belongs to one."""
+    """When the attempt began to which the file `name` belongs, if it belongs to one."""
     parts = name.split("/")
     stamp = _ATTEMPT.fullmatch(parts[1]) if len(parts) > 2 else None
     return None if stamp is None else datetime.strptime(stamp[1], _STAMP).replace(tzinfo=UTC)

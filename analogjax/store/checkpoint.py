@@ -1,9 +1,9 @@
-"""The checkpoints of one run: pytrees of arrays, each with a JSON `meta`, kept under their step number.
+"""Checkpoints of one run: pytrees of arrays, each with a JSON `meta`, stored by step number.
 
-Each is a snapshot (`snapshots.py`) named `step_000000000042`, whose manifest holds the table of leaves, the `meta`, the
-metrics and where it came from, and whose `arrays` folder Orbax wrote (`arrays.py`). Orbax writes to a local disk only;
-what goes to a bucket is staged there. (Given an `s3://` path itself, Orbax reports success and leaves the arrays in a
-local folder named `s3:`.)
+Each is a snapshot (`snapshots.py`) named `step_000000000042`. Its manifest holds the table of leaves, the `meta`, the
+metrics and the provenance; its `arrays` folder is written by Orbax (`arrays.py`). Orbax writes to a local disk only, so
+checkpoints for an object store are staged there. (Given an `s3://` path, Orbax reports success and leaves the arrays in
+a local folder named `s3:`.)
 """
 
 from __future__ import annotations
@@ -36,17 +36,36 @@ _SHOWN = 3  # differing paths that an error names
 
 
 class CheckpointError(AnalogError):
-    """A checkpoint could not be saved, found or restored; the message says which, why, and what to do."""
+    """A checkpoint could not be saved, found or restored; the message states which, why, and what to do."""
 
 
 class Checkpoints:
-    """Checkpoints of one run in one folder, local or in a bucket (`s3://…`, `gs://…`), each whole or absent.
+    """Checkpoints of one run in a folder, local or in a bucket (`s3://…`, `gs://…`).
 
-    A `kill -9` at any moment leaves the older ones and no part of a new one. Several processes may use one folder.
-    Without `background` a checkpoint is complete and safe when `save` returns. With it, `save` copies the arrays and
-    returns; the rest happens on another thread, one save at a time. Its failure is raised by the next `save`, `check`
-    or `close`; use it as a context manager, or call `close`. What is kept is up to `keep_last` (0: all), `keep_best`
-    by `metric`, and `keep_every`, see `Retention`.
+    Saving is atomic: a `kill -9` at any moment leaves the older checkpoints and no part of a new one. Several processes
+    may use one folder.
+
+    Args:
+        folder: Path or URL. A local folder is created if necessary, and cleared of what killed processes left in it.
+        keep_last: Newest checkpoints to keep; 0: all.
+        keep_best: Best checkpoints to keep in addition, by `metric`.
+        keep_every: Keep every step divisible by this number as well; 0: none. See `Retention`.
+        metric: Name of the metric that decides which are best.
+        mode: "max" if larger is better, else "min".
+        background: Save on another thread, one checkpoint at a time. `save` then returns once the arrays are copied,
+            and a failure is raised by the next `save`, `check` or `close`. Use it as a context manager, or call
+            `close`. Otherwise a checkpoint is complete when `save` returns.
+        storage_options: Options for the client of the bucket (`endpoint_url`, credentials, ...).
+        progress: Show a progress bar for uploads that take seconds.
+        read_only: Never create or change anything in the folder.
+
+    Raises:
+        CheckpointError: If the folder can't be used; the message states the remedy.
+
+    Example:
+        >>> with Checkpoints("s3://bucket/run", keep_last=3) as checkpoints:
+        ...     checkpoints.save(100, tree, meta={"epoch": 2}, metrics={"accuracy": 0.91})
+        >>> tree, meta = Checkpoints("s3://bucket/run").restore(like=tree)
     """
 
     def __init__(
@@ -63,12 +82,7 @@ class Checkpoints:
         progress: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        """Opens `folder`; a local one is created if need be, and cleared of what killed processes left in it.
-
-        `storage_options` go to the client of the bucket (`endpoint_url`, credentials, ...). `progress` shows a bar for
-        uploads that take seconds. With `read_only` nothing in the folder is ever created or changed. Raises
-        `CheckpointError`, naming the folder and the remedy, if it can't be used so.
-        """
+        """Open the folder; see the class for the arguments."""
         keep_last = _natural(keep_last, "keep_last")
         try:
             self.retention = Retention(keep_last, keep_best, keep_every, metric, mode)  # type: ignore[arg-type]
@@ -97,24 +111,31 @@ class Checkpoints:
             error.add_note(f"And the last checkpoint could not be saved: {failure}")
 
     def close(self) -> None:
-        """Returns when the last checkpoint is safe. Raises `CheckpointError` if it could not be saved."""
+        """Wait until the last checkpoint is complete. Raises `CheckpointError` if it could not be saved."""
         if self._background is not None:
             self._background.wait()
 
     def check(self) -> None:
-        """Raises the failure of a save in the background that has ended; never waits."""
+        """Raise the failure of a finished background save; never waits."""
         if self._background is not None:
             self._background.check()
 
     def save(
         self, step: int, tree: Any, meta: dict[str, Any], metrics: Mapping[str, float] | None = None
     ) -> Path | str:
-        """Saves `tree` and `meta` as the checkpoint of `step`, then removes those that are no longer kept.
+        """Save a checkpoint, then delete those that are no longer kept.
 
-        `tree`: any pytree of JAX or NumPy arrays, typed keys and `None`. `meta`: what JSON can hold, and any float.
-        `metrics` decide what is best. Returns where the checkpoint is. A checkpoint of the same step is replaced,
-        safely. Raises `CheckpointError`, with everything as before, if the arguments do not fit (nothing is written)
-        or the store refuses.
+        Args:
+            step: Number of the checkpoint. An existing one with the same number is replaced atomically.
+            tree: Any pytree of JAX or NumPy arrays, typed keys and `None`.
+            meta: Plain JSON values, and any float.
+            metrics: Metrics that decide which checkpoints are best.
+
+        Returns:
+            The location of the checkpoint.
+
+        Raises:
+            CheckpointError: If the arguments are invalid or the store refuses; nothing is changed then.
         """
         self._refuse_if_read_only("save to")
         name, table = _name(step), _table(tree, "The tree to save")
@@ -136,37 +157,43 @@ class Checkpoints:
         return self.folder / name if isinstance(self.folder, Path) else f"{self.folder}/{name}"
 
     def steps(self) -> list[int]:
-        """Returns the steps of the whole checkpoints, ascending.
+        """Return the steps of all complete checkpoints, ascending.
 
-        Whole: the manifest is valid and every file is there in its size. Contents are checked by `restore`.
+        Complete: the manifest is valid and every file has its size. Contents are verified by `restore`.
         """
         return sorted(step for step, _ in self._whole())
 
     def latest(self) -> int | None:
-        """Returns the last of `steps`, `None` if there is none. To resume, use `restore`: it reports damaged ones."""
+        """Return the last of `steps`, or `None`. To resume, use `restore`, which reports damaged checkpoints."""
         return next((step for step, _ in self._whole()), None)
 
     def best(self) -> int | None:
-        """Returns the step with the best metric, `None` if no whole checkpoint has it. NaN is never best."""
+        """Return the step with the best metric, `None` if no complete checkpoint has it. NaN is never best."""
         return next(iter(self.retention.ranked(dict(self._whole()))), None)
 
     def meta(self, step: int) -> dict[str, Any]:
-        """Returns the `meta` of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
+        """Return the `meta` of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
         return self._content(step)["meta"]
 
     def metrics(self, step: int) -> dict[str, float]:
-        """Returns the metrics of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
+        """Return the metrics of the checkpoint of `step`. Raises `CheckpointError` if it is absent or damaged."""
         return self._content(step).get("metrics", {})
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
-        """Returns the tree, bit for bit, and the `meta` of the checkpoint of `step`, by default of the newest.
+        """Restore a checkpoint, after verifying all its files.
 
-        `like`: a pytree of arrays or `jax.ShapeDtypeStruct`s with the structure, shapes and dtypes of the saved tree;
-        leaves get the type and sharding that they have there (none: default device). All files are verified first.
-        Without `step`, damaged checkpoints are passed over for the newest good one, with a `UserWarning` for each.
+        Args:
+            step: Number of the checkpoint; by default the newest. Without it, damaged checkpoints are skipped in favour
+                of the newest good one, with a `UserWarning` for each.
+            like: Pytree of arrays or `jax.ShapeDtypeStruct`s with the structure, shapes and dtypes of the saved tree.
+                Leaves get its types and shardings (without one: the default device).
 
-        Raises `CheckpointError` if there is no such checkpoint or it is damaged (with `step`: no other is tried), if
-        it belongs to another model, or if only a newer version of analogjax can read it.
+        Returns:
+            The tree, bit for bit, and its `meta`.
+
+        Raises:
+            CheckpointError: If there is no such checkpoint, if it is damaged (given `step`, no other is tried), belongs
+                to another model, or needs a newer version of analogjax.
         """
         table = _table(like, "The tree `like`")
         if step is not None:
@@ -190,7 +217,7 @@ class Checkpoints:
         )
 
     def delete(self, step: int) -> None:
-        """Deletes the checkpoint of `step`, as a whole. Raises `CheckpointError` if there is none."""
+        """Delete the checkpoint of `step` atomically. Raises `CheckpointError` if there is none."""
         self._refuse_if_read_only("delete from")
         self._refuse_if_absent(step)
         with _as_checkpoint_error():
@@ -213,17 +240,17 @@ class Checkpoints:
             return self._snapshots.check(_name(step)).meta
 
     def _whole(self) -> Iterator[tuple[int, float | None]]:
-        """The whole checkpoints, newest first, each with the metric that ranks it; its manifest is read once."""
+        """The complete checkpoints, newest first, each with its ranking metric; each manifest is read only once."""
         for step in reversed(self._published()):
             try:
                 yield step, self._snapshots.check(_name(step)).meta.get("metrics", {}).get(self.retention.metric)
             except NewerFormatError:
-                yield step, None  # left out, a run would silently go on from an older one
+                yield step, None  # if left out, a run would silently resume from an older one
             except SnapshotError:
                 continue
 
     def _delete_old(self, saved: int) -> None:
-        """Removes what is superseded, but not `saved`: the run may be rewound."""
+        """Delete superseded checkpoints, but never `saved`: the run may have been rewound."""
         whole, keep = dict(self._whole()), self.retention
         if keep.last == 0 or len(whole) < keep.last:
             return
@@ -239,7 +266,7 @@ class Checkpoints:
                     warnings.warn(f"{error} It is beyond keep_last={keep.last}.", stacklevel=4)
 
     def _read(self, step: int, like: Any, table: list[arrays.Row]) -> tuple[Any, dict[str, Any]]:
-        """Raises `SnapshotError` for a damaged or vanished checkpoint, `CheckpointError` for everything else."""
+        """Raise `SnapshotError` for a damaged or missing checkpoint, `CheckpointError` for everything else."""
         name = _name(step)
         if not isinstance(self.folder, Path):  # before anything is downloaded
             _refuse_other_model(f"{self.folder}/{name}", self._snapshots.manifest(name).meta, table)
@@ -286,7 +313,7 @@ def _copied(leaf: Any) -> Any:
 
 @contextmanager
 def _bar(step: int, tree: Any, wanted: bool) -> Iterator[Any]:
-    """A bar of uploaded bytes, for uploads that take seconds; yields what to call as they go."""
+    """A progress bar for uploads that take seconds; yields the function that advances it."""
     if not wanted:
         yield None
         return

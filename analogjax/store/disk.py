@@ -1,4 +1,4 @@
-"""Local folders as a medium: every file is replaced as a whole and has reached the disk on return."""
+"""Local folders as a medium: every write is atomic, and on disk when it returns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Disk:
 
     @classmethod
     def connect(cls, backend: Backend, options: dict[str, Any]) -> Callable[[str], Disk]:
-        """What makes the medium of a path; a disk takes no options."""
+        """Return the function that makes the medium of a path; a disk takes no options."""
         return cls.at
 
     @classmethod
@@ -76,7 +76,7 @@ class Disk:
             _copy(reader, writer, progress)
 
     def list(self, prefix: str) -> Entries:
-        """All files below a folder, unfinished ones left out."""
+        """List all files below a folder, except unfinished ones."""
         found = []
         with _explained(self.root / prefix):
             for path, _, names in os.walk(self.root / prefix, onerror=_unless_gone):
@@ -150,7 +150,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def local(file: Path, doing: str) -> Iterator[None]:
-    """Explains what goes wrong with the local file of an upload or download."""
+    """Report failures with the local file of an upload or download as `StoreError`s."""
     try:
         yield
     except StoreError:
@@ -160,7 +160,7 @@ def local(file: Path, doing: str) -> Iterator[None]:
 
 
 def _touch(draft: Path) -> None:
-    """Makes the file and the folders above it, and sees to it that these folders are found after a power cut."""
+    """Create the file and the folders above it, so that these folders survive a power failure."""
     for _ in range(20):
         missing = [folder for folder in draft.parents if not folder.exists()]
         try:
@@ -170,7 +170,7 @@ def _touch(draft: Path) -> None:
             if any(folder.is_file() for folder in draft.parents):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
             continue
-        except FileNotFoundError:  # another process deleted the last file beside it, and the folder with it
+        except FileNotFoundError:  # another process deleted the last other file, and with it the folder
             continue
         for folder in missing:
             fsync(folder.parent)
@@ -179,7 +179,7 @@ def _touch(draft: Path) -> None:
 
 
 def _unless_gone(error: OSError) -> None:
-    # `os.walk` would say that a folder is empty if it could not be read
+    # `os.walk` would report an unreadable folder as empty
     if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
         raise error
 

@@ -1,14 +1,14 @@
-"""Snapshots in a local folder: each is a folder of files that a reader sees whole or not at all.
+"""Snapshots in a local folder: each is a folder of files that appears and disappears atomically.
 
     <root>/<name>/                 a published snapshot: the files, and MANIFEST.json with their sizes and SHA-256
     <root>/.staging-<uuid>/        being written; its OWNER file stays locked for as long as the writer lives
     <root>/.replaced-<name>/       the old content while new content takes its name
     <root>/.trash-<uuid>/          renamed away, being removed
-    <root>/.lock                   held, for a few renames at most, by whoever changes names; shared by who lists them
+    <root>/.lock                   held exclusively to change names (a few renames at most), shared to list them
 
-Writers write and fsync in the staging folder and then rename it, so a name never points at half a snapshot. Only a
-replacement takes two renames; between them the old content is found under `.replaced-<name>`, by readers and by
-`prepare`. Locks are `flock`s, which the kernel drops with the process: after a `kill -9` nothing stays locked.
+Writers write and fsync in the staging folder and then rename it, so a name never refers to half a snapshot. Only a
+replacement takes two renames; between them, readers and `prepare` find the old content under `.replaced-<name>`. Locks
+are `flock`s, which the kernel releases with the process: after a `kill -9` nothing stays locked.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class DiskSnapshots:
         return str(self.root)
 
     def prepare(self) -> None:
-        """Makes the folder ready for writing: creates it, and clears away what dead processes left.
+        """Create the folder if necessary, and remove what dead processes left in it.
 
-        Raises `SnapshotError`, with the remedy, if it cannot be created or written.
+        Raises `SnapshotError`, with the remedy, if it can't be created or written.
         """
         root = self.root
         with _explained(f"The folder {root} cannot be used for snapshots"):
@@ -55,12 +55,12 @@ class DiskSnapshots:
     def publish(
         self, name: str, write: Callable[[Path], None], meta: dict[str, Any], progress: Progress | None = None
     ) -> str:
-        """Publishes as `name` the files that `write(folder)` puts into an empty folder. Returns its path.
+        """Publish the files that `write(folder)` puts into an empty folder as `name`. Returns its path.
 
-        On return everything has reached the disk. If it raises, the disk is as before: neither a part of the new
-        snapshot nor a staging folder remains, and a snapshot that already had this name is untouched. Raises
-        `SnapshotError` for anything the disk refuses, and passes on what else `write` raises. Nothing is reported to
-        `progress`, as nothing is moved.
+        On return everything is on disk. If it raises, the disk is as before: neither a part of the new snapshot nor a
+        staging folder remains, and an existing snapshot of this name is unchanged. Raises `SnapshotError` for anything
+        the disk refuses, and passes on other exceptions of `write`. Nothing is reported to `progress`, as nothing is
+        transferred.
         """
         check_name(name)
         text_of_meta, root = json_values.encode(meta, "meta"), self.root
@@ -81,7 +81,7 @@ class DiskSnapshots:
         return str(root / name)
 
     def names(self) -> list[str]:
-        """The names of the published snapshots. Raises `SnapshotError` if the folder cannot be read."""
+        """List the names of the published snapshots. Raises `SnapshotError` if the folder can't be read."""
         return sorted(self._places())
 
     def exists(self, name: str) -> bool:
@@ -89,28 +89,28 @@ class DiskSnapshots:
         return name in self._places()
 
     def manifest(self, name: str) -> Manifest:
-        """The manifest alone. Raises `SnapshotError` if it is absent or damaged, `NewerFormatError`."""
+        """Return the manifest alone. Raises `SnapshotError` if it is absent or damaged, `NewerFormatError`."""
         return _read_manifest(self._place(name))
 
     def check(self, name: str) -> Manifest:
-        """The manifest, if all files are there in their sizes: cheap, no content is read.
+        """Return the manifest if all files have their sizes: cheap, no content is read.
 
-        Raises `SnapshotError` naming the first file that is missing, cut or grown.
+        Raises `SnapshotError` naming the first file that is missing or has another size.
         """
         return _checked(self._place(name), with_content=False)
 
     @contextmanager
     def open(self, name: str) -> Iterator[tuple[Path, Manifest]]:
-        """The folder of the snapshot itself, once its files are verified, and the manifest.
+        """Verify the files of a snapshot; returns its folder and manifest.
 
-        Raises `SnapshotError` naming a file that has not its size and checksum.
+        Raises `SnapshotError` naming a file with a wrong size or checksum.
         """
         path = self._place(name)
         manifest = _checked(path, with_content=True)
         yield path / manifest.attempt, manifest
 
     def delete(self, name: str) -> None:
-        """Deletes the snapshot `name`; from one moment to the next it is gone as a whole.
+        """Delete the snapshot `name` atomically.
 
         Raises `SnapshotError` if there is none, or the disk refuses.
         """
@@ -129,7 +129,7 @@ class DiskSnapshots:
         return file_lock.held(self.root / _LOCK)
 
     def _recover(self) -> None:
-        """Completes or undoes what killed writers left; leaves the staging folders of living ones alone."""
+        """Complete or undo what killed writers left; the staging folders of living ones are not touched."""
         root = self.root
         with self._locked():
             _restore_replaced(root)
@@ -139,7 +139,7 @@ class DiskSnapshots:
         remove(*trash)
 
     def _places(self) -> dict[str, Path]:
-        """The published snapshots by name, each with the folder where it lies now."""
+        """The published snapshots by name, each with its current folder."""
         root = self.root
         with _explained(f"The folder {root} cannot be read"):
             with file_lock.held_shared(root / _LOCK):
@@ -188,7 +188,9 @@ def _explained(what: str) -> Iterator[None]:
 
 
 def _swap_in(root: Path, content: Path, name: str) -> None:
-    """Renames `content` to `<root>/<name>`, and what has that name to `.replaced-<name>`; undoes it if it fails."""
+    """Rename `content` to `<root>/<name>`, and any existing folder of that name to `.replaced-<name>`; undone on
+    failure.
+    """
     target, replaced = root / name, root / (_REPLACED + name)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(target))
@@ -206,7 +208,7 @@ def _swap_in(root: Path, content: Path, name: str) -> None:
 
 
 def _restore_replaced(root: Path) -> None:
-    """Ends the replacements that were cut off: the old content gets its name back unless the new content has it."""
+    """Finish interrupted replacements: the old content gets its name back unless the new content has it."""
     for name in os.listdir(root):
         if name.startswith(_REPLACED):
             target = root / name.removeprefix(_REPLACED)

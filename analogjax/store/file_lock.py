@@ -1,4 +1,4 @@
-"""Locks between processes on files (`flock`), which the kernel drops when their holder dies, however it dies."""
+"""Locks on files between processes (`flock`), which the kernel releases when their holder dies, for whatever reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIMEOUT = 60.0  # [s]; holders need milliseconds, so only a stuck disk or a stop
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Holds the lock of the file `path`, which is created if need be, against all other threads and processes.
+    """Hold the lock of the file `path`, created if necessary, against all other threads and processes.
 
     Raises `TimeoutError` if another one keeps it for `TIMEOUT`, and `OSError` if the file system has no locks.
     """
@@ -30,7 +30,7 @@ def held(path: Path) -> Iterator[None]:
 
 @contextmanager
 def held_shared(path: Path) -> Iterator[None]:
-    """Keeps the holders of the lock out while it lasts, if there is such a file and a lock can be had."""
+    """Hold a shared lock, which excludes exclusive holders, if there is such a file and it can be locked."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # nobody has ever written here, or we may not know of it
@@ -45,7 +45,7 @@ def held_shared(path: Path) -> Iterator[None]:
 
 
 def acquire(handle: int, *, timeout: float = 0.0, shared: bool = False) -> bool:
-    """Takes the lock of an open file until it is closed; False if others had it for all of `timeout` [s].
+    """Lock an open file until it is closed; returns False if others held it for all of `timeout` [s].
 
     Raises `OSError` if the system or the file system has no locks.
     """

@@ -1,4 +1,4 @@
-"""Files on a local disk: replaced as a whole, synced and hashed; and what to do when the disk refuses."""
+"""Files on a local disk: atomic replacement, fsync and hashes; and remedies for what the disk refuses."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _REMEDIES = {
 
 
 def remedy(error: OSError) -> str:
-    """What to do about what the disk said, in one sentence."""
+    """What to do about an error of the disk, in one sentence."""
     return _REMEDIES.get(error.errno or 0, "Check the path and the disk.")
 
 
 def fsync(path: Path) -> None:
-    """Returns once the content of the file, or the names in the folder, `path` have reached the disk."""
+    """Return once the content of the file, or the names in the folder, `path` are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -54,10 +54,10 @@ def sha256_of(file: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def replacing(path: Path, put: Callable[[Path, Path], object] = os.replace) -> Iterator[Path]:
-    """The name of a file beside `path`, to be written inside the block; at its end it is `path`, and on the disk.
+    """Replace the file `path` atomically: yields the name of a draft, which becomes `path` at the end of the block.
 
-    `put(draft, path)` gives the draft its name: `os.replace`, or `os.link` for a name that must be free. Whatever
-    fails, `path` is as before and no draft is left. Raises `OSError`.
+    `put(draft, path)` renames the draft: `os.replace`, or `os.link` for a name that must be free. On any failure,
+    `path` is as before and no draft is left. Raises `OSError`.
     """
     draft = path.with_name(DRAFT + uuid4().hex)
     try:

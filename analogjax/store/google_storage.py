@@ -1,4 +1,4 @@
-"""Buckets of Google Storage, and of its emulators."""
+"""Buckets of Google Cloud Storage, and of its emulators."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from analogjax.store.transfer import Damaged, was_damaged
 
 
 class GoogleBucket(Bucket):
-    """Google Storage: the client compares MD5s after an upload if asked to, downloads are compared here."""
+    """Google Cloud Storage: the client compares MD5s after an upload on request; downloads are compared here."""
 
     @classmethod
     def client(cls, backend: Backend, options: dict[str, Any]) -> Any:
-        """gcsfs's client with our way of trying again; makes no request."""
+        """gcsfs's client with our retries; makes no request."""
         return _client(options)
 
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        """Make or replace a file by a local one; a large one goes in parts, each tried again on its own."""
+        """Create or replace a file by a local one; a large one is uploaded in parts, each retried on its own."""
         path, size = self._path(name), file.stat().st_size
         if size <= self.part:
             self._call(name, lambda: self._put(path, file.read_bytes()))
@@ -96,7 +96,7 @@ def _client(options: dict[str, Any]) -> Any:
 
 
 def _patient(kind: Any) -> Any:
-    """gcsfs's client, whose requests are tried as often as `Bucket.retry` says instead of six times in 33 s."""
+    """gcsfs's client, with the number of retries of `Bucket.retry` instead of six in 33 s."""
     once: Any = getattr(kind._request, "__wrapped__", None)
     if once is None:  # another version of gcsfs, which then does as it likes
         return kind

@@ -12,7 +12,7 @@ from analogjax.store import json_values
 
 
 def append(path: str | os.PathLike[str], value: Any) -> None:
-    """Appends `value` as one line; on return it has reached the disk.
+    """Append `value` as one line; on return it has reached the disk.
 
     A torn last line that a crash left behind is cut off first, so that it cannot fuse with this one; one writer per
     file is assumed. Raises `TypeError` for a value that JSON cannot hold (nothing is written then), `OSError`.

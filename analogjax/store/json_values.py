@@ -1,7 +1,7 @@
-"""JSON that loses nothing: plain values, and the floats that JSON has no word for.
+"""Lossless JSON: plain values, including the floats that JSON cannot represent.
 
-`NaN` and the infinities become `{"$float": "nan"}`, `{"$float": "inf"}` and `{"$float": "-inf"}`; so that no
-dictionary of a user can be mistaken for one of these, a key that starts with `$` gets a second `$`.
+`NaN` and the infinities become `{"$float": "nan"}`, `{"$float": "inf"}` and `{"$float": "-inf"}`. A key that starts
+with `$` gets a second `$`, so that no user dictionary can be mistaken for one of these.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 
 def encode(value: Any, where: str = "value") -> Any:
-    """Returns `value` in terms of what JSON can hold; `decode` gives an equal value back.
+    """Convert `value` to JSON values; `decode` returns an equal value.
 
-    Tuples come back as lists. Raises `TypeError`, naming the place inside `where`, for anything that is not a
+    Tuples are returned as lists. Raises `TypeError`, naming the place inside `where`, for anything that is not a
     string, bool, int, float, `None`, or a list, tuple or string-keyed dictionary of these.
     """
     try:

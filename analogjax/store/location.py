@@ -1,14 +1,14 @@
-"""A folder that may lie on a local disk, in memory, or in a bucket of S3 or Google Storage, behind one small interface.
+"""A folder on a local disk, in memory, or in a bucket of S3 or Google Cloud Storage, behind one small interface.
 
-    Location.of("runs/a")              a local folder: every write is atomic and has reached the disk on return
-    Location.of("s3://bucket/runs/a")  S3 and whatever speaks its protocol (`endpoint_url`); extra "s3"
-    Location.of("gs://bucket/runs/a")  Google Storage; extra "gcs"
-    Location.of("memory://runs/a")     this process's memory, for tests and trials
+    Location.of("runs/a")              a local folder: every write is atomic, and on disk when it returns
+    Location.of("s3://bucket/runs/a")  S3 and compatible stores (`endpoint_url`); extra "s3"
+    Location.of("gs://bucket/runs/a")  Google Cloud Storage; extra "gcs"
+    Location.of("memory://runs/a")     memory of this process, for tests
 
-and whatever else has a row in `backends.py`. Making one costs nothing and connects to nothing. Credentials come from
-the standard chains (environment, config files, instance roles) or from `storage_options`, which go to fsspec as they
-are and appear in no message. What may pass is tried again (`transfer.py`), and every transfer is verified: uploads
-against what the store says it received, downloads against size and SHA-256 where they are known.
+and every other kind that has a row in `backends.py`. Making a location connects to nothing. Credentials come from the
+standard chains (environment, config files, instance roles) or from `storage_options`, which are passed to fsspec
+unchanged and never appear in a message. Transient failures are retried (`transfer.py`). Every transfer is verified:
+uploads against what the store reports to have received, downloads against size and SHA-256 where they are known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from analogjax.store.medium import Entries, Entry, Medium, Names, Progress, Stor
 @document_fields
 @dataclass(frozen=True)
 class Location:
-    """A folder somewhere; see the module's documentation. Names are relative to it and use `/`."""
+    """A folder on any kind of storage. File names are relative to it and use `/`.
+
+    Example:
+        >>> folder = Location.of("s3://bucket/runs/a")
+        >>> folder.write("notes.txt", b"hello")
+        >>> folder.read("notes.txt")
+        b'hello'
+    """
 
     url: str
     """Path of a folder on this machine, or `s3://bucket/folder` or `gs://bucket/folder`."""
@@ -43,9 +50,17 @@ class Location:
     def of(
         cls, where: str | os.PathLike[str] | Location, *, storage_options: Mapping[str, Any] | None = None
     ) -> Location:
-        """The location `where`: a path, a URL, or a location, which is returned (with `storage_options`, if given).
+        """Make a location.
 
-        Raises `StoreError` for a URL that it does not know.
+        Args:
+            where: A path, a URL, or a location, which is returned (with `storage_options`, if given).
+            storage_options: Options for the storage client, such as `endpoint_url`, and credentials.
+
+        Returns:
+            The location; nothing is connected yet.
+
+        Raises:
+            StoreError: If the kind of URL is unknown.
         """
         if isinstance(where, Location):
             return where if storage_options is None else cls(where.url, dict(storage_options))
@@ -53,38 +68,38 @@ class Location:
 
     @property
     def protocol(self) -> str:
-        """What the URL begins with: `s3`, `gs`, ...; of a local path `file`."""
+        """Scheme of the URL: `s3`, `gs`, ...; `file` for a local path."""
         return self.url.partition("://")[0] if "://" in self.url else "file"
 
     @property
     def path(self) -> Path | None:
-        """The path of a local folder, `None` for any other."""
+        """Path of a local folder, `None` for any other."""
         return Path(self.url) if self.protocol == "file" else None
 
     def __truediv__(self, name: str) -> Location:
-        """The folder `name` below this one; the connection is shared."""
+        """The folder `name` below this one; it shares the connection."""
         return replace(self, url=_joined(self.url, _safe(name))) if name else self
 
     def read(self, name: str) -> bytes:
-        """The content of the file `name`. Raises `NotFound`, `StoreError`."""
+        """Return the content of a file. Raises `NotFound`, `StoreError`."""
         return self._medium.read(_safe(name))
 
     def write(self, name: str, data: bytes) -> None:
-        """Makes or replaces the file `name`: at any moment a reader finds the old one or the new one, whole."""
+        """Create or replace a file atomically: readers find either the old or the new content."""
         self._medium.write(_safe(name), data)
 
     def create(self, name: str, data: bytes) -> None:
-        """Makes the file `name` if there is none; of several writers at a time one wins.
+        """Create a file that does not exist yet; of several simultaneous writers, one succeeds.
 
-        Raises `AlreadyExists` if it is there with other content, and `StoreError`. Put something into `data` that no
-        other writer has: the same content is taken for this call's own, of which only the answer was lost.
+        Raises `AlreadyExists` if it exists with other content, and `StoreError`. The `data` should be unique to the
+        writer: identical content is taken to be this call's own, whose confirmation was lost.
         """
         self._medium.create(_safe(name), data)
 
     def upload(self, file: Path, name: str, *, sha256: str | None = None, progress: Progress | None = None) -> Entry:
-        """Makes or replaces the file `name` by the local `file`, in parts where it is large, and verifies it.
+        """Create or replace a file by a local one, in parts if it is large, and verify it.
 
-        `sha256` is that of the file, where the caller knows it already.
+        `sha256` is that of the file, if the caller knows it already.
         """
         file = Path(file)
         with local(file, "read"):
@@ -97,7 +112,7 @@ class Location:
         self, name: str, file: Path, *, size: int | None = None, sha256: str | None = None,
         progress: Progress | None = None,
     ) -> Entry:  # fmt: skip
-        """Makes or replaces the local `file` by the file `name`, only once it is whole and verified.
+        """Create or replace a local file by the file `name`, once it is complete and verified.
 
         Raises `NotFound`, or `StoreError` naming the file if size or SHA-256 are not those given.
         """
@@ -123,27 +138,27 @@ class Location:
         raise StoreError(_damaged(_joined(self.url, name), found, size, sha256))
 
     def list(self, prefix: str = "") -> Entries:
-        """All files below the folder `prefix`, by name; none if there is no such folder."""
+        """List all files below the folder `prefix`, by name; none if there is no such folder."""
         return sorted(self._medium.list(_safe(prefix) if prefix else ""), key=lambda entry: entry.name)
 
     def folders(self, prefix: str = "") -> Names:
-        """The names of the folders directly below the folder `prefix`."""
+        """List the names of the folders directly below the folder `prefix`."""
         return sorted(self._medium.folders(_safe(prefix) if prefix else ""))
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file `name`. Raises `StoreError` where that cannot be known."""
+        """Whether there is a file `name`. Raises `StoreError` if that can't be determined."""
         return self._medium.exists(_safe(name))
 
     def delete(self, *names: str) -> None:
-        """Removes files; those that are not there count as removed."""
+        """Delete files; missing ones count as deleted."""
         self._medium.delete([_safe(name) for name in names])
 
     def discard_unfinished(self, older_than: float = 0.0, only: Callable[[str], bool] = lambda name: True) -> Names:
-        """Removes the parts of files that killed writers began over `older_than` seconds ago and never finished.
+        """Remove unfinished uploads that killed writers began over `older_than` seconds ago.
 
-        No reader sees such parts, but S3 keeps them, and charges for them, for ever; Google Storage forgets them by
-        itself. A writer that is still at work looks the same: give more time than any upload takes, unless there is one
-        writer only. `only(name)` may leave some out. Returns the names of the files.
+        They are invisible to readers, but S3 keeps them, and charges for them, indefinitely; Google Storage removes
+        them by itself. An upload in progress can't be told apart, so allow more time than any upload takes, unless
+        there is only one writer. `only(name)` may exclude some. Returns the names of the files.
         """
         return sorted(self._medium.discard_unfinished(older_than, only))
 
@@ -166,7 +181,7 @@ class Location:
 
 
 def _canonical(text: str) -> str:
-    """The URL or absolute path that `text` means."""
+    """The URL or absolute path meant by `text`."""
     if not text:
         raise StoreError("The location is an empty string: give a path or a URL such as s3://bucket/folder.")
     # "s3:/bucket" is what pathlib makes of "s3://bucket"; one letter and a colon may be a Windows drive
@@ -195,7 +210,7 @@ def _joined(url: str, name: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """`name` without outer slashes. Raises `StoreError` for one that could lead out of the location."""
+    """`name` without outer slashes. Raises `StoreError` if it could point outside the location."""
     plain = str(name).strip("/")
     if not plain or "\0" in plain or any(part in ("", ".", "..") for part in plain.split("/")):
         raise StoreError(f"{name!r} cannot name a file: give a relative path with no empty part, '.' or '..' in it.")

@@ -1,4 +1,4 @@
-"""The manifest of a snapshot: which files it holds, in which sizes and with which checksums."""
+"""The manifest of a snapshot: its files, their sizes and checksums."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class NewerFormatError(SnapshotError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a snapshot holds: its name, its files, and the caller's `meta`.
+    """Contents of a snapshot: its name, its files, and the `meta` of the caller.
 
-    `attempt` is the folder inside the snapshot that holds the files: none on a local disk, one of its own for each
-    upload to a bucket (`bucket_snapshots.py`). Either kind may be copied to the other side and is read there.
+    `attempt` is the folder inside the snapshot that holds the files: none on a local disk, a unique one for each upload
+    to a bucket (`bucket_snapshots.py`). Snapshots of either kind can be copied to the other and read there.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Manifest:
 
 
 def check_name(name: str) -> None:
-    """Raises `SnapshotError` for what cannot name a snapshot."""
+    """Raise `SnapshotError` unless this is a valid name of a snapshot."""
     if not name or name.startswith(".") or "/" in name:
         raise SnapshotError(f"{name!r} cannot name a snapshot: give a plain name that does not start with a dot.")
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
-    """Returns the manifest that `data` holds; `where` is the snapshot that it belongs to.
+    """Parse a manifest; `where` is the snapshot it belongs to, for error messages.
 
     Raises `NewerFormatError` if only a later version can read it, `SnapshotError` if it is damaged.
     """
@@ -69,7 +69,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 
 def manifest_text(folder: Path, name: str, meta: Any, attempt: str = "") -> str:
-    """The manifest of the files in `folder`; `meta` as `json_values.encode` returns it. Reads and hashes them all."""
+    """Make the manifest of the files in `folder`, which are all read and hashed; `meta` as returned by
+    `json_values.encode`.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = each(sha256_of, paths, threads=4)
     files = [

@@ -1,4 +1,4 @@
-"""What a kind of place must be able to do, the files it speaks of, and its errors."""
+"""The `Medium` protocol, which every kind of place implements, its files, and its errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Progress = Callable[[int], None]  # called with the number of bytes that were mo
 
 
 class StoreError(AnalogError):
-    """A place could not be read or written; the message names it, the cause and the remedy."""
+    """A place could not be read or written; the message states the place, the cause and the remedy."""
 
 
 class NotFound(StoreError, FileNotFoundError):
@@ -23,17 +23,17 @@ class NotFound(StoreError, FileNotFoundError):
 
 
 class NoAnswer(StoreError):
-    """The store did not answer properly to the last request; it may carry it out all the same, even later."""
+    """The store did not answer the last request properly; it may still carry it out, even later."""
 
 
 class AlreadyExists(StoreError, FileExistsError):
-    """The file is there already, with other content."""
+    """The file exists already, with other content."""
 
 
 @document_fields
 @dataclass(frozen=True)
 class Entry:
-    """One file: its name relative to the location, with `/`; its size in bytes; its SHA-256 in hex if known."""
+    """One file in a store."""
 
     name: str
     """Path relative to the location, with `/` between its parts."""
@@ -48,37 +48,37 @@ Names = list[str]
 
 
 class Medium(Protocol):
-    """One folder in a place of some kind; names are relative to it, with `/`. All methods raise `StoreError`."""
+    """Protocol of a folder in a kind of place; names are relative to it, with `/`. All methods raise `StoreError`."""
 
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Return the content of a file."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace a file."""
+        """Create or replace a file."""
 
     def create(self, name: str, data: bytes) -> None:
-        """Make a file that is not there yet."""
+        """Create a file that does not exist yet."""
 
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        """Make or replace a file by a local one."""
+        """Create or replace a file by a local one."""
 
     def download(self, name: str, file: Path, size: int | None, progress: Progress | None) -> None:
         """Copy a file into the local `file`, which is new."""
 
     def list(self, prefix: str) -> Entries:
-        """All files below a folder."""
+        """List all files below a folder."""
 
     def folders(self, prefix: str) -> Names:
-        """The folders directly below a folder."""
+        """List the folders directly below a folder."""
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
 
     def delete(self, names: Names) -> None:
-        """Remove files."""
+        """Delete files."""
 
     def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
-        """Remove the parts of unfinished files that were begun more than `older_than` seconds ago."""
+        """Remove unfinished files begun more than `older_than` seconds ago."""
 
 
 @document_fields
@@ -109,7 +109,9 @@ class Backend:
     """What renews credentials that have expired."""
 
     def secrets(self, options: Any, named: bool = False) -> Iterator[str]:
-        """The texts in storage options that no message may hold, because of their names or of the names above them."""
+        """The texts in storage options that must not appear in messages, because of their names or of the names above
+        them.
+        """
         if isinstance(options, dict):
             for name, value in options.items():
                 is_secret = re.search(self.secret, str(name), re.IGNORECASE) is not None

@@ -1,7 +1,7 @@
-"""Large files to S3: parts in parallel, each tried again and verified on its own.
+"""Multipart uploads of large files to S3, in parallel, with each part retried and verified on its own.
 
-A fault costs one part, not the file, and no more than `_THREADS` parts are in memory. Until the last request the store
-shows no object, and a failed upload is aborted so that its parts cost nothing.
+A fault costs one part, not the file, and at most `_THREADS` parts are in memory. The object becomes visible with the
+last request, and a failed upload is aborted so that its parts cost nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST_PARTS = 10_000  # S3's limit
 
 
 def upload(system: Any, file: Path, path: str, part: int, retry: Retry, progress: Progress | None) -> None:
-    """Makes or replaces the object `path` (bucket/key) by the local `file`, in parts of at least `part` bytes.
+    """Create or replace the object `path` (bucket/key) by the local `file`, in parts of at least `part` bytes.
 
     Raises the client's errors.
     """
@@ -79,16 +79,16 @@ def unfinished(system: Any, bucket: str, prefix: str, older_than: float) -> list
 
 
 def abort(system: Any, upload: dict[str, str]) -> None:
-    """Makes the store forget the parts of an upload; one that was finished or aborted meanwhile is no error."""
+    """Discard the parts of an upload; one that was finished or aborted in the meantime is no error."""
     with suppress(FileNotFoundError):
         system.call_s3("abort_multipart_upload", **upload)
 
 
 def check_answer(answer: dict[str, Any], data: bytes, path: str) -> None:
-    """Compares the checksum that S3 gives with the bytes that were sent or received. Raises `Damaged`.
+    """Compare the checksum that S3 reports with the bytes sent or received. Raises `Damaged`.
 
-    The ETag of a body that went in one request is its MD5, unless the store encrypted it with a key of its own; then
-    the CRC that the client sent along was what the store checked.
+    The ETag of a body sent in one request is its MD5, unless the store encrypted it with its own key; in that case the
+    store checked the CRC that the client sent along.
     """
     tag = answer.get("ETag", "").strip('"')
     if (
@@ -114,7 +114,7 @@ def _complete(system: Any, ours: dict[str, str], parts: list[dict[str, Any]], to
 
 
 def _is_there(system: Any, ours: dict[str, str], parts: list[dict[str, Any]], total: int) -> bool:
-    """Whether the object is the one that these parts make."""
+    """Whether the object consists of these parts."""
     try:
         found = system.call_s3("head_object", **{name: ours[name] for name in ("Bucket", "Key")})
     except Exception:  # the failure that led here matters more

@@ -1,4 +1,4 @@
-"""Which process writes a record, and whether it still lives, as far as that can be known from here."""
+"""The process that writes a record, and whether it is still alive, as far as that can be determined from here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """This process, as plain values by which `alive` finds it again."""
+    """Identify this process by plain values, from which `alive` finds it again."""
     return {"host": platform.node(), "machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
 def alive(process: Any) -> bool | None:
-    """Whether the process that `this_process` described runs; `None` where that can't be known from here."""
+    """Whether the process identified by `this_process` is running; `None` if that can't be determined from here."""
     machine = _machine()
     if not isinstance(process, dict) or machine is None or process.get("machine") != machine:
         return None
@@ -24,7 +24,7 @@ def alive(process: Any) -> bool | None:
 
 
 def _machine() -> str | None:
-    """This boot of this machine, and this container: where process numbers mean the same. `None` outside Linux."""
+    """This boot of this machine and this container, within which process numbers are unique. `None` outside Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

@@ -1,4 +1,4 @@
-"""Where a result comes from: time, versions, machine, commit, command line and environment, with no secret in it."""
+"""Provenance of a result: time, versions, machine, commit, command line and environment, without secrets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LONGEST = 2000  # characters of one argument that are kept; `python -c` can hol
 
 
 def provenance() -> dict[str, Any]:
-    """Where what this process makes comes from, as plain JSON values.
+    """Collect the provenance of this process, as plain JSON values.
 
-    `time` (ISO 8601, UTC), `analogjax`, `python`, `packages` (versions of those that matter and are installed; none is
-    imported for it), `platform`, `host`, `git` (`commit`, and `dirty`: whether tracked files differ from it, `None` if
-    git didn't say in time; `git` is `None` outside a repository or without git), `command` (as typed, secrets replaced
-    by `***`) and `environment` (JAX_*, XLA_* and a list of harmless names, nothing else). Never raises.
+    `time` (ISO 8601, UTC), `analogjax`, `python`, `packages` (versions of relevant installed packages, none of which is
+    imported for this), `platform`, `host`, `git` (`commit`, and `dirty`: whether tracked files differ from it, `None`
+    if git did not answer in time; `git` is `None` outside a repository or without git), `command` (as typed, secrets
+    replaced by `***`) and `environment` (JAX_*, XLA_* and a list of harmless names, nothing else). Never raises.
     """
     return {
         "time": now(),
@@ -93,7 +93,7 @@ def _git(folder: str) -> tuple[str, bool | None] | None:
 
 
 def _run_git(folder: str, *arguments: str) -> str | None:
-    """What git prints, `None` if it fails, hangs or isn't there. Nothing in the repository is written or started."""
+    """Output of git, `None` if it fails, hangs or is not installed. Nothing in the repository is written or started."""
     harmless = ("--no-optional-locks", "-c", "core.fsmonitor=false")
     try:
         done = subprocess.run(

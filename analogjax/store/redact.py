@@ -1,8 +1,8 @@
-"""Taking secrets out of what is recorded: command lines, error messages, configurations.
+"""Removes secrets from records: command lines, error messages, configurations.
 
-What is recognised: values beside names that speak of secrets (`--token X`, `password=X`, `&X-Amz-Signature=X`),
-`user:password@` in URLs, and the well-known shapes of keys (AWS, Google, GitHub, ...). A secret without such a mark
-can't be told from any other word: pass it through the environment or a file, as the providers' own tools do.
+Recognised are values next to names that suggest secrets (`--token X`, `password=X`, `&X-Amz-Signature=X`),
+`user:password@` in URLs, and the well-known formats of keys (AWS, Google, GitHub, ...). A secret without such a mark
+looks like any other word: pass it through the environment or a file, as with the providers' own tools.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OPTION = re.compile(r"--\w|-[A-Za-z]$")  # a value may start with a dash
 
 
 def text(value: str) -> str:
-    """`value` with every secret that can be recognised replaced by `***`."""
+    """`value` with every recognisable secret replaced by `***`."""
     for shape in _SHAPES:
         value = shape.sub(STARS, value)
     value = _ASSIGNED.sub(lambda match: _starred(match, _SECRET_PART.search(match["name"])), value)
@@ -49,7 +49,7 @@ def _starred(match: re.Match[str], secret: object) -> str:
 
 
 def command(arguments: Sequence[str]) -> list[str]:
-    """A command line with `***` for the values of options that are named like secrets, and for what looks like one."""
+    """A command line with `***` for the values of options named like secrets, and for anything that looks like one."""
     clean: list[str] = []
     hide = False
     for argument in arguments:
@@ -63,7 +63,7 @@ def command(arguments: Sequence[str]) -> list[str]:
 
 
 def variables(names_and_values: dict[str, str]) -> dict[str, str]:
-    """Those environment variables whose names don't speak of secrets, by name, their values cleaned."""
+    """Environment variables whose names do not suggest secrets, by name, with cleaned values."""
     return {name: text(value) for name, value in sorted(names_and_values.items()) if not _SECRET_PART.search(name)}
 
 

@@ -1,4 +1,6 @@
-"""Which checkpoints of a run are kept; decided from what is in the store, so a restart changes nothing."""
+"""Which checkpoints of a run are kept. The decision depends only on the contents of the store, so a restart changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from analogjax.errors import ConfigError
 @document_fields
 @dataclass(frozen=True)
 class Retention:
-    """Keeps the newest `last` (0: all), the `best` by `metric`, and every step that `every` divides.
+    """Keeps the newest `last` checkpoints (0: all), the `best` by `metric`, and every step divisible by `every`.
 
-    A NaN never counts as best, and neither does a checkpoint without the metric. `mode` is `"max"` or `"min"`.
-    Raises `ConfigError` for values that make no sense.
+    A NaN never counts as best, and neither does a checkpoint without the metric.
+
+    Raises:
+        ConfigError: If a value is invalid.
     """
 
     last: int = 2
@@ -40,13 +44,13 @@ class Retention:
             raise ConfigError(f"Retention(mode={self.mode!r}): needs 'max' or 'min'.")
 
     def ranked(self, metrics: Mapping[int, float | None]) -> list[int]:
-        """The steps that have the metric, best first; of equals the newer one first."""
+        """The steps that have the metric, best first; of equal ones the newer first."""
         sign = 1.0 if self.mode == "max" else -1.0
         known = {step: value for step, value in metrics.items() if value is not None and not math.isnan(value)}
         return sorted(known, key=lambda step: (sign * known[step], step), reverse=True)
 
     def superseded(self, metrics: Mapping[int, float | None]) -> list[int]:
-        """Of these steps, with their metric if they have it, those that need not be kept."""
+        """Of these steps, given with their metric (or None), those that need not be kept."""
         if self.last == 0:
             return []
         steps = sorted(metrics)

@@ -1,12 +1,12 @@
-"""What lies in the folder of a run, and reading it.
+"""The files of a run record, and reading them.
 
-    config.json       {"format", "id", "begun", "seed", "config"}: what was asked for
-    environment.json  {"format", ...}: where it ran (`provenance`), and under "resumed" where it went on
+    config.json       {"format", "id", "begun", "seed", "config"}: what was requested
+    environment.json  {"format", ...}: where it ran (`provenance`), and under "resumed" where it was resumed
     status.json       {"format", "status", "begun", "updated", "ended", "resumed", "error", "process"}
     metrics.jsonl     one line per epoch
     and whatever was added: curves.png, report.md, checkpoints/, ...
 
-The first three hold the format's name: a folder without any of them is no run, whatever its files are called.
+The first three contain the name of the format: a folder without any of them is no run, whatever its files are called.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ OWN = (METRICS, ENVIRONMENT, STATUS, CONFIG)  # in the order in which they are r
 
 
 class RunError(AnalogError):
-    """The record of a run can't be written, read or removed; the message says where, why, and what to do."""
+    """The record of a run can't be written, read or removed; the message states where, why, and what to do."""
 
 
 class NotARun(RunError):
-    """There is no run in this folder."""
+    """The folder does not contain a run."""
 
 
 @document_fields
@@ -68,17 +68,17 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The last part of where it is."""
+        """Last part of its location."""
         return self.location.url.rpartition("/")[2]
 
     @property
     def state(self) -> str:
-        """The status in words; of a run that says "running", also what is known of its process."""
+        """The status in words; for a run marked "running", also what is known of its process."""
         return state(self.status)
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The first epoch of the highest accuracy; `None` if no epoch has one."""
+        """The first epoch with the highest accuracy; `None` if no epoch has one."""
         rated = [entry for entry in self.epochs if _is_number(entry.get("accuracy"))]
         return max(rated, key=lambda entry: entry["accuracy"], default=None)
 
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Time spent on the epochs that are recorded [s]."""
+        """Time spent on the recorded epochs [s]."""
         return sum(entry["time_epoch"] for entry in self.epochs if _is_number(entry.get("time_epoch")))
 
     @property
@@ -100,7 +100,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of a list of runs. Of a damaged one only `id`, `location` and `error` say something."""
+    """One line of a list of runs. For a damaged run, only `id`, `location` and `error` are meaningful."""
 
     id: str
     location: str
@@ -122,7 +122,7 @@ class RunSummary:
 
     @classmethod
     def of(cls, run: Run) -> RunSummary:
-        """The summary of a run that was read."""
+        """Summarise a run."""
         status, best, last = run.status, run.best, run.last
         accuracy, planned = (last or {}).get("accuracy"), run.config.get("epochs")
         return cls(
@@ -134,9 +134,19 @@ class RunSummary:
 
 
 def read_run(where: str | os.PathLike[str] | Location, *, storage_options: Mapping[str, Any] | None = None) -> Run:
-    """The record of the run in the folder `where`.
+    """Read the record of a run.
 
-    Raises `NotARun`; `RunError` naming the damaged file and the remedy; `StoreError` if the place can't be read.
+    Args:
+        where: Folder or URL of the run.
+        storage_options: Options for the storage client.
+
+    Returns:
+        The record.
+
+    Raises:
+        NotARun: If the folder does not contain a run.
+        RunError: If a file is damaged; the message names it, and the remedy.
+        StoreError: If the place can't be read.
     """
     location = Location.of(where, storage_options=storage_options)
     config = read_config(location)
@@ -155,7 +165,7 @@ def _present(part: dict[str, Any] | None, location: Location, name: str) -> dict
 
 
 def _files(location: Location) -> list[Entry]:
-    for _ in range(3):  # a run that goes on removes drafts and old checkpoints while they are being listed
+    for _ in range(3):  # a run in progress removes drafts and old checkpoints while they are being listed
         try:
             return location.list()
         except NotFound:
@@ -166,10 +176,18 @@ def _files(location: Location) -> list[Entry]:
 def list_runs(
     root: str | os.PathLike[str] | Location, *, storage_options: Mapping[str, Any] | None = None
 ) -> list[RunSummary]:
-    """The runs directly below the folder `root`, newest first; none if there is no such folder.
+    """List the runs directly below a folder.
 
-    Other folders are left out. A run that can't be read is listed with its `error`. Raises `StoreError` if `root`
-    itself can't be read.
+    Args:
+        root: Folder or URL.
+        storage_options: Options for the storage client.
+
+    Returns:
+        A summary of each run, newest first; other folders are ignored. A run that can't be read is listed with its
+        `error`.
+
+    Raises:
+        StoreError: If `root` itself can't be read.
     """
     location = Location.of(root, storage_options=storage_options)
     found = each(lambda name: _summary(location / name), location.folders())
@@ -186,7 +204,7 @@ def _summary(location: Location) -> RunSummary | None:
 
 
 def is_run(location: Location) -> bool:
-    """Whether at least one file in the folder proves that it is the record of a run, whole or damaged."""
+    """Whether at least one file in the folder proves that it is a run record, complete or damaged."""
     return any(_proves(location, name) for name in (CONFIG, STATUS, ENVIRONMENT))
 
 
@@ -199,7 +217,7 @@ def _proves(location: Location, name: str) -> bool:
 
 
 def read_config(location: Location) -> dict[str, Any]:
-    """What `config.json` holds. Raises `NotARun`, `RunError`, `StoreError`."""
+    """Read `config.json`. Raises `NotARun`, `RunError`, `StoreError`."""
     config = _own_file(location, CONFIG)
     if config is None:
         if is_run(location):
@@ -211,12 +229,12 @@ def read_config(location: Location) -> dict[str, Any]:
 
 
 def read_status(location: Location) -> dict[str, Any] | None:
-    """What `status.json` holds, `None` if it is missing. Raises `RunError`, `StoreError`."""
+    """Read `status.json`, `None` if it is missing. Raises `RunError`, `StoreError`."""
     return _own_file(location, STATUS)
 
 
 def read_environment(location: Location) -> dict[str, Any] | None:
-    """What `environment.json` holds, `None` if it is missing. Raises `RunError`, `StoreError`."""
+    """Read `environment.json`, `None` if it is missing. Raises `RunError`, `StoreError`."""
     return _own_file(location, ENVIRONMENT)
 
 
@@ -237,7 +255,7 @@ def _own_file(location: Location, name: str) -> dict[str, Any] | None:
 
 
 def _checked(value: dict[str, Any], where: str, needed: dict[str, type]) -> dict[str, Any]:
-    """`value`, which nobody has edited so that the rest of this module would fail on it."""
+    """Return `value` after checking its types, since a user may have edited the file."""
     for name, kind in needed.items():
         if not isinstance(value.get(name), kind):
             raise RunError(f"{where} is damaged ({name} is {value.get(name)!r}): restore it, or remove the run.")
@@ -249,7 +267,9 @@ def _checked(value: dict[str, Any], where: str, needed: dict[str, type]) -> dict
 
 
 def read_epochs(location: Location) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`, a torn last one left out. Raises `RunError` naming a bad line, `StoreError`."""
+    """Read the lines of `metrics.jsonl`, except an incomplete last one. Raises `RunError` naming a bad line,
+    `StoreError`.
+    """
     try:
         *lines, _torn = location.read(METRICS).split(b"\n")
     except NotFound:
@@ -265,7 +285,7 @@ def _epoch(line: bytes, number: int, location: Location) -> dict[str, Any]:
         reason: object = "not an epoch"
     except (ValueError, KeyError) as error:
         reason = error
-    raise RunError(f"Line {number} of {location}/{METRICS} is damaged ({reason}): mend or delete that line.")
+    raise RunError(f"Line {number} of {location}/{METRICS} is damaged ({reason}): fix or delete that line.")
 
 
 def state(status: Mapping[str, Any]) -> str:
@@ -289,7 +309,7 @@ def age(time: str) -> str:
 
 
 def seconds_since(time: str) -> float:
-    """Seconds since a time, as `provenance.now` writes it; 0 for one to come (clocks differ)."""
+    """Seconds since a time in the format of `provenance.now`; 0 for a time in the future (clocks differ)."""
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
 
 

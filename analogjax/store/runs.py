@@ -1,6 +1,6 @@
-"""The record of a run: a folder, local or in a bucket, that is written as the run goes and is whole at any moment.
+"""The record of a run: a folder, local or in a bucket, written during the run and consistent at any moment.
 
-What it holds is described in `run_folder.py`, which reads it. Text that is or is named a secret is recorded as `***`.
+`run_folder.py` describes its contents and reads it. Text that is a secret, or is named like one, is recorded as `***`.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from analogjax.store.run_folder import read_run as read_run
 
 End = Literal["completed", "failed", "interrupted"]
 _HEARTBEAT = 10.0  # [s] between two signs of life; each is a write, which an epoch of milliseconds can't afford
-_FRESH = 3600.0  # [s] since the last sign of life of a run that may still go on
+_FRESH = 3600.0  # [s] since the last sign of life of a run that may still be alive
 _CHECKPOINTS = "checkpoints"
 
 
 class RunRecord:
-    """One run's folder, written as the run goes; every file in it is whole at any moment. Made by `begin`."""
+    """The folder of one run, written during the run; every write is atomic. Created by `begin`."""
 
     def __init__(self, location: Location, status: dict[str, Any], epochs: list[dict[str, Any]]) -> None:
-        """For `begin`, which has written what is given here."""
+        """For use by `begin`, which has already written these values."""
         self.location = location
         self._status, self._epochs, self._told = status, epochs, time.monotonic()
 
@@ -67,13 +67,25 @@ class RunRecord:
         may_differ: Collection[str] = (),
         facts: Mapping[str, Any] | None = None,
     ) -> RunRecord:
-        """Begins a record in the new or empty folder `where`, or goes on with the one that is there.
+        """Create a record in a new or empty folder, or reopen an existing one.
 
-        `config`: what decides the run, in plain values; a record with the same `config` and `seed` is gone on with.
-        Fields named in `may_differ` may have changed, and are recorded anew. `facts` go into `environment.json`, beside
-        the provenance. Raises `RunError` if the folder holds the record of another run, or of one that another
-        process of this machine is writing, or files that are no run (nothing is touched then); `TypeError`, naming the
-        place, for values that JSON can't hold; `StoreError` if the place can't be used.
+        Args:
+            where: Folder or URL.
+            config: Everything that determines the run, as plain values. A record with the same `config` and `seed` is
+                reopened.
+            seed: Seed of the run.
+            facts: Further values for `environment.json`, next to the provenance.
+            may_differ: Fields of `config` that may have changed; their new values are recorded.
+            storage_options: Options for the storage client.
+
+        Returns:
+            The record.
+
+        Raises:
+            RunError: If the folder contains another run, one that another process of this machine is writing, or files
+                that are not a run (nothing is changed then).
+            TypeError: For values that JSON can't represent; the message names the place.
+            StoreError: If the place can't be used.
         """
         location = Location.of(where, storage_options=storage_options)
         if isinstance(seed, bool) or not isinstance(seed, int):
@@ -123,24 +135,24 @@ class RunRecord:
 
     @property
     def id(self) -> str:
-        """The last part of where it is."""
+        """Last part of its location."""
         return self.location.url.rpartition("/")[2]
 
     @property
     def checkpoints(self) -> Location:
-        """Where checkpoints of this run belong."""
+        """Location for the checkpoints of this run."""
         return self.location / _CHECKPOINTS
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
-        """The epochs that are recorded."""
+        """The recorded epochs."""
         return [dict(entry) for entry in self._epochs]
 
     def epoch(self, entry: Mapping[str, Any]) -> None:
-        """Records one epoch; one of the same number is replaced, and later ones are dropped.
+        """Record one epoch; an existing one with the same number is replaced, and later ones are dropped.
 
-        `entry` holds its number, `epoch`, and metrics. It is safe on return. Raises `RunError` without a number,
-        `TypeError` for values that JSON can't hold, `StoreError` if the place refuses.
+        `entry` contains its number, `epoch`, and the metrics. It is stored when this returns. Raises `RunError` without
+        a number, `TypeError` for values that JSON can't represent, `StoreError` if the place refuses.
         """
         entry = _entry(entry)
         follows = not self._epochs or self._epochs[-1]["epoch"] < entry["epoch"]
@@ -155,7 +167,7 @@ class RunRecord:
             self._tell()
 
     def go_on_from(self, entries: Collection[Mapping[str, Any]]) -> None:
-        """Makes the record hold exactly these epochs: those of the checkpoint that a run goes on from.
+        """Make the record contain exactly these epochs: those of the checkpoint from which the run resumes.
 
         Raises as `epoch` does.
         """
@@ -165,7 +177,7 @@ class RunRecord:
             self._epochs = epochs
 
     def add(self, name: str, data: bytes) -> None:
-        """Makes or replaces the file `name`, e.g. `curves.png`.
+        """Create or replace the file `name`, e.g. `curves.png`.
 
         Raises `RunError` for a file of the record itself, `StoreError` if the place refuses.
         """
@@ -174,14 +186,14 @@ class RunRecord:
         self.location.write(name, data)
 
     def finish(self, status: End, error: str | None = None) -> None:
-        """Says how the run ended. Raises `RunError` for an unknown status, `StoreError`."""
+        """Record how the run ended. Raises `RunError` for an unknown status, `StoreError`."""
         if status not in get_args(End):
             raise RunError(f"A run can't end as {status!r}: give one of {', '.join(get_args(End))}.")
         self._status |= {"status": status, "ended": now(), "error": None if error is None else redact.text(error)}
         self._tell()
 
     def _tell(self) -> None:
-        """Writes the status, with the time of this sign of life."""
+        """Write the status, with the current time as a sign of life."""
         self._status["updated"] = now()
         self.location.write(STATUS, _json(self._status))
         self._told = time.monotonic()
@@ -191,9 +203,9 @@ class RunRecord:
 
 
 def new_run_id(name: str) -> str:
-    """A name for the folder of a new run: time (UTC), `name` in safe characters, a random tail.
+    """Make a name for the folder of a new run: time (UTC), `name` in safe characters, a random suffix.
 
-    Sorted as text they are sorted by time: `2026-11-22_20-15-30_fashionmnist_7f3a09`.
+    Sorting them as text sorts them by time: `2026-11-22_20-15-30_fashionmnist_7f3a09`.
     """
     safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
     return f"{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}_{safe or 'run'}_{secrets.token_hex(3)}"
@@ -202,11 +214,11 @@ def new_run_id(name: str) -> str:
 def remove_run(
     where: str | os.PathLike[str] | Location, *, force: bool = False, storage_options: Mapping[str, Any] | None = None
 ) -> None:
-    """Removes the run in the folder `where`, with everything in that folder.
+    """Remove a run and everything else in its folder.
 
-    Raises `NotARun` for a folder that isn't proven to be a run. Raises `RunError` for one that holds other runs, and,
-    unless `force`, for one that is being written: it says "running" and its process lives, or may live and gave a sign
-    of life within the last hour. Raises `StoreError` if the place refuses; the same call goes on with the rest.
+    Raises `NotARun` unless the folder is proven to be a run. Raises `RunError` if it contains other runs or, unless
+    `force`, if it is being written: it is marked "running" and its process is alive, or may be alive and gave a sign of
+    life within the last hour. Raises `StoreError` if the place refuses; the same call then continues with the rest.
     """
     location = Location.of(where, storage_options=storage_options)
     if not is_run(location):
@@ -240,7 +252,7 @@ def _refuse_another(
 
 
 def _difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
-    """The first field in which two configurations differ, and its values; `None` if there is none."""
+    """The first field in which two configurations differ, with its values; `None` if there is none."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         # 1 == 1.0 == True, but they may be computed with differently
         return None if _json(old) == _json(new) else (where, old, new)
@@ -269,7 +281,7 @@ def _refuse_nested(location: Location, files: list[Entry]) -> None:
 def _refuse_running(location: Location) -> None:
     try:
         status = read_status(location)
-    except RunError:  # damaged: it says nothing
+    except RunError:  # damaged: no information
         return
     if status is None or status["status"] != "running":
         return
@@ -291,7 +303,7 @@ def _remove_folder(path: Path) -> None:
             (path / name).unlink(missing_ok=True)
         path.rmdir()
     except OSError as error:
-        raise StoreError(f"{path} could not be removed ({error}): mend that, and remove it again.") from error
+        raise StoreError(f"{path} could not be removed ({error}): fix that, and remove it again.") from error
 
 
 def _occupied(location: Location) -> bool:
@@ -328,7 +340,7 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: dict[str, Any], where: str) -> dict[str, Any]:
-    """`value` as it will be read again (tuples are lists), sharing nothing with the one given."""
+    """`value` as it will be read back (tuples become lists), without sharing anything with the original."""
     return json_values.loads(json_values.dumps(value, where))
 
 

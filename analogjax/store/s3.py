@@ -1,4 +1,4 @@
-"""Buckets of S3, and of whatever speaks its protocol."""
+"""Buckets of S3 and of compatible stores."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from analogjax.store.transfer import Damaged
 
 
 class S3Bucket(Bucket):
-    """S3: every body goes out with its MD5 known, and the store's answer is compared with it."""
+    """S3: every body is sent with its MD5, which is compared with the store's answer."""
 
     @classmethod
     def client(cls, backend: Backend, options: dict[str, Any]) -> Any:
-        """s3fs's client without tries of its own; makes no request."""
+        """s3fs's client with its own retries disabled; makes no request."""
         from s3fs import S3FileSystem
 
         config = {**TIMEOUTS, **options.pop("config_kwargs", {})}
@@ -31,7 +31,7 @@ class S3Bucket(Bucket):
         return system
 
     def upload(self, file: Path, name: str, progress: Progress | None) -> None:
-        """Make or replace a file by a local one; a large one goes in parts, each tried again on its own."""
+        """Create or replace a file by a local one; a large one is uploaded in parts, each retried on its own."""
         if file.stat().st_size <= self.part:
             super().upload(file, name, progress)
             return
@@ -39,7 +39,7 @@ class S3Bucket(Bucket):
             multipart.upload(self.system, file, self._path(name), self.part, self.retry, progress)
 
     def discard_unfinished(self, older_than: float, only: Callable[[str], bool]) -> Names:
-        """Abort uploads in parts below this folder."""
+        """Abort multipart uploads below this folder."""
         bucket, key, _ = self.system.split_path(f"{self.root}/")
         found = self._call("", lambda: multipart.unfinished(self.system, bucket, key, older_than))
         found = [upload for upload in found if only(upload["Key"].removeprefix(key))]

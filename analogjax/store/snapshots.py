@@ -1,4 +1,4 @@
-"""The snapshots of a folder, wherever it lies: named folders of files that a reader sees whole or not at all."""
+"""Snapshots in a folder of any kind: named folders of files that appear and disappear atomically."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ Snapshots = DiskSnapshots | BucketSnapshots  # the same methods, of which all ra
 def snapshots_at(
     where: str | os.PathLike[str] | Location, *, storage_options: Mapping[str, Any] | None = None
 ) -> Snapshots:
-    """The snapshots of the folder `where`, a path or a URL. Raises `StoreError` for a URL that it does not know."""
+    """The snapshots of the folder `where`, a path or a URL. Raises `StoreError` for an unknown kind of URL."""
     location = Location.of(where, storage_options=storage_options)
     return BucketSnapshots(location) if location.path is None else DiskSnapshots(location.path)

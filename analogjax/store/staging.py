@@ -1,4 +1,4 @@
-"""Folders for work in progress, known to be orphans once their writer is dead, and for what is being removed."""
+"""Folders for work in progress, recognised as orphans once their writer is dead, and for removals in progress."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _OWNER = "OWNER"  # stays locked (`flock`) for as long as the writer lives; a pr
 
 @contextmanager
 def staged(root: Path, lock: AbstractContextManager[None]) -> Iterator[Path]:
-    """An empty folder below `root`, for as long as the block lasts, that `orphans` leaves out.
+    """Make an empty folder below `root` for the duration of the block, during which `orphans` does not list it.
 
-    `lock` is held while it is made, as whoever asks for `orphans` holds it: between mkdir and flock it looks like one.
+    `lock` is held while it is made, and by callers of `orphans`, because between mkdir and flock it looks like an
+    orphan.
     """
     folder = root / f"{PREFIX}{uuid4().hex}"
     owner = None
@@ -41,12 +42,12 @@ def staged(root: Path, lock: AbstractContextManager[None]) -> Iterator[Path]:
 
 
 def orphans(root: Path) -> list[Path]:
-    """The staging folders below `root` whose writers are dead; the lock of `staged` must be held."""
+    """List the staging folders below `root` whose writers are dead; the lock of `staged` must be held."""
     return [root / name for name in os.listdir(root) if name.startswith(PREFIX) and _is_orphan(root / name)]
 
 
 def to_trash(path: Path) -> Path | None:
-    """Renames a folder away, so that it is gone as a whole; returns where it is now, `None` if there is none."""
+    """Rename a folder, so that it disappears atomically; returns its new path, `None` if there is none."""
     trash = path.with_name(f"{_TRASH}{uuid4().hex}")
     try:
         os.rename(path, trash)
@@ -56,12 +57,12 @@ def to_trash(path: Path) -> Path | None:
 
 
 def trash_in(root: Path) -> list[Path]:
-    """What `to_trash` has put beside the folders of `root`, and nobody has removed yet."""
+    """Folders of `root` that `to_trash` has renamed and nobody has removed yet."""
     return [root / name for name in os.listdir(root) if name.startswith(_TRASH)]
 
 
 def remove(*paths: Path | None) -> None:
-    """Removes folders and files that no name leads to any more; what cannot be removed now is tried again some day."""
+    """Remove folders and files that have no name any more; any that can't be removed are left for a later call."""
     for path in paths:
         if path is not None and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

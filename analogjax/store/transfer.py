@@ -1,7 +1,7 @@
-"""Trying again: which failures of a network or a store may pass, and how long to wait for them.
+"""Retries: which failures of a network or a store are transient, and how long to wait for them.
 
-The clients' own retries nest (one permanent 503 can become 25 requests), so they are turned off in `bucket.py` and
-everything is tried again here, once, with exponential backoff and jitter.
+The clients' own retries nest (one permanent 503 can become 25 requests), so they are disabled in `bucket.py`, and
+everything is retried here, once, with exponential backoff and jitter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PASSING = {
 }  # fmt: skip
 # by name, so that no client has to be imported to look for its errors
 _PASSING_NAMES = {
-    "ClientError",  # aiohttp's root, of cut and refused connections; botocore's is told apart by its status
+    "ClientError",  # aiohttp's base class, of cut and refused connections; botocore's is recognised by its status
     "ConnectionError",
     "HTTPClientError",
     "FSTimeoutError",
@@ -40,11 +40,11 @@ _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryErr
 
 
 class Damaged(OSError):
-    """Bytes that arrived are not those that were sent."""
+    """The bytes received are not those that were sent."""
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether trying again can help: throttling, 5xx, cut, refused or stalled connections, bytes damaged on the way."""
+    """Whether a retry can help: throttling, 5xx, interrupted, refused or stalled connections, damaged bytes."""
     if isinstance(error, _LASTING):
         return False
     if was_damaged(error) or isinstance(error, (TimeoutError, ConnectionError)):
@@ -59,17 +59,17 @@ def may_pass(error: BaseException) -> bool:
 
 
 def was_damaged(error: BaseException) -> bool:
-    """Whether bytes were damaged on their way, as we, the client or the store noticed."""
+    """Whether bytes were damaged in transit, as detected by us, the client or the store."""
     return isinstance(error, Damaged) or code_of(error) in _DAMAGED_CODES or bool(_names(error) & _DAMAGED_NAMES)
 
 
 def code_of(error: BaseException) -> str | None:
-    """S3's word for what went wrong, if it sent one."""
+    """S3's error code, if it sent one."""
     return _answer(error).get("Error", {}).get("Code")
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of botocore, gcsfs or aiohttp carries, if it carries one."""
+    """The HTTP status carried by an error of botocore, gcsfs or aiohttp, if any."""
     answer = _answer(error)
     if answer:
         return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -95,9 +95,9 @@ def _names(error: BaseException) -> set[str]:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often to try and how long to wait: half of `first * 2**n` seconds, at most `longest`, plus up to that half.
+    """How often to retry and how long to wait: half of `first * 2**n` seconds, at most `longest`, plus up to that half.
 
-    No attempt starts later than `deadline` seconds after the first. `passes` tells which errors may pass.
+    No attempt starts later than `deadline` seconds after the first. `passes` decides which errors are transient.
     """
 
     attempts: int = 7
@@ -107,7 +107,7 @@ class Retry:
     passes: Callable[[BaseException], bool] = may_pass
 
     def __call__(self, act: Callable[[], T]) -> T:
-        """Returns `act()`, tried again while it fails in a way that may pass; raises its last error."""
+        """Return `act()`, retried while it fails with a transient error; raises its last error."""
         begun = time.monotonic()
         for attempt in range(self.attempts):
             try:
@@ -139,7 +139,7 @@ class Retry:
 
 
 def each(act: Callable[[Any], T], items: list[Any], threads: int = 8) -> list[T]:
-    """`[act(item) for item in items]`, several at a time; raises the first error when all that began have ended."""
+    """`[act(item) for item in items]`, several at a time; raises the first error once all started calls have ended."""
     if len(items) < 2:
         return [act(item) for item in items]
     with ThreadPoolExecutor(min(threads, len(items)), thread_name_prefix="analogjax-store") as pool:

@@ -1,4 +1,4 @@
-"""The suites that analogjax holds its own parts to, for yours: what a device, noise model or layer promises.
+"""The test suites that analogjax's own devices, noise models and layers pass, for yours.
 
     import pytest
     from analogjax import testing
@@ -24,14 +24,14 @@ from analogjax.testing.promise import check as check
 
 
 def device(about: Any) -> list[Promise]:
-    """The promises of a device, with those of pulsed devices where it is one, and of compounds.
+    """Return the checks ("promises") for a device or compound, including those for pulsed devices if it is one.
 
     Args:
-        about: The device, with plain numbers in its fields. Its spreads and noise are its own; its step should be some
+        about: The device, with plain numbers in its fields and any variation and noise. Its step should be roughly a
             hundredth of its bounds, and weights of 0.1 within them.
 
     Returns:
-        Promises: call each, or give them to `check`. `costly` ones take seconds of compilation each.
+        Promises: call each, or pass them to `check`. `costly` ones take seconds of compilation each.
     """
     pulsed = isinstance(about, PulsedDevice)
     cheap = devices.CHEAP + (pulsed_devices.CHEAP if pulsed else ())
@@ -42,12 +42,12 @@ def device(about: Any) -> list[Promise]:
 
 
 def layer(module: Any, x: Any, digital: Callable[[Any, Any, Any], Any]) -> list[Promise]:
-    """The promises of an analog layer.
+    """Return the checks ("promises") for an analog layer.
 
     Args:
-        module: A flax module with exact chips: `FloatingPoint` devices and `Periphery(is_perfect=True)`.
-        x: A batch that it takes.
-        digital: What it should compute, `(weights, params, x) -> y`; `weights` are logical matrices, as in `tiles`.
+        module: A flax module with exact tiles: `FloatingPoint` devices and `Periphery(is_perfect=True)`.
+        x: A batch that it accepts.
+        digital: The expected result, `(weights, params, x) -> y`; `weights` are logical matrices, as in `tiles`.
 
     Returns:
         Promises, as those of `device`.
@@ -57,5 +57,5 @@ def layer(module: Any, x: Any, digital: Callable[[Any, Any, Any], Any]) -> list[
 
 
 def noise_model(about: Any) -> list[Promise]:
-    """The promises of a noise model of inference. Args and Returns as of `device`."""
+    """Return the checks ("promises") for a noise model of inference. Args and Returns as in `device`."""
     return [Promise(one, about) for one in noise_models.PROMISES]

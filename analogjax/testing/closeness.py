@@ -1,4 +1,4 @@
-r"""Assertions for tests of physics: their tolerances follow from rounding and from standard errors.
+r"""Assertions for tests of physics, with tolerances that follow from rounding and from standard errors.
 
 Deterministic values. `assert_close` compares with a relative tolerance of a few rounding errors of the dtype and an
 absolute one of the same size at the scale of the largest expected entry:
@@ -28,7 +28,10 @@ def tolerance(dtype: Any) -> float:
 
 
 def assert_close(actual: Any, expected: Any, *, dtype: Any = None, factor: float = 1.0) -> None:
-    """`actual` equals `expected` to `factor` times the default tolerance; say beside it why a factor is needed."""
+    """Assert that `actual` equals `expected` to `factor` times the default tolerance.
+
+    Explain next to the call why a factor is needed.
+    """
     dtype = dtype or getattr(actual, "dtype", np.float64)
     if np.dtype(dtype).kind in "iub":
         np.testing.assert_array_equal(actual, expected)
@@ -40,7 +43,7 @@ def assert_close(actual: Any, expected: Any, *, dtype: Any = None, factor: float
 
 
 def assert_same_bits(actual: Any, expected: Any) -> None:
-    """Two pytrees of arrays agree in structure, dtype, shape and every bit."""
+    """Assert that two pytrees of arrays agree in structure, dtype, shape and every bit."""
     one, other = jax.tree.structure(actual), jax.tree.structure(expected)
     assert one == other, f"{one} is not {other}"  # type: ignore[operator]
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
@@ -56,7 +59,9 @@ def _sample(sample: Any) -> tuple[np.ndarray, float]:
 
 
 def assert_mean(sample: Any, expected: Any, n_se: float = 4, slack: Any = 0.0) -> None:
-    """Mean over axis 0 `[n, ...]` is `expected` within `n_se` standard errors (plus a documented `slack`)."""
+    """Assert that the mean over axis 0 `[n, ...]` is `expected` within `n_se` standard errors (plus a documented
+    `slack`).
+    """
     x, floor = _sample(sample)
     error, se = np.abs(x.mean(0) - expected), x.std(0, ddof=1) / np.sqrt(len(x))
     assert np.all(error <= n_se * se + floor + slack), (
@@ -65,7 +70,9 @@ def assert_mean(sample: Any, expected: Any, n_se: float = 4, slack: Any = 0.0) -
 
 
 def assert_std(sample: Any, expected: Any, n_se: float = 4, slack: Any = 0.0) -> None:
-    """Standard deviation over axis 0 `[n, ...]` is `expected` within `n_se` standard errors (plus `slack`)."""
+    """Assert that the standard deviation over axis 0 `[n, ...]` is `expected` within `n_se` standard errors (plus
+    `slack`).
+    """
     x, floor = _sample(sample)
     s = x.std(0, ddof=1)
     m4 = np.mean((x - x.mean(0)) ** 4, 0)

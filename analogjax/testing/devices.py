@@ -1,4 +1,4 @@
-"""What every device promises, single or compound: shapes, keys, transformations, and quiet where nothing is.
+"""Promises of every device, single or compound: shapes, keys, transformations, and that nothing happens without cause.
 
 Letters: `O` rows, `I` columns, `B` batch.
 """
@@ -50,7 +50,7 @@ def update(device: Any, p: Pulses, cells: Any, state: Any, x: Array, d: Array, l
 
 
 def life(device: Any, cells: Any, state: Any, x: Array, d: Array, lr: Array, key: Key) -> Any:
-    """An update and everything that may come after it."""
+    """An update and all other operations that may follow it."""
     k_update, k_rest, k_reset, k_age = jax.random.split(key, 4)
     state = device.update(FAST, cells, state, x, d, lr, k_update)
     state = device.rest(cells, state, k_rest, 0.5)
@@ -68,13 +68,13 @@ def _lived(device: Any) -> Any:
 
 
 def it_is_a_device(device: Any) -> None:
-    """All methods are there; what is asked while tracing is known."""
+    """All methods exist; properties needed while tracing are known."""
     assert isinstance(device, Device)
     assert device.granularity > 0 and isinstance(device.needs_rest, bool)
 
 
 def shapes_dtypes_and_structure_never_change(device: Any) -> None:
-    """Whatever is done, in float32, bfloat16 and float64; constants are matrices `[O, I]`."""
+    """For every operation, in float32, bfloat16 and float64; constants are matrices `[O, I]`."""
     for dtype in ("float32", "bfloat16", "float64"):
         with jax.enable_x64(dtype == "float64"):
             states, cells = jax.eval_shape(lambda key, dtype=dtype: _everything(device, dtype, key), random.key(0))
@@ -104,7 +104,7 @@ def _everything(device: Any, dtype: str, key: Key) -> tuple[dict[str, Any], Any]
 
 
 def nothing_happens_without_pulses(device: Any) -> None:
-    """Where x, d or the rate is 0; clocks go on."""
+    """If x, d or the learning rate is 0; clocks advance."""
     (cells, state), (x, d) = made(device), signal()
     for p in (FAST, SEQUENTIAL):
         for x_, d_, lr in ((x, 0 * d, 0.1), (0 * x, d, 0.1), (x, d, 0.0)):
@@ -115,7 +115,7 @@ def nothing_happens_without_pulses(device: Any) -> None:
 
 
 def jit_changes_nothing(device: Any) -> None:
-    """But for fused multiply-adds, a few in a row."""
+    """Except for the rounding of a few consecutive fused multiply-adds."""
     eager = life(device, *made(device), *signal(), jnp.float32(_RATE), random.key(7))
     jax.tree.map(lambda a, b: assert_close(a, b, factor=4), eager, _lived(device))
 
@@ -180,7 +180,7 @@ def another_key_is_another_chip_and_another_update(device: Any) -> None:
 
 
 def any_typed_key_will_do(device: Any) -> None:
-    """Not those of analogjax alone."""
+    """Not only those of analogjax."""
     k_cells, k_write = jax.random.split(jax.random.key(1))
     cells = device.fabricate((O, I), jnp.dtype("float32"), k_cells)  # once: compiling it takes longer than it does
     state = device.write(cells, jnp.full((O, I), 0.05), k_write)
@@ -193,7 +193,7 @@ def any_typed_key_will_do(device: Any) -> None:
 def a_traced_number_means_the_same_as_a_plain_one(device: Any) -> None:
     """An array in a field sweeps it; its 0 must switch off what the number 0 switches off.
 
-    Of fields that must be plain numbers the constructor says so. `lifetime` is swept apart from all others.
+    The constructor refuses arrays for fields that must be plain numbers. `lifetime` is swept apart from all others.
     """
     w, plain = jnp.full((O, I), 0.05), None
     numbers = {f.name: getattr(device, f.name) for f in fields(device) if type(getattr(device, f.name)) is float}
@@ -226,4 +226,4 @@ COSTLY = (
     any_typed_key_will_do,
 )
 OF_SINGLE = (a_traced_number_means_the_same_as_a_plain_one,)
-OF_UNSCHEDULED = (nothing_happens_without_pulses,)  # a transfer goes on with what its arrays hold
+OF_UNSCHEDULED = (nothing_happens_without_pulses,)  # a transfer continues with the content of its arrays

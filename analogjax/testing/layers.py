@@ -1,4 +1,4 @@
-"""What every analog layer promises, one of the table or of your own, whether it has one matrix or several."""
+"""Promises of every analog layer, of the library or custom, with one matrix or several."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from analogjax.tile import Signal, Tile, TileArray, create_array
 @document_fields
 @dataclass(frozen=True)
 class About:
-    """A layer with exact chips (`FloatingPoint` devices, `Periphery(is_perfect=True)`), and what it should compute."""
+    """A layer with exact tiles (`FloatingPoint` devices, `Periphery(is_perfect=True)`), and its expected result."""
 
     layer: Any
     """The flax module under test."""
@@ -28,7 +28,7 @@ class About:
     """Reference: (logical matrices as in `tiles`, params, x) -> y."""
 
     def variables(self) -> nn.Variables:
-        """Chips and parameters of the layer."""
+        """Tiles and parameters of the layer."""
         return nn.init(self.layer, self.x, random.key(2))
 
 
@@ -43,7 +43,9 @@ def _summed(w: jax.Array, calls: tuple[Signal, ...]) -> jax.Array:
 
 
 def it_computes_what_the_digital_layer_does(about: About) -> None:
-    """The signals sum up to the gradient of the weights; that of parameters and inputs is the digital layer's too."""
+    """The signals add up to the gradient of the weights; gradients of parameters and inputs are those of the digital
+    layer.
+    """
     variables = about.variables()
     slots, weights = nn.slots(about.layer, variables, about.x), _each(lambda chips: chips.read(), variables.tiles)
 
@@ -73,7 +75,7 @@ class Twice(linen.Module):
 
 
 def each_call_has_a_slot_of_its_own(about: About) -> None:
-    """Where a layer is called twice, the slots hold what its calls alone would, one after the other."""
+    """In a layer called twice, the slots contain the signals of each call."""
     variables = about.variables()
     both = {name: {"layer": tree} if tree else {} for name, tree in zip(("params", "tiles"), variables, strict=True)}
 
@@ -91,7 +93,7 @@ def each_call_has_a_slot_of_its_own(about: About) -> None:
 
 
 def the_chips_have_no_gradient(about: About) -> None:
-    """Pulses move them: whoever differentiates with respect to them is told."""
+    """Tiles are moved by pulses; differentiating with respect to them raises an error."""
     variables = about.variables()
 
     def loss(tiles: Any) -> jax.Array:
@@ -119,7 +121,7 @@ def a_batch_of_layers_is_a_loop_over_layers(about: About) -> None:
 
 
 def weights_are_read_as_they_were_written(about: About) -> None:
-    """Of the size of its own ones, on chips of the same configuration."""
+    """For new weights of the size of its own, on tiles of the same configuration."""
 
     def again(chips: Any) -> None:
         w = random.normal(random.key(3), chips.read().shape)

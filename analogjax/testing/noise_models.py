@@ -1,4 +1,4 @@
-"""What every noise model of inference promises."""
+"""Promises of every noise model of inference."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -29,7 +29,7 @@ _compiled = jax.jit(_seen)
 
 
 def it_is_a_noise_model(model: Any) -> None:
-    """All methods are there."""
+    """All methods exist."""
     assert isinstance(model, NoiseModel)
 
 
@@ -58,7 +58,7 @@ def one_key_is_one_chip(model: Any) -> None:
 
 
 def time_is_no_trajectory(model: Any) -> None:
-    """What is seen at a time does not depend on earlier reads: only on what was programmed, the time and the key."""
+    """A read depends only on the programmed state, the time and the key, not on earlier reads."""
     programmed, _ = _compiled(model, _weights(), jnp.float32(60.0), random.key(3))
     drift = jax.jit(model.drift)
     first = drift(programmed, jnp.float32(3600.0), random.key(4))

@@ -1,4 +1,4 @@
-"""A promise that something of one's own can be held to: a check with a name."""
+"""A promise: a named check that a custom device, compound, noise model or layer can be held to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Promise:
-    """One promise about one object. Calling it raises `AssertionError` where it is broken; pytest shows its name."""
+    """One check of one object. Calling it raises `AssertionError` if it fails; pytest shows its name."""
 
     check: Callable[[Any], None]
     about: Any
@@ -21,7 +21,7 @@ class Promise:
 
 
 def check(promises: list[Promise]) -> None:
-    """Check all of them; the first that is broken is told by its name. Raises `AssertionError`."""
+    """Check all promises; the first broken one is reported by name. Raises `AssertionError`."""
     for promise in promises:
         try:
             promise()

@@ -1,4 +1,4 @@
-"""What every pulsed device promises besides what every device does: one pulse, many pulses, and their order."""
+"""Further promises of every pulsed device: one pulse, many pulses, and their order."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -60,7 +60,7 @@ def at_once(device: Any, cells: Cells, state: State, signs: Array, key: Key) -> 
 
 
 def exchange(device: Any, cells: Cells, w: Array) -> tuple[Array, Array, Array]:
-    """What exchanging neighbours UP, DOWN does, and the slopes of both steps, for steps that hardly bend on the way."""
+    """The effect of exchanging an adjacent UP and DOWN pulse, and the slopes of both steps, for nearly linear steps."""
     (up, k_up), (down, k_down) = (
         jax.jvp(lambda w, way=way: mean_step(device, cells, w, way), (w,), (jnp.ones_like(w),)) for way in (True, False)
     )
@@ -71,7 +71,8 @@ def exchange(device: Any, cells: Cells, w: Array) -> tuple[Array, Array, Array]:
 
 
 def order_bound(device: Any, cells: Cells, signs: tuple[int, ...], w: Array) -> np.ndarray:
-    """How far the order of the pulses may move the mean: half of n_up n_dn exchanges of an up and a down pulse.
+    """Bound on how far the order of the pulses can move the mean: half of n_up n_dn exchanges of an up and a down
+    pulse.
 
     From one extreme order to the other there are `n_up n_dn` exchanges, and the flow lies in between. Later pulses
     shrink the difference, but let it grow where steps grow towards their bound (`1 + k_up > 1`, `1 - k_dn > 1`).
@@ -91,7 +92,7 @@ def assert_within_bounds(cells: Cells, state: State) -> None:
 
 
 def bounds_are_kept_under_many_pulses(device: Any) -> None:
-    """A rate of 100 is hundreds of pulses in one direction."""
+    """A learning rate of 100 causes hundreds of pulses in one direction."""
     (cells, state), (x, d) = made(device), signal()
     for p in (Pulses(), Pulses(sequential=True)):
         for way in (1, -1):
@@ -111,7 +112,7 @@ def counted_pulses_by_the_thousand_keep_the_bounds(device: Any) -> None:
 
 
 def zero_sign_and_zero_counts_are_the_identity(device: Any) -> None:
-    """To the bit."""
+    """Bit for bit."""
     cells, state = made(device)
     zero = jnp.zeros((O, I), jnp.int32)
     assert_same_bits(jax.jit(device.pulse)(cells, state, zero.astype(jnp.int8), random.key(4)), state)
@@ -132,7 +133,7 @@ def only_the_pulsed_crosspoint_changes(device: Any) -> None:
 
 
 def one_pulse_is_its_mean_step_n_4096(device: Any) -> None:
-    """The mean over noise is the step without noise; of a `Nonlinear` its `spread` is the deviation."""
+    """The mean over the noise is the noise-free step; for a `Nonlinear`, the standard deviation is its `spread`."""
     cells, state = made(device, SMALL)
     pulse = jax.jit(jax.vmap(lambda sign, key: device.pulse(cells, state, sign, key), in_axes=(None, 0)))
     for up in (True, False):
@@ -153,7 +154,7 @@ def one_pulse_is_its_mean_step_n_4096(device: Any) -> None:
 
 
 def counted_pulses_agree_with_single_ones_n_4096(device: Any) -> None:
-    """Mean and deviation, but for what the order of pulses can make."""
+    """Mean and standard deviation, up to the effect of the order of the pulses."""
     cells, state = made(device, SMALL)
 
     def run(f: Any) -> Any:
@@ -177,11 +178,11 @@ def counted_pulses_agree_with_single_ones_n_4096(device: Any) -> None:
 
 
 def counted_pulses_of_one_direction_are_single_ones_without_noise(device: Any) -> None:
-    """Exactly, or, of a `Nonlinear`, as far as its leaps are exact."""
+    """Exactly or, for a `Nonlinear`, as far as its leaps are exact."""
     (cells, state), calm = made(device, SMALL), _without_pulse_noise(device)
     for signs in (PATTERNS["20 up"], PATTERNS["20 down"]):
         fast, single = (hidden(f(calm, cells, state, jnp.array(signs), random.key(6))) for f in (at_once, one_by_one))
-        if isinstance(device, Nonlinear):  # they leap: what `devices/leap.py` says, where steps bend
+        if isinstance(device, Nonlinear):  # tau-leaping: the error stated in `devices/leap.py` for steps that bend
             np.testing.assert_allclose(fast - hidden(state), single - hidden(state), rtol=0.0034, atol=2e-6)
         else:
             assert_close(fast, single, factor=5)  # twenty roundings, one after the other

@@ -173,9 +173,9 @@ def test_experiments_of_others_can_not_be_seen(service, done):
 @pytest.mark.parametrize(
     ("experiment", "message"),
     [
-        (lambda: small(dataset=Arrays(Digits.load(train=True), Digits.load(train=False))), "can't travel"),
+        (lambda: small(dataset=Arrays(Digits.load(train=True), Digits.load(train=False))), "can't be sent"),
         (lambda: small(learning_rate=lambda step: 0.1), "LocalRunner"),
-        (lambda: small(loss_function=lambda outputs, labels: outputs[:, 0]), "functions of one's own"),
+        (lambda: small(loss_function=lambda outputs, labels: outputs[:, 0]), "custom functions"),
         (lambda: small(variables={}), "chips are made anew"),
     ],
 )

@@ -144,7 +144,7 @@ def test_what_cannot_travel_is_named(trained):
 
     with pytest.raises(DescriptionError, match="Own: is code"):
         InferenceDescription.of(BasicInferencing(Digits, network(), trained, noise_model=Own()))
-    with pytest.raises(DescriptionError, match="can't travel"):
+    with pytest.raises(DescriptionError, match="can't be sent"):
         InferenceDescription.of(
             BasicInferencing(Digits, network(), trained, noise_model=PCMLike(prog_coeff=np.ones(2)))
         )

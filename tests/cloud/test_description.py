@@ -159,7 +159,7 @@ def test_what_is_code_does_not_travel():
     with pytest.raises(DescriptionError, match="layer 1 of the model, <lambda>"):
         Description.of(training(model=Sequential(nn.flatten, lambda x: x)))
     split = Split(jnp.zeros((4, 8, 8)), jnp.zeros(4, int))
-    with pytest.raises(DescriptionError, match="data of one's own"):
+    with pytest.raises(DescriptionError, match="custom data"):
         Description.of(training(dataset=Arrays(split, split)))
 
 

@@ -239,7 +239,7 @@ def test_models_show_their_numbers_and_compare_by_them():
     assert "g_converter=SinglePairConductanceConverter(g_max=30.00, g_min=0.00), g_max=30.0" in str(model)
     assert model == PCMLikeNoiseModel(g_max=30.0) != PCMLikeNoiseModel() and str(Plain(0.5)).startswith("Plain(g_conv")
     assert Plain(0.5) == Plain(0.5) != Plain(0.6) and Shifted() == Shifted() and Exact() == Exact() != Ones()
-    with pytest.raises(ConfigError, match=r"g_max=40.0 beside a converter of g_max=25\.0"):
+    with pytest.raises(ConfigError, match=r"g_max=40.0 with a converter of g_max=25\.0"):
         changed = PCMLikeNoiseModel()
         changed.g_max = 40.0
         changed.to_native()

@@ -103,7 +103,7 @@ ONE = Trace(signs=[1, -1, 1], weights=[0.1, 0.0, 0.1], start=0.0)
 @pytest.mark.parametrize(
     ("device", "trace", "options", "error", "said"),
     [
-        (physics.SoftBounds(), ONE, {"names": ("dw",)}, ConfigError, "'dw' is none of its numbers; it has dw_min"),
+        (physics.SoftBounds(), ONE, {"names": ("dw",)}, ConfigError, "'dw' is not one of its numbers; it has dw_min"),
         (physics.SoftBounds(), ONE, {"names": "dw_min"}, ConfigError, "names=\\('dw_min',\\)"),
         (physics.SoftBounds(), ONE, {"names": ()}, ConfigError, "no name"),
         (physics.SoftBoundsPmax(), ONE, {}, ConfigError, "'dw_min' is none .* p_max"),

@@ -149,7 +149,7 @@ def test_the_compensation_is_the_ratio_of_readouts_of_what_is_used():
         (lambda: StateIndependent(prog_coeff=None), "prog_coeff=None"),
         (lambda: StateIndependent(drift_nu_std=-0.1), "drift_nu_std"),
         (lambda: PCMLike(prog_coeff_g_max_reference=0.0), "prog_coeff_g_max_reference"),
-        (lambda: PCMLike(g_max=40.0, g_converter=SinglePair()), "g_max=40.0 beside a converter of g_max=25.0"),
+        (lambda: PCMLike(g_max=40.0, g_converter=SinglePair()), "g_max=40.0 with a converter of g_max=25.0"),
         (lambda: PCMLike(g_max=-1.0), "g_max=-1.0"),
         (lambda: SinglePair(g_min=30.0), "more than g_min"),
         (lambda: SinglePair(g_min=-1.0), "g_min"),

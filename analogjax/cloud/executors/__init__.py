@@ -1,4 +1,4 @@
-"""Engines that run workers, behind one contract: this machine, Ray, Slurm. A new one is its file and a row."""
+"""Engines that run workers behind one protocol: this machine, Ray, Slurm. To add one, add its file and a row."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EXECUTORS: dict[str, type[ExecutorSettings]] = {"local": LocalSettings, "ray": R
 
 
 def executor_for(kind: str, *, folder: Path, **options: Any) -> Executor:
-    """The engine of that kind. `folder` is for its own notes and logs, `options` are fields of its settings.
+    """Make an engine. `folder` is for its own notes and logs; `options` are fields of its settings.
 
-    Raises `ExecutorError` for an unknown kind or option, `MissingPackage` where its package is not installed.
+    Raises `ExecutorError` for an unknown kind or option, `MissingPackage` if its package is not installed.
     """
     if kind not in EXECUTORS:
         raise ExecutorError(f"The executor {kind!r} is unknown; known are {', '.join(EXECUTORS)}.")

@@ -1,7 +1,7 @@
-"""What the service asks of an engine that runs workers: start this command once, say how it is, end it.
+"""The `Executor` protocol: an engine that runs workers. It starts a command once, reports its phase, and ends it.
 
-The service owns the truth about experiments. An engine only runs processes: it may lose jobs, forget them or restart,
-and everything is keyed on the name that the service gave, never on an id of the engine.
+The service alone knows the state of experiments. An engine only runs processes: it may lose jobs, forget them or
+restart, and every job is identified by the name the service gave it, never by an id of the engine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from analogjax._field_docs import document_fields
 
 
 class Phase(Enum):
-    """How a job is, as its engine knows it."""
+    """Phase of a job, as known to its engine."""
 
     QUEUED = "queued"  # accepted, not started
     RUNNING = "running"
@@ -27,7 +27,7 @@ class Phase(Enum):
 @document_fields
 @dataclass(frozen=True)
 class Ticket:
-    """One process to be run."""
+    """A process to be run."""
 
     name: str
     """Unique among all tickets; letters, digits and hyphens, at most 60."""
@@ -42,7 +42,7 @@ class Ticket:
 
 
 class Executor(Protocol):
-    """An engine. Every method may raise `ExecutorError`; all may be called again, and from several threads."""
+    """Protocol of an engine. Every method may raise `ExecutorError`, may be called again, and from several threads."""
 
     @property
     def kind(self) -> str:
@@ -51,15 +51,15 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int | None:
-        """How many jobs may be given to it at a time; `None`: it has a queue of its own."""
+        """Number of jobs that may be submitted at a time; `None`: it has its own queue."""
         ...
 
     def submit(self, ticket: Ticket) -> None:
-        """Start the job, unless one of that name is known to the engine: then nothing happens."""
+        """Start the job, unless the engine knows one of that name; then nothing happens."""
         ...
 
     def phases(self, names: Collection[str]) -> dict[str, Phase]:
-        """How these jobs are, in as few calls to the engine as possible."""
+        """Phases of these jobs, in as few calls to the engine as possible."""
         ...
 
     def cancel(self, name: str) -> None:
@@ -67,30 +67,30 @@ class Executor(Protocol):
         ...
 
     def logs(self, name: str, limit: int = 65536) -> str:
-        """The last `limit` bytes of what the job printed, as text; empty where there is nothing.
+        """The last `limit` bytes of the job's output, as text; empty if there is none.
 
-        The engine may add lines of its own, anywhere between those of the job, as Ray does.
+        The engine may insert lines of its own anywhere, as Ray does.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the engine. Jobs that run go on."""
+        """Disconnect from the engine. Running jobs continue."""
         ...
 
 
 class ExecutorSettings(Protocol):
-    """What an engine can be told: a dataclass whose fields are made by `setting`."""
+    """Settings of an engine: a dataclass whose fields are made by `setting`."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     shares_disk: ClassVar[bool]  # whether its workers see the folder of the service
 
     def start(self, folder: Path) -> Executor:
-        """The engine; `folder` is for its own notes and logs. Raises `ExecutorError`, `MissingPackage`."""
+        """Start the engine; `folder` is for its own notes and logs. Raises `ExecutorError`, `MissingPackage`."""
         ...
 
 
 def setting(default: Any, help: str, *, metavar: str | None = None, bounds: tuple[int, int] | None = None) -> Any:
-    """A field of an engine's settings, which is the flag `--its-name` of `analogjax serve` too.
+    """A field of an engine's settings, which is also the flag of that name of `analogjax serve`.
 
     Engines whose settings share a name share the flag.
     """
@@ -98,6 +98,6 @@ def setting(default: Any, help: str, *, metavar: str | None = None, bounds: tupl
 
 
 def gpus() -> Any:
-    """The setting of engines that have accelerators to give."""
-    told = "GPUs that an experiment with device=gpu asks ray or slurm for (default: 0)"
-    return setting(0, told, bounds=(0, 1024))
+    """The setting of engines that can provide accelerators."""
+    text = "GPUs that an experiment with device=gpu requests from ray or slurm (default: 0)"
+    return setting(0, text, bounds=(0, 1024))

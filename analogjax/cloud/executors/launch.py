@@ -1,8 +1,8 @@
-"""Starts one job apart from its starter: `python -I -S launch.py FOLDER NAME -- PROGRAM ARGUMENTS…`.
+"""Starts one job independently of its starter: `python -I -S launch.py FOLDER NAME -- PROGRAM ARGUMENTS…`.
 
-Run as a file, with Python's own library only: it starts in milliseconds where importing this package takes seconds.
-It forks; the child begins a session of its own, claims the name by one file that appears whole and only once, and
-becomes the program. The parent ends when the program runs (0), the name was taken before (3), or it can't run (1).
+Run as a file, with the standard library only: it starts in milliseconds, while importing this package takes seconds. It
+forks; the child begins a session of its own, claims the name by one file that is created atomically, and becomes the
+program. The parent ends when the program runs (0), the name was already taken (3), or it can't run (1).
 """
 
 import importlib.util
@@ -18,11 +18,11 @@ TAKEN = 3
 def main(arguments: list[str]) -> int:
     """Start the job."""
     folder, name, _, *command = arguments
-    ready, told = os.pipe()  # closed by exec: its end says that the program runs
+    ready, reported = os.pipe()  # closed by exec: end of file means that the program runs
     if os.fork() == 0:
         os.close(ready)
-        os._exit(_child(Path(folder), name, command, told))
-    os.close(told)
+        os._exit(_child(Path(folder), name, command, reported))
+    os.close(reported)
     with os.fdopen(ready, "rb") as stream:
         message = stream.read().decode()
     if message:
@@ -30,12 +30,12 @@ def main(arguments: list[str]) -> int:
     return {"": 0, "taken": TAKEN}.get(message, 1)
 
 
-def _child(folder: Path, name: str, command: list[str], told: int) -> int:
-    """Claim the name and become the program; returns only where that fails."""
+def _child(folder: Path, name: str, command: list[str], reported: int) -> int:
+    """Claim the name and become the program; returns only if that fails."""
     try:
         os.setsid()
         if not _claim(folder, name):
-            os.write(told, b"taken")
+            os.write(reported, b"taken")
             return 0
         if (folder / f"{name}.cancelled").exists():
             return 0
@@ -45,12 +45,12 @@ def _child(folder: Path, name: str, command: list[str], told: int) -> int:
             os.dup2(source, target)
         os.execvp(command[0], command)
     except OSError as error:
-        os.write(told, f"{error.filename or command[0]}: {error.strerror}".encode())
+        os.write(reported, f"{error.filename or command[0]}: {error.strerror}".encode())
     return 1
 
 
 def _claim(folder: Path, name: str) -> bool:
-    """Write down which process has the name; `False` if one has it already."""
+    """Record which process has the name; `False` if another one has it already."""
     draft = folder / f".{name}.{os.getpid()}"
     draft.write_text(json.dumps(_process().this_process()))
     try:

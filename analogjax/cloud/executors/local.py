@@ -1,8 +1,8 @@
-"""Worker processes on this machine, with no further set-up; they outlive the service that started them.
+"""Worker processes on this machine, without further set-up; they outlive the service that started them.
 
-A job is a process in a session of its own, known by `NAME.json` in the folder: which process it is, since when, on
-which boot of which machine. So a service that starts again finds the jobs that still run, a name is never run twice,
-and a number that was given to another process since is not taken for the job.
+A job is a process in a session of its own, recorded as `NAME.json` in the folder: its process id, its start time, and
+the boot and machine it runs on. So a restarted service finds the jobs that still run, a name is never run twice, and
+another process that got the same id later is not taken for the job.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class LocalSettings:
     workers: int = setting(1, "local: experiments at a time (default: 1)", bounds=(1, 1024))
 
     def start(self, folder: Path) -> LocalExecutor:
-        """The engine, with notes and logs in `folder`. Raises `ExecutorError`."""
+        """Start the engine, with notes and logs in `folder`. Raises `ExecutorError`."""
         return LocalExecutor(folder, self.workers)
 
 
 class LocalExecutor:
-    """Runs at most `workers` jobs at a time, as the service counts them, with notes and logs in `folder`."""
+    """Runs at most `workers` jobs at a time, as counted by the service, with notes and logs in `folder`."""
 
     kind = "local"
 
@@ -51,7 +51,7 @@ class LocalExecutor:
         folder.mkdir(parents=True, exist_ok=True)
 
     def submit(self, ticket: Ticket) -> None:
-        """Start the job, unless one of that name was started before. Raises `ExecutorError` where it can't run."""
+        """Start the job, unless one of that name was started before. Raises `ExecutorError` if it can't run."""
         if self._record(ticket.name) is not None:
             return
         command = [sys.executable, "-I", "-S", str(_LAUNCH), str(self.folder), ticket.name, "--", *ticket.command]
@@ -66,11 +66,11 @@ class LocalExecutor:
             raise ExecutorError(f"The job {ticket.name} could not be started: {done.stderr.strip()[-500:]}")
 
     def phases(self, names: Collection[str]) -> dict[str, Phase]:
-        """How these jobs are."""
+        """Phases of these jobs."""
         return {name: self._phase(name) for name in names}
 
     def cancel(self, name: str) -> None:
-        """Ask the job and its children to end, and end them a few seconds later if they have not."""
+        """Ask the job and its children to end, and kill them a few seconds later if they have not."""
         (self.folder / f"{name}.cancelled").touch()  # for one that is just being started
         if not self._signal(name, signal.SIGTERM):
             return
@@ -79,11 +79,11 @@ class LocalExecutor:
         timer.start()
 
     def logs(self, name: str, limit: int = 65536) -> str:
-        """The end of what the job printed."""
+        """The end of the job's output."""
         return tail(self.folder / f"{name}.log", limit)
 
     def close(self) -> None:
-        """Nothing is held; jobs that run go on."""
+        """Do nothing: running jobs continue."""
 
     def _phase(self, name: str) -> Phase:
         record = self._record(name)
@@ -100,7 +100,7 @@ class LocalExecutor:
             raise ExecutorError(f"{self.folder}/{name}.json can't be read ({error}): check the disk.") from None
 
     def _signal(self, name: str, number: int) -> bool:
-        """Send a signal to the job's process group; whether there was one to send to."""
+        """Send a signal to the job's process group; returns whether there was one."""
         record = self._record(name)
         if record is None or not _alive(record):
             return False
@@ -116,7 +116,7 @@ def _alive(record: dict[str, Any]) -> bool | None:
 
 
 def tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file, as text; empty where there is none. Raises `ExecutorError`."""
+    """The last `limit` bytes of a file, as text; empty if there is none. Raises `ExecutorError`."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - limit))

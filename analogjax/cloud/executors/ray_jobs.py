@@ -1,7 +1,8 @@
 """Workers as Ray jobs, through the REST interface of the cluster's dashboard, so that Ray need not be installed here.
 
-A job's submission id is its name. A head that restarts forgets all jobs; then they are unknown, and the service decides
-by what they left in the store. Reference: https://docs.ray.io/en/latest/cluster/running-applications/job-submission/
+The submission id of a job is its name. A head node that restarts forgets all jobs; they are then unknown, and the
+service decides by what they left in the store. Reference:
+https://docs.ray.io/en/latest/cluster/running-applications/job-submission/
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ _PHASES = {"PENDING": Phase.QUEUED, "RUNNING": Phase.RUNNING}  # SUCCEEDED, FAIL
 
 @dataclass(frozen=True)
 class RaySettings:
-    """Which cluster runs workers, and what a job asks it for."""
+    """Which cluster runs the workers, and what each job requests."""
 
     shares_disk: ClassVar[bool] = False  # a node may be anywhere
     ray_address: str = setting("http://127.0.0.1:8265", "ray: address of its dashboard", metavar="URL")
     gpus: int = gpus()
 
     def start(self, folder: Path) -> RayExecutor:
-        """The engine, which keeps nothing in `folder`. Raises `ExecutorError`, `MissingPackage`."""
+        """Start the engine, which stores nothing in `folder`. Raises `ExecutorError`, `MissingPackage`."""
         return RayExecutor(self.ray_address, gpus_per_job=self.gpus)
 
 
 class RayExecutor:
-    """Submits to the cluster whose dashboard is at `address`, for instance `http://127.0.0.1:8265`.
+    """Submits jobs to the cluster whose dashboard is at `address`, for instance `http://127.0.0.1:8265`.
 
-    Each job takes one CPU, on any node, and `gpus_per_job` GPUs where it asks for one. A cluster that wants a token
+    Each job takes one CPU on any node, and `gpus_per_job` GPUs if it requests them. A cluster that requires a token
     gets the one in `RAY_AUTH_TOKEN`.
     """
 
@@ -76,7 +77,7 @@ class RayExecutor:
             raise ExecutorError(f"Ray refused the job {ticket.name}: {_last_line(answer.text)}")
 
     def phases(self, names: Collection[str]) -> dict[str, Phase]:
-        """How these jobs are."""
+        """Phases of these jobs."""
         jobs = {name: self._job(name) for name in names}
         return {
             name: Phase.UNKNOWN if job is None else _PHASES.get(job.get("status", ""), Phase.ENDED)
@@ -84,13 +85,13 @@ class RayExecutor:
         }
 
     def cancel(self, name: str) -> None:
-        """Stop the job: Ray asks it to end, then ends it."""
+        """Stop the job: Ray asks it to end, then kills it."""
         answer = self._ask("POST", f"{name}/stop")
         if answer.status_code not in (200, 404):
             raise ExecutorError(f"Ray could not stop {name}: {_last_line(answer.text)}")
 
     def logs(self, name: str, limit: int = 65536) -> str:
-        """The end of what the job printed."""
+        """The end of the job's output."""
         answer = self._ask("GET", f"{name}/logs")
         if answer.status_code == 404:
             return ""

@@ -1,7 +1,7 @@
 """Workers as Slurm batch jobs, through `sbatch`, `squeue` and `scancel`.
 
-Jobs are known by name only: a controller that crashes may lose a job that it has acknowledged, and give its number to
-another one. Logs are written to `folder`, which the nodes must share with the service, as they must the store.
+Jobs are identified by name only: a controller that crashes may lose a job that it has acknowledged, and give its number
+to another one. Logs are written to `folder`, which the nodes must share with the service, like the store.
 Reference: https://slurm.schedmd.com/sbatch.html
 """
 
@@ -28,14 +28,14 @@ _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNAL
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """Where Slurm runs workers, and what a job asks it for."""
+    """Where Slurm runs the workers, and what each job requests."""
 
     shares_disk: ClassVar[bool] = True
     slurm_partition: str | None = setting(None, "slurm: partition to submit to", metavar="NAME")
     gpus: int = gpus()
 
     def start(self, folder: Path) -> SlurmExecutor:
-        """The engine, with logs in `folder`."""
+        """Start the engine, with logs in `folder`."""
         return SlurmExecutor(folder, partition=self.slurm_partition, gpus_per_job=self.gpus)
 
 
@@ -64,13 +64,13 @@ class SlurmExecutor:
         self._run(["sbatch", *options], script(ticket))
 
     def phases(self, names: Collection[str]) -> dict[str, Phase]:
-        """How these jobs are; one that ended a while ago is unknown to Slurm."""
+        """Phases of these jobs; one that ended some time ago is unknown to Slurm."""
         found = dict.fromkeys(names, Phase.UNKNOWN)
         wanted = list(names)
         for start in range(0, len(wanted), _AT_ONCE):
             some = ",".join(wanted[start : start + _AT_ONCE])
-            told = self._run(["squeue", "--noheader", "--states=all", "--format=%j %T", f"--name={some}"])
-            for line in told.splitlines():
+            reported = self._run(["squeue", "--noheader", "--states=all", "--format=%j %T", f"--name={some}"])
+            for line in reported.splitlines():
                 name, _, state = line.strip().partition(" ")
                 if name in found and found[name] is not Phase.RUNNING:
                     found[name] = _phase(state.strip())
@@ -81,14 +81,14 @@ class SlurmExecutor:
         self._run(["scancel", f"--name={name}", "--quiet"])
 
     def logs(self, name: str, limit: int = 65536) -> str:
-        """The end of what the job printed."""
+        """The end of the job's output."""
         return tail(self.folder / f"{name}.log", limit)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no connection."""
 
     def _run(self, command: list[str], stdin: str | None = None) -> str:
-        """What a command prints. Raises `ExecutorError` where it fails, or does not end in time."""
+        """Output of a command. Raises `ExecutorError` if it fails or does not end in time."""
         try:
             done = subprocess.run(
                 command, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True,

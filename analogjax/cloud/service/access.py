@@ -1,4 +1,4 @@
-"""Who asks, and what is written about it: callers, security headers, structured logs, metrics of requests."""
+"""Access to the service: callers, security headers, structured logs, metrics of requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def caller(
     bearer: Annotated[Any, Depends(_bearer)] = None,
     cookie: Annotated[str | None, Depends(_cookie)] = None,
 ) -> Caller:
-    """Who makes the request. Raises `Refused` (401, 403)."""
+    """Authenticate the request. Raises `Refused` (401, 403)."""
     known, since = getattr(request.state, "known", (None, 0.0))
     if known is not None and time.monotonic() - since < FRESH:
         return known
@@ -53,7 +53,7 @@ async def caller(
 
 
 def caller_of(signer: Signer, request: Request, bearer: str | None, cookie: str | None) -> Caller:
-    """Who makes a request with these credentials. Raises `Refused` (401, 403)."""
+    """Authenticate these credentials. Raises `Refused` (401, 403)."""
     if bearer is not None:
         found = signer.caller(bearer)
     elif cookie is not None:
@@ -73,8 +73,8 @@ CallerIs = Annotated[Caller, Depends(caller)]
 
 
 class Watch:
-    """ASGI middleware: adds security headers, answers where nothing else did, writes one log line for each request,
-    counts and times them.
+    """ASGI middleware: adds security headers, answers if nothing else did, writes one log line per request, counts and
+    times.
     """
 
     def __init__(self, app: Any, metrics: Any) -> None:
@@ -119,7 +119,7 @@ class Watch:
 
 
 def shown_path(path: str) -> str:
-    """A path as it may be logged: what opens a file is not shown."""
+    """A path as it may be logged, without anything that gives access to a file."""
     return re.sub(r"^/files/.*", "/files/***", path)[:300]
 
 
@@ -130,12 +130,12 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        told = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
-        told |= {"level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        told |= {name: value for name, value in vars(record).items() if name not in self._usual and value is not None}
+        entry = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        entry |= {"level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        entry |= {name: value for name, value in vars(record).items() if name not in self._usual and value is not None}
         if record.exc_info:
-            told["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(told, default=str)
+            entry["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(entry, default=str)
 
 
 def log_as_json() -> None:

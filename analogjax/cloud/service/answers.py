@@ -1,4 +1,4 @@
-"""What the service answers where something is not done: always `{"message": …}`, whoever refuses, and wherever."""
+"""How the service answers when it refuses or fails: always `{"message": …}`, in every part of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("analogjax.cloud")
 
 @dataclass(frozen=True)
 class Answer:
-    """A refusal, or a failure of the service's own."""
+    """A refusal, or an internal failure."""
 
     status: int
     message: str
@@ -31,7 +31,9 @@ class Answer:
 
 
 def answer_to(error: Exception) -> Answer:
-    """What a client is told of an error; what is no refusal is logged in full, and told by its number in the log."""
+    """The answer to a client for an exception. Anything but a refusal is logged in full; the client gets its number in
+    the log.
+    """
     if isinstance(error, Refused):
         headers = {"Retry-After": "5"} if error.status in (429, 503) else {}
         headers |= {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
@@ -41,11 +43,11 @@ def answer_to(error: Exception) -> Answer:
         return Answer(503, "The database does not answer now: try again later.", {"Retry-After": "5"})
     number = secrets.token_hex(4)
     log.error("internal error %s", number, exc_info=error)
-    return Answer(500, f"The service failed at this, and has logged why as {number}: tell whoever runs it.")
+    return Answer(500, f"Internal error, logged as number {number}: report it to the operator of the service.")
 
 
 async def send_answer(send: Any, answer: Answer, *, last: bool = True) -> None:
-    """Send it over ASGI. Unless it is the `last` thing, the connection stays open until an empty body follows."""
+    """Send it over ASGI. Unless it is the `last` message, the connection stays open until an empty body follows."""
     headers = {"content-type": "application/json", "content-length": str(len(answer.body)), "connection": "close"}
     pairs = [(name.lower().encode(), value.encode()) for name, value in (headers | dict(answer.headers)).items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": pairs})

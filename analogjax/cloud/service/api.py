@@ -1,4 +1,4 @@
-"""The JSON API, version 1: what our own client and the page use. Described at `/api.html` and `/openapi.json`."""
+"""The JSON API, version 1, used by our own client and the page. Documented at `/api.html` and `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Status = Literal["draft", "waiting", "running", "completed", "failed", "cancelle
 
 
 class Information(BaseModel):
-    """What the service is, and what experiments may be made of."""
+    """The service, and what experiments may consist of."""
 
     name: str
     version: str
@@ -87,7 +87,7 @@ class Shown(BaseModel):
 
 
 class Detailed(Shown):
-    """An experiment with everything that is known of it."""
+    """An experiment with everything known about it."""
 
     description: dict[str, Any] | None
     epochs: list[dict[str, Any]]
@@ -95,7 +95,7 @@ class Detailed(Shown):
 
 
 class Epochs(BaseModel):
-    """The state, and the epochs asked for: what a page needs to stay up to date."""
+    """The state and the requested epochs: what a page needs to stay up to date."""
 
     status: Status
     reason: str | None
@@ -104,7 +104,7 @@ class Epochs(BaseModel):
 
 @router.get("", response_model=Information)
 def information(request: Request) -> Any:
-    """What the service is, and what it knows."""
+    """The service, and what it supports."""
     return {
         "name": "analogjax", "version": __version__, "format": FORMAT,
         "executor": request.app.state.dispatcher.executor.kind, "layers": sorted(LAYERS), "datasets": sorted(DATASETS),
@@ -115,7 +115,7 @@ def information(request: Request) -> Any:
 
 @router.post("/session", response_model=Me)
 def begin_session(asked: Login, request: Request, response: Response) -> Any:
-    """Log a page in: the session comes as a cookie that scripts can't read."""
+    """Log in from a page: the session is a cookie that scripts can't read."""
     signer = request.app.state.signer
     found = caller_by_token(signer.database, asked.token)
     if found is None:
@@ -129,7 +129,7 @@ def begin_session(asked: Login, request: Request, response: Response) -> Any:
 
 @router.delete("/session", status_code=204)
 def end_session(request: Request, response: Response) -> None:
-    """Log out: the session is worth nothing from now on, wherever it is kept. Without one, nothing happens."""
+    """Log out: the session becomes invalid at once, wherever it is stored. Without a session, nothing happens."""
     scheme, word = get_authorization_scheme_param(request.headers.get("authorization"))
     shown = [word] if scheme.lower() == "bearer" else []
     if any(one.startswith(PREFIX) for one in shown):
@@ -160,7 +160,7 @@ def list_experiments(
 def put_experiment(
     id: PathId, asked: NewExperiment, caller: CallerIs, experiments: ExperimentsAre, response: Response
 ) -> Any:
-    """Submit an experiment under an id that the client has made. The same again (200) changes nothing."""
+    """Submit an experiment under an id made by the client. Repeating the request (200) changes nothing."""
     try:
         weights = None if asked.weights is None else base64.b64decode(asked.weights, validate=True)
     except ValueError:
@@ -198,7 +198,7 @@ def cancel_experiment(id: PathId, caller: CallerIs, experiments: ExperimentsAre)
 
 @router.get("/experiments/{id}/logs", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def get_logs(id: PathId, caller: CallerIs, experiments: ExperimentsAre) -> Response:
-    """The end of what the latest attempt printed."""
+    """The end of the latest attempt's output."""
     text = experiments.logs(experiments.ledger.get(caller.user, id))
     return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
 
@@ -224,7 +224,7 @@ def _shown(experiments: Experiments, one: Experiment) -> dict[str, Any]:
 
 
 def _shown_all(experiments: Experiments, found: list[Experiment]) -> list[dict[str, Any]]:
-    """Experiments in the API's words."""
+    """Experiments in the format of the API."""
     progress = experiments.ledger.progress([one.id for one in found])
     names = (
         "id", "name", "category", "device", "status", "reason", "created", "started", "ended", "attempt", "cancelling",
@@ -234,6 +234,6 @@ def _shown_all(experiments: Experiments, found: list[Experiment]) -> list[dict[s
     for one in found:
         number, last = progress.get(one.id, (0, {}))
         dataset = None if one.description is None else json.loads(one.description)["dataset"]
-        told = {"epochs_done": number, "accuracy": last.get("accuracy"), "dataset": dataset}
-        shown.append({name: getattr(one, name) for name in names} | told)
+        reported = {"epochs_done": number, "accuracy": last.get("accuracy"), "dataset": dataset}
+        shown.append({name: getattr(one, name) for name in names} | reported)
     return shown

@@ -37,7 +37,7 @@ _PAGE = Path(__file__).parent / "page"
 
 
 def create_app(settings: Settings, database: Database, executor: Executor | None = None) -> FastAPI:
-    """The application, over a database that is up to date. Raises `CloudError` where the engine can't be used."""
+    """Create the application, over an up-to-date database. Raises `CloudError` if the engine can't be used."""
     executor = executor or executor_for(settings.executor, folder=settings.home / "jobs", **settings.executor_options)
     ledger, hearing = Ledger(database, settings.limits), Hearing()
     dispatcher = Dispatcher(settings, ledger, executor, hearing)
@@ -75,7 +75,7 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
 def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
     @app.get("/healthz", tags=["operation"], responses={503: composer.REFUSALS[503]})
     def healthz(request: Request) -> dict[str, str]:
-        """Whether the service works: its database answers, and its dispatcher lives."""
+        """Whether the service works: its database answers, and its dispatcher is running."""
         with database.reading() as session:
             session.execute(sa.text("SELECT 1"))
         dispatcher: Dispatcher = request.app.state.dispatcher
@@ -85,7 +85,7 @@ def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
 
     @app.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def numbers() -> Response:
-        """Numbers for Prometheus."""
+        """Metrics for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     routers = (composer.router, api.router, workers.router)
@@ -97,7 +97,7 @@ def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
 
 
 def _add_handlers(app: FastAPI) -> None:
-    """Every refusal is `{"message": …}`, and nothing of what a client sent comes back in it."""
+    """Make every refusal `{"message": …}`, without repeating anything a client sent."""
 
     @app.exception_handler(Refused)
     @app.exception_handler(sa.exc.OperationalError)

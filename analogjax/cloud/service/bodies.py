@@ -1,6 +1,7 @@
-"""The bodies of requests: whose they are, how large, how slow, and how much of all of them is held at a time.
+"""The bodies of requests: whose they are, how large, how slow, and how much of them is buffered at a time.
 
-A body is read only once it is known who sends it. What needs no credentials (logging in) has room for a token, no more.
+A body is read only once its sender is known. Requests without credentials (logging in) have room for a token and no
+more.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class _TooMuch(Refused):
 
 
 class _Gone(Exception):
-    """The client went away in the middle of its body."""
+    """The client disconnected in the middle of its body."""
 
 
 class Buffers:
-    """How much of bodies is held, of all senders and of each. For the event loop alone."""
+    """Counts buffered bytes, of all senders and of each. For the event loop only."""
 
     def __init__(self, most: int, most_each: int) -> None:
         self._most, self._most_each = most, most_each
@@ -38,11 +39,11 @@ class Buffers:
 
     @property
     def held(self) -> int:
-        """[bytes] held now."""
+        """Bytes buffered now."""
         return self._held.total()
 
     def take(self, sender: str, size: int) -> None:
-        """Make room for `size` bytes. Raises `Refused` (429, 503) where there is none now."""
+        """Reserve room for `size` bytes. Raises `Refused` (429, 503) if there is none now."""
         if self._held[sender] + size > self._most_each:
             raise _TooMuch("You are sending too much at a time: let some requests end first.", 429)
         if self.held + size > self._most:
@@ -50,36 +51,36 @@ class Buffers:
         self._held[sender] += size
 
     def give_back(self, sender: str, size: int) -> None:
-        """Room that is no longer needed."""
+        """Release room."""
         self._held[sender] -= size
         if self._held[sender] <= 0:
             del self._held[sender]
 
 
 class _Place:
-    """The room that one body takes."""
+    """The room reserved for one body."""
 
     def __init__(self, buffers: Buffers, sender: str | None) -> None:
         self._buffers, self._sender, self._size = buffers, sender, 0
 
     def reach(self, size: int) -> None:
-        """Have room for a body of `size` bytes. Raises `Refused`."""
+        """Reserve room for a body of `size` bytes. Raises `Refused`."""
         if self._sender is not None and size > max(SMALL, self._size):
             self._buffers.take(self._sender, size - self._size)
             self._size = size
 
     def leave(self) -> None:
-        """Have none."""
+        """Release all of it."""
         if self._sender is not None and self._size:
             self._buffers.give_back(self._sender, self._size)
             self._size = 0
 
 
 class Bodies:
-    """ASGI middleware. Bodies of nobody get 401, those over `size` bytes 413, those that take over `seconds` 408.
+    """ASGI middleware. Unidentified bodies get 401, those over `size` bytes 413, those that take over `seconds` 408.
 
-    `sender` says whose a body is. Where there are too many connections, workers alone are heard: what they would be
-    taken for, if they were not, is dead.
+    `sender` identifies the sender of a body. If there are too many connections, only workers are served: if their
+    heartbeats were lost, they would be taken for dead.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Bodies:
 
 
 def _announced(scope: Any) -> int | None:
-    """The length of the body [bytes], `None` if it comes in chunks."""
+    """The announced length of the body [bytes], `None` if it comes in chunks."""
     headers = dict(scope["headers"])
     if b"transfer-encoding" in headers:
         return None
@@ -161,9 +162,9 @@ def _announced(scope: Any) -> int | None:
 
 
 async def _refuse(receive: Any, send: Any, answer: Answer) -> None:
-    """Answer at once, and let the rest of the body come to nowhere for a while.
+    """Answer at once, and discard the rest of the body for a while.
 
-    A connection that is closed while the other side still sends is reset, and the answer may be lost with it.
+    A connection that is closed while the other side is still sending is reset, and the answer may be lost with it.
     """
     await send_answer(send, answer, last=False)
     left = _AWAY

@@ -1,4 +1,4 @@
-"""The composer protocol, version 1: what aihwkit's `CloudRunner` asks. Job, input and output share one id."""
+"""The composer protocol, version 1, used by aihwkit's `CloudRunner`. Job, input and output share one id."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Login(_Asked):
 
 
 class Session(BaseModel):
-    """A session, good for a week or until its token is revoked."""
+    """A session, valid for a week or until its token is revoked."""
 
     jwt: str
 
@@ -62,14 +62,14 @@ class Draft(_Asked):
 
 
 class ForExperiment(_Asked):
-    """An experiment, and the device that it asks for."""
+    """An experiment, and the device that it requests."""
 
     experiment: Id
     device: Literal["cpu", "gpu"] = "gpu"
 
 
 class Url(BaseModel):
-    """Where a file is written or read, for an hour or until the token is revoked, without further credentials."""
+    """Where a file can be written or read, for an hour or until the token is revoked, without further credentials."""
 
     url: str
 
@@ -131,13 +131,13 @@ def get_input(id: PathId, caller: CallerIs, experiments: ExperimentsAre, request
 
 @router.post("/jobs", responses=REFUSALS)
 def create_job(asked: ForExperiment, caller: CallerIs, experiments: ExperimentsAre) -> dict[str, Any]:
-    """Queue the experiment; again, nothing happens."""
+    """Queue the experiment; repeating this has no effect."""
     return _job(experiments.submit(caller.user, asked.experiment, asked.device))
 
 
 @router.get("/jobs/{id}", responses=REFUSALS)
 def get_job(id: PathId, caller: CallerIs, experiments: ExperimentsAre) -> dict[str, Any]:
-    """How the job of an experiment is."""
+    """Status of the job of an experiment."""
     found = experiments.ledger.get(caller.user, id)
     if found.status == "draft":
         raise Refused("The experiment was not submitted yet.", 404)
@@ -187,10 +187,12 @@ def read_file(word: str, request: Request) -> Response:
 
 
 def shown(one: Experiment) -> dict[str, Any]:
-    """An experiment in the protocol's words. The input's id is always told: the client never asks for it again."""
+    """An experiment in the terms of the protocol. It always includes the id of the input, which the client never asks
+    for again.
+    """
     created = datetime.fromtimestamp(one.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    told = {"id": one.id, "name": one.name, "category": one.category, "createdAt": created, "input": {"id": one.id}}
-    return told if one.status == "draft" else told | {"job": _job(one)}
+    reported = {"id": one.id, "name": one.name, "category": one.category, "createdAt": created, "input": {"id": one.id}}
+    return reported if one.status == "draft" else reported | {"job": _job(one)}
 
 
 def _job(one: Experiment) -> dict[str, Any]:

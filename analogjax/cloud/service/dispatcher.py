@@ -1,7 +1,7 @@
-"""The thread that gives waiting experiments to the engine, and finds out what became of those it has.
+"""The thread that submits waiting experiments to the engine, and follows up on those submitted.
 
-Whatever it does it may do again: it can be killed between any two lines, and starts over from the ledger. The outcome
-of an attempt is what its worker left in the store, whether or not anybody heard of it.
+Everything it does can be repeated: it may be killed between any two lines, and starts over from the ledger. The outcome
+of an attempt is what its worker left in the store, whether or not it was reported.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _UNREACHABLE = (
 )
 _STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # XLA writes pages about each program that it takes from a cache
-_LONGEST_ID = 48  # characters of an id that an engine is told as it is
+_LONGEST_ID = 48  # characters of an id up to which an engine gets it unchanged
 _AGAIN = 5.0  # [s] until an engine that refused is tried again
 
 
 def job_name(experiment: str, attempt: int) -> str:
-    """What the engine knows an attempt by: another name for each attempt of each experiment, of at most 60 characters.
+    """The name of an attempt in the engine: unique for each attempt of each experiment, at most 60 characters.
 
-    A long id is hashed, under a first word that no name of a short one has.
+    A long id is hashed, with a prefix that no name of a short one has.
     """
     if len(experiment) <= _LONGEST_ID:
         return f"ajx-{experiment}-{attempt}"
     return f"ajxh-{hashlib.sha256(experiment.encode()).hexdigest()[:40]}-{attempt}"
 
 
-_WHY = {  # what the engine says of an attempt that is not heard
+_WHY = {  # what the phase in the engine means for a silent attempt
     Phase.UNKNOWN: "the engine has lost its worker",
     Phase.RUNNING: "its worker gave no sign of life",
     None: "neither its worker nor the engine can be reached",
@@ -54,7 +54,7 @@ _WHY = {  # what the engine says of an attempt that is not heard
 
 
 class Dispatcher:
-    """Start it, and stop it at the end; `wake` makes it look at once."""
+    """Start it, and stop it at the end; `wake` makes it check at once."""
 
     def __init__(self, settings: Settings, ledger: Ledger, executor: Executor, hearing: Hearing) -> None:
         self.settings, self.ledger, self.executor, self.hearing = settings, ledger, executor, hearing
@@ -71,27 +71,27 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Begin; attempts that ran while the service was away have a whole lease to be heard in."""
+        """Start; attempts that ran while the service was down have a whole lease in which to report."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking; workers go on."""
+        """Stop; workers continue."""
         self._closed.set()
         self._awake.set()
         self._thread.join(timeout=60)
 
     def wake(self) -> None:
-        """Look at once."""
+        """Check at once."""
         self._awake.set()
 
     def ended(self, experiment: str, attempt: int) -> None:
-        """A worker says that its outcome is in the store."""
+        """Note a worker's report that its outcome is in the store."""
         self._ended.add((experiment, attempt))
         self._awake.set()
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def _live(self) -> None:
@@ -107,7 +107,7 @@ class Dispatcher:
                 while not self._closed.is_set() and self._dispatch():
                     continue
             except Exception:  # the thread must live: a full disk or a locked database passes
-                log.exception("dispatcher: it goes on in %s s", _AGAIN)
+                log.exception("dispatcher: retrying in %s s", _AGAIN)
                 self._closed.wait(_AGAIN)
             self._awake.wait(_TICK)
             self._awake.clear()
@@ -115,7 +115,7 @@ class Dispatcher:
     # Giving to the engine
 
     def _dispatch(self) -> bool:
-        """Give one waiting experiment to the engine; whether there may be another one."""
+        """Submit one waiting experiment to the engine; returns whether there may be another one."""
         if time.monotonic() < self._blocked_until:
             return False
         capacity = self.executor.capacity
@@ -153,7 +153,7 @@ class Dispatcher:
         self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds))
 
     def _source(self, trained: str) -> dict[str, Any] | None:
-        """Where the weights of a completed training are."""
+        """Location of the weights of a completed training."""
         if not trained:
             return None
         found = self.ledger.find(trained)
@@ -178,7 +178,7 @@ class Dispatcher:
             self._judge(one, phases.get(job_name(*key)))
 
     def _phases(self, names: list[str]) -> dict[str, Phase]:
-        """How the jobs are; nothing where the engine does not answer."""
+        """Phases of the jobs; empty if the engine does not answer."""
         try:
             phases = self.executor.phases(names)
         except CloudError as error:
@@ -189,7 +189,7 @@ class Dispatcher:
         return phases
 
     def _judge(self, one: Experiment, phase: Phase | None) -> None:
-        """Decide about an attempt, from what the engine says (`None`: nothing) and its last sign of life."""
+        """Decide about an attempt by its phase in the engine (`None`: unknown) and its last heartbeat."""
         silent = self._silent(one, phase)
         self.ledger.stop_late(one)
         if one.cancelling:
@@ -205,7 +205,7 @@ class Dispatcher:
             self._give_up(one, phase)
 
     def _give_up(self, one: Experiment, phase: Phase | None) -> None:
-        """End an attempt that gives no sign of life, unless it has left an outcome, or given one just now."""
+        """End an attempt that sends no heartbeat, unless it has left an outcome, or sent one just now."""
         if self._settle(one) or self.ledger.heard_since(one):
             return
         if phase is Phase.RUNNING:
@@ -214,7 +214,7 @@ class Dispatcher:
         self.ledger.lost(one.id, one.attempt, _WHY[phase])
 
     def _silent(self, one: Experiment, phase: Phase | None) -> float:
-        """Seconds beyond the lease in which it could have been heard; below 0 where it was, or has only just begun."""
+        """Seconds of silence beyond the lease; negative if it was heard in time, or has only just begun."""
         key, now = (one.id, one.attempt), self.hearing.time
         lease, since = self._signs.get(key, (None, now))
         if lease != one.lease:
@@ -226,13 +226,13 @@ class Dispatcher:
         return silent
 
     def _end_by_force(self, one: Experiment) -> None:
-        now = self.hearing.time  # on which it could have been told to stop
+        now = self.hearing.time  # when it could have been asked to stop
         first = self._cancelled.setdefault((one.id, one.attempt), now)
         if one.alive is None or now - first > _STOPPING:  # it never began, or does not stop
             self.executor.cancel(job_name(one.id, one.attempt))
 
     def _settle(self, one: Experiment) -> bool:
-        """Take over the outcome that the attempt left in the store, if it left one."""
+        """Accept the outcome that the attempt left in the store, if any."""
         try:
             outcome = Artefacts(self.store, one.id).outcome(one.attempt)
         except AnalogError as error:
@@ -248,7 +248,7 @@ class Dispatcher:
         return True
 
     def _last_line(self, one: Experiment) -> str:
-        """The last thing that a worker printed, for the reason."""
+        """Last line of a worker's output, for the reason."""
         try:
             lines = self.executor.logs(job_name(one.id, one.attempt), 4096).strip().splitlines()
         except CloudError:

@@ -1,4 +1,4 @@
-"""Who may send a body: decided by the head of a request, before anything of its body is read."""
+"""Who may send a body: decided from the head of a request, before its body is read."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _WORKER = re.compile(rf"/workers/v1/experiments/({ID.pattern})/attempts/([0-9]{{
 
 
 class Door:
-    """Knows everybody who can be known."""
+    """Identifies senders."""
 
     def __init__(self, signer: Signer, ledger: Ledger) -> None:
         self._signer, self._ledger = signer, ledger
 
     def sender(self, scope: Any) -> str | None:
-        """Whose body it will be; `None` where nobody has to be known, and a small one is enough.
+        """The sender of a body; `None` if no identification is required, for which a small body is enough.
 
-        Asks the database. Raises `Refused` (401, 403, 404, 409) where somebody has to be known, and is not.
+        Queries the database. Raises `Refused` (401, 403, 404, 409) if identification is required and fails.
         """
         request = Request(scope)
         method, path = request.method, scope["path"]

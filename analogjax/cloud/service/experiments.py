@@ -1,4 +1,4 @@
-"""What both faces of the service do with experiments: check an input, keep it, hand out files."""
+"""Operations on experiments shared by both interfaces of the service: check an input, store it, provide files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Experiments:
     store: Location
 
     def take_input(self, experiment: Experiment, payload: bytes) -> None:
-        """Check and keep the protobuf input of a draft. Raises `Refused` with the list of what is known."""
+        """Check and store the protobuf input of a draft. Raises `Refused`, listing what is supported."""
         try:
             description = _READERS[experiment.category](payload, seed_of(experiment.id))
         except DescriptionError as error:
@@ -57,7 +57,7 @@ class Experiments:
     def put(
         self, user: str, id: str, name: str, device: str, description: Any, weights: bytes | None = None
     ) -> tuple[Experiment, bool]:
-        """Create and queue an experiment from its JSON description, with the chips that it names. Raises `Refused`."""
+        """Create and queue an experiment from its JSON description, with the chips it names. Raises `Refused`."""
         try:
             checked = description_from_json(description)
             self._check_source(user, checked)
@@ -70,7 +70,7 @@ class Experiments:
         return made, new
 
     def _check_source(self, user: str, description: Description | InferenceDescription) -> None:
-        """Raises `Refused` where an inference names a training that the user has not completed, or that differs."""
+        """Raise `Refused` if an inference names a training that the user has not completed, or with other layers."""
         if not isinstance(description, InferenceDescription) or not description.trained:
             return
         try:
@@ -90,7 +90,7 @@ class Experiments:
     def _take_weights(
         self, user: str, id: str, description: Description | InferenceDescription, weights: bytes | None
     ) -> None:
-        """Keep the chips that came along. Raises `Refused`, `DescriptionError`."""
+        """Store the uploaded chips. Raises `Refused`, `DescriptionError`."""
         named = description.weights if isinstance(description, InferenceDescription) else ""
         if bool(named) != (weights is not None):
             raise DescriptionError("weights: an inference that names none takes none, and one that does needs them.")
@@ -105,7 +105,7 @@ class Experiments:
         self._stored(lambda: Artefacts(self.store, id).write_weights(weights))
 
     def file(self, experiment: Experiment, name: str) -> bytes:
-        """A file of an experiment. Raises `Refused` (404) where there is none (yet)."""
+        """A file of an experiment. Raises `Refused` (404) if it does not exist (yet)."""
         artefacts = Artefacts(self.store, experiment.id)
         if name == "description.json" and experiment.description is not None:
             return json.dumps(json.loads(experiment.description), indent=2).encode()
@@ -118,14 +118,14 @@ class Experiments:
         raise Refused(f"The experiment is {experiment.status} and has no file {name!r}.", 404)
 
     def files(self, experiment: Experiment) -> list[str]:
-        """The names of the files that can be had now."""
+        """The names of the files available now."""
         given = ["description.json"] if experiment.description is not None else []
         given += ["input.pb"] if experiment.has_payload else []
         given += ["weights.pb"] if _weights_named(experiment) else []
         return given + (list(LEFT[experiment.category]) if experiment.status == "completed" else [])
 
     def logs(self, experiment: Experiment) -> str:
-        """What the latest attempt printed; empty where it printed nothing, or the engine does not know."""
+        """Output of the latest attempt; empty if there is none, or the engine does not know."""
         if experiment.attempt == 0:
             return ""
         try:
@@ -143,12 +143,12 @@ class Experiments:
 
 
 def _weights_named(experiment: Experiment) -> str:
-    """The SHA-256 of the chips that came along, if any did."""
+    """The SHA-256 of the uploaded chips, if any."""
     if experiment.category != "inference" or experiment.description is None:
         return ""
     return str(json.loads(experiment.description).get("weights", ""))
 
 
 def seed_of(id: str) -> int:
-    """The seed of an experiment whose protocol knows none: decided by its id, so that every attempt is the same run."""
+    """A seed for an experiment whose protocol has none: derived from its id, so that every attempt is the same run."""
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4], "big") >> 1

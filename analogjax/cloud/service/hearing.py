@@ -1,9 +1,8 @@
 """A clock that runs only while the service can hear its workers.
 
-Signs of life need the event loop, a free thread and the database. While one of them stands still (a machine that was
-asleep, a loop that was kept busy, a database that somebody has locked) nobody is heard, and that is no worker's fault:
-so the silence of workers is measured on this clock. It does not know the time of day, so one that is put forward ends
-nothing either.
+Heartbeats need the event loop, a free thread and the database. While one of them is blocked (a sleeping machine, a busy
+loop, a locked database) no worker can be heard, which is not the worker's fault; so the silence of workers is measured
+on this clock. It does not depend on the time of day, so setting the clock forward ends nothing either.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Hearing:
             await asyncio.sleep(self._tick)
 
     def beat(self) -> None:
-        """The service hears now. Of a longer gap than two ticks, no more counts: something stood still."""
+        """Note that the service can hear now. A gap longer than two ticks counts as two: something was blocked."""
         now = self._monotonic()
         self.time += min(now - self._last, 2 * self._tick)
         self._last = now

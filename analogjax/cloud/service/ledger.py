@@ -1,10 +1,10 @@
-"""What becomes of experiments: every change of state is one transaction, whoever asks for it and however often.
+"""The states of experiments: every change is one transaction, whoever requests it and however often.
 
     draft -> waiting -> running -> completed | failed | cancelled
                 ^          |
-                +----------+  an attempt was lost: the next one goes on from its last checkpoint
+                +----------+  an attempt was lost: the next one resumes from its last checkpoint
 
-An attempt has a number, which fences off everything said by earlier ones, and a lease, which its worker renews.
+An attempt has a number, so that reports of earlier attempts are ignored, and a lease, which its worker renews.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TIME_LIMIT = "the time limit"  # how the reason begins of one that ran too long
 
 @dataclass(frozen=True)
 class Claim:
-    """An attempt that is to be given to an engine."""
+    """An attempt to be submitted to an engine."""
 
     experiment: str
     attempt: int
@@ -42,7 +42,7 @@ class Claim:
 
 
 class Superseded(Refused):
-    """A worker speaks for an attempt that is no longer the current one: it must stop, and write nothing more."""
+    """A report by an attempt that is no longer the current one: it must stop, and write nothing more."""
 
 
 class Ledger:
@@ -52,7 +52,7 @@ class Ledger:
         self.database, self.limits = database, limits
 
     def create(self, user: str, name: str, category: str, *, device: str = "gpu", id: str | None = None) -> Experiment:
-        """A new draft. Raises `Refused` where the user has too many."""
+        """Create a draft. Raises `Refused` if the user has too many."""
         with self.database.transaction() as session:
             drafts = _count(session, Experiment.user == user, Experiment.status == "draft")
             if drafts >= self.limits.drafts_each:
@@ -62,7 +62,7 @@ class Ledger:
         return made
 
     def describe(self, id: str, description: str, epochs: int, device: str | None = None) -> None:
-        """Give a draft its input, which came as protobuf. Raises `Refused` once it was submitted."""
+        """Add the protobuf input of a draft. Raises `Refused` once it was submitted."""
         with self.database.transaction() as session:
             found = _found(session, id)
             if found.status != "draft":
@@ -71,7 +71,7 @@ class Ledger:
             found.device = device or found.device
 
     def submit(self, user: str, id: str, device: str | None = None) -> Experiment:
-        """Queue a draft; one that was submitted already stays as it is. Raises `Refused`."""
+        """Queue a draft; one that was already submitted stays as it is. Raises `Refused`."""
         with self.database.transaction() as session:
             found = _found(session, id, user)
             if found.status != "draft":
@@ -83,7 +83,7 @@ class Ledger:
             return found
 
     def may_make(self, user: str, id: str) -> bool:
-        """Whether this id is free, or the user's own."""
+        """Whether this id is unused, or belongs to the user."""
         with self.database.reading() as session:
             found = session.get(Experiment, id)
             return found is None or found.user == user
@@ -91,7 +91,8 @@ class Ledger:
     def put(
         self, user: str, id: str, name: str, device: str, description: str, epochs: int, category: str = "train"
     ) -> tuple[Experiment, bool]:
-        """Create and queue in one, by an id that the client made: again with the same content, nothing happens.
+        """Create and queue an experiment under an id made by the client; repeating it with the same content has no
+        effect.
 
         Returns the experiment, and whether it is new. Raises `Refused` for an id that is taken.
         """
@@ -119,7 +120,7 @@ class Ledger:
             return _owned(session.get(Experiment, id), user)
 
     def find(self, id: str) -> Experiment:
-        """An experiment, whoever owns it. Raises `Refused` (404)."""
+        """An experiment of any user. Raises `Refused` (404)."""
         with self.database.reading() as session:
             return _owned(session.get(Experiment, id))
 
@@ -132,13 +133,13 @@ class Ledger:
             return list(session.scalars(query))
 
     def epochs(self, id: str, after: int = -1) -> list[dict[str, Any]]:
-        """The metrics of the epochs after number `after`."""
+        """Metrics of the epochs after number `after`."""
         query = sa.select(Epoch).where(Epoch.experiment == id, Epoch.epoch > after).order_by(Epoch.epoch)
         with self.database.reading() as session:
             return [json.loads(row.metrics) for row in session.scalars(query)]
 
     def progress(self, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, Any]]]:
-        """Of each experiment that has epochs: how many, and the metrics of the last one."""
+        """For each experiment with epochs: how many, and the metrics of the last one."""
         last = sa.select(Epoch.experiment, sa.func.count().label("number"), sa.func.max(Epoch.epoch).label("last"))
         ends = last.where(Epoch.experiment.in_(ids)).group_by(Epoch.experiment).subquery()
         ended = sa.and_(Epoch.experiment == ends.c.experiment, Epoch.epoch == ends.c.last)
@@ -147,7 +148,7 @@ class Ledger:
             return {id: (number, json.loads(metrics)) for id, number, metrics in rows}
 
     def cancel(self, user: str, id: str) -> Experiment:
-        """End an experiment: at once where it waits, else when its worker has stopped. Ended ones stay as they are."""
+        """End an experiment: at once if it is waiting, else when its worker has stopped. Ended ones stay so."""
         with self.database.transaction() as session:
             found = _found(session, id, user)
             if found.status == "draft" or (found.status == "waiting" and not found.dispatched):
@@ -159,9 +160,9 @@ class Ledger:
     # What the dispatcher does
 
     def claim(self) -> Claim | None:
-        """Begin an attempt of the next experiment, for an engine; `None` if none waits.
+        """Begin an attempt of the next experiment, to be submitted to an engine; `None` if none is waiting.
 
-        Next: the oldest of the user who has the fewest experiments with the engine.
+        Next is the oldest experiment of the user who has the fewest in the engine.
         """
         now = time.time()
         with self.database.transaction() as session:
@@ -176,14 +177,16 @@ class Ledger:
             return Claim(found.id, found.attempt, secret, found.device, found.description)
 
     def unclaim(self, claim: Claim, wait: float) -> None:
-        """The engine could not take it: it waits again, for `wait` seconds at least, and no attempt is counted."""
+        """Return an experiment that the engine could not take: it waits again, for at least `wait` seconds, and no
+        attempt is counted.
+        """
         with self.database.transaction() as session:
             found = _current(session, claim.experiment, claim.attempt)
             if found is not None:
                 found.dispatched, found.not_before = False, time.time() + wait
 
     def dispatched(self) -> list[Experiment]:
-        """The experiments whose current attempt is with the engine."""
+        """The experiments whose current attempt is in the engine."""
         query = sa.select(Experiment).where(Experiment.status.in_(ACTIVE), Experiment.dispatched)
         with self.database.reading() as session:
             return list(session.scalars(query))
@@ -194,20 +197,22 @@ class Ledger:
             return _count(session, Experiment.status.in_(ACTIVE), Experiment.dispatched)
 
     def heard_since(self, seen: Experiment) -> bool:
-        """Whether its attempt has given a sign of life, or ended, since it was read."""
+        """Whether its attempt has sent a heartbeat, or ended, since it was read."""
         with self.database.reading() as session:
             found = session.get(Experiment, seen.id)
             return found is None or (found.attempt, found.lease) != (seen.attempt, seen.lease)
 
     def probe(self) -> None:
-        """Do what a sign of life needs of the database, and change nothing."""
+        """Do what a heartbeat needs of the database, without changing anything."""
         with self.database.transaction() as session:
             session.execute(sa.text("SELECT 1"))
 
     def finish(
         self, id: str, attempt: int, status: str, reason: str | None, epochs: Iterable[Mapping[str, Any]]
     ) -> bool:
-        """End the experiment as its current attempt did; `False` if that is no longer the current one, or has ended."""
+        """End the experiment with the outcome of its current attempt; `False` if that is no longer the current one, or
+        has ended.
+        """
         with self.database.transaction() as session:
             found = _current(session, id, attempt)
             if found is None:
@@ -220,7 +225,7 @@ class Ledger:
             return True
 
     def lost(self, id: str, attempt: int, why: str) -> None:
-        """The current attempt ended without a result: the next one goes on, or the experiment has failed."""
+        """Note that the current attempt ended without a result: the next one resumes, or the experiment has failed."""
         with self.database.transaction() as session:
             found = _current(session, id, attempt)
             if found is None:
@@ -241,7 +246,7 @@ class Ledger:
         self.finish(id, attempt, "failed", reason, self.epochs(id))
 
     def stop_late(self, experiment: Experiment) -> bool:
-        """Begin to end an experiment that has run for too long; whether it has."""
+        """Begin to end an experiment that has run for too long; returns whether it has."""
         begun = experiment.started
         if begun is None or time.time() - begun < self.limits.seconds or experiment.cancelling:
             return False
@@ -253,22 +258,22 @@ class Ledger:
         return True
 
     def forget_drafts(self, older: float = 86_400.0) -> list[str]:
-        """Remove the drafts that nobody submitted within `older` seconds; returns their ids."""
+        """Remove the drafts not submitted within `older` seconds; returns their ids."""
         old = sa.and_(Experiment.status == "draft", Experiment.created < time.time() - older)
         with self.database.transaction() as session:
             ids = list(session.scalars(sa.select(Experiment.id).where(old)))
             session.execute(sa.delete(Experiment).where(Experiment.id.in_(ids)))
         return ids
 
-    # What workers say
+    # Reports of workers
 
     def check_worker(self, id: str, attempt: int, secret: str) -> None:
-        """Raises `Superseded` for any attempt but the current one, `Refused` without the right secret."""
+        """Raise `Superseded` for any attempt but the current one, `Refused` without the right secret."""
         with self.database.reading() as session:
             _check_secret(_owned(session.get(Experiment, id)), attempt, secret)
 
     def beat(self, id: str, attempt: int, secret: str, epochs: Sequence[Mapping[str, Any]]) -> bool:
-        """A sign of life of an attempt, with what it has done; whether it is to stop.
+        """Process a heartbeat of an attempt, with its new epochs; returns whether it should stop.
 
         Raises `Superseded` for any attempt but the current one, `Refused` without the right secret.
         """
@@ -282,7 +287,7 @@ class Ledger:
             return found.cancelling
 
     def counts(self) -> dict[str, int]:
-        """How many experiments are in each state."""
+        """Number of experiments in each state."""
         query = sa.select(Experiment.status, sa.func.count()).group_by(Experiment.status)
         with self.database.reading() as session:
             return {status: number for status, number in session.execute(query)}
@@ -306,7 +311,7 @@ def _draft(id: str, user: str, name: str, category: str, device: str) -> Experim
 
 
 def _locked(session: Session, id: str) -> Experiment | None:
-    """The row, which nobody else changes before this transaction ends."""
+    """The row, locked until this transaction ends."""
     return session.get(Experiment, id, with_for_update=True)
 
 
@@ -356,13 +361,13 @@ def _end(found: Experiment, status: str, reason: str | None) -> None:
 
 
 def _end_stopped(found: Experiment, reason: str | None) -> None:
-    """End one that was told to stop: by its owner, or by the time limit, which is a failure."""
+    """End an experiment that was asked to stop: by its owner, or by the time limit, which counts as a failure."""
     late = (found.reason or "").startswith(_TIME_LIMIT)
     _end(found, "failed" if late else "cancelled", found.reason or reason)
 
 
 def _write_epochs(session: Session, id: str, epochs: Iterable[Mapping[str, Any]], *, exactly: bool) -> None:
-    """Make these epochs stand; with `exactly`, no others."""
+    """Store these epochs; with `exactly`, no others."""
     entries = {int(entry["epoch"]): json.dumps(dict(entry)) for entry in epochs}
     if exactly:
         session.execute(sa.delete(Epoch).where(Epoch.experiment == id, Epoch.epoch.not_in(list(entries))))

@@ -1,10 +1,10 @@
-"""What a connection may not do to the service: begin slowly, or send its body in crumbs.
+"""Limits of a connection: how slowly a request may begin, and how small the chunks of its body may be.
 
-`patient_protocol` is uvicorn's own HTTP/1.1 protocol with a few things added. A connection whose request's head does
-not arrive in time is closed (a slow loris). Little is read at a time, and no more of a body before somebody asks for
-it, so that no connection keeps the event loop for long. Chunks must not be tiny: h11 parses each by itself, in Python,
-which takes longer than sending it. A parser in C would only move that limit, and be one more package; a bound on the
-chunks holds with any parser. What uvicorn itself refuses is refused in the service's own form.
+`patient_protocol` is uvicorn's own HTTP/1.1 protocol with a few additions. A connection is closed if the head of its
+request does not arrive in time (a slow loris). Little is read at a time, and no more of a body before it is requested,
+so that no connection occupies the event loop for long. Chunks must not be tiny: h11 parses each of them in Python,
+which takes longer than sending it. A parser in C would only shift that limit, and be one more package; a bound on the
+chunks works with any parser. Refusals by uvicorn itself are sent in the format of the service.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHUNKS, _MEAN_CHUNK = 256, 64  # chunks of any size in one body; beyond them, t
 
 
 class Counted:
-    """An h11 connection that takes a body in crumbs for an error."""
+    """An h11 connection that treats a body in tiny chunks as an error."""
 
     def __init__(self, connection: h11.Connection) -> None:
         self._connection = connection
@@ -33,7 +33,7 @@ class Counted:
         return getattr(self._connection, name)
 
     def next_event(self) -> Any:
-        """The next event. Raises `h11.RemoteProtocolError`, and says in `refusal` why."""
+        """Return the next event. Raises `h11.RemoteProtocolError`, with the reason in `refusal`."""
         try:
             event = self._connection.next_event()
         except ValueError:  # digits enough for Python to refuse them
@@ -50,7 +50,7 @@ class Counted:
 
 
 def patient_protocol(seconds: float) -> type[H11Protocol]:
-    """uvicorn's protocol, closing connections whose request's head takes longer than `seconds`."""
+    """uvicorn's protocol, closing connections whose request head takes longer than `seconds`."""
 
     # as a BufferedProtocol it decides itself how much is read at a time
     class PatientProtocol(H11Protocol, asyncio.BufferedProtocol):

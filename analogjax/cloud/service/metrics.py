@@ -1,6 +1,6 @@
-"""Numbers for Prometheus: requests, experiments by state, the engine.
+"""Metrics for Prometheus: requests, experiments by state, the engine.
 
-A label's every value is kept for ever, so none is taken from a client as it came.
+Prometheus keeps every value of a label forever, so no label is taken unchecked from a client.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _OTHER = "other"
 
 
 class Metrics:
-    """The service's own registry: several services in one process do not mix."""
+    """The registry of the service: several services in one process do not mix."""
 
     def __init__(self, counts: Callable[[], dict[str, int]], engine_fine: Callable[[], bool]) -> None:
         self._registry, self._counts, self._engine_fine = CollectorRegistry(), counts, engine_fine
@@ -28,11 +28,11 @@ class Metrics:
         self._engine = Gauge("analogjax_engine_up", "Whether the engine answered last time.", registry=self._registry)
 
     def know(self, routes: frozenset[str]) -> None:
-        """The templates of the routes that there are; requests to anything else count as `other`."""
+        """Register the templates of the existing routes; requests to anything else count as `other`."""
         self._routes = routes
 
     def request(self, method: str, route: str | None, status: int, seconds: float) -> None:
-        """Count one request; `route` is the template that it matched, if any."""
+        """Count one request; `route` is the template it matched, if any."""
         method = method if method in _METHODS else _OTHER
         route = route if route in self._routes else _OTHER
         shown = str(status) if 100 <= status <= 599 else _OTHER
@@ -40,7 +40,7 @@ class Metrics:
         self._seconds.labels(method, route).observe(seconds)
 
     def text(self) -> bytes:
-        """All numbers in Prometheus's text format."""
+        """All metrics in the text format of Prometheus."""
         counts = self._counts()
         for status in ("draft", "waiting", "running", "completed", "failed", "cancelled"):
             self._experiments.labels(status).set(counts.get(status, 0))

@@ -16,7 +16,7 @@ from analogjax.cloud.service.tokens import any_token
 
 
 def open_database(settings: Settings) -> Database:
-    """The database of a service, brought up to date. Raises `CloudError`."""
+    """Open the database of a service and migrate it. Raises `CloudError`."""
     _make_private(settings)
     database = Database(settings.database_url)
     try:
@@ -28,7 +28,7 @@ def open_database(settings: Settings) -> Database:
 
 
 def serve(settings: Settings) -> None:
-    """Run the service until it is told to stop. Raises `CloudError` where it can't be run as it was asked to."""
+    """Run the service until it is asked to stop. Raises `CloudError` if it can't be run with these settings."""
     with closing(open_database(settings)) as database:
         _serve(settings, database)
 
@@ -64,7 +64,9 @@ def _serve(settings: Settings, database: Database) -> None:
 
 
 def _make_private(settings: Settings) -> None:
-    """The service's folder, readable by its owner alone: what opens experiments is in it."""
+    """Create the folder of the service, readable by its owner only: it contains secrets that give access to
+    experiments.
+    """
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         os.chmod(settings.home, 0o700)
@@ -76,7 +78,7 @@ def _make_private(settings: Settings) -> None:
 
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
-    """Two services on one folder would run everything twice."""
+    """Lock the folder: two services on one folder would run everything twice."""
     import fcntl
 
     with open(settings.home / "lock", "a") as file:

@@ -1,8 +1,8 @@
-"""Signed words of the service: sessions of users, and addresses that let whoever holds them read or write one file.
+"""Signed tokens of the service: sessions of users, and URLs that allow anyone who has them to read or write one file.
 
-All are JSON web tokens (HS256), signed with a key that the database keeps, so they outlive a restart. Each names the
-token, and the session if there was one, that it was made for, and is worth nothing once that token is revoked or that
-session was logged out of.
+All are JSON web tokens (HS256), signed with a key stored in the database, so they survive a restart. Each names the
+user's token, and the session if any, for which it was made, and becomes invalid once that token is revoked or that
+session is logged out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEY = "signing_key"
 
 @dataclass(frozen=True)
 class Opened:
-    """A file that somebody may read or write."""
+    """A file that may be read or written."""
 
     caller: Caller
     experiment: str
@@ -35,18 +35,18 @@ class Opened:
 
 
 class Signer:
-    """Makes and checks signed words."""
+    """Makes and checks signed tokens."""
 
     def __init__(self, database: Database) -> None:
         self.database, self.key = database, _signing_key(database)
 
     def session(self, caller: Caller) -> str:
-        """A new session of a caller."""
+        """Make a new session for a caller."""
         claims = {"token": caller.token, "session": secrets.token_hex(16)}
         return self._sign({"use": "session", "exp": int(time.time()) + SESSION_SECONDS, **claims})
 
     def caller(self, text: str) -> Caller | None:
-        """Who shows a session, or a token; `None` if it is neither, or no longer valid."""
+        """The caller identified by a session or a token; `None` if it is neither, or no longer valid."""
         if text.startswith(PREFIX):
             return caller_by_token(self.database, text)
         word = self._read(text, "session")
@@ -54,23 +54,25 @@ class Signer:
         return None if word is None or word.get("session") is None else self._held_by(word)
 
     def end(self, text: str) -> None:
-        """End a session; what is none, or no longer, needs no end."""
+        """End a session; anything else, or an expired one, is ignored."""
         word = self._read(text, "session")
         if word is None or word.get("session") is None:
             return
-        # whoever ends it at the same moment does the same
+        # another request may have ended it at the same moment
         with suppress(sa.exc.IntegrityError), self.database.transaction() as session:
             session.execute(sa.delete(EndedSession).where(EndedSession.expires < time.time()))
             session.merge(EndedSession(id=str(word["session"]), expires=float(word["exp"])))
 
     def file(self, caller: Caller, verb: str, experiment: str, name: str) -> str:
-        """What lets its holder `read` or `write` one file of an experiment for an hour, in the caller's stead."""
+        """A signed token with which one file of an experiment can be read or written for an hour, on behalf of the
+        caller.
+        """
         claims = {"verb": verb, "experiment": experiment, "name": name}
         claims |= {"token": caller.token} | ({} if caller.session is None else {"session": caller.session})
         return self._sign({"use": "file", "exp": int(time.time()) + _FILE_SECONDS, **claims})
 
     def file_of(self, text: str, verb: str) -> Opened:
-        """The file that `text` lets its holder read or write. Raises `Refused` (403) where it does not (any more)."""
+        """The file that a signed token gives access to. Raises `Refused` (403) if it gives none, or no longer."""
         word = self._read(text, "file")
         caller = None if word is None or word.get("verb") != verb else self._held_by(word)
         if word is None or caller is None:
@@ -78,7 +80,9 @@ class Signer:
         return Opened(caller, str(word["experiment"]), str(word["name"]))
 
     def _held_by(self, word: dict[str, Any]) -> Caller | None:
-        """Whose word it is; `None` once its token is revoked or expired, or its session has ended."""
+        """The caller a signed token was made for; `None` once the user's token is revoked or expired, or the session
+        has ended.
+        """
         ended = word.get("session")
         with self.database.reading() as session:
             if ended is not None and session.get(EndedSession, str(ended)) is not None:

@@ -1,4 +1,4 @@
-"""How a service is set up."""
+"""Settings of a service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analogjax.store import Location
 @document_fields
 @dataclass(frozen=True)
 class Settings:
-    """Everything that `analogjax serve` can be told."""
+    """All settings of `analogjax serve`."""
 
     home: Path = field(default_factory=default_home)
     host: str = "127.0.0.1"
@@ -57,17 +57,17 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """The database's URL."""
+        """URL of the database."""
         return self.database or f"sqlite:///{self.home / 'service.db'}"
 
     def location(self) -> Location:
-        """The store."""
+        """Location of the files."""
         storage = {"endpoint_url": self.endpoint_url} if self.endpoint_url else None
         return Location.of(self.store or str(self.home / "store"), storage_options=storage)
 
     @property
     def url_for_workers(self) -> str:
-        """Where workers reach the service."""
+        """Address at which workers reach the service."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host).strip("[]")
         shown = f"[{host}]" if ":" in host else host
         return (self.worker_url or f"http://{shown}:{self.port}").rstrip("/")

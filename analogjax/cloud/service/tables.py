@@ -1,4 +1,4 @@
-"""What the service remembers, as tables of SQLite or PostgreSQL. Times are seconds since 1970 (UTC)."""
+"""The database of the service, as tables of SQLite or PostgreSQL. Times are seconds since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BUSY = 30_000  # [ms] that a writer waits for another one
 
 
 class Base(DeclarativeBase):
-    """Root of the tables."""
+    """Base class of the tables."""
 
     type_annotation_map = {float: sa.Double, str: sa.Text}  # noqa: RUF012 - SQLAlchemy's own form
 
@@ -32,7 +32,7 @@ class User(Base):
 
 
 class Token(Base):
-    """A token of a user; the token itself is not kept."""
+    """A token of a user, without the token itself."""
 
     __tablename__ = "tokens"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -85,7 +85,7 @@ class Epoch(Base):
 
 
 class EndedSession(Base):
-    """A session that somebody has logged out of, until it would have expired anyway."""
+    """A session that was logged out, kept until it would have expired anyway."""
 
     __tablename__ = "ended_sessions"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -104,7 +104,7 @@ class Database:
     """The service's database; `transaction` is the only way in."""
 
     def __init__(self, url: str) -> None:
-        """Connect to nothing yet. Raises `CloudError` for a URL of another kind of database."""
+        """Prepare the database without connecting. Raises `CloudError` for a URL of another kind of database."""
         try:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError:
@@ -126,18 +126,18 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session whose changes are all made at the end, or none. One writer at a time on SQLite."""
+        """A session whose changes are committed together at the end, or not at all. One writer at a time on SQLite."""
         with self._turn, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that changes nothing, and on SQLite waits for no writer."""
+        """A read-only session, which on SQLite does not wait for a writer."""
         with Session(self.engine.execution_options(reading=True)) as session:
             yield session
 
     def migrate(self) -> None:
-        """Bring the tables to this version. Raises `CloudError` where they were made by a newer one."""
+        """Migrate the tables to this version. Raises `CloudError` if a newer version made them."""
         from alembic import command
         from alembic.config import Config
         from alembic.util import CommandError

@@ -1,6 +1,6 @@
-"""Users and their tokens. A token is 256 random bits, shown once; only its SHA-256 is kept.
+"""Users and their tokens. A token is 256 random bits, shown once; only its SHA-256 is stored.
 
-A token's own randomness makes a slow hash unnecessary: there is nothing to guess.
+Because tokens are random, a slow hash is unnecessary: there is nothing to guess.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request: a user, by one of its tokens, perhaps in a session that was begun with it."""
+    """The user who makes a request, with the token used and the session, if any."""
 
     user: str
     name: str
@@ -33,7 +33,9 @@ class Caller:
 
 
 def create_token(database: Database, user: str, label: str = "", days: float | None = None) -> tuple[str, Token]:
-    """A new token of `user`, who is made if need be: the token itself, and what is kept of it. Raises `CloudError`."""
+    """Create a token for `user`, who is created if necessary. Returns the token and its stored row. Raises
+    `CloudError`.
+    """
     if not _NAME.fullmatch(user):
         raise CloudError(f"The user name {user[:80]!r} is not one: letters, digits and . _ @ -, at most 64.")
     if len(label) > 200:
@@ -63,7 +65,7 @@ def list_tokens(database: Database) -> list[tuple[str, Token]]:
 
 
 def revoke_token(database: Database, token: str) -> Token:
-    """Revoke the token of that id; sessions that were begun with it end at once. Raises `CloudError`."""
+    """Revoke the token of that id; its sessions end at once. Raises `CloudError`."""
     with database.transaction() as session:
         found = session.get(Token, token)
         if found is None:
@@ -73,13 +75,13 @@ def revoke_token(database: Database, token: str) -> Token:
 
 
 def any_token(database: Database) -> bool:
-    """Whether at least one token would be accepted."""
+    """Whether any valid token exists."""
     with database.reading() as session:
         return any(_valid(token) for token in session.scalars(sa.select(Token)))
 
 
 def caller_by_token(database: Database, text: str) -> Caller | None:
-    """Who owns the token `text`; `None` if nobody, or no longer."""
+    """The owner of the token `text`; `None` if it is unknown or no longer valid."""
     with database.reading() as session:
         token = session.scalar(sa.select(Token).where(Token.sha256 == digest(text)))
         caller = _caller(session, token)
@@ -90,13 +92,13 @@ def caller_by_token(database: Database, text: str) -> Caller | None:
 
 
 def caller_by_id(database: Database, token: str) -> Caller | None:
-    """Who owns the token of that id; `None` if nobody, or no longer."""
+    """The owner of the token of that id; `None` if it is unknown or no longer valid."""
     with database.reading() as session:
         return _caller(session, session.get(Token, token))
 
 
 def digest(text: str) -> str:
-    """What is kept of a secret."""
+    """The stored hash of a secret."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What workers tell: signs of life with the epochs that are done, and that they have ended."""
+"""Reports of workers: heartbeats with the completed epochs, and the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Attempt = Annotated[int, Path(ge=0, le=2**31)]
 
 
 class Beat(BaseModel):
-    """A sign of life."""
+    """A heartbeat."""
 
     model_config = ConfigDict(extra="ignore")
     epochs: Annotated[list[dict[str, Any]], Field(max_length=100_000)] = []
@@ -23,12 +23,16 @@ class Beat(BaseModel):
 
 @router.post("/beat", responses=REFUSALS)
 def beat(
-    id: PathId, attempt: Attempt, told: Beat, experiments: ExperimentsAre, authorization: Annotated[str, Header()] = ""
+    id: PathId,
+    attempt: Attempt,
+    report: Beat,
+    experiments: ExperimentsAre,
+    authorization: Annotated[str, Header()] = "",
 ) -> dict[str, bool]:
-    """A sign of life; the answer says whether to stop."""
-    if not all(isinstance(entry.get("epoch"), int) and 0 <= entry["epoch"] < 2**31 for entry in told.epochs):
+    """Receive a heartbeat; the answer tells the worker whether to stop."""
+    if not all(isinstance(entry.get("epoch"), int) and 0 <= entry["epoch"] < 2**31 for entry in report.epochs):
         raise Refused("An epoch needs its number.", 422)
-    return {"stop": experiments.ledger.beat(id, attempt, _secret(authorization), told.epochs)}
+    return {"stop": experiments.ledger.beat(id, attempt, _secret(authorization), report.epochs)}
 
 
 @router.post("/end", responses=REFUSALS)
@@ -36,7 +40,7 @@ def end(
     id: PathId, attempt: Attempt, experiments: ExperimentsAre, request: Request,
     authorization: Annotated[str, Header()] = "",
 ) -> dict[str, bool]:  # fmt: skip
-    """The outcome of the attempt is in the store."""
+    """Receive the report that the outcome of the attempt is in the store."""
     experiments.ledger.beat(id, attempt, _secret(authorization), [])
     request.app.state.dispatcher.ended(id, attempt)
     return {"heard": True}

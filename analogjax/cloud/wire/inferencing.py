@@ -1,7 +1,7 @@
 """Inferences as protobuf: `InferenceInput` to a description, results to `InferencingOutput` and back.
 
 `weight_template_id` is the id of a training that the user has completed on the same service. All analog layers share
-one of the configurations below, with the output noise and the converters' bits that the message tells.
+one of the configurations below, with the output noise and the converter bits given in the message.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def inference_output(result: Mapping[str, Any]) -> bytes:
 
 
 def _configs(info: Any) -> Callable[[str, float, str], dict[str, Any]]:
-    """What the configurations mean with these converters: (name, omega, where) -> plain values."""
+    """The meaning of the configurations with these converters: (name, omega, where) -> plain values."""
     inp_res, out_res = _resolution(info.dac, "dac"), _resolution(info.adc, "adc")
 
     def config(name: str, omega: float, where: str) -> dict[str, Any]:
@@ -100,22 +100,22 @@ def _noise_model(info: Any) -> tuple[dict[str, Any], bool]:
     kind = info.WhichOneof("item")
     if kind is None:
         raise DescriptionError("noise_model_info is empty: give pcm or generic.")
-    told = getattr(info, kind)
-    if told.device_id != kind:
-        raise DescriptionError(f"noise_model_info: device_id {told.device_id[:60]!r} in {kind}; it must be {kind!r}.")
+    given = getattr(info, kind)
+    if given.device_id != kind:
+        raise DescriptionError(f"noise_model_info: device_id {given.device_id[:60]!r} in {kind}; it must be {kind!r}.")
     model: dict[str, Any] = {
         "class": "PCMLike" if kind == "pcm" else "StateIndependent", "g_max": _G_MAX,
-        "prog_noise_scale": told.programming_noise_scale, "read_noise_scale": told.read_noise_scale,
-        "drift_scale": told.drift_scale,
-        "prog_coeff": [told.poly_constant_coef, told.poly_first_order_coef, told.poly_second_order_coef],
+        "prog_noise_scale": given.programming_noise_scale, "read_noise_scale": given.read_noise_scale,
+        "drift_scale": given.drift_scale,
+        "prog_coeff": [given.poly_constant_coef, given.poly_first_order_coef, given.poly_second_order_coef],
     }  # fmt: skip
     if kind == "generic":
-        model |= {"drift_nu_mean": told.drift_mean, "drift_nu_std": told.drift_std}
-    return {name: _meant(value) for name, value in model.items()}, told.drift_compensation
+        model |= {"drift_nu_mean": given.drift_mean, "drift_nu_std": given.drift_std}
+    return {name: _meant(value) for name, value in model.items()}, given.drift_compensation
 
 
 def _meant(value: Any) -> Any:
-    """Numbers as they were typed: 0.1 became 0.100000001 as a float32."""
+    """Numbers as the user typed them: 0.1 became 0.100000001 as a float32."""
     if isinstance(value, list):
         return [_meant(one) for one in value]
     return float(format(value, ".7g")) if isinstance(value, float) else value

@@ -1,11 +1,11 @@
 """The messages of the composer protocol, version 1, as classes of the `protobuf` package.
 
-The service that aihwkit's `CloudRunner` speaks to takes and gives protobuf (proto2, packages `aihwx` and
-`aihwx.inferencing`, which repeats the common messages). The tables below are the whole schema; the descriptors are
-built from them in a pool of their own, so that a real aihwkit in the same process is not in the way.
+The service for aihwkit's `CloudRunner` sends and receives protobuf (proto2, packages `aihwx` and `aihwx.inferencing`,
+which repeats the common messages). The tables below are the complete schema. The descriptors are built from them in a
+separate pool, so that a real aihwkit in the same process does not conflict.
 
-One line a message: `Name: tag label type name, …`; label `!` required, `*` repeated, `?` optional, `|` one of the
-message's alternatives (the oneof `item`, or `value` for a dimension).
+One line per message: `Name: tag label type name, …`; label `!` required, `*` repeated, `?` optional, `|` one of the
+alternatives of the message (the oneof `item`, or `value` for a dimension).
 """
 
 from __future__ import annotations

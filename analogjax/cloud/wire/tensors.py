@@ -1,4 +1,4 @@
-"""Arrays and trained models as `TensorProto`s: names, shapes and values, exact to the bit."""
+"""Arrays and trained models as `TensorProto`s: names, shapes and values, bit for bit."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LOGICAL = ("weight", "bias")  # of each layer, for readers; they follow from th
 
 
 def tensor(messages: Any, name: str, array: Any) -> Any:
-    """An `AttributeProto` with one array. Raises `DescriptionError` for a dtype that the protocol does not know."""
+    """An `AttributeProto` with one array. Raises `DescriptionError` for a dtype unknown to the protocol."""
     values = np.asarray(array)
     if values.dtype.name not in _TYPES:
-        raise DescriptionError(f"{name}: arrays of {values.dtype} can't travel; known are {', '.join(_TYPES)}.")
+        raise DescriptionError(f"{name}: arrays of {values.dtype} can't be sent; known are {', '.join(_TYPES)}.")
     number, field = _TYPES[values.dtype.name]
     made = messages.AttributeProto(name=name, type=messages.AttributeProto.TENSOR)
     made.t.dims.extend(values.shape)
@@ -43,7 +43,7 @@ def array(attribute: Any) -> np.ndarray:
     """The array in an `AttributeProto`. Raises `DescriptionError` for a damaged one."""
     found, name = attribute.t, attribute.name
     if found.data_type not in _KINDS:
-        raise _damaged(name, f"its data type {found.data_type} is none of {', '.join(_TYPES)}")
+        raise _damaged(name, f"its data type {found.data_type} is not one of {', '.join(_TYPES)}")
     dtype, field = _KINDS[found.data_type]
     for other in _FIELDS:
         if other != field and len(getattr(found, other)):
@@ -64,7 +64,7 @@ def _shape(dims: Sequence[int], name: str) -> tuple[int, ...]:
 
 
 def _of_dtype(values: Any, dtype: str, name: str) -> np.ndarray:
-    """The values, none of which is changed by becoming what they should be."""
+    """The values in their declared dtype, provided that this changes none of them."""
     if dtype == "float32":
         return np.array(values, np.float32)
     wide = np.array(values, np.int64)
@@ -98,7 +98,9 @@ def _layer_weights(variables: nn.Variables, name: str) -> dict[str, np.ndarray]:
 
 
 def variables_of(description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> nn.Variables:
-    """The variables that `weights_of` took apart. Raises `DescriptionError` where they are not of this model."""
+    """Reassemble the variables from the result of `weights_of`. Raises `DescriptionError` if they belong to another
+    model.
+    """
     shapes = _shapes(description)
     _check_names(shapes, description, weights)
 
@@ -113,9 +115,9 @@ def variables_of(description: Described, weights: Sequence[Mapping[str, np.ndarr
 
 
 def check_weights(description: Described, weights: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Raises `DescriptionError` where they are not of this model, or hold a number that no weight can be.
+    """Raise `DescriptionError` if they belong to another model, or contain numbers that are no valid weights.
 
-    No accelerator is touched: a service may share it with its workers.
+    Does not touch an accelerator, which the service may share with its workers.
     """
     shapes = _shapes(description)
     _check_names(shapes, description, weights)

@@ -38,7 +38,7 @@ def description_of(payload: bytes, seed: int = 0) -> Description:
 
 
 def check_number(layers: Any) -> None:
-    """Raises `DescriptionError` for more layers than a network may have, before anything is made of them."""
+    """Raise `DescriptionError` for more layers than a network may have, before anything is made of them."""
     if len(layers) > MAX_LAYERS:
         raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers, not {len(layers)}.")
 
@@ -70,10 +70,10 @@ def output(description: Described, epochs: Sequence[Mapping[str, Any]], weights:
         for name, values in arrays.items():
             item.layer.state_dict.append(tensor(messages, name, values))
     for entry in epochs:
-        told = made.epochs.add(epoch=entry["epoch"])
+        reported = made.epochs.add(epoch=entry["epoch"])
         for name, value in entry.items():
             if name != "epoch":
-                told.metrics.add(name=name, type=messages.AttributeProto.FLOAT, f=value)
+                reported.metrics.add(name=name, type=messages.AttributeProto.FLOAT, f=value)
     return made.SerializeToString()
 
 
@@ -87,7 +87,7 @@ def _learning_rate(optimizer: Any) -> float:
 
 
 def _meant(value: float) -> float:
-    """A number as it was typed: 0.01 became 0.009999999776 as a float32."""
+    """A number as the user typed it: 0.01 became 0.009999999776 as a float32."""
     return float(format(value, ".7g"))
 
 

@@ -1,14 +1,14 @@
-r"""RIDER and E-RIDER: residual learning that follows the symmetry point of the array which collects the gradient.
+r"""RIDER and E-RIDER: residual learning that tracks the symmetry point of the array that collects the gradient.
 
     the gradient is taken at   Wbar = W + gamma c (P - Q~)
     P <- P - alpha c grad      (pulses; drifts to its symmetry point by itself)
     Q <- (1 - eta) Q + eta P   (digital; a low-pass filter, so that what flips with c averages out)
     W <- W + beta c (P - Q~)   (pulses)
 
-`c` are choppers that flip regularly, or by chance with `in_chop_random`, `Q~` is Q as it was when they flipped last
-(E-RIDER), or, without choppers, Q itself (RIDER); `eta = tail_weightening / period`. `P` is the first array, `W` the
-second; lines are read in turn, through a buffer. AGAD is the same but for gamma = 0: its gradient is taken at W alone.
-The paper keeps Q~ on a third array, which is rewritten at each flip; here it is exact.
+`c` are choppers that flip periodically, or at random with `in_chop_random`. `Q~` is Q at their last flip (E-RIDER) or,
+without choppers, Q itself (RIDER); `eta = tail_weightening / period`. `P` is the first array, `W` the second; lines are
+read in turn, through a buffer. AGAD is the same with gamma = 0: its gradient is taken at W alone. The paper stores Q~
+in a third array, which is rewritten at each flip; here it is exact.
 
 Reference: Xiao, Li, Wu, Gokmen & Chen 2026, arXiv:2602.21321 (defaults: its table 5).
 """
@@ -26,17 +26,17 @@ from analogjax.physics.compounds.parts.transfer import Transfer
 
 
 def e_rider(devices: Sequence[Any], **fields: Any) -> Transfer:
-    """E-RIDER.
+    """Build an E-RIDER device.
 
     Args:
         devices: Pulsed devices of the two arrays, P and W.
-        **fields: Fields of `Transfer` and its parts, by name, as `in_chop_prob=0.05` or `gamma=0.1`.
+        **fields: Fields of `Transfer` and its parts by name, such as `in_chop_prob=0.05` or `gamma=0.1`.
 
     Returns:
-        The device of a configuration.
+        The device, for a `TileConfig`.
 
     Raises:
-        ConfigError: For a field that there is not, or a value that does not fit.
+        ConfigError: If a field is unknown, or a value does not fit.
     """
     return changed(
         Transfer(
@@ -54,7 +54,7 @@ def e_rider(devices: Sequence[Any], **fields: Any) -> Transfer:
 
 
 def rider(devices: Sequence[Any], **fields: Any) -> Transfer:
-    """RIDER: no choppers, and the running mean itself is the reference. Arguments as of `e_rider`.
+    """Build a RIDER device: no choppers, and the running mean itself is the reference. Arguments as in `e_rider`.
 
     The period is 2 where nothing flips: `eta = tail_weightening / 2`.
     """

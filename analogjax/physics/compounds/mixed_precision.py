@@ -1,10 +1,11 @@
-r"""Mixed precision: gradients are summed digitally, whole steps are written to the devices.
+r"""Mixed precision: gradients are accumulated digitally, and written to the devices in whole steps.
 
     chi += eta d x^T  (digital);  for each row: n = trunc(chi / eps),  chi -= n eps,  the devices are pulsed by -n eps
 
 Every `transfer_every` mini-batches, for all rows or `n_rows_per_transfer` of them; `eps` is `granularity`, or the step
-of the device. With `n_x_bins` or `n_d_bins` x and d are quantised first, to so many bins between +-their largest
-magnitude. As in aihwkit the first transfer is one vector late. Update and update-bl management are on for the writes.
+of the device. With `n_x_bins` or `n_d_bins` x and d are first quantised to that many levels between +-their largest
+magnitude. As in aihwkit, the first transfer is one vector late, and update and update-bl management are on for the
+writes.
 
 Letters: `O` rows, `I` columns, `B` batch. Reference: Nandakumar et al. 2020, doi:10.3389/fnins.2020.00406.
 """
@@ -30,7 +31,7 @@ _START = -1  # the count of vectors begins one early, so that the first transfer
 
 @pytree
 class MixedState:
-    """What changes."""
+    """State of a mixed-precision compound."""
 
     w: Array
     """Weight as a read sees it `[O, I]` [w]."""
@@ -46,7 +47,7 @@ class MixedState:
 
 @pytree
 class MixedPrecision:
-    """aihwkit's `MixedPrecisionCompound`."""
+    """Mixed-precision training (aihwkit's `MixedPrecisionCompound`)."""
 
     device: PulsedDevice = ConstantStep()
     """The device of each crosspoint."""
@@ -79,7 +80,7 @@ class MixedPrecision:
 
     @property
     def granularity(self) -> Scalar:
-        """What is written in whole steps of [w]."""
+        """Weight change that is written as one step [w]."""
         own = jnp.asarray(self.granularity_override)
         return jnp.where(own > 0, own, self.device.granularity)
 
@@ -116,7 +117,7 @@ class MixedPrecision:
         return replace(state, chi=state.chi + outer_product(x, d, lr))
 
     def _transfer(self, p: Pulses, cells: Any, state: MixedState, key: Key) -> MixedState:
-        """Write the whole steps of each row whose turn it is. Consumes `key`."""
+        """Write the whole steps of each row that is due. Consumes `key`."""
         k_start, k_rows = jax.random.split(key)
         chi, rows = state.chi, state.w.shape[0]
         number = rows if self.n_rows_per_transfer < 0 else min(self.n_rows_per_transfer, rows)

@@ -1,8 +1,9 @@
-r"""Two devices that are only ever pulsed upwards: `W = w_plus - w_minus`.
+r"""A pair of devices that are pulsed upwards only: `W = w_plus - w_minus`.
 
 An UP request pulses `w_plus` up, a DOWN request pulses `w_minus` up, so both fill up. Every `refresh_every`
-mini-batches (or vectors) each column of both is read, and where the larger one exceeds `refresh_upper_thres` of its
-range and the smaller one `refresh_lower_thres`, both are reset and their difference is written to the larger one.
+mini-batches (or vectors) each column of both is read, and where the larger weight exceeds `refresh_upper_thres` of its
+range and the smaller one `refresh_lower_thres`, both devices are reset and their difference is written to the larger
+one.
 
 Device 0 is `w_minus`, device 1 `w_plus`, as in aihwkit; both have the same parameters. With `copy_inverted` the second
 is a mirror, as aihwkit makes it: of its own draws for steps (swapped), bounds (negated and swapped) and reference
@@ -38,7 +39,7 @@ _OF_FIRST = {"slope_up": ("slope_down", -1), "slope_down": ("slope_up", -1), "ga
 
 @pytree
 class OneSidedState:
-    """What changes in a pair."""
+    """State of a pair."""
 
     w: Array
     """Weight as a read sees it `[O, I]` [w]."""
@@ -152,7 +153,7 @@ class OneSided:
         return _holding(pair, state.clock)
 
     def summed(self, state: OneSidedState) -> OneSidedState:
-        """The state with its visible weight computed anew."""
+        """The state with its visible weight recomputed."""
         return _holding(state.parts, state.clock)
 
     def rest(self, cells: Pair, state: OneSidedState, key: Key, alpha: Scalar = 1.0) -> OneSidedState:
@@ -180,11 +181,11 @@ class OneSided:
         return _holding((parts[0], parts[1]), state.clock)
 
     def _read(self, w: Array, key: Key) -> Array:
-        """Each column read with a one, `[O, I]`."""
+        """Each column, read with an input of 1, `[O, I]`."""
         return mvm(self.refresh_forward, w, jnp.eye(w.shape[1], dtype=w.dtype), {}, key, None).T
 
     def _written(self, cells: Cells, part: State, wanted: Array, key: Key) -> State:
-        """Columns share no device: each is one vector, pulsed by `wanted` `[O, I]`."""
+        """Columns share no device, so each is one vector, pulsed by `wanted` `[O, I]`."""
         one = jnp.ones((1, 1), wanted.dtype)
 
         def column(own: Cells, part: State, d: Array, key: Key) -> State:
@@ -194,7 +195,7 @@ class OneSided:
 
 
 def _holding(parts: tuple, clock: Array) -> OneSidedState:
-    """The state with these states of the minus and the plus device."""
+    """The state for these states of the minus and the plus device."""
     return OneSidedState(w=parts[1].w - parts[0].w, parts=(parts[0], parts[1]), clock=clock)
 
 

@@ -1,15 +1,17 @@
-r"""Multi-tile residual learning: a weight written in several arrays, each of which learns what the coarser ones miss.
+r"""Multi-tile residual learning: a weight is the sum of several arrays, each of which learns the residual of the
+coarser ones.
 
     W = sum_k gamma^(K-1-k) w_k:   w_{K-1} is the coarsest array, with weight 1, and w_0 the finest
 
     w_0 sees the pulses of x and d;   every  T_k = transfer_every timescale^k  vectors a column (or row) of w_k is read,
     v = mvm(w_k, e_j),  and the next coarser array is pulsed with  w_{k+1} += lr_k v e_j^T
 
-Arrays of few conductance states reach together what one of them cannot: the error shrinks with every array. Choose
-`gamma` near a coarse array's step over its range, so that each array spans about one step of the next.
+Together, arrays with few conductance states reach a precision that one of them cannot: the error shrinks with every
+array. Choose `gamma` close to the step of a device divided by its range, so that each array spans about one step of the
+next.
 
-aihwkit has nothing like it. Without warm start this is its `TransferCompound` with other time scales.
-Letters: `O` rows, `I` columns, `K` arrays. Reference: Li, Wu, Liu, Gokmen & Chen 2025, arXiv:2510.02516.
+aihwkit has no equivalent. Without warm start this is its `TransferCompound` with other time scales. Letters: `O` rows,
+`I` columns, `K` arrays. Reference: Li, Wu, Liu, Gokmen & Chen 2025, arXiv:2510.02516.
 """
 
 from collections.abc import Sequence
@@ -27,18 +29,18 @@ from analogjax.physics.compounds.parts.warm_start import WarmStart
 
 
 def residual(devices: Sequence[Any], *, warm_start: float = 0.0, **fields: Any) -> Transfer:
-    """Arrays of geometrically falling weight, finest first.
+    """Build a device of several arrays with geometrically decreasing weight, finest first.
 
     Args:
         devices: Pulsed devices of the arrays `[K]`, two or more.
         warm_start: Sweeps into each array before all of them learn, see `WarmStart`; 0: none.
-        **fields: Fields of `Transfer` and its parts, by name, as `timescale=5.0`.
+        **fields: Fields of `Transfer` and its parts by name, such as `timescale=5.0`.
 
     Returns:
-        The device of a configuration.
+        The device, for a `TileConfig`.
 
     Raises:
-        ConfigError: For a field that there is not, or a value that does not fit.
+        ConfigError: If a field is unknown, or a value does not fit.
     """
     plain = Transfer(
         devices=tuple(devices),
@@ -54,7 +56,7 @@ def residual(devices: Sequence[Any], *, warm_start: float = 0.0, **fields: Any) 
 
 
 def next_array(state: TransferState) -> TransferState:
-    """The state with the warm start moved on to the next finer array, or ended. Raises `ConfigError`."""
+    """Move the warm start on to the next finer array, or end it. Raises `ConfigError`."""
     if state.warm_start is None:
         raise ConfigError("next_array: this transfer has no warm start to end; make it with warm_start above 0.")
     left = jnp.maximum(state.warm_start.warming - 1, 0)

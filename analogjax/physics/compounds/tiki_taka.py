@@ -1,4 +1,4 @@
-r"""Tiki-Taka and what came of it, as combinations of the parts of a `Transfer`.
+r"""Tiki-Taka and its successors, as combinations of the parts of a `Transfer`.
 
 | function    | parts                                          | reference                      |
 |-------------|------------------------------------------------|--------------------------------|
@@ -7,7 +7,8 @@ r"""Tiki-Taka and what came of it, as combinations of the parts of a `Transfer`.
 | `c_ttv2`    | `StepBuffer`, `Chopper`                        | doi:10.1038/s41467-024-51221-z |
 | `agad`      | `StepBuffer`, `PeriodicChopper`, `RunningMean` | doi:10.1038/s41467-024-51221-z |
 
-All take fields of `Transfer` and of its parts by name: `agad((fast, slow), in_chop_prob=0.05, auto_scale=True)`.
+All take the fields of `Transfer` and of its parts as keyword arguments: `agad((fast, slow), in_chop_prob=0.05,
+auto_scale=True)`.
 """
 
 from collections.abc import Sequence
@@ -30,35 +31,44 @@ _EACH_VECTOR: dict[str, Any] = {
 
 
 def tiki_taka(devices: Sequence[Any], **fields: Any) -> Transfer:
-    """Version 1: what is read of an array is written to the next one at once.
+    """Build a Tiki-Taka device (version 1): what is read from an array is written to the next one at once.
 
     Args:
         devices: Pulsed devices of the arrays `[K]`, two or more; the last one holds the weights.
-        **fields: Fields of `Transfer` and its parts, by name.
+        **fields: Fields of `Transfer` and its parts by name.
 
     Returns:
-        The device of a configuration.
+        The device, for a `TileConfig`.
 
     Raises:
-        ConfigError: For a field that there is not, or a value that does not fit.
+        ConfigError: If a field is unknown, or a value does not fit.
+
+    Example:
+        >>> tiki_taka((SoftBounds(), SoftBounds()), transfer_every=2, fast_lr=0.1)
     """
     return changed(Transfer(devices=tuple(devices)), **fields)
 
 
 def ttv2(devices: Sequence[Any], **fields: Any) -> Transfer:
-    """Version 2: a digital buffer in between, and whole steps are written. Arguments as of `tiki_taka`."""
+    """Build a Tiki-Taka version 2 device: a digital buffer between the arrays, written in whole steps.
+
+    Arguments as in `tiki_taka`.
+    """
     return changed(Transfer(devices=tuple(devices), buffer=WeightBuffer(), writer=_SINGLY), **fields)
 
 
 def c_ttv2(devices: Sequence[Any], **fields: Any) -> Transfer:
-    """Chopped: signs flip, so that a wrong reference averages out. With `in_chop_prob=0` it is version 2 in pulses.
+    """Build a chopped Tiki-Taka device: signs flip, so that a wrong reference averages out.
 
-    Arguments as of `tiki_taka`, of two arrays.
+    With `in_chop_prob=0` it is version 2 with a buffer in units of pulses. Arguments as in `tiki_taka`, for two arrays.
     """
     return changed(Transfer(devices=tuple(devices), buffer=StepBuffer(), chopper=Chopper(), **_EACH_VECTOR), **fields)
 
 
 def agad(devices: Sequence[Any], **fields: Any) -> Transfer:
-    """Against a measured reference: needs nothing of the symmetry point. Arguments as of `tiki_taka`, of two arrays."""
+    """Build an AGAD device, which measures its reference: it needs no knowledge of the symmetry point.
+
+    Arguments as in `tiki_taka`, for two arrays.
+    """
     parts: dict[str, Any] = {"buffer": StepBuffer(), "chopper": PeriodicChopper(), "reference": RunningMean()}
     return changed(Transfer(devices=tuple(devices), **parts, **_EACH_VECTOR), **fields)

@@ -1,8 +1,8 @@
 r"""Several devices at each crosspoint, read as a weighted sum: `W = sum_k gamma_k w_k`, `gamma_k = 1/n` by default.
 
-Who gets the pulses of one vector update is the `update_policy`: ALL (each device the same trains, its own noise),
-SINGLE_FIXED (`first_update_idx`), SINGLE_SEQUENTIAL (the next one, vector by vector), SINGLE_RANDOM (drawn for each
-vector). Written weights go to every device (to the fixed one alone under SINGLE_FIXED).
+The `update_policy` decides which devices are pulsed by one vector: ALL (the same trains for each device, with its own
+noise), SINGLE_FIXED (`first_update_idx`), SINGLE_SEQUENTIAL (the next one, vector by vector), SINGLE_RANDOM (drawn for
+each vector). Written weights go to every device (under SINGLE_FIXED, only to the fixed one).
 """
 
 from enum import StrEnum
@@ -22,7 +22,7 @@ from analogjax.physics.trains import Trains, trains
 
 
 class UpdatePolicy(StrEnum):
-    """Which devices of a unit cell are pulsed by one vector."""
+    """Which devices of a unit cell are pulsed by a vector."""
 
     ALL = "All"
     SINGLE_FIXED = "SingleFixed"
@@ -32,7 +32,7 @@ class UpdatePolicy(StrEnum):
 
 @pytree
 class VectorState:
-    """What changes in a unit cell."""
+    """State of a unit cell."""
 
     w: Array
     """Weight as a read sees it `[O, I]` [w]."""
@@ -44,7 +44,7 @@ class VectorState:
 
 @pytree
 class Vector:
-    """A unit cell of devices in parallel."""
+    """A unit cell of devices in parallel (aihwkit's `VectorUnitCell`)."""
 
     devices: tuple[PulsedDevice, ...]
     """Devices of each crosspoint."""
@@ -87,11 +87,11 @@ class Vector:
         return self._holding(parts, jnp.asarray(self.first_update_idx, jnp.int32))
 
     def summed(self, state: VectorState) -> VectorState:
-        """The state with its visible weight computed anew."""
+        """The state with its visible weight recomputed."""
         return self._holding(state.parts, state.clock)
 
     def _holding(self, parts: tuple, clock: Array) -> VectorState:
-        """The state with these states of the devices."""
+        """The state for these states of the devices."""
         return VectorState(w=cell.weighted(self.gammas, [part.w for part in parts]), parts=parts, clock=clock)
 
     def update(
@@ -102,7 +102,7 @@ class Vector:
             k_draw, k_noise = jax.random.split(k_respond)
             return self.respond(p, cells, state, trains(p, x, d, lr, self.granularity, k_trains), k_draw, k_noise)
         raise ConfigError(
-            f"Vector with pulse_type={p.pulse_type.value!r}: a floating-point update does not say how its devices "
+            f"Vector with pulse_type={p.pulse_type.value!r}: a floating-point update does not define how its devices "
             "share it; use 'StochasticCompressed', or a single device."
         )
 

@@ -20,7 +20,7 @@ pulse decays along the path; multiplicative noise of `n` pulses of one direction
     Var v = u^2 [((1 + k)^2 + (k c)^2)^n - (1 + k)^(2n)],   u = v(0) + s / k      (k -> 0: n (c s)^2)
 
 and that of mixed ones is evaluated on the flow above, again to second order in the step. Clipping happens once, at the
-end. Devices for which that matters are not counted, see `devices/coarse.py`.
+end. Devices for which this matters are not counted; see `devices/coarse.py`.
 """
 
 from typing import NamedTuple
@@ -73,7 +73,7 @@ def many_pulses(law: Affine, v: Array, up: Array, down: Array, key: Key) -> Arra
 
 
 def root(variance: Array) -> Array:
-    """The square root; its slope at 0, where there is no pulse, is 0 and not infinite."""
+    """Square root whose slope at 0, where there is no pulse, is 0 instead of infinite."""
     some = variance > 0
     return jnp.where(some, jnp.sqrt(jnp.where(some, variance, 1.0)), 0.0)
 

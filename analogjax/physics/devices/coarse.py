@@ -1,7 +1,7 @@
 r"""Which devices are too coarse for counted evaluation, by their parameters alone.
 
-Counted evaluation applies the pulses of a batch in no order and clips where they end. What that costs grows with the
-part of its range that a device crosses in a batch, so it is bounded by how many of its larger pulses span the range:
+Counted evaluation applies the pulses of a batch in no order and clips where they end. The error grows with the part of
+its range that a device crosses in a batch, so it is bounded by the number of its larger pulses that span the range:
 
     n = (w_max - w_min) / (dw_min f g (1 + c))
 
@@ -12,10 +12,10 @@ plus up_down_dtod.
 bounds (`devices/leap.py`), so that only the order of the pulses is lost: `f` = F and `c` = 0. Where all pulses have one
 direction, as in a `OneSided` pair, these are exact.
 
-A device of `n < SPAN`, or `n < SPAN_OF_LEAPS`, is coarse: it takes every pulse of every sample in order, as with
-`Pulses(sequential=True)` and to the same bits. Measured (32 chips of 40 x 50, range 2, `g` = 1.35; four batches of 20
-samples with 25 pulses each on average, of both directions): how far the mean or the standard deviation of the weights
-is off when counted, in standard errors, the larger one; those that are coarse in brackets.
+A device with `n < SPAN`, or `n < SPAN_OF_LEAPS`, is coarse: it receives every pulse of every sample in order, as with
+`Pulses(sequential=True)` and with the same bits. Measured (32 chips of 40 x 50, range 2, `g` = 1.35; four batches of 20
+samples with 25 pulses each on average, of both directions): the error of the mean or the standard deviation of the
+weights when counted, whichever is larger, in standard errors; coarse devices in brackets.
 
 | states (range over dw_min)   | 4     | 10    | 20    | 40    | 100   | 200   | 400   | 1000 |
 |------------------------------|-------|-------|-------|-------|-------|-------|-------|------|
@@ -54,13 +54,13 @@ _LARGEST, LEAST = 60.0, 1e-30  # keep what is only compared from overflowing
 
 
 def numbers_for(device: Any) -> Any:
-    """`numpy` where all that pulses depend on is plain numbers, so that `if` can decide; else `jax.numpy`."""
+    """`numpy` if all parameters that pulses depend on are plain numbers, so that `if` can be used; else `jax.numpy`."""
     names = [field.name for field in fields(device) if not field.name.startswith(_NEVER_PULSED)]
     return np if all(is_static(getattr(device, name)) for name in names) else jnp
 
 
 def is_coarse(device: Any, span: float, largest: Scalar, noise: Scalar = 0.0) -> bool | Array:
-    """Whether `n < span`: a plain bool where the parameters are plain numbers, else a bool that is traced.
+    """Whether `n < span`: a plain bool if the parameters are plain numbers, else a traced one.
 
     `largest` is `f` [1], `noise` is `c` [1].
     """
@@ -73,7 +73,7 @@ def is_coarse(device: Any, span: float, largest: Scalar, noise: Scalar = 0.0) ->
 
 
 class Answering(Protocol):
-    """What answers to trains in both ways."""
+    """Protocol: anything that can respond to pulse trains in both ways."""
 
     def exactly(
         self, cells: AnyCells, state: AnyState, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
@@ -90,10 +90,10 @@ def answer(
     coarse: bool | Array, who: Answering, p: Pulses, cells: AnyCells, state: AnyState, t: Trains, k_draw: Key,
     k_noise: Key,
 ) -> AnyState:  # fmt: skip
-    """The state after the trains, one after the other where `coarse`, else counted. Consumes both keys.
+    """The state after the trains: pulse by pulse if `coarse`, else counted. Consumes both keys.
 
-    Where only run time tells, both ways are in the program, and the wrong one finds no pulses: that costs next to
-    nothing, under `jax.vmap` over devices too.
+    If the decision is known only at run time, both ways are compiled and the wrong one gets no pulses, which costs
+    almost nothing, also under `jax.vmap` over devices.
     """
     if isinstance(coarse, bool):
         return (who.exactly if coarse else who.counted)(cells, state, t, k_draw, k_noise)
@@ -111,7 +111,7 @@ def _exactly(
 
 @_exactly.defjvp
 def _exactly_jvp(most: int | None, primals: tuple, tangents: tuple) -> tuple[AnyState, AnyState]:
-    """A loop of a length that is not known has no reverse mode: derivatives go through one over all slots."""
+    """A loop of unknown length has no reverse-mode derivative: differentiate one over all slots instead."""
 
     def bounded(who: Answering, cells: AnyCells, state: AnyState, t: Trains, k_draw: Key, k_noise: Key) -> AnyState:
         return who.exactly(cells, state, t, k_draw, k_noise, most)

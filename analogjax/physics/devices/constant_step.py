@@ -21,11 +21,14 @@ from analogjax.random import normal
 class ConstantStep(Pulsed):
     """Constant step within hard bounds.
 
-    Fast evaluation: the sum of `n` independent steps has mean `n s` and standard deviation `sqrt(n) c s`, drawn with
-    one normal. It is exact in distribution as long as no crosspoint meets its bound inside the batch; at a bound,
-    pulses that leave it again after having been clipped are counted as if they had not been clipped (an error of at
-    most the sum of the steps of that batch, towards the inside). Devices that cross much of their range in a batch are
-    not counted, see `devices/coarse.py`.
+    Fast evaluation: the sum of `n` independent steps has mean `n s` and standard deviation `sqrt(n) c s`, and is drawn
+    as one normal. It is exact in distribution as long as no crosspoint reaches its bound within the batch. At a bound,
+    pulses that leave it again are counted as if earlier ones had not been clipped (an error of at most the sum of the
+    steps of that batch, towards the inside). Devices that cross much of their range in a batch are not counted; see
+    `devices/coarse.py`.
+
+    Example:
+        >>> ConstantStep(dw_min=0.002, dw_min_std=1.0)
     """
 
     def pulse(self, cells: Cells, state: State, sign: Array, key: Key) -> State:

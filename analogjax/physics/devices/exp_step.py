@@ -6,8 +6,8 @@ r"""Devices whose step depends on the weight exponentially.
 With `D` the mean step of that pulse, `sigma = dw_min_std (|D| + dw_min_std_add + dw_min_std_slope |w|)`: proportional
 to the step, plus a constant and a part proportional to the weight.
 
-The pulse generator counts in units of the nominal down step at `w = 0` (a convention of aihwkit that is kept),
-`dw_min (1 - max(up_down, 0)) (1 - A_dn e^(-gamma_dn b))`, or of `dw_min` where that vanishes.
+The pulse generator counts in units of the nominal down step at `w = 0` (a convention of aihwkit), `dw_min (1 -
+max(up_down, 0)) (1 - A_dn e^(-gamma_dn b))`, or of `dw_min` where that vanishes.
 
 Reference: Gong et al. 2018, doi:10.1038/s41467-018-04485-1 (ReRAM); Nandakumar et al. 2018, doi:10.1063/1.5042408
 (phase-change memory).
@@ -27,7 +27,9 @@ from analogjax.physics.devices.nonlinear import LARGEST, Nonlinear, width
 
 @pytree
 class ExpStep(Nonlinear):
-    """Step exponential in the weight, within hard bounds. Fast evaluation: see `devices/nonlinear.py` for its error."""
+    """Step exponential in the weight, within hard bounds. `devices/nonlinear.py` states the error of the fast
+    evaluation.
+    """
 
     A_up: Scalar = 0.00081
     """Amplitude of the exponential in the up step [1]."""

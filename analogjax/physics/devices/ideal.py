@@ -19,7 +19,7 @@ from analogjax.random import normal
 
 @pytree
 class _Exact:
-    """A weight that takes any value. Abstract: only the defaults of the two devices differ."""
+    """A weight that can take any value. Abstract: the two devices differ only in their defaults."""
 
     diffusion: Scalar = 0.0
     """Standard deviation of the random walk in one mini-batch [w]."""
@@ -70,7 +70,7 @@ class _Exact:
 
 @pytree
 class Ideal(_Exact):
-    """The reference for every other device: exact weights on an otherwise analog tile."""
+    """Exact weights on an otherwise analog tile: the reference for every other device."""
 
     reset_std: Scalar = 0.01
     """Cycle-to-cycle variation of a reset, absolute [w]."""

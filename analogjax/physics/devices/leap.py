@@ -1,25 +1,25 @@
-r"""Many pulses of a nonlinear device in few leaps (tau-leaping); what is better done pulse by pulse is left over.
+r"""Tau-leaping: many pulses of a nonlinear device applied in a few leaps; the rest is left to be applied one by one.
 
-A leap takes `m` of the `n` pulses that are left, `u` UP and `d` DOWN as a random order has them: no more than change
-the step by about a tenth, `m |f'| <= 0.1`, or by a fifth through noise, `m (sigma f' / f)^2 <= 0.2^2`, and the spread
-likewise, `m |sigma'| f / sigma <= 0.1` and `m sigma'^2 <= 0.2^2`, and bend their path by 0.4 %, `m^2 |f'' f| / 6 <=
-0.004`. Where they could reach a bound, `m <= max(1, (n - 48) / 4)`: the last pulses before it are single ones. There
-are leaps while more than a few crosspoints could leap by 4 or more pulses, or any has more than 64 left; all
-crosspoints take part in each. With the net step `G = u f_up - d f_dn` and its derivatives at the start,
+A leap takes `m` of the `n` remaining pulses, `u` UP and `d` DOWN as in a random order: no more than change the step by
+about a tenth, `m |f'| <= 0.1`, or by a fifth through noise, `m (sigma f' / f)^2 <= 0.2^2`, and the spread likewise, `m
+|sigma'| f / sigma <= 0.1` and `m sigma'^2 <= 0.2^2`, and bend their path by 0.4 %, `m^2 |f'' f| / 6 <= 0.004`. Where
+they could reach a bound, `m <= max(1, (n - 48) / 4)`: the last pulses before it are applied singly. Leaps continue
+while more than a few crosspoints could leap by 4 or more pulses, or any has more than 64 left; all crosspoints take
+part in each leap. With the net step `G = u f_up - d f_dn` and its derivatives at the start,
 
     v += L + h (2 m - 1) / (12 m) G'' L^2 + sqrt(q E(2 h a)) xi,     L = b E(a),     E(x) = (e^x - 1) / x,
     a = u log(1 + f_up') + d log(1 - f_dn'),   b = u l(f_up') f_up - d l(-f_dn') f_dn,   l(k) = log(1 + k) / k,
-    q = u sigma_up^2 + d sigma_dn^2, half-way along the leap,   h = (m - 1) / m,         then clip
+    q = u sigma_up^2 + d sigma_dn^2, at the middle of the leap,   h = (m - 1) / m,         then clip
 
-`m = 1` is a single pulse, exactly, and so are any number of one direction where `f` is straight (`L` is the flow of
-`devices/affine.py` along the slope). `f''` is the mean one on the way to where the leap leads. The mean of a leap is
-off, relative to what its pulses move, by
+`m = 1` is exactly a single pulse, and any number of pulses in one direction are exact where `f` is straight (`L` is the
+flow of `devices/affine.py` along the slope). `f''` is averaged over the path of the leap. The error of the mean of a
+leap, relative to the movement by its pulses, is
 
     m^3 |f'''| f^2 / 72 + m |f''| sigma^2 / (4 f)     (1.4 % at most for exponential steps, mostly by noise)
 
-and, where the slope of a table jumps, by 0.4 % of that leap at most. Where a leap ends beyond a bound it is clipped
-once, so that pulses that leave the bound again within that leap are counted as if they had not been clipped: at most
-the sum of the steps of that leap, of which the single pulses at the end leave little.
+and, where the slope of a table jumps, at most 0.4 % of that leap. A leap that ends beyond a bound is clipped once, so
+that pulses that leave the bound again within that leap are counted as if they had not been clipped. This error is at
+most the sum of the steps of that leap; little of it remains after the single pulses at the end.
 
 Reference: Gillespie 2001, doi:10.1063/1.1378322.
 """
@@ -54,7 +54,9 @@ class Sizes(NamedTuple):
 
 
 class Bend(NamedTuple):
-    """Half of `f''` for a pulse of either direction, `[O, I]` each [1/w], and how far that was looked at, squared."""
+    """Half of `f''` for a pulse of either direction, `[O, I]` each [1/w], and the squared distance over which it was
+    measured.
+    """
 
     up: Array
     down: Array
@@ -64,10 +66,9 @@ class Bend(NamedTuple):
 def leapt(
     sizes: Callable[[Array], Sizes], low: Array, high: Array, v: Array, up: Array, down: Array, few: int, key: Key
 ) -> tuple[Array, Array, Array]:
-    """`v` `[O, I]` after the leaps of `up` and `down` pulses, and what is left of these: at most `FEW`.
+    """`v` `[O, I]` after the leaps of `up` and `down` pulses, and the pulses left, at most `FEW` per crosspoint.
 
-    `low` and `high` are the bounds. Where only `few` crosspoints have a long leap before them, none leaps. Consumes
-    `key`.
+    `low` and `high` are the bounds. If only `few` crosspoints have a long leap ahead, none leaps. Consumes `key`.
     """
     dtype = v.dtype
     v = v.astype(jnp.promote_types(dtype, jnp.float32))
@@ -93,7 +94,7 @@ def leapt(
 
 
 def _pulses_of_a_leap(at: Sizes, slope: Sizes, room: tuple[Array, Array], up: Array, down: Array) -> Array:
-    """`m` `[O, I]` as slope, noise and bounds have it; `room` is the distance to the lower and the upper bound."""
+    """`m` `[O, I]` as limited by slope, noise and bounds; `room` is the distance to the lower and the upper bound."""
     n, limits = up + down, []
     sides = (
         (up, at.up, slope.up, at.spread_up, slope.spread_up),
@@ -133,7 +134,7 @@ def _bent(
     shares: tuple[Array, Array],
     m: Array,
 ) -> tuple[Bend, Array]:
-    """The bend on the way to where `m` pulses lead, and the pulses that it allows."""
+    """The bend over the path of `m` pulses, and the number of pulses it allows."""
     n_up, n_down = shares
     move = jnp.clip(v + _flow(at, slope, n_up, n_down)[0], *bounds) - v
     ahead, still = sizes(v + move), jnp.abs(move) < 1e-9
@@ -154,7 +155,7 @@ def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
     left = jnp.maximum(up + down, 1).astype(jnp.float32)
     p, size = up.astype(jnp.float32) / left, m.astype(jnp.float32)
     variance = size * p * (1 - p) * (left - size) / jnp.maximum(left - 1, 1)
-    # rounding at random adds 1/6 on average, and is all there is for a single pulse
+    # random rounding adds 1/6 on average, and is the only term for a single pulse
     variance = jnp.where(m > 1, jnp.maximum(variance - 1 / 6, 0.0), 0.0)
 
     def draw() -> Array:
@@ -162,19 +163,19 @@ def _share(m: Array, up: Array, down: Array, key: Key) -> Array:
         n_up = jnp.floor(drawn + uniform(k_round, m.shape)).astype(jnp.int32)
         return jnp.clip(n_up, jnp.maximum(m - down, 0), jnp.minimum(m, up))
 
-    # mostly a leap takes all pulses or none, and there is nothing to draw
+    # usually a leap takes all pulses or none, and nothing has to be drawn
     return lax.cond(jnp.any((m > 0) & (m < up + down)), draw, lambda: jnp.minimum(m, up))
 
 
 def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) -> tuple[Array, Array]:
-    """Mean and variance of the move of a leap: the formulas of this module."""
+    """Mean and variance of a leap: the formulas of this module."""
     m = jnp.maximum(n_up + n_down, 1)
     h = (m - 1) / m
     move, growth = _flow(at, slope, n_up, n_down)
     q = n_up * at.spread_up**2 + n_down * at.spread_down**2
     change = n_up * at.spread_up * slope.spread_up + n_down * at.spread_down * slope.spread_down
     q = jnp.maximum(q + h * (n_up * at.up - n_down * at.down) * change, 0.0)
-    # where up and down nearly cancel on average, what was looked at is short and says little of a longer move
+    # if up and down nearly cancel on average, the measured distance is short and says little about a longer move
     square = jnp.minimum(move**2, bend.square)
     bent = (n_up * bend.up - n_down * bend.down) * square * h * (2 * m - 1) / (6 * m)
     single = n_up * at.up - n_down * at.down  # however steep the step
@@ -182,7 +183,7 @@ def _moments(at: Sizes, slope: Sizes, bend: Bend, n_up: Array, n_down: Array) ->
 
 
 def _flow(at: Sizes, slope: Sizes, n_up: Array, n_down: Array) -> tuple[Array, Array]:
-    """`L` and `a` of this module: where the slope leads."""
+    """`L` and `a` of this module."""
     k_up, k_down = (jnp.clip(k, -_STEEPEST, _STEEPEST) for k in (slope.up, -slope.down))
     up, down = _log1p_ratio(k_up), _log1p_ratio(k_down)
     growth = n_up * up * k_up + n_down * down * k_down

@@ -7,14 +7,14 @@ r"""Devices whose step is linear in the weight, with hard bounds.
 step is `s (1 + c xi) + k w`. `ref` is the mean bound of that side, or each device's own bound. `SoftBounds` is the case
 gamma = 1 with each device's own bound, so that the step vanishes where the bound lies.
 
-`SoftBoundsPmax` gives soft bounds by the number of pulses that span a range:
+`SoftBoundsPmax` defines soft bounds by the number of pulses that span a range:
 
     B = (range_max - range_min) / (1 - e^(-p_max alpha))
     w_min = range_min,   w_max = range_min + B,   dw_min = alpha B,   up_down = 1 + 2 range_min / B
 
-are meant to lead from `range_min` to `range_max` in `p_max` up pulses, along `B (1 - e^(-alpha p))`. As in aihwkit,
-`up_down` lowers the down step only (see `devices/pulsed.py`), so the up pulses go faster by `B / w_max` and the down
-pulses by 2 than meant: `p_max w_max / B` up pulses span the range.
+are intended to lead from `range_min` to `range_max` in `p_max` up pulses, along `B (1 - e^(-alpha p))`. As in aihwkit,
+`up_down` lowers the down step only (see `devices/pulsed.py`), so the up pulses are faster than intended by a factor `B
+/ w_max` and the down pulses by 2: `p_max w_max / B` up pulses span the range.
 
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Fusi & Abbott 2007, doi:10.1038/nn1859 (soft bounds).
 """
@@ -39,7 +39,7 @@ from analogjax.random import normal
 
 @pytree
 class _Linear(Pulsed):
-    """Pulse response linear in the weight. Abstract: a device says what its slopes are."""
+    """Pulse response linear in the weight. Abstract: a device defines its slopes."""
 
     mult_noise: bool = True
     """Cycle-to-cycle variation scales the whole step, not only its constant part."""
@@ -82,7 +82,7 @@ class _Linear(Pulsed):
         )
 
     def _largest(self, gamma_up: Scalar, gamma_down: Scalar) -> Scalar:
-        """The largest step of mean devices with these decreases, relative to the one at 0."""
+        """The largest step of mean devices for these slopes, relative to the step at 0."""
         ref_up = self.w_min - self.reverse_offset if self.reverse_up else self.w_max
         ref_down = self.w_max + self.reverse_offset if self.reverse_down else self.w_min
         xp = numbers_for(self)
@@ -109,7 +109,7 @@ def _quotient(step: Array, bound: Array) -> Array:
 
 @pytree
 class LinearStep(_Linear):
-    """Step linear in the weight within hard bounds. Fast evaluation: see `devices/affine.py` for its error."""
+    """Step linear in the weight, within hard bounds. `devices/affine.py` states the error of the fast evaluation."""
 
     gamma_up: Scalar = 0.0
     """Relative decrease of the up step from 0 to the upper bound [1]."""
@@ -148,7 +148,13 @@ class LinearStep(_Linear):
 
 @pytree
 class SoftBounds(_Linear):
-    """Step that shrinks linearly to zero at each device's own bound. Fast evaluation: see `devices/affine.py`."""
+    """Step that shrinks linearly to zero at each device's own bound.
+
+    `devices/affine.py` states the error of the fast evaluation.
+
+    Example:
+        >>> SoftBounds(dw_min=0.002, w_max=1.0, w_min=-1.0)
+    """
 
     @property
     def largest_step(self) -> Scalar:
@@ -164,7 +170,7 @@ _DERIVED = ("dw_min", "up_down", "w_max", "w_min")
 
 @pytree
 class SoftBoundsPmax(SoftBounds):
-    """Soft bounds by the pulses needed for a range: `B` of this module; `soft_bounds` has the derived numbers."""
+    """Soft bounds defined by the number of pulses that span a range; `soft_bounds` has the derived parameters."""
 
     p_max: Scalar = 1000
     """Number of up pulses intended to lead from `range_min` to `range_max` [1]."""

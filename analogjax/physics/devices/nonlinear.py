@@ -1,16 +1,16 @@
-r"""Devices whose step is any function of the weight: what they share, and their evaluation pulse by pulse.
+r"""Devices whose step is an arbitrary function of the weight: their common part, and their evaluation pulse by pulse.
 
-A device says its step `f(v, direction) >= 0` [w] and the spread `sigma(v, f)` of its noise; then
+A device defines its step `f(v, direction) >= 0` [w] and the standard deviation `sigma(v, f)` of its noise; then
 
     UP: v += f(v, UP) + sigma xi,   DOWN: v -= f(v, DOWN) + sigma xi,   then clip to [b_min, b_max];   w = v - ref
 
-with `ref` = 0 but for devices that have a reference.
+with `ref` = 0 except for devices that have a reference.
 
-Counted evaluation. Pulses that change the step little and stay off the bounds are applied in leaps, whose error is
-stated in `devices/leap.py`; all others one after the other, each with noise of its own: exact but for the order of up
-and down pulses, which is drawn at random, all orders being equally likely (in a batch, pulses of one sample follow each
-other and have one direction; devices for which that matters are not counted, see `devices/coarse.py`). The last
-crosspoints that have pulses left are picked out of a large array.
+Counted evaluation. Pulses that change the step little and stay away from the bounds are applied by tau-leaping, whose
+error is stated in `devices/leap.py`. All others are applied one after the other, each with its own noise: exact except
+for the order of up and down pulses, which is random with all orders equally likely. (In a batch, the pulses of one
+sample are consecutive and have one direction; devices for which this matters are not counted, see `devices/coarse.py`.)
+The last crosspoints with pulses left are gathered from a large array.
 """
 
 from abc import abstractmethod
@@ -31,7 +31,7 @@ from analogjax.random import normal, uniform
 
 @pytree
 class Nonlinear(Pulsed):
-    """Pulse response of any shape. Abstract: a device says its `step`, and its `spread` if it is not proportional."""
+    """Arbitrary pulse response. Abstract: a device defines its `step`, and its `spread` if that is not proportional."""
 
     @abstractmethod
     def step(self, cells: Cells, v: Array, up: Array) -> Array:
@@ -77,7 +77,7 @@ class Nonlinear(Pulsed):
         return clipped(cells, v + jnp.where(up, size, -size))
 
     def _walk(self, cells: Cells, v: Array, up: Array, down: Array, key: Key) -> Array:
-        """`v` after `up` and `down` pulses, one at a time in random order; the last few crosspoints are picked out."""
+        """`v` after `up` and `down` pulses, one at a time in random order; the last few crosspoints are gathered."""
         k_all, k_few = jax.random.split(key)
         few = few_of(v.size)
         v, up, left = self._step_by_step(cells, v, up, up + down, few, k_all)
@@ -93,7 +93,7 @@ class Nonlinear(Pulsed):
     def _step_by_step(
         self, cells: Cells, v: Array, up: Array, left: Array, few: int, key: Key
     ) -> tuple[Array, Array, Array]:
-        """Single pulses until at most `few` crosspoints have any left, all orders being equally likely."""
+        """Single pulses until at most `few` crosspoints have any left, with all orders equally likely."""
 
         def one(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
             i, v, up, left = carry
@@ -109,14 +109,14 @@ class Nonlinear(Pulsed):
 
 
 def few_of(number: int) -> int:
-    """How many of so many crosspoints are worth being picked out."""
+    """Number of crosspoints, out of the given total, below which gathering them pays."""
     return number // 16 if number >= _LARGE else 0
 
 
 def _places(chosen: Array, number: int) -> Array:
-    """Where the first `number` of the `chosen` `[N]` are; `N` for those that there are not.
+    """Indices of the first `number` of the `chosen` `[N]`, filled up with `N` if there are fewer.
 
-    Counted in words of 32, then within the word: a running sum over everything is slow on a CPU.
+    Counted in words of 32, then within the word, because a running sum over everything is slow on a CPU.
     """
     words = pack(jnp.pad(chosen, (0, -chosen.size % 32))[:, None])[:, 0]
     count = lax.population_count(words).astype(jnp.int32)

@@ -28,7 +28,9 @@ Table = tuple[Scalar, ...] | Array  # [n] relative step at each node [1]
 
 @pytree
 class PiecewiseStep(Nonlinear):
-    """Step interpolated from a table, within hard bounds. Fast evaluation: see `devices/nonlinear.py` for its error."""
+    """Step interpolated from a table, within hard bounds. `devices/nonlinear.py` states the error of the fast
+    evaluation.
+    """
 
     piecewise_up: Table = (1.0,)
     """Relative up step at equally spaced weights from the lower to the upper bound [1]."""
@@ -69,7 +71,7 @@ class PiecewiseStep(Nonlinear):
 
 
 def _interpolated(nodes: list[Array], place: Array) -> Array:
-    """The table at `place` `[O, I]`, counted in nodes: each segment adds its rise as far as it has been passed."""
+    """The table at `place` `[O, I]`, in units of nodes: each segment adds its rise as far as it has been passed."""
     value = nodes[0] * jnp.ones_like(place)
     for k, (low, high) in enumerate(pairwise(nodes)):
         value = value + (high - low) * jnp.clip(place - k, 0.0, 1.0)

@@ -10,12 +10,12 @@ then clip to `[b_min, b_max]`; `c = dw_min_std`. The exponents of each device ar
     gamma_dn = pow_gamma (1 + pow_gamma_dtod xi - max(pow_up_down, 0) - r),      r = pow_up_down_dtod xi'
 
 (their magnitudes with `enforce_consistency`). The pulse generator counts in units of `dw_min 0.5^pow_gamma`, the
-nominal step half-way between the bounds.
+nominal step midway between the bounds.
 
 `PowStep` moves `v = w`. `PowStepReference` moves `v = w + ref`, `ref = reference_mean + reference_std xi`, plus the
-symmetry point if `subtract_symmetry_point`, which then also shifts the reset value (a convention of aihwkit that is
-kept). That point is where `n` alternating pulses lead from 0: `p += f_up(p) - f_dn(p)`, `n = n_estimation_steps`, or
-for `n_estimation_steps <= 0` as many as `min(10 R / min(s_up, s_dn), 10000)`.
+symmetry point if `subtract_symmetry_point`, which then also shifts the reset value (a convention of aihwkit). That
+point is reached from 0 by `n` alternating pulses: `p += f_up(p) - f_dn(p)`, `n = n_estimation_steps`, or for
+`n_estimation_steps <= 0` as many as `min(10 R / min(s_up, s_dn), 10000)`.
 
 Reference: Fusi & Abbott 2007, doi:10.1038/nn1859; Frascaroli et al. 2018, doi:10.1038/s41598-018-25376-x.
 """
@@ -36,7 +36,7 @@ from analogjax.random import normal
 
 @pytree
 class _Power(Nonlinear):
-    """Power-law pulse response. Abstract: a device says what it is read against."""
+    """Power-law pulse response. Abstract: a device defines its reference."""
 
     pow_gamma: Scalar = 1.0
     """Mean exponent of the step [1]."""
@@ -74,7 +74,7 @@ class _Power(Nonlinear):
 
 
 def _power(base: Array, exponent: Array) -> Array:
-    """`base^exponent`, 0 where there is no distance left, as `exp` and `log`, which vectorise where `pow` does not."""
+    """`base^exponent`, 0 at zero distance, computed by `exp` and `log`, which vectorise, unlike `pow`."""
     inside = base > 0
     log = jnp.log(jnp.where(inside, base, 1.0))
     at_bound = (exponent == 0).astype(base.dtype)
@@ -83,7 +83,10 @@ def _power(base: Array, exponent: Array) -> Array:
 
 @pytree
 class PowStep(_Power):
-    """Step that shrinks as a power of the distance to the bound. Fast evaluation: see `devices/nonlinear.py`."""
+    """Step that shrinks as a power of the distance to the bound.
+
+    `devices/nonlinear.py` states the error of the fast evaluation.
+    """
 
     write_noise_std: Scalar = 0.0
     """Standard deviation of the apparent weight around the persistent one, in units of `dw_min` [1]."""
@@ -97,7 +100,7 @@ class PowStep(_Power):
 
 @pytree
 class PowStepReference(_Power):
-    """Power-law steps minus a reference. Fast evaluation: see `devices/nonlinear.py` for its error."""
+    """Power-law steps minus a reference. `devices/nonlinear.py` states the error of the fast evaluation."""
 
     subtract_symmetry_point: bool = False
     """Set the reference of each device to its symmetry point."""
@@ -124,7 +127,7 @@ class PowStepReference(_Power):
         return cells | {"reference": reference + point, "reset_bias": cells.get("reset_bias", 0.0) + point}
 
     def _symmetry_point(self, cells: Cells) -> Array:
-        """Where `n` pairs of an up and a down pulse lead from 0, `[O, I]` [w]."""
+        """The weight reached from 0 by `n` pairs of an up and a down pulse, `[O, I]` [w]."""
         slower = jnp.minimum(jnp.abs(cells["dwmin_up"]), jnp.abs(cells["dwmin_down"]))
         pairs = jnp.minimum(jnp.round(10 * width(cells) / jnp.maximum(slower, 1e-30)), 10_000)
         if self.n_estimation_steps > 0:

@@ -1,4 +1,5 @@
-r"""What all pulsed devices share: their population, housekeeping and answer to an update.
+r"""Common part of all pulsed devices: device-to-device variation, decay, drift and reset, and the response to an
+update.
 
 Population (`xi` independent for each crosspoint and line):
 
@@ -7,14 +8,14 @@ Population (`xi` independent for each crosspoint and line):
     s_up  = dw_min (G + min(up_down, 0) + r),   s_dn = dw_min (G - max(up_down, 0) - r)
 
 so a positive `up_down` lowers the down step and a negative one lowers the up step. `enforce_consistency` makes steps
-positive and orders and signs the bounds. A corrupt device is stuck at a random value. `perfect_bias` idealises the
-last column. Write noise: the persistent weight moves, and what a read sees is `w = p + write_noise_std dw_min xi`,
-redrawn for each cell that is pulsed and for all cells whenever they decay, diffuse, drift or are reset.
+positive and orders and signs the bounds. A corrupt device is stuck at a random value. `perfect_bias` idealises the last
+column. Write noise: the persistent weight moves, and what a read sees is `w = p + write_noise_std dw_min xi`, redrawn
+for each device that is pulsed, and for all devices whenever they decay, diffuse, drift or are reset.
 
-Counted evaluation applies the pulses of a whole batch at once, in no order (each device tells what that costs: most
-where weights are at a bound). Small arrays (at most 32 samples and 4096 samples times crosspoints) take their samples
-one after the other. Devices of few states or of much noise are not counted but pulsed one pulse after the other, as all
-are with `Pulses(sequential=True)`; `devices/coarse.py` says which.
+Counted evaluation applies the pulses of a whole batch at once, in no particular order; each device documents the error,
+which is largest for weights at a bound. Small arrays (at most 32 samples and 4096 samples times crosspoints) take their
+samples one after the other. Devices with few states or much noise are not counted, but receive their pulses one by one,
+as all devices do with `Pulses(sequential=True)`; see `devices/coarse.py`.
 
 Letters: `O` rows, `I` columns. Units: [w] weight, [1] relative, [batch] mini-batches.
 Reference: Gokmen & Vlasov 2016, doi:10.3389/fnins.2016.00333; Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
@@ -41,7 +42,7 @@ from analogjax.random import bernoulli, normal, uniform
 
 @pytree
 class Pulsed:
-    """The fields that all pulsed devices share. Abstract: a device adds `pulse` and `pulses`."""
+    """Common fields and methods of all pulsed devices. Abstract: a device adds `pulse` and `pulses`."""
 
     dw_min: Scalar = 0.001
     """Mean step of one pulse at w = 0 [w]."""
@@ -112,15 +113,15 @@ class Pulsed:
         return 0.0 if is_off(strength) else strength * self.dw_min
 
     def coarse(self, one_way: bool = False) -> bool | Array:
-        """Whether pulses move it so far that only one after the other is right: see `devices/coarse.py`.
+        """Whether pulses move the device so far that they must be applied one by one; see `devices/coarse.py`.
 
-        `one_way`: of pulses that all have one direction.
+        `one_way`: for pulses that all have one direction.
         """
         return is_coarse(self, SPAN, numbers_for(self).maximum(self.largest_step / 2, 1.0), self.dw_min_std)
 
     @property
     def largest_step(self) -> Scalar:
-        """The largest mean step between the bounds, relative to `dw_min` [1]: a device says so where it is not 1."""
+        """Largest mean step between the bounds, relative to `dw_min` [1]; devices override it."""
         return 1.0
 
     @abstractmethod
@@ -150,7 +151,7 @@ class Pulsed:
         return self.specialise(cells, k_own)
 
     def specialise(self, cells: Cells, key: Key) -> Cells:
-        """Add the constants that only this device has. Consumes `key`."""
+        """Add the constants specific to this device. Consumes `key`."""
         return cells
 
     def write(self, cells: Cells, w: Array, key: Key) -> State:
@@ -176,11 +177,11 @@ class Pulsed:
     def exactly(
         self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key, most: int | None = None
     ) -> State:
-        """Answer to each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
+        """Respond to each pulse in order; `most` as in `each_pulse`. Consumes both keys."""
         return each_pulse(trains, k_draw, lambda s, sign, k: self.pulse(cells, s, sign, k), state, k_noise, most)
 
     def counted(self, cells: Cells, state: State, trains: Trains, k_draw: Key, k_noise: Key) -> State:
-        """Answer to all pulses of a batch, or of a sample where that costs little, at once. Consumes both keys."""
+        """Respond to all pulses of a batch at once, or sample by sample where that costs little. Consumes both keys."""
         batch = trains.length.size
         if batch == 1 or batch > _FEW or batch * state.w.size > _SMALL:
             return self.pulses(cells, state, *coincidences(trains, k_draw), k_noise)
@@ -283,7 +284,7 @@ def clipped(cells: Cells, w: Array) -> Array:
 
 
 def _within_bounds(cells: Cells, w: Array, x: Array, d: Array, lr: Scalar) -> Array:
-    """`w` `[O, I]` after the outer product of each sample, which no device follows beyond its bounds."""
+    """`w` `[O, I]` after the outer product of each sample, clipped to the bounds each time."""
 
     def one(wide: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
         x, d = pair
@@ -305,7 +306,7 @@ def _consistent(cells: Cells) -> Cells:
 
 
 def _uncrossed(cells: Cells) -> Cells:
-    """Crossed bounds collapse to their midpoint."""
+    """Replace crossed bounds by their midpoint."""
     crossed = cells["max_bound"] < cells["min_bound"]
     middle = (cells["max_bound"] + cells["min_bound"]) / 2
     return cells | {name: jnp.where(crossed, middle, cells[name]) for name in ("max_bound", "min_bound")}

@@ -10,8 +10,8 @@ sign drops its slope. `ref = reference_mean + reference_std xi`, plus the symmet
 
     sp = (s_up - s_dn) / (s_up / b_max - s_dn / b_min)
 
-if `subtract_symmetry_point`, which then also shifts the reset value (a convention of aihwkit that is kept).
-Reference: Rasch et al. 2023, arXiv:2303.04721; Onen et al. 2022, doi:10.3389/frai.2022.891624.
+if `subtract_symmetry_point`, which then also shifts the reset value (a convention of aihwkit). Reference: Rasch et al.
+2023, arXiv:2303.04721; Onen et al. 2022, doi:10.3389/frai.2022.891624.
 """
 
 import jax
@@ -29,7 +29,7 @@ from analogjax.random import normal
 
 @pytree
 class SoftBoundsReference(Pulsed):
-    """Soft bounds minus a reference. Fast evaluation: see `devices/affine.py` for its error."""
+    """Soft bounds minus a reference. `devices/affine.py` states the error of the fast evaluation."""
 
     mult_noise: bool = False
     """Cycle-to-cycle variation scales the whole step, not only its constant part."""
@@ -101,9 +101,10 @@ class SoftBoundsReference(Pulsed):
 
 
 def _entered(law: Affine, cells: Cells, v: Array, up: Array, down: Array) -> tuple[Array, tuple[Array, Array]]:
-    """`v` and the pulses left once a start beyond a bound, where a reference may put a written weight, is left.
+    """`v` and the remaining pulses after a start beyond a bound, where a reference may put a written weight, has been
+    left.
 
-    That takes one pulse, whatever it is: it is clipped. Its noise is left out where it leads further inside.
+    That takes one pulse of any kind, because it is clipped. Its noise is ignored where it leads further inside.
     """
     inside = clipped(cells, v)
     falls = jnp.where(v > inside, down > 0, up == 0)
@@ -114,7 +115,7 @@ def _entered(law: Affine, cells: Cells, v: Array, up: Array, down: Array) -> tup
 
 
 def symmetry_point(cells: Cells) -> Array:
-    """Where up and down steps of soft-bounds devices are equal, `[O, I]` [w]."""
+    """Weight at which up and down steps of soft-bounds devices are equal, `[O, I]` [w]."""
     s_up, s_down = cells["dwmin_up"], cells["dwmin_down"]
     slope = s_up / cells["max_bound"] - s_down / cells["min_bound"]
     return jnp.where(slope == 0, 0.0, (s_up - s_down) / jnp.where(slope == 0, 1.0, slope))

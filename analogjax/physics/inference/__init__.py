@@ -1,4 +1,4 @@
-"""Inference: weights are programmed once, then drift, and are read with noise."""
+"""Noise models for inference: weights are programmed once, then drift, and are read with noise."""
 
 from analogjax.physics.inference.compensation import GlobalCompensation as GlobalCompensation
 from analogjax.physics.inference.conductance import Converter as Converter

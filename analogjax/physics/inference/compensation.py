@@ -1,6 +1,6 @@
-r"""Drift compensation: one digital factor makes up for what the whole chip has lost.
+r"""Global drift compensation: one digital factor restores the mean output of the whole chip.
 
-    alpha(t) = b_0 / b(t),   b = max(mean|Y|, 1e-4),   Y `[I, O]` the chip's answer to each unit vector
+    alpha(t) = b_0 / b(t),   b = max(mean|Y|, 1e-4),   Y `[I, O]` the response of the chip to each unit vector
 
 `b_0` is read right after programming, `b(t)` each time the chip is used, both with the noise of the converters.
 Reference: Joshi et al. 2020, doi:10.1038/s41467-020-16108-9 (global drift compensation).
@@ -25,7 +25,7 @@ class GlobalCompensation:
         check(self, not isinstance(self.least, (int, float)) or self.least > 0, "least", "needs a number above 0.")
 
     def readout(self, y: Array, used: Array) -> Array:
-        """`b` `[]` of answers `y` `[I, O]`; `used` `[I, O]` is 1 where there is a device and 0 in padding."""
+        """`b` `[]` of responses `y` `[I, O]`; `used` `[I, O]` is 1 where there is a device and 0 in padding."""
         return jnp.maximum(jnp.sum(jnp.abs(y) * used) / jnp.sum(used), self.least)
 
     def factor(self, baseline: Array, y: Array, used: Array) -> Array:

@@ -1,10 +1,10 @@
-r"""From weights to conductances and back: one pair of devices for each weight.
+r"""Conversion between weights and conductances: one pair of devices for each weight.
 
     r = (g_max - g_min) / max|w|,   g+ = clip(w r, 0, g_max) + g_min,   g- = clip(-w r, 0, g_max) + g_min
     w = (g+ - g-) / r
 
-`r` belongs to the matrix at hand. Conductances are stacked as slices `[2, O, I]`, in microsiemens, [uS].
-Reference: Joshi et al. 2020, doi:10.1038/s41467-020-16108-9 (weights as differences of two conductances).
+`r` depends on the matrix. Conductances are stacked as slices `[2, O, I]`, in microsiemens, [uS]. Reference: Joshi et
+al. 2020, doi:10.1038/s41467-020-16108-9 (weights as differences of two conductances).
 """
 
 from typing import Protocol
@@ -20,15 +20,15 @@ _LEAST = 1e-7  # of max|w|, so that a matrix of zeros has a ratio [w]
 
 
 class Converter(Protocol):
-    """How one weight is made of conductances."""
+    """Protocol: how one weight is represented by conductances."""
 
     @property
     def g_max(self) -> Scalar:
-        """The largest conductance that is programmed [uS]."""
+        """Largest programmed conductance [uS]."""
         ...
 
     def conductances(self, w: Array) -> tuple[Array, Array]:
-        """Slices `[slices, O, I]` of weights `w` `[O, I]`, and the ratio `[]` that leads back [uS / w]."""
+        """Conductances `[slices, O, I]` of weights `w` `[O, I]`, and the ratio `[]` for converting back [uS / w]."""
         ...
 
     def weights(self, g: Array, ratio: Array) -> Array:
@@ -63,15 +63,15 @@ class SinglePair:
 
 
 def converter_for(g_converter: Converter | None, g_max: Scalar | None) -> Converter:
-    """The converter of a model that may be given one, or the largest conductance, or neither.
+    """The converter of a noise model, given a converter, or the largest conductance, or neither.
 
-    Raises `ConfigError` where both are given and disagree.
+    Raises `ConfigError` if both are given and disagree.
     """
     if g_converter is None:
         return SinglePair() if g_max is None else SinglePair(g_max=g_max)
     if g_max is not None and is_static((g_max, g_converter.g_max)) and g_max != g_converter.g_max:
         raise ConfigError(
-            f"g_max={g_max!r} beside a converter of g_max={g_converter.g_max!r}: give one of the two, or the same "
+            f"g_max={g_max!r} with a converter of g_max={g_converter.g_max!r}: give one of the two, or the same "
             "number to both."
         )
     return g_converter

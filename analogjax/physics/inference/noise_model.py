@@ -1,10 +1,10 @@
-r"""What a noise model of inference is: weights are programmed once, then drift, and are read at any later time.
+r"""The `NoiseModel` protocol: weights are programmed once, then drift, and can be read at any later time.
 
     programmed = model.program(w, key)          once, when the chip is written
     w_t        = model.drift(programmed, t, key)    at each time, always from the same `programmed`
 
-Drift is no trajectory: each time is computed afresh from what was programmed, with the exponents drawn then, and with
-read noise of its own. Weights `[O, I]` in units of the tile, [w]; time `t` after programming, [s].
+Drift is not a trajectory: each time is computed from the programmed state, with the exponents drawn then and with new
+read noise. Weights `[O, I]` in units of the tile, [w]; time `t` after programming, [s].
 """
 
 from typing import Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from analogjax._typing import Array, Key, Scalar
 
 @pytree
 class Programmed:
-    """What is on a chip after programming."""
+    """State of a chip right after programming."""
 
     w: Array
     """Programmed weights, without read noise `[O, I]` [w]."""
@@ -25,12 +25,31 @@ class Programmed:
 
 @runtime_checkable
 class NoiseModel(Protocol):
-    """A material. Every model is a `@pytree`: plain numbers are compiled in, arrays are traced and may be swept."""
+    """Protocol of a material. Every model is a `@pytree`: plain numbers are compiled in, arrays are traced and can be
+    swept.
+    """
 
     def program(self, w: Array, key: Key) -> Programmed:
-        """Write `w` `[O, I]`: programming noise, and the drift exponents of this chip. Consumes `key`."""
+        """Program weights.
+
+        Args:
+            w: Target weights `[O, I]` [w].
+            key: Consumed. Random are the programming noise and the drift exponents of this chip.
+
+        Returns:
+            The programmed state, to be given to `drift`.
+        """
         ...
 
     def drift(self, programmed: Programmed, t: Scalar, key: Key) -> Array:
-        """The weights `[O, I]` as one read sees them `t` seconds after programming. Consumes `key`."""
+        """Return the weights as one read sees them at a later time.
+
+        Args:
+            programmed: The state right after programming.
+            t: Time since programming [s].
+            key: Consumed. Random is the read noise.
+
+        Returns:
+            The weights `[O, I]` [w].
+        """
         ...

@@ -26,7 +26,11 @@ _LEAST = 1e-7  # of h, before its logarithm
 
 @pytree
 class PCMLike:
-    """Phase change memory (aihwkit's `PCMLikeNoiseModel`). Raises `ConfigError` for values that make no sense."""
+    """Phase-change memory (aihwkit's `PCMLikeNoiseModel`). Raises `ConfigError` for invalid values.
+
+    Example:
+        >>> programmed = program(tile, PCMLike(drift_scale=0.5), GlobalCompensation(), key)
+    """
 
     prog_coeff: tuple[float, ...] | Array | None = None
     """Coefficients of the programming noise, a polynomial in h = g / g_max, lowest order first [uS]; None: those of
@@ -57,15 +61,15 @@ class PCMLike:
 
     @property
     def converter(self) -> Converter:
-        """From weights to conductances and back."""
+        """The converter between weights and conductances."""
         return converter_for(self.g_converter, self.g_max)
 
     def program(self, w: Array, key: Key) -> Programmed:
-        """Write `w` `[O, I]`; random are the noise and the exponents of each device. Consumes `key`."""
+        """Program `w` `[O, I]`. Random are the noise and the drift exponent of each device. Consumes `key`."""
         return program(self.converter, w, self._spread, self._exponents, key)
 
     def drift(self, programmed: Programmed, t: Scalar, key: Key) -> Array:
-        """The weights `[O, I]` at `t` seconds; random is the read noise of each device. Consumes `key`."""
+        """The weights `[O, I]` after `t` seconds. Random is the read noise of each device. Consumes `key`."""
         return drift(self.converter, programmed, t, self.t_0, lambda g, now: self._read_noise(g, now, t), key)
 
     def _spread(self, g: Array) -> Array:

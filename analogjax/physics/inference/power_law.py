@@ -1,14 +1,14 @@
-r"""What the materials share: programming noise, power-law drift and 1/f read noise, applied to each conductance.
+r"""Common parts of the noise models: programming noise, power-law drift and 1/f read noise of each conductance.
 
     program   g_p = max(g + s(g) xi, 0),   nu = |mu(g) + sigma(g) xi|          from the target `g`, once
     drift     g_d = g_p ((t + t_0) / t_0)^-nu
     read      g   = max(g_d + q(g_p, g_d) sqrt(ln((t + t_0 + t_read) / (2 t_read))) xi, 0)
 
-Weights become conductances anew at each drift, scaled by the largest weight that was *programmed*: the part that both
-devices of a pair have in common is lost on the way (a convention of aihwkit that is kept).
-Letters: `S` slices. Conductances `[S, O, I]` in [uS], times in [s], `xi` standard normal, drawn for each conductance.
-References: Karpov et al. 2007, doi:10.1063/1.2825650 (power law); Nandakumar et al. 2019,
-doi:10.1109/ICECS46596.2019.8964852 (programming, drift and 1/f noise of phase change memory).
+Weights are converted to conductances again at each drift, scaled by the largest weight that was *programmed*. The
+common part of the two conductances of a pair is lost in this conversion (a convention of aihwkit). Letters: `S` slices.
+Conductances `[S, O, I]` in [uS], times in [s], `xi` standard normal, drawn for each conductance. References: Karpov et
+al. 2007, doi:10.1063/1.2825650 (power law); Nandakumar et al. 2019, doi:10.1109/ICECS46596.2019.8964852 (programming,
+drift and 1/f noise of phase change memory).
 """
 
 from collections.abc import Callable
@@ -32,9 +32,9 @@ def program(
     exponents: Callable[[Array], tuple[Array, Array]],
     key: Key,
 ) -> Programmed:
-    """Write `w` `[O, I]`. `spread(g)` is the std of the programming noise [uS], `exponents(g)` mean and std of nu.
+    """Program `w` `[O, I]`. `spread(g)` is the std of the programming noise [uS], `exponents(g)` mean and std of nu.
 
-    Both are of the target conductances `[S, O, I]`. Consumes `key`.
+    Both are functions of the target conductances `[S, O, I]`. Consumes `key`.
     """
     k_write, k_nu = jax.random.split(key)
     g, ratio = converter.conductances(w)
@@ -68,12 +68,12 @@ def polynomial(coefficients: tuple[float, ...] | Array, x: Array) -> Array:
 
 
 def flicker(t: Scalar, t_read: Scalar) -> Array:
-    """Growth of 1/f noise until `t` seconds, seen for `t_read` seconds: `sqrt(ln((t + t_read) / (2 t_read)))`."""
+    """Growth of 1/f noise over `t` seconds, in reads of `t_read` seconds: `sqrt(ln((t + t_read) / (2 t_read)))`."""
     return jnp.sqrt(jnp.maximum(jnp.log((t + t_read) / (2 * t_read)), 0.0))
 
 
 def check_law(model: Any) -> None:
-    """What a person wrote in the fields that the materials share. Raises `ConfigError`."""
+    """Check the common fields of the noise models. Raises `ConfigError`."""
     check_number(model, "prog_noise_scale", "read_noise_scale", "drift_scale", low=0)
     check_number(model, "t_read", "t_0")
     for name in ("t_read", "t_0"):

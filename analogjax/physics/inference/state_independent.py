@@ -1,4 +1,4 @@
-r"""A generic material, whose noise does not depend on the conductance, unless the coefficients say so.
+r"""A generic material, whose noise does not depend on the conductance unless the coefficients make it so.
 
 With `h = g / g_max`, for each conductance (see `power_law` for how they enter):
 
@@ -7,7 +7,7 @@ With `h = g / g_max`, for each conductance (see `power_law` for how they enter):
     q  = read_noise_scale |g_d / g_max|                                                        [uS]
 
 The programming noise is in microsiemens, whatever `g_max`. Reference: the law of drift and reads is that of Nandakumar
-et al. 2019, doi:10.1109/ICECS46596.2019.8964852; the numbers are of no material.
+et al. 2019, doi:10.1109/ICECS46596.2019.8964852; the numbers do not describe a particular material.
 """
 
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from analogjax.physics.inference.power_law import check_law, drift, flicker, pol
 
 @pytree
 class StateIndependent:
-    """Generic noise (aihwkit's `StateIndependentNoiseModel`). Raises `ConfigError` for values that make no sense."""
+    """Generic noise (aihwkit's `StateIndependentNoiseModel`). Raises `ConfigError` for invalid values."""
 
     g_converter: Converter | None = None
     """How weights are split over conductances; None: a `SinglePair` of `g_max`."""
@@ -54,15 +54,15 @@ class StateIndependent:
 
     @property
     def converter(self) -> Converter:
-        """From weights to conductances and back."""
+        """The converter between weights and conductances."""
         return converter_for(self.g_converter, self.g_max)
 
     def program(self, w: Array, key: Key) -> Programmed:
-        """Write `w` `[O, I]`; random are the noise and the exponents of each device. Consumes `key`."""
+        """Program `w` `[O, I]`. Random are the noise and the drift exponent of each device. Consumes `key`."""
         return program(self.converter, w, self._spread, self._exponents, key)
 
     def drift(self, programmed: Programmed, t: Scalar, key: Key) -> Array:
-        """The weights `[O, I]` at `t` seconds; random is the read noise of each device. Consumes `key`."""
+        """The weights `[O, I]` after `t` seconds. Random is the read noise of each device. Consumes `key`."""
         return drift(self.converter, programmed, t, self.t_0, lambda g, now: self._read_noise(now, t), key)
 
     def _spread(self, g: Array) -> Array:

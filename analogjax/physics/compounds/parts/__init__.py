@@ -1,1 +1,1 @@
-"""What compounds are made of."""
+"""Parts of compounds."""

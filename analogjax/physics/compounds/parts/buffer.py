@@ -1,4 +1,4 @@
-r"""Digital buffers between two arrays of a transfer: what was read is summed, and only whole pulses are written.
+r"""Digital buffers between two arrays of a transfer: values read are accumulated, and written in whole pulses.
 
     H <- H + g v,     n = trunc(H / theta),  |n| <= pulses of one train,     w_next += n step dw_min
 
@@ -6,8 +6,8 @@ r"""Digital buffers between two arrays of a transfer: what was read is summed, a
     `StepBuffer`, in pulses:                 g = |lr_t| / u,   theta = 1                    (choppers, AGAD)
 
 `lr_t` is the learning rate of the transfer, `dw_min` the step of the array that is written, and `u` is
-`buffer_granularity` steps of the array that is read, times `auto_granularity` over the vectors of one pass. Where
-something was written, `H <- momentum H`, or, of a buffer that does not forget, `H <- H - (1 - momentum) n theta`.
+`buffer_granularity` steps of the array that is read, times `auto_granularity` over the vectors of one pass. After a
+write, `H <- momentum H`; in a buffer that does not forget, `H <- H - (1 - momentum) n theta`.
 
 Letters: `O` rows, `I` columns. Reference: Gokmen 2021, doi:10.3389/frai.2021.699148 (version 2); Rasch, Carta,
 Fagbohungbe & Gokmen 2024, doi:10.1038/s41467-024-51221-z.
@@ -25,7 +25,7 @@ from analogjax.physics.checks import check_number
 
 @document_fields
 class Transferred(NamedTuple):
-    """What belongs to the values of one line that was read."""
+    """Properties of the values of one line that was read."""
 
     rate: Scalar
     """Learning rate of the transfer."""
@@ -59,7 +59,7 @@ class WeightBuffer:
         check_number(self, "step", "momentum", low=0)
 
     def add(self, held: Array, v: Array, of: Transferred, most: int) -> tuple[Array, Array]:
-        """Whole numbers to write, at most `most`, and what is held then."""
+        """Whole steps to write, at most `most`, and the new content of the buffer."""
         held, threshold = held + jnp.abs(of.rate) * v, self.thres_scale * of.slow_step
         n = jnp.clip(jnp.trunc(held / threshold), -most, most)
         return n, jnp.where(n != 0, _left(self, held, n * threshold), held)
@@ -90,7 +90,7 @@ class StepBuffer:
         check_number(self, "auto_granularity", "buffer_cap", "step", "momentum", low=0)
 
     def add(self, held: Array, v: Array, of: Transferred, most: int) -> tuple[Array, Array]:
-        """Whole numbers to write, at most `most`, and what is held then."""
+        """Whole steps to write, at most `most`, and the new content of the buffer."""
         held = (0.0 if self.no_buffer else held) + v * self._gain(of)
         n = jnp.where(jnp.abs(held) >= 1, jnp.clip(jnp.trunc(held), -most, most), 0.0)
         left = _left(self, held, n)
@@ -113,5 +113,5 @@ class StepBuffer:
 
 
 def _left(buffer: WeightBuffer | StepBuffer, held: Array, written: Array) -> Array:
-    """What stays of `held` where `written` was written."""
+    """The part of `held` that remains after `written` was written."""
     return buffer.momentum * held if buffer.forget_buffer else held - (1 - buffer.momentum) * written

@@ -1,4 +1,4 @@
-"""What compounds do with all devices of a cell at once. Letters: `O` rows, `I` columns, `K` devices.
+"""Operations of compounds on all devices of a crosspoint at once. Letters: `O` rows, `I` columns, `K` devices.
 
 A compound holds its devices, their cells and their states as tuples of `K`, in the same order.
 """
@@ -18,14 +18,14 @@ Visit = Callable[[Any, Any, Any, Key], Any]  # (device, cells, state, key) -> st
 
 
 def check_pulsed(owner: str, devices: Sequence[Any]) -> None:
-    """Raise `ConfigError` where one of the devices sees no pulses."""
+    """Raise `ConfigError` if one of the devices is not pulsed."""
     for k, device in enumerate(devices):
         if not hasattr(device, "respond"):
             raise ConfigError(f"{owner}(devices=...): device {k}, {device!r}, sees no pulses; give pulsed devices.")
 
 
 def mean_granularity(devices: Sequence[Any]) -> Scalar:
-    """The mean step of all devices, whichever of them is pulsed: what aihwkit counts the pulses of a cell with [w]."""
+    """Mean granularity of all devices, whichever of them is pulsed; aihwkit counts the pulses of a cell in it [w]."""
     return sum(device.granularity for device in devices) / len(devices)
 
 
@@ -42,7 +42,7 @@ def write_each(devices: Sequence[Device], cells: tuple, weights: Sequence[Array]
 
 
 def each(act: Visit, devices: Sequence[Any], cells: tuple, parts: tuple, key: Key) -> tuple[Any, ...]:
-    """The states of the devices after `act` was done to each. Consumes `key`."""
+    """The states of the devices after applying `act` to each. Consumes `key`."""
     keys = jax.random.split(key, len(devices))
     return tuple(act(*given) for given in zip(devices, cells, parts, keys, strict=True))
 

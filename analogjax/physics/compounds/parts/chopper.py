@@ -1,11 +1,11 @@
-r"""Choppers: signs of the lines of an array that flip from time to time.
+r"""Choppers: signs of the lines of an array, which flip from time to time.
 
-What devices do by themselves averages out so. The first array sees the pulses of `c_x x` and `c_d d`; what is read of
-it is multiplied by the same signs. Choppers inside belong to the lines that are read (columns, or rows), those outside
-to the other ones. A chopper inside may flip after its line was read, those outside after the last line.
+Offsets of the devices thus average out. The first array receives the pulses of `c_x x` and `c_d d`, and values read
+from it are multiplied by the same signs. Input choppers belong to the lines that are read (columns, or rows), output
+choppers to the others. An input chopper may flip after its line was read, output choppers after the last line.
 
     `Chopper`          at random with `in_chop_prob`, or every `period` passes over the matrix
-    `PeriodicChopper`  every `period` passes, and with `in_chop_random` at random besides, as AGAD's in aihwkit
+    `PeriodicChopper`  every `period` passes, and with `in_chop_random` also at random, as in aihwkit's AGAD
 
     period = max(ceil(1 / in_chop_prob), 2)
 
@@ -24,7 +24,7 @@ from analogjax.physics.checks import check, check_number
 
 @pytree(kw_only=False)
 class ChopperState:
-    """Signs, +1 or -1, and time."""
+    """Signs, +1 or -1, and the number of passes."""
 
     inside: Array
     """Signs of the lines that are read `[L]` int8."""
@@ -36,7 +36,7 @@ class ChopperState:
 
 @pytree
 class Chopper:
-    """Signs that flip at random, or regularly."""
+    """Signs that flip at random or periodically."""
 
     in_chop_prob: Scalar = 0.1
     """Probability of a flip, or one over its period in passes [1]."""
@@ -52,7 +52,7 @@ class Chopper:
 
     @property
     def period(self) -> int:
-        """Passes between two regular flips."""
+        """Passes between two periodic flips."""
         return _period(self)
 
     def flips(self, passes: Array, key: Key) -> Array:
@@ -64,7 +64,7 @@ class Chopper:
 
 @pytree
 class PeriodicChopper:
-    """Signs that flip regularly, and perhaps at random besides."""
+    """Signs that flip periodically, and optionally also at random."""
 
     in_chop_prob: float = 0.1
     """One over the period in passes; 0 counts as 1/2 [1]."""
@@ -77,12 +77,12 @@ class PeriodicChopper:
 
     @property
     def period(self) -> int:
-        """Passes between two regular flips."""
+        """Passes between two periodic flips."""
         return _period(self)
 
     @property
     def out_chop_prob(self) -> float:
-        """Other signs never flip: what is measured against a mean is measured while no other sign changes."""
+        """Always 0: a running mean can be measured only while the other signs stay constant."""
         return 0.0
 
     def flips(self, passes: Array, key: Key) -> Array:
@@ -103,7 +103,7 @@ def begin(lines: int, others: int) -> ChopperState:
 def after_read(
     chopper: Chopper | PeriodicChopper, state: ChopperState, line: Array, k_in: Key, k_out: Key
 ) -> tuple[ChopperState, Array]:
-    """The signs after line number `line` was read, and whether its own has flipped. Consumes both keys."""
+    """The signs after line number `line` was read, and whether its own sign has flipped. Consumes both keys."""
     flips = chopper.flips(state.passes, k_in)
     inside = state.inside.at[line].multiply(jnp.where(flips, -1, 1).astype(jnp.int8))
     last, outside = line == inside.shape[0] - 1, state.outside

@@ -1,4 +1,4 @@
-"""The fields of a compound and of its parts, flat: no two parts have a field of the same name, so names are enough."""
+"""The fields of a compound and of its parts by name; no two parts have a field of the same name."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ C = TypeVar("C")
 
 
 def parts_of(compound: Any) -> Iterator[tuple[str, Any]]:
-    """Name and value of each part: a field that has fields and is more than a value of the algorithm."""
+    """Name and value of each part, a field that has fields itself and is no mere value."""
     for field in dataclasses.fields(compound):
         value = getattr(compound, field.name)
         if dataclasses.is_dataclass(value) and type(value).__module__.startswith(__package__):
@@ -19,7 +19,7 @@ def parts_of(compound: Any) -> Iterator[tuple[str, Any]]:
 
 
 def flat(compound: Any) -> dict[str, Any]:
-    """All fields by name, those of the parts instead of the parts."""
+    """All fields by name, with the parts replaced by their fields."""
     parts = dict(parts_of(compound))
     own = {field.name: getattr(compound, field.name) for field in dataclasses.fields(compound)}
     found = {name: value for name, value in own.items() if name not in parts}
@@ -29,7 +29,7 @@ def flat(compound: Any) -> dict[str, Any]:
 
 
 def changed(compound: C, **fields: Any) -> C:
-    """The compound with other values of fields, its own or those of its parts; parts may be given whole.
+    """Change fields of a compound or of its parts by name; whole parts may be given too.
 
     Raises `ConfigError` for a name that none of them has.
     """

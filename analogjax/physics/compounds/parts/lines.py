@@ -1,4 +1,4 @@
-"""Lines of a crossbar, taken out, put back, and visited all at once: axis -1 numbers columns, -2 rows."""
+"""Lines of a crossbar: taking one out, putting it back, and visiting all at once. Axis -1 counts columns, -2 rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +16,17 @@ def take(tree: Any, line: Array, axis: int) -> Any:
 
 
 def put(tree: Any, piece: Any, line: Array, axis: int) -> Any:
-    """The tree with `piece` in the place that `take` took it from; what has no lines is that of the piece."""
+    """Put `piece` back where `take` took it from; leaves without lines come from the piece."""
     return jax.tree.map(
         lambda leaf, new: lax.dynamic_update_slice_in_dim(leaf, new, line, axis) if leaf.ndim > 1 else new, tree, piece
     )
 
 
 def each_line(visit: Callable[..., Any], cells: Any, state: Any, values: Array, axis: int, key: Key) -> Any:
-    """`visit(cells, state, value, key) -> state` for every row (`axis` 0) or column (1) at once: they share no device.
+    """Call `visit(cells, state, value, key) -> state` for every row (`axis` 0) or column (1) at once; they share no
+    device.
 
-    What has no rows and columns is the same for all. Consumes `key`.
+    Leaves without rows and columns are the same for all lines. Consumes `key`.
     """
     leaves, structure = jax.tree.flatten(state)
     axes = [axis if leaf.ndim > 1 else None for leaf in leaves]

@@ -1,7 +1,7 @@
-r"""Learning rates of a transfer: of the pulses that the first array sees, and of what is written to the others.
+r"""Learning rates of a transfer: for the pulses of the first array, and for the writes to the others.
 
-`auto_scale` chooses the first one so that trains are well used: `fast_lr desired_bl dw_min / (m_x m_d)`, with running
-maxima `m <- (1 - tau) m + tau max|v|` of each vector, `tau = (1 - auto_momentum) / B`.
+`auto_scale` chooses the first one so that the pulse trains are well used: `fast_lr desired_bl dw_min / (m_x m_d)`, with
+running maxima `m <- (1 - tau) m + tau max|v|` of each vector, `tau = (1 - auto_momentum) / B`.
 
 Letters: `B` batch. Reference: Rasch, Carta, Fagbohungbe & Gokmen 2024, doi:10.1038/s41467-024-51221-z.
 """
@@ -20,7 +20,7 @@ SINGLE_PULSES = Pulses(desired_bl=1, update_bl_management=False, update_manageme
 
 @pytree
 class FastRate:
-    """The learning rate of the first array."""
+    """Learning rate of the first array."""
 
     fast_lr: Scalar = 1.0
     """0: that of the update."""
@@ -37,17 +37,17 @@ class FastRate:
 
     @property
     def follows(self) -> bool:
-        """Whether maxima are followed."""
+        """Whether running maxima are tracked."""
         return self.auto_scale and not (is_static(self.fast_lr) and self.fast_lr <= 0)
 
     def begin(self, w: Array) -> Array | None:
-        """The maxima of |x| and |d| `[2]` at the beginning."""
+        """Initial maxima of |x| and |d| `[2]`."""
         return jnp.zeros((2,), w.dtype) if self.follows else None
 
     def rate(
         self, p: Pulses, largest: Array | None, x: Array, d: Array, lr: Scalar, granularity: Scalar
     ) -> tuple[Scalar, Array | None]:
-        """The rate of all vectors, or of each `[B]`, and the maxima afterwards."""
+        """The learning rate of all vectors, or of each `[B]`, and the maxima afterwards."""
         if largest is not None:
             return self._followed(p, largest, x, d, lr, granularity)
         if is_static(self.fast_lr) and self.fast_lr == 0:
@@ -75,7 +75,7 @@ class FastRate:
 
 @pytree
 class Writer:
-    """How what was read is written to the next array."""
+    """How values read from an array are written to the next one."""
 
     transfer_lr: Scalar = 1.0
     """Learning rate of the transfers."""
@@ -90,6 +90,6 @@ class Writer:
         check_number(self, "transfer_lr", low=0)
 
     def rate(self, k: int, lr: Scalar) -> Scalar:
-        """The learning rate of transfers from array `k`."""
+        """Learning rate of transfers from array `k`."""
         rate = self.transfer_lr_vec[k] if self.transfer_lr_vec else self.transfer_lr
         return rate * lr if self.scale_transfer_lr else rate

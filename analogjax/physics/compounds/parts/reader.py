@@ -1,7 +1,7 @@
 r"""How an array of a transfer is read: one column (or row) at a time, `v = mvm(w, e_j)`.
 
-Noise and bound management of the reads are off, as in aihwkit. Of an array with fewer lines than `n_reads_per_transfer`
-each is read once. Letters: `O` rows, `I` columns.
+Noise and bound management are off in these reads, as in aihwkit. If an array has fewer lines than
+`n_reads_per_transfer`, each is read once. Letters: `O` rows, `I` columns.
 """
 
 import warnings
@@ -19,7 +19,7 @@ from analogjax.physics.periphery import Periphery, mvm
 
 @pytree
 class Reader:
-    """Which lines are read, and through what converters."""
+    """Which lines are read, and through which converters."""
 
     transfer_columns: bool = True
     """Columns are read, otherwise rows."""
@@ -41,26 +41,26 @@ class Reader:
 
     @property
     def in_turn(self) -> bool:
-        """Whether lines are read one at a time, in order, and nothing of them is reset."""
+        """Whether lines are read one at a time, in order, without reset."""
         return self.n_reads_per_transfer == 1 and not self.random_selection and is_off(self.with_reset_prob)
 
     @property
     def axis(self) -> int:
-        """The axis that numbers the lines: -1 for columns, -2 for rows."""
+        """Axis that counts the lines: -1 for columns, -2 for rows."""
         return -1 if self.transfer_columns else -2
 
     def size(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Outputs of a read, and lines, of an array of that shape."""
+        """Number of outputs of a read, and of lines, for an array of that shape."""
         return shape if self.transfer_columns else shape[::-1]
 
     def at_once(self, lines: int) -> int:
-        """Lines that are read each time of an array that has so many: each of them once, at most."""
+        """Number of lines read at a time, at most all of them once."""
         return min(self.n_reads_per_transfer, lines)
 
     def fabricate(self, shape: tuple[int, int], dtype: DType, key: Key) -> Frozen:
-        """What is fixed of the converters, spread over the array: `[O, I]` each. Consumes `key`.
+        """Constants of the converters, spread over the array: `[O, I]` each. Consumes `key`.
 
-        Warns where more lines are to be read than there are.
+        Warns if more lines are to be read than there are.
         """
         outputs, lines = self.size(shape)
         if lines < self.n_reads_per_transfer:
@@ -79,7 +79,7 @@ class Reader:
         return {name: spread(value) for name, value in frozen.items()}
 
     def read(self, frozen: Frozen, w: Array, line: Array, key: Key) -> Array:
-        """What the converters say of a column `[O]` (or row `[I]`) of `w` `[O, I]`. Consumes `key`."""
+        """Read a column `[O]` (or row `[I]`) of `w` `[O, I]` through the converters. Consumes `key`."""
         p, seen = self.transfer_forward.unmanaged(), frozen | {"w": w}
         if not self.transfer_columns:
             seen = {name: matrix.T for name, matrix in seen.items()}

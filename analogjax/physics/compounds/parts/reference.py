@@ -1,10 +1,10 @@
-r"""A reference that is measured: what an array shows by itself is followed, and subtracted from what is read of it.
+r"""A measured reference: the running mean of the values read from an array is subtracted from what is read.
 
     mu <- (1 - beta) mu + beta v,    beta = min(tail_weightening / period, 1),    v <- v - mu_ref
 
-`mu` follows each device of the first array, `period` is that of the choppers, and `mu_ref` is `mu` as it was when the
+`mu` tracks each device of the first array, `period` is that of the choppers, and `mu_ref` is `mu` as it was when the
 sign of the line last flipped (with `at_flips`), or as it is. AGAD (Rasch, Carta, Fagbohungbe & Gokmen 2024,
-doi:10.1038/s41467-024-51221-z) needs so no reference array. Letters: `O` rows, `I` columns, `L` lines.
+doi:10.1038/s41467-024-51221-z) therefore needs no reference array. Letters: `O` rows, `I` columns, `L` lines.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from analogjax.physics.compounds.parts.lines import put, take
 
 @pytree(kw_only=False)
 class MeanState:
-    """What is remembered of each device."""
+    """Running mean and reference of each device."""
 
     mean: Array
     """Running mean `[O, I]` [w]."""
@@ -31,7 +31,7 @@ class MeanState:
 
 @pytree
 class RunningMean:
-    """The running mean of what is read, as a reference."""
+    """The running mean of the values read, used as a reference."""
 
     tail_weightening: Scalar = 5.0
     """Weight of the last passes of a period in the mean [1]."""
@@ -48,11 +48,11 @@ class RunningMean:
         check_number(self, "tail_weightening", low=0)
 
     def begin(self, w: Array, lines: int) -> MeanState:
-        """Nothing was read yet."""
+        """Initial state, before any read."""
         return MeanState(jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros((lines,), bool))
 
     def measure(self, state: MeanState, line: Array, axis: int, v: Array, period: int) -> tuple[Array, MeanState]:
-        """The values `v` of a line against the reference, and what is remembered then; `axis` numbers the lines."""
+        """The values `v` of a line minus the reference, and the new state; `axis` counts the lines."""
         mean, past = (jnp.squeeze(take(held, line, axis), axis) for held in (state.mean, state.past))
         past = jnp.where(state.switched[line], mean, past) if self.at_flips else mean
         beta = jnp.minimum(self.tail_weightening / period, 1.0)
@@ -61,12 +61,12 @@ class RunningMean:
         return v - past, replace(state, mean=means, past=pasts)
 
     def due(self, passes: Array, period: int) -> tuple[Array | None, Array | None]:
-        """How many reads count as one now, and whether to write; None: one, and yes."""
+        """For how many reads this one counts, and whether to write; None: one, and yes."""
         samples = passes % period + 1 if self.experimental_correct_accumulation else None
         return samples, (passes > period if self.after_a_period else None)
 
     def now(self, state: MeanState, axis: int) -> Array:
-        """The reference `[O, I]` that the next read would meet; `axis` numbers the lines."""
+        """The reference `[O, I]` for the next read; `axis` counts the lines."""
         if not self.at_flips:
             return state.mean
         return jnp.where(jnp.expand_dims(state.switched, -3 - axis), state.mean, state.past)

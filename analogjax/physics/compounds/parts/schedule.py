@@ -1,9 +1,9 @@
-r"""Whose turn it is: after how many vectors each array of a transfer is read.
+r"""Schedule of a transfer: after how many vectors each array is read.
 
     T_k = transfer_every timescale^k        times the batch size with `units_in_mbatch`, rounded up; 0: never
 
-Without a `timescale` each array is read so much less often than the one before it as a sweep of that one has reads: it
-is read when all of its outputs were written. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103.
+Without a `timescale`, each array is read once per sweep over the lines of the one before it, i.e. when all of its
+outputs have been written. Reference: Gokmen & Haensch 2020, doi:10.3389/fnins.2020.00103.
 """
 
 import math
@@ -39,7 +39,7 @@ class Schedule:
     def periods(self, devices: Sequence[Any], lines: int, sweep: float, batch: int) -> tuple[int, ...]:
         """Vectors between two reads of each array; 0: never.
 
-        `lines`: of an array; `sweep`: reads that write all outputs of the next array once; `batch`: its size.
+        `lines`: lines of an array; `sweep`: reads that write all outputs of the next array once; `batch`: batch size.
         """
         if self.transfer_every < 0 and not self.transfer_every_vec:
             states = (devices[0].w_max - devices[0].w_min) / devices[0].granularity

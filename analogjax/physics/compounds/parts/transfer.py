@@ -1,18 +1,18 @@
-r"""Transfers: gradients are collected on one array and moved, line by line, to the next.
+r"""Transfers: gradients are accumulated on one array and transferred, line by line, to the next.
 
-    A = w_0 sees the pulses of x and d;  every so many vectors one of its columns (or rows) is read,
+    A = w_0 receives the pulses of x and d;  after a number of vectors one of its columns (or rows) is read,
     v = mvm(A, e_j),  and the next array is pulsed with  w_1 += lr_t v e_j^T,  and so on along the devices.
 
     W = sum_k gamma_k w_k,  gamma_{n-1-k} = gamma^k  (gamma = 0: the last array alone)
 
-A `Transfer` is made of parts, each with its own equation and its own state, and each left out where it is None:
+A `Transfer` is made of parts, each with its own equation and its own state; a part that is None is left out:
 
     schedule   whose turn it is              reader      what a read gives           fast    rate of the first array
     buffer     a digital sum in between      chopper     signs that flip             writer  rate and pulses of writes
     reference  a running mean to subtract    warm_start  coarse arrays learn first
 
-With choppers the first array sees the pulses of `c_x x` and `c_d d`, what is read of it counts as
-`c_in c_out (v - mu)`, and it counts in W as `gamma_0 c_x c_d w_0`. Written weights go to the last array; the others
+With choppers, the first array receives the pulses of `c_x x` and `c_d d`, a value `v` read from it counts as `c_in
+c_out (v - mu)`, and its contribution to W is `gamma_0 c_x c_d w_0`. Written weights go to the last array; the others
 start at 0.
 
 The known algorithms are short functions: `tiki_taka.py`, `residual.py`, `e_rider.py`.
@@ -51,7 +51,7 @@ from analogjax.random import bernoulli
 
 @pytree
 class TransferCells:
-    """What is fixed when the chip is made."""
+    """Constants of a chip, drawn when it is made."""
 
     arrays: tuple[Any, ...]
     """Constants of the devices of each array."""
@@ -61,7 +61,7 @@ class TransferCells:
 
 @pytree
 class TransferState:
-    """What changes. Parts of the algorithm that there are not have None."""
+    """State of a transfer. Parts that the algorithm does not have are None."""
 
     w: Array
     """Weight as a read sees it `[O, I]` [w]."""
@@ -90,9 +90,10 @@ class _Rates(NamedTuple):
 
 @pytree
 class Transfer:
-    """Arrays that hand on what they have learnt, and the parts of the algorithm that say how.
+    """Arrays that pass on what they have learnt, and the parts that define the algorithm.
 
-    Raises `ConfigError` where the parts do not fit together.
+    Raises:
+        ConfigError: If the parts do not fit together.
     """
 
     devices: tuple[PulsedDevice, ...]
@@ -138,7 +139,7 @@ class Transfer:
             good = self.reader.in_turn and self.schedule.no_self_transfer
             check(self.reader, good, "n_reads_per_transfer", "choppers go with one line at a time, in order, no reset.")
         measured = self.reference is None or self.chopper is not None
-        check(self, measured, "reference", "is measured between two flips: give a chopper, with probability 0 perhaps.")
+        check(self, measured, "reference", "is measured between two flips: add a chopper, e.g. with probability 0.")
         if self.reference is not None:
             plain = is_static(getattr(self.chopper, "in_chop_prob", 0.0))
             check(self.chopper, plain, "in_chop_prob", "is a period for the reference: give a plain number.")
@@ -190,7 +191,9 @@ class Transfer:
         return self.summed(state)
 
     def summed(self, state: TransferState) -> TransferState:
-        """The state with its visible weight computed anew: the first array freed from its choppers, if it counts."""
+        """The state with its visible weight recomputed, including the first array, without its signs, if it has a
+        weight.
+        """
         weights = [part.w for part in state.parts]
         if self.gammas[0] != 0 and state.chopper is not None:
             if self.reference is not None and state.reference is not None and self.reference.in_weight:
@@ -228,12 +231,12 @@ class Transfer:
             return self._transfer(cells, state, _Rates(lr, now), periods, seen, key)
 
         state = replace(state, largest=largest)
-        # a period that none of the periods misses; 0: there is none
+        # a common divisor of all periods; 0: none
         state = walk(state, t, math.gcd(*periods), begun, pulse, act, (k_draw, k_noise))
         return self.summed(replace(state, clock=begun + batch))
 
     def _chopped(self, state: TransferState, t: Trains) -> Trains:
-        """The trains as the first array sees them."""
+        """The trains with the signs of the choppers applied."""
         if state.chopper is None:
             return t
         x, d = self._signs(state.chopper)
@@ -242,7 +245,7 @@ class Transfer:
     def _transfer(
         self, cells: TransferCells, state: TransferState, lr: _Rates, periods: tuple[int, ...], seen: Array, key: Key
     ) -> TransferState:
-        """Read and write for each array whose turn it is after vector number `seen`. Consumes `key`."""
+        """Read and write for each array that is due after vector number `seen`. Consumes `key`."""
         only, keys = [k for k, period in enumerate(periods) if period > 0], jax.random.split(key, len(periods))
         for k in only:
 
@@ -261,7 +264,7 @@ class Transfer:
         return replace(state, warm_start=counted)
 
     def _move(self, k: int, cells: TransferCells, state: TransferState, lr: _Rates, key: Key) -> TransferState:
-        """The next lines of array `k` go to the array after it. Consumes `key`."""
+        """Transfer the next lines of array `k` to the array after it. Consumes `key`."""
         lines = state.w.shape[self.reader.axis]
         k_start, k_lines = jax.random.split(key)
         start = jax.random.randint(k_start, (), 0, lines) if self.reader.random_selection else state.pointer[k]
@@ -276,7 +279,7 @@ class Transfer:
     def _line(
         self, k: int, cells: TransferCells, state: TransferState, line: Array, lr: _Rates, key: Key
     ) -> TransferState:
-        """A line of array `k` is read, perhaps reset, and written to the array after it. Consumes `key`."""
+        """Read a line of array `k`, reset it if required, and write it to the array after it. Consumes `key`."""
         k_read, k_reset, k_write = jax.random.split(key, 3)
         v = self.reader.read(cells.reading, state.parts[k].w, line, k_read)
         if not is_off(self.reader.with_reset_prob):
@@ -302,7 +305,7 @@ class Transfer:
         self, chopper: Chopper | PeriodicChopper, signs: ChopperState, cells: TransferCells, state: TransferState,
         line: Array, v: Array, lr: _Rates, key: Key,
     ) -> TransferState:  # fmt: skip
-        """What was read of the first array is freed from its signs and its reference; then signs may flip."""
+        """Remove sign and reference from what was read of the first array; then signs may flip."""
         k_write, k_in, k_out = jax.random.split(key, 3)
         samples = allowed = None
         if self.reference is not None and state.reference is not None:
@@ -321,9 +324,9 @@ class Transfer:
         self, k: int, cells: TransferCells, state: TransferState, line: Array, v: Array, lr: _Rates, key: Key,
         samples: Array | None = None, allowed: Array | None = None,
     ) -> TransferState:  # fmt: skip
-        """Write the values `v` that array `k` hands on, or what is full of the buffer, to the array after it.
+        """Write the values `v` read from array `k`, or the whole steps in the buffer, to the array after it.
 
-        `samples`: see `Transferred`; `allowed`: False where it is too early to write. Consumes `key`.
+        `samples`: see `Transferred`; `allowed`: False if it is too early to write. Consumes `key`.
         """
         to, axis, rate = min(k + 1, len(self.devices) - 1), self.reader.axis, self.writer.rate(k, lr.update)
         if self.buffer is not None:

@@ -1,7 +1,7 @@
-"""Vector updates with something that happens after every so many of them.
+"""Vector updates with an action after every `period` of them.
 
-A compound with a schedule acts between two vectors of a batch, so what its devices see depends on the order. `walk`
-keeps that order exactly and still pulses all vectors between two acts together.
+A compound with a schedule acts between two vectors of a batch, so the result depends on their order. `walk` keeps that
+order exactly, and still pulses all vectors between two actions together.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ Act = Callable[[S, Array, Key], S]  # (state, vectors seen so far, key) -> state
 def walk(state: S, t: Trains, period: int, clock: Array, pulse: Pulse, act: Act, keys: tuple[Key, Key]) -> S:
     """Pulse with each vector in order, and `act` after every vector whose number is a multiple of `period`.
 
-    `clock` `[]` is the number of vectors before this batch (vectors count from 1; what is not above 0 is no multiple);
-    `period` 0 is never. Consumes both keys.
+    `clock` `[]` is the number of vectors before this batch (vectors are counted from 1; numbers of 0 or less are no
+    multiples). A `period` of 0 means never. Consumes both keys.
     """
     batch = t.length.shape[0]
     if period == 0:
@@ -44,7 +44,7 @@ def walk(state: S, t: Trains, period: int, clock: Array, pulse: Pulse, act: Act,
 
 
 def _chunks(t: Trains, number: int, size: int) -> Trains:
-    """`[number, size, ...]`, the last one filled up with vectors that are silent."""
+    """`[number, size, ...]`, the last one padded with silent vectors."""
 
     def cut(leaf: Array) -> Array:
         missing = number * size - leaf.shape[0]
@@ -56,7 +56,7 @@ def _chunks(t: Trains, number: int, size: int) -> Trains:
 def _chunk(
     state: S, t: Trains, period: int, clock: Array, left: Array, pulse: Pulse, act: Act, keys: tuple[Key, Key]
 ) -> S:
-    """Vectors among which there is at most one after which to act."""
+    """The number of vectors that contain at most one action."""
     size = t.length.shape[0]
     k_draw, k_noise = keys
     k_before, k_act, k_after = jax.random.split(k_noise, 3)

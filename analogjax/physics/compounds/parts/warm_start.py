@@ -1,7 +1,8 @@
-"""A warm start: the gradient first goes past the fine arrays into the coarsest, then into the next finer one.
+"""Warm start: at first the gradient bypasses the fine arrays and is written to the coarsest, then to the next finer
+one.
 
 While array `m > 1` is warming up, the first array is read every `T_0` vectors and written to array `m`; after
-`warm_start` sweeps over all lines it is the turn of `m - 1`, and in the end of all arrays, each on its time scale.
+`warm_start` sweeps over all lines, array `m - 1` follows, and in the end all arrays learn, each on its time scale.
 Reference: Li, Wu, Liu, Gokmen & Chen 2025, arXiv:2510.02516.
 """
 
@@ -16,7 +17,7 @@ from analogjax.physics.checks import check
 
 @pytree(kw_only=False)
 class WarmState:
-    """Whose turn it is."""
+    """Progress of the warm start."""
 
     warming: Array
     """Array that is warming up `[]` int32; 0: none."""
@@ -26,7 +27,7 @@ class WarmState:
 
 @pytree
 class WarmStart:
-    """Coarse arrays learn before fine ones."""
+    """Trains coarse arrays before fine ones."""
 
     warm_start: float = 1.0
     """Sweeps into each array, from the coarsest to the second finest; `inf`: until `next_array` is called [1]."""
@@ -36,11 +37,11 @@ class WarmStart:
         check(self, self.warm_start > 0, "warm_start", "needs a number of sweeps above 0, or inf.")
 
     def begin(self, arrays: int) -> WarmState:
-        """The coarsest array is the first to warm up."""
+        """Start by warming up the coarsest array."""
         return WarmState(jnp.asarray(arrays - 1, jnp.int32), jnp.zeros((), jnp.int32))
 
     def counted(self, state: WarmState, sweep: float, read: Array) -> WarmState:
-        """The state after `read` or not; a sweep has so many reads."""
+        """The state after a read, if `read`; a sweep has the given number of reads."""
         reads = self.warm_start * sweep
         most = math.ceil(reads) if math.isfinite(reads) else 2**31 - 1
         transfers = state.transfers + read

@@ -1,4 +1,4 @@
-"""The signs of life that a worker gives its service, on a thread of their own."""
+"""The heartbeat by which a worker reports to its service, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import requests
 
 _TIMEOUT = (5.0, 20.0)  # [s] to connect, to answer
-_PATIENCE = 15.0  # [s] that a worker that is done tries to tell of it; what it left in the store is found anyway
+_PATIENCE = 15.0  # [s] for which a finished worker tries to report; its outcome in the store is found anyway
 
 
-class Heart:
-    """Beats until it is closed; use it as a context manager.
+class Heartbeat:
+    """Sends a heartbeat until it is closed; use it as a context manager.
 
-    `on_stop` is called once, on the heart's thread, when the experiment was cancelled or this attempt is no longer the
-    current one. A service that can't be reached changes nothing: the next beat tells of everything since the last one
-    that was heard.
+    `on_stop` is called once, on the thread of the heartbeat, when the experiment was cancelled or this attempt is no
+    longer the current one. If the service can't be reached, the next heartbeat reports everything since the last one
+    that arrived.
     """
 
     def __init__(self, ticket: Mapping[str, Any], experiment: str, attempt: int, on_stop: Callable[[], None]) -> None:
@@ -28,9 +28,9 @@ class Heart:
         self._heard = 0  # epochs of which the service knows
         self.epochs: list[dict[str, Any]] = []
         self.cancelled = self.superseded = False
-        self._thread = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         self._thread.start()
         return self
 
@@ -40,19 +40,17 @@ class Heart:
         self._thread.join(timeout=30)
 
     def epoch(self, metrics: Mapping[str, Any]) -> None:
-        """Tell of an epoch that is done."""
+        """Report a completed epoch."""
         self.epochs.append(dict(metrics))
         self._beat_now.set()
 
     def tell_end(self) -> None:
-        """Tell the service that the outcome is in the store; it would find it later without."""
+        """Report that the outcome is in the store; without this, the service finds it later."""
         session = _session()
         try:
             session.post(f"{self._url}/end", headers=self._headers, json={}, timeout=_PATIENCE)
         except requests.RequestException as error:
-            print(
-                f"worker: the service could not be told ({type(error).__name__}); it will find the result.", flush=True
-            )
+            print(f"worker: can't reach the service ({type(error).__name__}); it will find the result.", flush=True)
         finally:
             session.close()
 

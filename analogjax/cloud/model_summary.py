@@ -1,7 +1,8 @@
-"""What a page shows of a trained model: the distribution of each layer's weights, and how its devices answer to pulses.
+"""Data for the page of a trained model: the distribution of each layer's weights, and the pulse response of its
+devices.
 
-Of each kind of device a few specimens are made, and pulsed up and then down over their whole range. Everything is
-computed from fixed keys, so equal experiments have equal portraits.
+A few specimens of each kind of device are made, and pulsed up and then down over their whole range. Everything is
+computed from fixed keys, so equal experiments have equal pages.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from analogjax.physics import PulsedDevice
 _BINS, _SPECIMENS, _POINTS, _PULSES = 41, 3, 60, 20  # pulses between two points of a curve
 
 
-def portraits(description: Description, weights: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
+def summaries(description: Description, weights: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
     """One entry for each layer with weights: `layer`, `type`, `shape`, `histogram`, and of analog ones `response`."""
     found, responses = [], {}
     for n, ((kind, arguments), arrays) in enumerate(zip(description.layers, weights, strict=True)):
