@@ -1,7 +1,5 @@
 """JAX's debugging switches and transformations: the library works under each of them, with default settings."""
 
-from contextlib import nullcontext
-
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -43,7 +41,6 @@ DEVICES = {
 }
 X, D = random.normal(random.key(1), (8, 5)), random.normal(random.key(2), (8, 4))
 SWITCHES = {
-    "none": nullcontext,
     "rank promotion": lambda: jax.numpy_rank_promotion("raise"),
     "nans": lambda: jax.debug_nans(True),
     "leaks": lambda: jax.checking_leaks(),
@@ -61,9 +58,16 @@ def step(config, key):
     return update(tile, signal, 0.1, key=k_pulse).read()
 
 
-@pytest.mark.parametrize("switch", [name for name in SWITCHES if name != "none"])
-@pytest.mark.parametrize("name", DEVICES)
-def test_a_step_under(switch, name, key):
+def cases():
+    for name in DEVICES:
+        for switch in SWITCHES:
+            # operation by operation: "constant" and "exp" do so in the fast suite
+            marks = pytest.mark.slow if (name, switch) == ("reference", "no jit") else ()
+            yield pytest.param(name, switch, marks=marks, id=f"{name}-{switch}")
+
+
+@pytest.mark.parametrize(("name", "switch"), list(cases()))
+def test_a_step_under(name, switch, key):
     config = TileConfig(device=DEVICES[name], mapping=Mapping(max_input_size=3 if name == "constant" else 0))
     with SWITCHES[switch]():
         w = step(config, key)
@@ -88,7 +92,7 @@ def experiment():
     return BasicTraining(Arrays(split, split), model, batch_size=4, epochs=1)
 
 
-@pytest.mark.parametrize("switch", [name for name in SWITCHES if name != "none"])
+@pytest.mark.parametrize("switch", SWITCHES)
 def test_a_training_under(switch):
     with SWITCHES[switch]():
         results = LocalRunner().run(experiment(), stdout=False)

@@ -32,15 +32,15 @@ def replays(
 ) -> list[Any]:
     """Parameters `(name, sequential)` for all cases of a group; those that can't be replayed are skipped with a reason.
 
-    The fast suite has one in `every`, or the first alone, and `always` some; the slow one has the others, for each
-    case is a program of its own, and compiling them all takes longer than the rest of the tests. `one_by_one` are
+    The fast suite has one in `every`, if given, and `always` some; the slow one has the others, for each case is a
+    program of its own, and compiling them all takes longer than the rest of the tests. `one_by_one` are
     replayed pulse by pulse too.
     """
     chosen = []
     for n, (name, case) in enumerate(cases(group).items()):
         reason = unsupported(case)
         marks = () if reason is None else (pytest.mark.skip(reason=reason),)
-        fast = name in always or n % (every or len(cases(group))) == 0
+        fast = name in always or (every is not None and n % every == 0)
         chosen.append(_replay(name, *marks) if fast else _replay(name, *marks, pytest.mark.slow))
     return chosen + [_replay(name, pytest.mark.slow, sequential=True) for name in one_by_one]
 

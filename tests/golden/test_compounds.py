@@ -169,7 +169,7 @@ def _regression(case: dict) -> Verdict:
 
 
 QUICK = {
-    "vector_All", "onesided_refresh", "transfer_default_perfect_read", "transfer_rows", "buffered_default",
+    "vector_All", "onesided_no_refresh", "transfer_default_perfect_read", "transfer_rows", "buffered_default",
     "chopped_default", "dynamic_default", "mixedprec_default",
 }  # fmt: skip
 

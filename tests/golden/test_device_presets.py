@@ -93,7 +93,7 @@ def _step(signal: Signal, rate: jax.Array, key: jax.Array, i: jax.Array, tile: T
     return update(tile, signal, rate, key=k_update).rest(k_rest)
 
 
-QUICK = ("ReRamES_no_dtod", "Capacitor_population", "CapacitorPreset_regular_update")
+QUICK = ("Capacitor_population", "CapacitorPreset_regular_update")  # ReRam needs half a minute of a processor
 
 
 @pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, always=QUICK, one_by_one=SEQUENTIAL))

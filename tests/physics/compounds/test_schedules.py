@@ -220,7 +220,7 @@ def test_a_line_is_read_with_the_asymmetry_of_its_own_devices(columns, alone):
         np.testing.assert_allclose(read, expected[:, line] if columns else expected[line], rtol=1e-5)
 
 
-# What all of them promise
+# What all of them promise, besides the rows of `tests/contracts/test_devices.py`
 
 
 @pytest.mark.parametrize("name", MOSTLY_SLOW)
@@ -234,20 +234,6 @@ def test_one_key_one_result_and_the_batch_matters_not_to_the_schedule(name):
     assert int(cut.state.clock) == int(trained(tile).state.clock)
     assert all(np.all(np.isfinite(leaf)) for leaf in leaves(cut))
     assert any(not np.array_equal(a, b) for a, b in zip(leaves(cut), leaves(tile), strict=True))
-
-
-@pytest.mark.parametrize("name", MOSTLY_SLOW)
-def test_many_chips_in_one_call_are_the_chips_one_by_one(name):
-    keys = jax.random.split(random.key(5), 3)
-
-    def one(key):
-        made, run = jax.random.split(key)
-        tile = create(TileConfig(device=CELLS[name]), (4, 5), made, jnp.full((4, 5), 0.1))
-        return update(tile, Signal(x=X, d=D), 0.3, key=run).read()
-
-    together = jax.jit(jax.vmap(one))(keys)
-    alone = jnp.stack([jax.jit(one)(key) for key in keys])
-    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CELLS)
