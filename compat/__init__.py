@@ -23,10 +23,10 @@ def install(torchvision: bool | None = None, aitoolbox: bool | None = None) -> N
     """Make `aihwkit` and `aitoolbox` mean ours in this process; calling it again changes nothing.
 
     `torchvision` says whether to offer our minimal one under that name: `None` does where the real one cannot be
-    imported, `True` always, `False` never. `aitoolbox` likewise: `None` does unless the real one is already in use;
-    a Keras that is imported later then runs on JAX, where TensorFlow is missing and no other backend is chosen.
-    Processes that `multiprocessing` starts anew from here have the same names.
-    Raises `InstallError` where a name can't be taken over because the real package is already imported.
+    imported, `True` always, `False` never. `aitoolbox` likewise: `None` does unless the real one is already in use; a
+    Keras that is imported later then runs on JAX, where TensorFlow is missing and no other backend is chosen. Processes
+    started by `multiprocessing` from here have the same names. Raises `InstallError` where a name can't be taken over
+    because the real package is already imported.
     """
     names = ["aihwkit"]
     if aitoolbox or (aitoolbox is None and "aitoolbox" not in sys.modules):

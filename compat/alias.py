@@ -50,7 +50,7 @@ class _Same(Loader):
 
 
 def _missing(module: ModuleType, place: str) -> Callable[[str], Any]:
-    """A module's `__getattr__`: finds a name that aihwkit serves here too, and says what is missing."""
+    """A module's `__getattr__`: finds names that aihwkit also has here, and explains which are missing."""
 
     def __getattr__(name: str) -> Any:
         package, _, inside = place.partition(".")

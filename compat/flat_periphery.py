@@ -1,7 +1,7 @@
 """aihwkit's flat names of what is around a crossbar, and the parts of `analogjax.physics.Periphery` they belong to.
 
-The table says the part and the field of each name. Three names are a choice between parts as well: `mv_type` 'Ideal' is
-a perfect product, and `noise_management` and `bound_management` 'None' leave the part out.
+The table gives the part and the field of each name. Three names are a choice between parts as well: `mv_type` 'Ideal'
+is a perfect product, and `noise_management` and `bound_management` 'None' leave the part out.
 """
 
 from collections.abc import Mapping

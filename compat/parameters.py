@@ -182,7 +182,7 @@ def default_of(field: Any) -> Any:
 
 
 def _shown(view: Any) -> Iterable[dataclasses.Field]:
-    """The fields that say something; a perfect periphery says only that."""
+    """The fields that have an effect; in a perfect periphery only `is_perfect` has."""
     fields = dataclasses.fields(view)
     if getattr(view, "is_perfect", False):
         return [field for field in fields if field.name == "is_perfect"]

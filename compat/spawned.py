@@ -1,4 +1,4 @@
-"""Processes that are started anew (multiprocessing's spawn and forkserver) take over the same names as their parent.
+"""Child processes (multiprocessing's spawn and forkserver) get the same names as their parent.
 
 Such a process reads what it has to prepare before it imports the program again: there it finds a small object that
 installs compat as it is read.
@@ -29,7 +29,7 @@ class Installs:
 
 
 def hand_down(names: list[str]) -> None:
-    """From now on, processes started anew take over `names` as well."""
+    """From now on, child processes get `names` as well."""
     if not hasattr(spawn.get_preparation_data, "names"):
         spawn.get_preparation_data = _prepared(spawn.get_preparation_data)
     known: list[str] = spawn.get_preparation_data.names  # type: ignore[attr-defined]

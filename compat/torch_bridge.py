@@ -257,7 +257,7 @@ class Chips:
         return self.program.dense(self._leaves, x, d)  # the scales do not depend on the weights
 
     def step(self, lr: float, x: Sequence[Any], d: Sequence[Any], rest: bool = True) -> None:
-        """Pulse with everything given, in order, then rest (unless told otherwise)."""
+        """Pulse with everything given, in order, then rest (unless disabled)."""
         x_all, d_all = (to_jax(torch.cat(list(parts))) for parts in (x, d))
         act = self.program.step if rest else self.program.pulse
         # torch.cat has made new tensors that die with this call; JAX holds on to their memory until it is done

@@ -1,4 +1,4 @@
-"""torch, which analogjax itself does not need: importing this module says how to get it where it is missing."""
+"""torch, which analogjax itself does not need; if it is missing, importing this module explains how to install it."""
 
 from analogjax.errors import MissingPackage
 

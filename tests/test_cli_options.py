@@ -144,7 +144,7 @@ def test_what_is_wrong_is_told_before_anything_is_written(
 ) -> None:
     assert main(["train", "--dataset", "Digits", *typed]) == 2
     printed = capsys.readouterr()
-    assert printed.err.startswith("analogjax: --" if "there is none" not in told else "analogjax: device=")
+    assert printed.err.startswith("analogjax: --" if "not available" not in told else "analogjax: device=")
     assert told in printed.err and printed.err.count("\n") == 1 and len(printed.err) < 400
     assert printed.out == "" and os.listdir() == []
 

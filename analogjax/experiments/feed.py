@@ -152,7 +152,7 @@ class Streamed:
             if not found:
                 return
             if any(len(x) < size for x, _ in found[:-1]):
-                raise ConfigError(f"dataset {self.data.name}: a batch of epoch {epoch} is short and not the last one.")
+                raise ConfigError(f"dataset {self.data.name}: a batch of epoch {epoch} is short but not the last.")
             yield Piece(
                 self._images(found, size), self._rows(found, size), step, len(found), sum(len(x) for x, _ in found)
             )
@@ -198,8 +198,8 @@ class Streamed:
         elif not self.stream.restorable:
             if hasattr(self.data.train, "__next__"):
                 raise ConfigError(
-                    f"dataset {self.data.name}: its iterator can't be put back to where this run stood, and would "
-                    "begin with other batches. Give one with get_state and set_state, or a function of the epoch."
+                    f"dataset {self.data.name}: its iterator can't be restored to the position of this run, and would "
+                    "start with other batches. Give one with get_state and set_state, or a function of the epoch."
                 )
             warnings.warn(
                 f"dataset {self.data.name}: the run resumes with epoch {epoch}, but the order of its batches can't be "

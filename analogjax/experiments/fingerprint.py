@@ -303,4 +303,4 @@ def rate_or_error(rate: float | optax.Schedule) -> Any:
     try:
         return of_rate(rate)
     except Exception as error:
-        raise ConfigError(f"learning_rate={rate!r}: can't be asked for its value at a step ({error}).") from error
+        raise ConfigError(f"learning_rate={rate!r}: its value at a step can't be computed ({error}).") from error

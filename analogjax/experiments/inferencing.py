@@ -183,7 +183,7 @@ def run_inference(
         if not data.classified or data.labels.ndim != 1:
             raise ConfigError(
                 f"dataset {experiment.dataset.name}: the labels are {data.labels.dtype}{list(data.labels.shape)}; an "
-                "inference tells the accuracy of a classifier, so it needs one whole number for each item."
+                "inference measures the accuracy of a classifier, so it needs one whole number per item."
             )
         variables = jax.device_put(experiment.variables, chosen)
         compensation = GlobalCompensation() if experiment.drift_compensation else None

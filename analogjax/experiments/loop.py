@@ -196,7 +196,7 @@ def per_item(values: Array, weights: Array, name: str) -> Array:
     if values.shape != weights.shape:
         raise ShapeError(
             f"{name} returned shape {list(values.shape)} for a batch of {weights.shape[0]} items; it needs one value "
-            "for each item, [B], without a mean over them (the last batch of an epoch has items that do not count)."
+            "per item, [B], not their mean (the last batch of an epoch is padded with items that do not count)."
         )
     return values.astype(jnp.float32)
 

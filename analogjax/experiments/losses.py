@@ -71,8 +71,8 @@ def mse_loss(outputs: Array, labels: Array) -> Array:
 def _check_classes(name: str, outputs: Array, labels: Array) -> None:
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ConfigError(
-            f"{name}: labels of {labels.dtype}; it needs classes, whole numbers from 0. Targets of other numbers go "
-            "with mse_loss, or a loss of your own."
+            f"{name}: labels of {labels.dtype}; it needs classes, whole numbers from 0. Other targets need mse_loss "
+            "or a custom loss."
         )
     if outputs.ndim != 2 or labels.shape != outputs.shape[:1]:
         raise ShapeError(

@@ -205,7 +205,7 @@ class Run:
             for piece in self.feed.pieces(self.epoch, self.step, compiled.order, self._next_save):
                 self._run_piece(piece, compiled.advance, hooks, bar, begun)
         if self.step == before and not self.items:
-            raise ConfigError(f"epoch {self.epoch} had no batches: its iterator is used up. Give a list or a function.")
+            raise ConfigError(f"epoch {self.epoch} had no batches: its iterator is exhausted. Use a list or function.")
 
     def _run_piece(self, piece: Piece, advance: Callable, hooks: Hooks, bar: tqdm, begun: float) -> None:
         for part in self._parts(piece):

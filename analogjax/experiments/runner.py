@@ -125,7 +125,7 @@ def _feed(
     if not isinstance(data, Batches):
         return Whole(data, limit, root, experiment.batch_size, device, keys.order)
     if limit > 0:
-        raise ConfigError(f"max_elements_train={limit}: batches come as they are; give fewer of them (Batches.steps).")
+        raise ConfigError(f"max_elements_train={limit}: it does not apply to batches; use Batches.steps.")
     return Streamed(data, experiment.batch_size, every_steps, device)
 
 
@@ -142,7 +142,7 @@ def _checkpoints(
 def _refuse_for_inference(**options: Any) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise ConfigError(f"{given[0]}=...: is of trainings; an inference has no checkpoints and no record.")
+        raise ConfigError(f"{given[0]}=...: is for trainings only; an inference has no checkpoints and no record.")
 
 
 @contextmanager

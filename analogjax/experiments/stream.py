@@ -120,7 +120,7 @@ def pair_of(batch: Any, data: Batches, where: str) -> Pair:
     x, y = (np.asarray(part) for part in parts)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         raise ShapeError(
-            f"dataset {data.name}, {where}: x {list(x.shape)} and y {list(y.shape)} are not as many items."
+            f"dataset {data.name}, {where}: x {list(x.shape)} and y {list(y.shape)} have different numbers of items."
         )
     for name, part in (("x", x), ("y", y)):
         if part.dtype.kind == "f" and not np.all(np.isfinite(part)):
@@ -134,7 +134,7 @@ def check_like(first: Pair, pair: Pair, name: str, where: str) -> None:
         if a.shape[1:] != b.shape[1:] or len(b) > len(a) or a.dtype != b.dtype:
             raise ShapeError(
                 f"dataset {name}, {where}: {letter} is {b.dtype}{list(b.shape)}, and was {a.dtype}{list(a.shape)} in "
-                "the first batch. All batches need one shape; only the last may have fewer items."
+                "the first batch. All batches need the same shape; only the last may have fewer items."
             )
 
 
@@ -144,14 +144,14 @@ def _to_json(state: Any, name: str) -> Any:
     try:
         return {"json": json.loads(json.dumps(state, default=_number))}
     except TypeError as error:
-        raise ConfigError(f"dataset {name}: the state of its iterator can't be written down ({error}).") from None
+        raise ConfigError(f"dataset {name}: the state of its iterator can't be saved as JSON ({error}).") from None
 
 
 def _number(value: Any) -> Any:
     """A NumPy number as a Python number. Raises `TypeError` for anything else."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} can't be represented in JSON")
 
 
 def _from_json(state: Any) -> Any:

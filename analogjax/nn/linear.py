@@ -127,8 +127,8 @@ class AnalogLinear(linen.Module):
         where = "/".join(self.path) or "AnalogLinear"
         if not self.is_mutable_collection(SIGNALS):
             raise SlotError(
-                f"{where}: slots were given, but the collection {SIGNALS!r} can't be changed, so that calls can't be "
-                f"told apart. Use nn.apply, or model.apply(..., mutable=[{SIGNALS!r}])."
+                f"{where}: slots were given, but the collection {SIGNALS!r} can't be changed, so calls can't be "
+                f"distinguished. Use nn.apply, or model.apply(..., mutable=[{SIGNALS!r}])."
             )
         self._check_trace()
         slots = self.variable(SIGNALS, SLOTS, tuple)

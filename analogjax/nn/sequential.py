@@ -10,7 +10,7 @@ from analogjax.nn.mode import mode
 
 
 class Row(linen.Module):
-    """A model of `layers` in sequence, which are told the mode (training or evaluation) if they take it as an argument.
+    """A model of `layers` in sequence, which receive the mode (training or evaluation) if they take it as an argument.
 
     As in `linen.Sequential`, a tuple is passed to the next layer as arguments, and a dict as keyword arguments.
     """

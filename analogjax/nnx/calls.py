@@ -49,7 +49,7 @@ class _Handing:
                 "linen's transformations, which lift slots."
             )
         if self.used == len(self.slots):
-            raise SlotError(f"{self.name}: was called more often than the {len(self.slots)} times noted before.")
+            raise SlotError(f"{self.name}: was called more often than the {len(self.slots)} times recorded before.")
         self.used += 1
         return mvm(tile, x, self.slots[self.used - 1], key=key)
 

@@ -119,7 +119,7 @@ def _mixed_precision(device: Any, periphery: Periphery, pulses: Pulses, n_device
 def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
     if n_devices < 2:
         raise ConfigError(
-            f"build_config('residual', n_devices={n_devices}): arrays correct one another; give 2 or more."
+            f"build_config('residual', n_devices={n_devices}): the arrays correct each other; give 2 or more."
         )
     compound = residual((device,) * n_devices, transfer_forward=periphery.unmanaged(), transfer_update=pulses)
     return compound, pulses

@@ -118,7 +118,7 @@ def _refuse_gradient_of(tile: Any, shape: tuple[int, int]) -> None:
     asked = [jax.tree_util.keystr(path) for path, leaf in leaves if leaf.perturbed]
     if asked:
         raise GradientError(
-            f"mvm: the gradient of a pulsed tile of shape {shape} was asked for ({', '.join(asked[:3])}"
+            f"mvm: the gradient of a pulsed tile of shape {shape} was requested ({', '.join(asked[:3])}"
             f"{', ...' if len(asked) > 3 else ''}). Pulses move its devices; it has no gradient, and a digital "
             "optimiser would change the constants of its devices. Differentiate with respect to the "
             "digital parameters and the slots, jax.grad(loss, argnums=(0, 1))(params, slots), and give the signals to "
@@ -176,7 +176,7 @@ def update(tile: Chips, signal: Signal | Sequence[Signal], learning_rate: Scalar
         ShapeError: If tile and signal do not fit together.
     """
     if is_static(learning_rate) and not learning_rate >= 0:
-        raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more; pulses go downhill.")
+        raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more.")
     check_key(key, "update")
     signals = [signal] if isinstance(signal, Signal) else list(signal)
     parts = [_vectors(tile, one) for one in signals]

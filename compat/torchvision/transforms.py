@@ -55,7 +55,7 @@ class Normalize:
 
 
 class Lambda:
-    """A function of one's own."""
+    """A custom function."""
 
     def __init__(self, lambd: Callable) -> None:
         self.lambd = lambd

@@ -476,7 +476,7 @@ def test_ctrl_c_ends_the_waiting_and_says_what_goes_on(crooked, capsys):
     finally:
         timer.join()
         signal.signal(signal.SIGINT, before)
-    assert f"Experiment {'a' * 32} goes on" in capsys.readouterr().err
+    assert f"Experiment {'a' * 32} continues" in capsys.readouterr().err
     assert not any(command == "POST" for command, _, _ in crooked.seen)
 
 

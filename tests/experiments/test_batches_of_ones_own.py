@@ -174,7 +174,7 @@ def test_a_generator_that_cannot_be_restored_is_not_gone_on_with(tmp_path):
             yield from in_order()
 
     run(experiment(endless(), steps=5, epochs=1), checkpoint_dir=tmp_path)
-    with pytest.raises(ConfigError, match="can't be put back"):
+    with pytest.raises(ConfigError, match="can't be restored"):
         run(experiment(endless(), steps=5, epochs=2), checkpoint_dir=tmp_path)
 
 
@@ -186,10 +186,10 @@ WRONG = {
     "another shape": (changed(2, lambda x, y: (x[:, :3], y)), ShapeError, r"batch 2 of epoch 0.*\[8, 3\].*\[8, 4\]"),
     "another dtype": (changed(2, lambda x, y: (x.astype(np.float64), y)), ShapeError, "batch 2 of epoch 0"),
     "too long": (changed(1, lambda x, y: (np.tile(x, (2, 1)), np.tile(y, 2))), ShapeError, "batch 1"),
-    "short in the middle": (changed(1, lambda x, y: (x[:3], y[:3])), ConfigError, "short and not the last"),
+    "short in the middle": (changed(1, lambda x, y: (x[:3], y[:3])), ConfigError, "short but not the last"),
     "no pair": (changed(1, lambda x, y: (x, y, y)), ConfigError, r"tuple of 3; a batch is a pair"),
     "a dict": (changed(1, lambda x, y: {"x": x, "y": y}), ConfigError, "fields="),
-    "unequal numbers": (changed(1, lambda x, y: (x, y[:-1])), ShapeError, "not as many items"),
+    "unequal numbers": (changed(1, lambda x, y: (x, y[:-1])), ShapeError, "different numbers of items"),
     "nothing at all": (
         lambda epoch: [in_order()[0], None, in_order()[1]],
         ConfigError,

@@ -1,4 +1,4 @@
-"""Optimizers that pulse analog tiles beside their digital work."""
+"""Optimizers that pulse analog tiles in addition to their digital work."""
 
 import warnings
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class AnalogOptimizerMixin:
 
 
 def _warn_of_idle_tiles(optimizer: Any, *_: Any) -> None:
-    """Before a step of any optimizer of torch: says, at the first, that it does not move pulsed tiles."""
+    """Called before a step of any torch optimizer: warns, at the first, that it does not move pulsed tiles."""
     if isinstance(optimizer, AnalogOptimizerMixin) or optimizer in _WARNED:
         return
     _WARNED.add(optimizer)

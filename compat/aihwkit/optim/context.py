@@ -1,4 +1,4 @@
-"""The parameter that stands for a tile's weights in an optimizer, and collects what its devices have to be told."""
+"""The parameter that represents the weights of a tile in an optimizer, and collects the signals for its devices."""
 
 import copy
 import weakref

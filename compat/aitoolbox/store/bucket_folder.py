@@ -55,7 +55,7 @@ class BucketFolder:
         except AlreadyExists:
             return False
         except StoreError:
-            return True  # the store is out of reach; what matters now is the local save, and the upload will say so
+            return True  # the store is out of reach; the local save matters more, and the upload will report it
         return True
 
     def upload(self, files: Sequence[tuple[Path, str]]) -> None:

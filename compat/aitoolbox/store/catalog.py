@@ -28,8 +28,8 @@ _SUBFOLDERS = ("model", "checkpoint_model", "results")
 class SavedExperiment:
     """One experiment that is there; `complete` if it has both a final model and results, of one save.
 
-    `mixed` says what belongs to different saves, and is empty where nothing does. `checkpoints` are the models that
-    were saved during training, in its order. Of the newest results, `provenance` says where they come from
+    `mixed` names what belongs to different saves, and is empty if nothing does. `checkpoints` are the models that were
+    saved during training, in its order. Of the newest results, `provenance` records where they come from
     (`analogjax.store.provenance`), `results` has the numbers, and `hyperparameters` those that are one number or text
     (at most a thousand of each); all three are empty for what aitoolbox itself saved.
     """
@@ -52,7 +52,7 @@ class SavedExperiment:
 class LoadedExperiment:
     """One experiment, read back; `paths` are the files that it was read from.
 
-    `epoch_num` and `iteration_idx` say which checkpoint `model` is, if it is one.
+    `epoch_num` and `iteration_idx` identify the checkpoint if `model` is one.
     """
 
     project_name: str
@@ -139,7 +139,7 @@ def _mixed(table: Table, folder: str, files: list[str], present: Callable[[str],
 
 
 def belonging(models: list[str], results: list[str], table: Table, present: Callable[[str], Version | None]) -> str:
-    """What is wrong with a model, if one is named, beside files of results, the main one first; `""` if nothing is."""
+    """What is wrong with a model, if one is named, for files of results, the main one first; `""` if nothing is."""
     lines = {name: present(name) for name in [*models, *results] if table.files.get(name)}
     unknown = [name for name, line in lines.items() if line is None]
     if unknown:
@@ -171,7 +171,7 @@ def find(
         fitting = [one for one in named if one.checkpoints]
     else:
         fitting = [one for one in named if one.complete or (one.mixed and mixed_too)]
-        fitting = fitting or [one for one in named if one.mixed]  # reading it will say what is wrong
+        fitting = fitting or [one for one in named if one.mixed]  # reading it will raise the error
     chosen = named if experiment_timestamp is not None else fitting
     if chosen:
         return chosen[-1]
@@ -266,7 +266,7 @@ def _results_files(folder: Folder, table: Table, name: str) -> list[str]:
 
 
 def _belonging_to(main: str) -> list[str]:
-    """The main file of results, and those that are written beside it; the labels, which are optional, come last."""
+    """The main file of results, and those written with it; the labels, which are optional, come last."""
     if os.path.basename(main).startswith("results_hyperParams_hist_"):
         return [main]
     rest = main.removeprefix("results/results")

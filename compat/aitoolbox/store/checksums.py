@@ -1,6 +1,6 @@
 """The table of an experiment's files: for each one the sizes and checksums that it may have.
 
-Before a file is replaced, its new checksum is written beside the old one, and afterwards the old one is dropped. So
+Before a file is replaced, its new checksum is added next to the old one, and afterwards the old one is removed. So
 whenever a writer is killed, every file agrees with one line of the table. A line is `pending` until its file is known
 to be in place: a file that has only pending lines may be missing.
 """

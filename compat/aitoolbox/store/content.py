@@ -22,7 +22,7 @@ from compat.aitoolbox.store import pickles, plain
 from compat.aitoolbox.store.errors import NotData
 
 ENDINGS = {"pickle": ".p", "json": ".json"}
-_MOST = 1000  # entries of each kind that are noted beside a save, and characters of one; a table is written often
+_MOST = 1000  # entries of each kind recorded with a save, and characters of one; a table is written often
 _SETS = (set, frozenset, collections.deque)
 
 
@@ -50,7 +50,7 @@ def writer(content: dict[str, Any], file_format: str) -> Callable[[Path], None]:
 
 
 def record(package: Any) -> dict[str, Any]:
-    """What is noted of a save beside its files, to tell saves apart without loading them.
+    """What is recorded of a save in addition to its files, so that saves can be compared without loading them.
 
     `provenance` as of `analogjax.store.provenance`; of a checked package `results`, those that are numbers, with a `/`
     between the names of nested ones, and `hyperparameters`, those that are numbers, short text or `None`; at most a

@@ -51,7 +51,7 @@ class NoSuchExperiment(ExperimentError, FileNotFoundError):
 
 @contextmanager
 def explained(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns what the disk says while `target` is written into a `SaveError` with the remedy."""
+    """Convert errors of the disk while `target` is written to a `SaveError` with the remedy."""
     try:
         yield
     except AnalogError:

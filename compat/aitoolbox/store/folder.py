@@ -163,7 +163,7 @@ class Folder:
                 self.path.rmdir()
 
     def mark_deleted(self) -> None:
-        """Says in the table that this experiment is being deleted."""
+        """Record in the table that this experiment is being deleted."""
         with explained(self.path), self._locked():
             self._put(replace(self._writable_table(), deleted=True))
 

@@ -29,7 +29,7 @@ _OURS = {"ajx": random.FAST, "analogjax": random.FAST}  # generators that JAX kn
 
 def check(tree: Any) -> None:
     """Raises `TypeError`, naming the path, for a leaf that `write` could not write, `ValueError` for one that is gone,
-    or for leaves whose paths cannot be told apart.
+    or for leaves whose paths are the same.
     """
     flat = _flat(tree)
     _rows(flat)
@@ -175,7 +175,7 @@ def _generator(name: str, where: str) -> Any:
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # the table does not say which end comes first
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # the table does not record the byte order
     if type(array.dtype).__module__ == "numpy.dtypes":
         return array
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)

@@ -45,7 +45,7 @@ class Library:
 
         Raises `NoSuchExperiment` if there is no such project, and `StoreError`.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say where its experiments are.")
+        raise NotImplementedError(f"{type(self).__name__} does not define where its experiments are.")
 
     def load_experiment(
         self,

@@ -1,7 +1,7 @@
 """Which files of an experiment belong together: each carries the number of the save that wrote it.
 
 `save_experiment` writes a model and then its results. Each file is replaced as a whole, but a process that dies between
-two of them leaves the model of one save beside the results of another. The numbers tell.
+two of them leaves the model of one save next to the results of another. The numbers reveal this.
 """
 
 import time
@@ -17,7 +17,9 @@ EXPERIMENT, RESULTS = "experiment", "results"  # what a save wrote: model and re
 
 @dataclass(frozen=True)
 class Save:
-    """One save: its number, `""` if that is not known, and what is noted of it beside the checksums of its files."""
+    """One save: its number, `""` if that is not known, and what is recorded of it besides the checksums of its
+    files.
+    """
 
     number: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -81,7 +83,7 @@ def present(lines: Sequence[Version], size: int | None, digest: Callable[[], str
 
 
 def difference(model: Version, results: Version) -> str:
-    """What is wrong with this model beside these results, `""` if nothing is known to be.
+    """What is wrong with this model for these results, `""` if nothing is known to be.
 
     Results that were saved alone, after the model, are a later evaluation of it. A model and results that were both
     saved alone have nothing that would tell.

@@ -2,7 +2,7 @@
 
 Behind a pickle that names enumerations, classes or functions stands a note of these names, which `pickle.load` never
 reaches. The reader takes a class or function as its name, and an enumeration's member as what it is where its class is
-imported already, as its value elsewhere; nothing is imported or called because a file says so.
+imported already, as its value elsewhere; nothing is imported or called at the request of a file.
 """
 
 import enum
@@ -48,7 +48,7 @@ def check(content: Any) -> list[str]:
     """
     try:
         data = _pickled(content)
-    except Exception as error:  # objects say in many ways that they cannot be pickled
+    except Exception as error:  # objects that can't be pickled raise many kinds of errors
         raise NotData(f"it cannot be pickled ({error})") from error
     note = _note(data)
     try:

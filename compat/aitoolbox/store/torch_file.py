@@ -47,7 +47,7 @@ def check(checkpoint: dict[str, Any]) -> None:
             continue
         try:
             _Structure(io.BytesIO(), numbers).dump(value)
-        except Exception as error:  # objects say in many ways that they cannot be pickled
+        except Exception as error:  # objects that can't be pickled raise many kinds of errors
             raise NotData(
                 f"The checkpoint's {key!r} is not saved, as it cannot be pickled ({error}): nothing was written. Give "
                 "its state_dict() or plain values instead."

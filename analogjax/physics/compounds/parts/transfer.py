@@ -137,18 +137,18 @@ class Transfer:
             check(self, n == 2, "devices", "choppers, a reference and transfer_every < 0 go with exactly two arrays.")
         if self.chopper is not None or self.reference is not None:
             good = self.reader.in_turn and self.schedule.no_self_transfer
-            check(self.reader, good, "n_reads_per_transfer", "choppers go with one line at a time, in order, no reset.")
+            check(self.reader, good, "n_reads_per_transfer", "choppers need one line at a time, in order, not reset.")
         measured = self.reference is None or self.chopper is not None
         check(self, measured, "reference", "is measured between two flips: add a chopper, e.g. with probability 0.")
         if self.reference is not None:
             plain = is_static(getattr(self.chopper, "in_chop_prob", 0.0))
-            check(self.chopper, plain, "in_chop_prob", "is a period for the reference: give a plain number.")
+            check(self.chopper, plain, "in_chop_prob", "is the period of the reference: give a plain number.")
         if self.buffer is not None:
             good = self.schedule.no_self_transfer
-            check(self.schedule, good, "no_self_transfer", "there is no buffer behind the last array: leave it True.")
+            check(self.schedule, good, "no_self_transfer", "the last array has no buffer behind it: leave it True.")
         if self.warm_start is not None:
             check(self, all(gamma > 0 for gamma in self.gammas), "gamma", "every array is part of the weight: above 0.")
-            check(self, self.chopper is None, "warm_start", "goes without choppers.")
+            check(self, self.chopper is None, "warm_start", "can't be combined with choppers.")
 
     @property
     def gammas(self) -> tuple[float, ...]:

@@ -55,7 +55,7 @@ class CloudExperiment:
 
     def get_experiment(self) -> Any:
         """The experiment. Of a training that `analogjax serve` has completed, the model holds the trained chips, exact
-        to the bit; else the model is made anew, untrained, as in aihwkit.
+        to the bit; else the model is new and untrained, as in aihwkit.
 
         Raises `ExperimentStatusError` for one that was not submitted, `ConversionError`, `ConfigError` for what is not
         simulated here.

@@ -51,7 +51,7 @@ class CredentialsError(CloudError, native.CredentialsError):
 
 
 def told(response: Any) -> str:
-    """What a service says in `message`, or nothing."""
+    """The `message` of a service, or nothing."""
     try:
         message = json.loads(response.content)["message"]
     except (ValueError, KeyError, TypeError):

@@ -39,7 +39,7 @@ class _PatientSession(_Session):
             return repeated(method.upper(), ask)
         except (requests.RequestException, OSError) as error:
             kind = type(error).__name__
-        # outside of `except`: what requests says may hold a signed address
+        # outside of `except`: errors of requests may contain a signed URL
         parts = urlsplit(url)
         raise Unreachable(
             f"{plain_url(f'{parts.scheme}://{parts.netloc}')} can't be reached ({kind}). Is the service started "

@@ -14,9 +14,9 @@ DEFAULT_URL = "https://api-aihw-composer.draco.res.ibm.com"
 class ClientConfiguration:
     """Token and address, from the environment (`AIHW_API_TOKEN`) and `aihwkit.conf` as aihwkit finds them.
 
-    The file is also looked for where the documentation says, in `~/.config/aihwkit.conf`, and the address in
-    `AIHW_API_URL`. An address in `./aihwkit.conf` is not combined with a token from elsewhere, as it would be in
-    aihwkit: a cloned repository could steal the token with it. Raises `CredentialsError` for a malformed file.
+    The file is also read from the documented place, `~/.config/aihwkit.conf`, and the address in `AIHW_API_URL`. An
+    address in `./aihwkit.conf` is not combined with a token from elsewhere, as it would be in aihwkit: a cloned
+    repository could steal the token with it. Raises `CredentialsError` for a malformed file.
     """
 
     def __init__(self, api_url: str | None = None, api_token: str | None = None) -> None:

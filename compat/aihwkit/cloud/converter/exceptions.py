@@ -5,4 +5,4 @@ from compat.aihwkit.exceptions import AihwkitException
 
 
 class ConversionError(AihwkitException, DescriptionError):
-    """An experiment can't be told in the protocol's words."""
+    """An experiment can't be expressed in the protocol."""

@@ -52,7 +52,7 @@ class BasicInferencing(Experiment):
         return torch.utils.data.DataLoader(split, batch_size=batch_size, shuffle=False)
 
     def get_model(self, weight_template_id: str, device: Any = None) -> Any:
-        """A copy of the model with the weights of the template, remapped if the experiment says so."""
+        """A copy of the model with the weights of the template, remapped if the experiment requires it."""
         model = copy.deepcopy(self.model)
         if weight_template_id:
             if weight_template_id[0] not in "./":

@@ -9,9 +9,9 @@ from compat.aihwkit.experiments.runners.base import Runner
 class CloudRunner(Runner):
     """Runs trainings on a service: IBM's, or one that `analogjax serve` started.
 
-    Address and token are found as `ClientConfiguration` says where they are not given; without an address it is IBM's.
-    Made, it is logged in. Raises `CredentialsError` without a token that the service accepts. `verify` is `True`, a
-    file of certificates to trust, or `False` for no check.
+    Address and token are found by `ClientConfiguration` if they are not given; without an address it is IBM's. Made, it
+    is logged in. Raises `CredentialsError` without a token that the service accepts. `verify` is `True`, a file of
+    certificates to trust, or `False` for no check.
     """
 
     def __init__(self, api_url: str | None = None, api_token: str | None = None, verify: bool | str = True) -> None:

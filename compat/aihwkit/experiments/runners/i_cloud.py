@@ -8,8 +8,8 @@ from compat.aihwkit.experiments.runners.cloud import CloudRunner, _name
 class InferenceCloudRunner(CloudRunner):
     """As `CloudRunner`, for `BasicInferencing`.
 
-    Other than in aihwkit, TLS certificates are checked unless `verify=False` says otherwise: without the check anyone
-    on the way can take the token.
+    Unlike in aihwkit, TLS certificates are checked unless `verify=False`: without the check anyone on the way can take
+    the token.
     """
 
     def _client(self) -> Any:

@@ -62,7 +62,7 @@ class PowerLaw(BaseNoiseModel):
         """Converter and largest conductance in the native form, where `None` is the usual one."""
         converter = self.g_converter.to_native()
         same = self.g_max == converter.g_max
-        # both, where somebody has set one of the two since: the native model says what is wrong
+        # both, if one of the two has been set since: the native model raises the error
         return {
             "g_converter": None if same and converter == usual else converter,
             "g_max": None if same else self.g_max,

@@ -58,7 +58,7 @@ class AnalogLayerBase:
         return self
 
     def program_analog_weights(self, noise_model: Any = None) -> None:
-        """Program every tile anew, in evaluation mode.
+        """Program every tile again, in evaluation mode.
 
         Raises `ModuleError` in training mode, and, before anything is programmed, where a configuration is not for
         inference.
@@ -83,7 +83,7 @@ class AnalogLayerBase:
             tile.drift_weights(t_inference)
 
     def remap_analog_weights(self, weight_scaling_omega: float | None = 1.0) -> None:
-        """Put the weights on the chips anew, the largest as `weight_scaling_omega` (`None`: as configured)."""
+        """Write the weights to the chips again, the largest as `weight_scaling_omega` (`None`: as configured)."""
         for tile in self._programmable():
             configured = tile.rpu_config.mapping.weight_scaling_omega
             tile.remap_weights(configured if weight_scaling_omega is None else weight_scaling_omega)

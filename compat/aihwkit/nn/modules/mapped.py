@@ -1,4 +1,4 @@
-"""Layers that aihwkit makes of an array of chips, be it of one: their bias is digital, whatever the mapping says.
+"""Layers that aihwkit splits over an array of chips, possibly of one chip: their bias is always digital.
 
 Plain layers are cut where their matrix is too large as well, and are the same then.
 """

@@ -9,7 +9,7 @@ from compat.torch_package import torch
 
 
 class QuantizedActivation(torch.nn.Module):
-    """Rounds a tensor as an `ActivationQuantConfig` says."""
+    """Rounds a tensor according to an `ActivationQuantConfig`."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

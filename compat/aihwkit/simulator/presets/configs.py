@@ -1,7 +1,7 @@
 """Whole configurations with measured devices, made from the native ones: `TikiTakaCapacitorPreset` and so on.
 
-A name says how weights are trained (nothing: by pulses on the weights themselves), with which device, and for some with
-how many at each crosspoint. See `analogjax.tile.presets` for all names, and the values.
+A name tells how weights are trained (nothing: by pulses on the weights themselves), with which device, and for some
+with how many at each crosspoint. See `analogjax.tile.presets` for all names, and the values.
 """
 
 import dataclasses

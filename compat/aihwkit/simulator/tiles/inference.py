@@ -1,7 +1,7 @@
 """Tile modules of chips that are trained in torch, programmed once, and then drift.
 
 The trained weights are an ordinary parameter, and stay what they are; what a programmed and drifted chip answers with
-is kept beside them, and read in evaluation mode until the weights are others. Going back to training forgets it.
+is kept in addition, and read in evaluation mode until the weights change. Going back to training forgets it.
 """
 
 import copy
@@ -126,7 +126,7 @@ class Programmable:
         """Write the trained weights to a fresh chip, with the noise of the configuration's model.
 
         `noise_model` replaces that of the configuration, for good. Without `from_reference` the target is what the chip
-        answers with now, be it drifted.
+        returns now, with drift.
         """
         if self.training:
             raise TileError("Weights are programmed in evaluation mode only: call model.eval() first.")
@@ -160,7 +160,9 @@ class Programmable:
 
     @torch.no_grad()
     def remap_weights(self, weight_scaling_omega: float = 1.0) -> None:
-        """Put the weights on the chip anew, the largest of each output (or of the matrix) as `weight_scaling_omega`."""
+        """Write the weights to the chip again, the largest of each output (or of the matrix) as
+        `weight_scaling_omega`.
+        """
         self.rpu_config.mapping.weight_scaling_omega = float(weight_scaling_omega)
         weight, bias = self.get_weights()  # type: ignore[attr-defined]
         self.chips = self._made(self.rpu_config.to_native(self.in_size), 0)  # type: ignore[attr-defined]

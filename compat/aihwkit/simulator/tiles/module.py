@@ -241,9 +241,9 @@ class TileModule(torch.nn.Module):
     def set_hidden_parameters(self, ordered_parameters: Any) -> None:
         """Set what `get_hidden_parameters` gave, all of it and in its order; an empty dictionary sets nothing.
 
-        Weights are held within the bounds, and those that are sums follow from their parts. If the mean step of
-        devices is another one afterwards, the pulses of updates are counted with it, and a warning says so. Raises
-        `TileError` naming what does not fit, and then nothing has changed.
+        Weights are held within the bounds, and those that are sums follow from their parts. If the mean step of devices
+        is another one afterwards, the pulses of updates are counted with it, with a warning. Raises `TileError` naming
+        what does not fit, and then nothing has changed.
         """
         if len(ordered_parameters) == 0:
             return

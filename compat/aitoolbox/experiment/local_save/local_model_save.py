@@ -37,7 +37,7 @@ class BaseLocalModelSaver:
     """Where models go: `model`, or `checkpoint_model` for those saved during training, in the experiment's folder."""
 
     file_format = ""
-    load_options: tuple[str, ...] = ("like", "map_location")  # what `read_model` takes beside `allow_pickle`
+    load_options: tuple[str, ...] = ("like", "map_location")  # what `read_model` takes in addition to `allow_pickle`
 
     def __init__(
         self, local_model_result_folder_path: str = "~/project/model_result", checkpoint_model: bool = False
@@ -114,16 +114,16 @@ class BaseLocalModelSaver:
         return [self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)]
 
     def check_model(self, model: Any) -> None:
-        """Raises an error that says what is wrong with `model`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what a model is: override check_model.")
+        """Raise an error that explains what is wrong with `model`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define what a model is: override check_model.")
 
     def write_model(self, file: Path, model: Any) -> None:
         """Writes `model` into the new file `file`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to write a model: override write_model.")
+        raise NotImplementedError(f"{type(self).__name__} does not define how to write a model: override write_model.")
 
     def read_model(self, file: str, *, allow_pickle: bool = False, **options: Any) -> Any:
         """Returns the model in `file`, which is whole: see `load_experiment` of the experiment savers."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to read a model: override read_model.")
+        raise NotImplementedError(f"{type(self).__name__} does not define how to read a model: override read_model.")
 
 
 class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):

@@ -14,7 +14,7 @@ _SMALL_IS_GOOD = {"error", "mse", "mae", "rmse", "mape", "msle", "perplexity", "
 class LocalSubOptimalModelRemover:
     """Keeps the checkpoints of the `num_best_kept` best values of a metric and deletes the others.
 
-    Small is good for losses, errors and the like (told by the name), or as `mode`, `"min"` or `"max"`, says.
+    Smaller is better for losses, errors and the like (recognised by name), or as set by `mode`, `"min"` or `"max"`.
     """
 
     def __init__(self, metric_name: str, num_best_kept: int = 2, *, mode: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Hyperparameters, the main script and the source of an experiment, beside its model and results."""
+"""Saves hyperparameters, the main script and the source of an experiment next to its model and results."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ class HyperParamSourceReporter:
     def copy_to_cloud_storage(
         self, local_hyperparams_file_path: str, cloud_saver: Any, file_name: str | None = None
     ) -> str:
-        """Uploads a file beside the experiment's `model` folder; returns its key. Raises `StoreError`."""
+        """Upload a file next to the experiment's `model` folder; returns its key. Raises `StoreError`."""
         inside = cloud_saver.create_experiment_cloud_storage_folder_structure(
             self.project_name, self.experiment_name, self.experiment_timestamp
         )

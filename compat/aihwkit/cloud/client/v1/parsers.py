@@ -22,7 +22,7 @@ class ExperimentParser:
 
     @staticmethod
     def parse_experiment(api_response: Any, api_client: Any) -> CloudExperiment:
-        """An experiment; its input and its job where they are told."""
+        """An experiment, with its input and its job if they are given."""
         job, held = _field(api_response, "job", None), _field(api_response, "input", None)
         return CloudExperiment(
             _api_client=api_client,
@@ -36,7 +36,7 @@ class ExperimentParser:
 
     @staticmethod
     def parse_job(api_response: Any) -> CloudJob:
-        """A job; its output where it is told."""
+        """A job, with its output if it is given."""
         status = ExperimentParser.parse_experiment_status(api_response)
         return CloudJob(_field(api_response, "id"), _field(api_response, "output", None) or None, status)
 

@@ -54,7 +54,7 @@ def _check(layer: Any, n: int, mappings: Any) -> None:
 
 
 def model_of(network: Any, mappings: Any, inverse: Any) -> Any:
-    """The model of a network, its layers made anew. Raises `ConversionError`, and what a layer raises."""
+    """The model of a network, with new layers. Raises `ConversionError`, and what a layer raises."""
     layers = []
     for item in network.layers:
         if item.WhichOneof("item") == "layer":

@@ -13,7 +13,7 @@ _m = schema.training()
 
 
 class BasicTrainingConverter:
-    """`BasicTraining` to `TrainingInput` and back; weights don't travel, the model is made anew on the other side."""
+    """`BasicTraining` to `TrainingInput` and back; weights are not sent, the model is made again on the other side."""
 
     def to_proto(self, experiment: Any) -> Any:
         """The message. Raises `ConversionError` for what the protocol has no words for."""
