@@ -61,8 +61,8 @@ def step(config, key):
 def cases():
     for name in DEVICES:
         for switch in SWITCHES:
-            # operation by operation: "constant" and "exp" do so in the fast suite
-            marks = pytest.mark.slow if (name, switch) == ("reference", "no jit") else ()
+            # operation by operation these take seconds, and the others a second
+            marks = pytest.mark.slow if switch == "no jit" and name in ("constant", "reference") else ()
             yield pytest.param(name, switch, marks=marks, id=f"{name}-{switch}")
 
 

@@ -35,7 +35,7 @@ def array(case, device=None, key=None, **mapping):
     return create_array(config, (outputs, inputs), random.key(0) if key is None else key)
 
 
-@pytest.mark.parametrize("case", first_fast(CASES, 2))
+@pytest.mark.parametrize("case", first_fast(CASES))
 def test_it_computes_what_the_dense_matrix_computes(case, key):
     outputs, inputs, rows, columns, grid = CASES[case]
     chips = array(case)
