@@ -106,7 +106,7 @@ ONE = Trace(signs=[1, -1, 1], weights=[0.1, 0.0, 0.1], start=0.0)
         (physics.SoftBounds(), ONE, {"names": ("dw",)}, ConfigError, "'dw' is not one of its numbers; it has dw_min"),
         (physics.SoftBounds(), ONE, {"names": "dw_min"}, ConfigError, "names=\\('dw_min',\\)"),
         (physics.SoftBounds(), ONE, {"names": ()}, ConfigError, "no name"),
-        (physics.SoftBoundsPmax(), ONE, {}, ConfigError, "'dw_min' is none .* p_max"),
+        (physics.SoftBoundsPmax(), ONE, {}, ConfigError, "'dw_min' is not one .* p_max"),
         (physics.SoftBounds(), ONE, {"match": "best"}, ConfigError, "trajectory"),
         (physics.SoftBounds(), ONE, {"steps": 0}, ConfigError, "steps"),
         (physics.SoftBounds(), ONE, {"bounds": {"dw_min": (1.0, 0.5)}}, ConfigError, "no room"),

@@ -317,7 +317,7 @@ def test_a_fault_of_the_service_is_told_in_json_and_logged(service, monkeypatch,
     told = service.get("/api/v1/experiments")
     assert told.status_code == 500 and set(told.json()) == {"message"} and "secret" not in told.text
     assert "script-src 'self'" in told.headers["content-security-policy"]
-    number = told.json()["message"].split(" as ")[1].split(":")[0]
+    number = told.json()["message"].split(" as number ")[1].split(":")[0]
     record = next(one for one in caplog.records if number in one.getMessage())
     assert "secret detail" in str(record.exc_info[1])
     monkeypatch.setattr(ledger, "check_worker", broken)  # before its body is read, too
