@@ -161,7 +161,7 @@ def counted_pulses_agree_with_single_ones_n_4096(device: Any) -> None:
         return jax.jit(jax.vmap(lambda signs, key: hidden(f(device, cells, state, signs, key)), in_axes=(None, 0)))
 
     runs = run(at_once), run(one_by_one)
-    largest = np.maximum(*(np.abs(mean_step(device, cells, hidden(state), up)) for up in (True, False)))
+    largest = np.maximum(cells["dwmin_up"], cells["dwmin_down"])
     free = far_from_bounds(cells, hidden(state), 20 * 2 * largest * (1 + device.dw_min_std))
     w, cell = hidden(state)[free], {k: v[free] for k, v in cells.items()}
     for seed, signs in enumerate(PATTERNS.values()):
@@ -193,7 +193,7 @@ def the_order_of_pulses_matters_no_more_than_documented(device: Any) -> None:
     (cells, state), calm = made(device, SMALL), _without_pulse_noise(device)
     worst = (1,) * 10 + (-1,) * 10
     fast = hidden(at_once(calm, cells, state, jnp.array(worst), random.key(6)))
-    largest = np.maximum(*(np.abs(mean_step(device, cells, hidden(state), up)) for up in (True, False)))
+    largest = np.maximum(cells["dwmin_up"], cells["dwmin_down"])
     free = far_from_bounds(cells, hidden(state), 10 * 1.5 * largest)
     assert free.sum() >= 3
     for signs in (worst, worst[::-1]):

@@ -97,7 +97,14 @@ def test_numbers_of_a_transfer_may_be_swept_or_are_refused(name):
             swept[field] = jnp.float32(value)
         except ConfigError:
             refused.add(field)
-    program = {"gamma", "transfer_every", "timescale", "in_chop_prob", "with_reset_prob"}  # decide what is compiled
+    program = {
+        "gamma",
+        "transfer_every",
+        "timescale",
+        "in_chop_prob",
+        "with_reset_prob",
+        "sweeps",
+    }  # decide what is compiled
     assert refused <= program and {"transfer_lr", "fast_lr"} <= set(swept)
     assert_close(_one_life(changed(cell, **swept), jnp.full((4, 6), 0.05)), _one_life(cell, jnp.full((4, 6), 0.05)))
 

@@ -33,7 +33,7 @@ def hidden(tile: Tile) -> dict[str, jax.Array]:
     state = tile.state
     if isinstance(state, MixedState):
         return {"hidden_weights_0": state.part.w, "hidden_weights_chi": state.chi}
-    found = {f"hidden_weights_{k}": part.w for k, part in enumerate(state.parts)}
+    found = {f"hidden_weights_{k}": part.w for k, part in enumerate(getattr(state, "parts", ()))}
     if not isinstance(state, TransferState):
         return found
     found |= {f"buffered_FP_weight_{k}": buffer for k, buffer in enumerate(state.buffers)}

@@ -48,9 +48,7 @@ def residual(devices: Sequence[Any], *, warm_start: float = 0.0, **fields: Any) 
         schedule=Schedule(transfer_every=2.0, timescale=5.0),
         fast=FastRate(fast_lr=0.0),
         writer=Writer(transfer_lr=0.1, scale_transfer_lr=False),
-        warm_start=None
-        if isinstance(warm_start, (int, float)) and warm_start == 0
-        else WarmStart(warm_start=warm_start),
+        warm_start=None if isinstance(warm_start, (int, float)) and warm_start == 0 else WarmStart(sweeps=warm_start),
     )
     return changed(plain, **fields)
 

@@ -82,7 +82,7 @@ def test_a_warm_start_fills_the_coarsest_array_first():
 
 
 def test_a_warm_start_can_be_moved_on_by_hand():
-    cell = changed(WARM, warm_start=WarmStart(warm_start=math.inf))
+    cell = changed(WARM, warm_start=WarmStart(sweeps=math.inf))
     tile = loaded(cell)
     for n in range(7):
         after = silent(tile, n)
@@ -96,8 +96,12 @@ def test_a_warm_start_can_be_moved_on_by_hand():
 
 
 def test_what_makes_no_sense_is_refused():
-    for wrong in ({"timescale": 0.5}, {"warm_start": -1.0}, {"gamma": 0.0}):
-        with pytest.raises(ConfigError, match=next(iter(wrong))):
+    for wrong, named in (
+        ({"timescale": 0.5}, "timescale"),
+        ({"warm_start": -1.0}, "sweeps"),
+        ({"gamma": 0.0}, "gamma"),
+    ):
+        with pytest.raises(ConfigError, match=named):
             residual((QUIET,) * 3, **({"warm_start": 1.0} | wrong))
     with pytest.raises(ConfigError, match="two or more devices"):
         residual((QUIET,))

@@ -83,6 +83,13 @@ class TransferState:
     """Progress of the warm start; None: no warm start."""
 
 
+_PARTS: dict[str, tuple[type, ...]] = {
+    "schedule": (Schedule,), "reader": (Reader,), "fast": (FastRate,), "writer": (Writer,),
+    "buffer": (WeightBuffer, StepBuffer, type(None)), "chopper": (Chopper, PeriodicChopper, type(None)),
+    "reference": (RunningMean, type(None)), "warm_start": (WarmStart, type(None)),
+}  # fmt: skip
+
+
 class _Rates(NamedTuple):
     update: Scalar  # learning rate of the update
     fast: Scalar  # that of the pulses of the vector at hand
@@ -120,6 +127,9 @@ class Transfer:
     """Initial training of one array at a time; None: all at once."""
 
     def __post_init__(self) -> None:
+        for name, kinds in _PARTS.items():
+            needs = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
+            check(self, isinstance(getattr(self, name), kinds), name, f"is a part: give a {needs}.")
         n = len(self.devices)
         if n < 2:
             raise ConfigError(f"Transfer(devices=...): has {n}; needs two or more devices.")

@@ -2,7 +2,7 @@
 one.
 
 While array `m > 1` is warming up, the first array is read every `T_0` vectors and written to array `m`; after
-`warm_start` sweeps over all lines, array `m - 1` follows, and in the end all arrays learn, each on its time scale.
+so many `sweeps` over all lines, array `m - 1` follows, and in the end all arrays learn, each on its time scale.
 Reference: Li, Wu, Liu, Gokmen & Chen 2025, arXiv:2510.02516.
 """
 
@@ -29,12 +29,12 @@ class WarmState:
 class WarmStart:
     """Trains coarse arrays before fine ones."""
 
-    warm_start: float = 1.0
+    sweeps: float = 1.0
     """Sweeps into each array, from the coarsest to the second finest; `inf`: until `next_array` is called [1]."""
 
     def __post_init__(self) -> None:
-        check(self, is_static(self.warm_start), "warm_start", "is part of the program: give a plain number.")
-        check(self, self.warm_start > 0, "warm_start", "needs a number of sweeps above 0, or inf.")
+        check(self, is_static(self.sweeps), "sweeps", "is part of the program: give a plain number.")
+        check(self, self.sweeps > 0, "sweeps", "needs a number of sweeps above 0, or inf.")
 
     def begin(self, arrays: int) -> WarmState:
         """Start by warming up the coarsest array."""
@@ -42,7 +42,7 @@ class WarmStart:
 
     def counted(self, state: WarmState, sweep: float, read: Array) -> WarmState:
         """The state after a read, if `read`; a sweep has the given number of reads."""
-        reads = self.warm_start * sweep
+        reads = self.sweeps * sweep
         most = math.ceil(reads) if math.isfinite(reads) else 2**31 - 1
         transfers = state.transfers + read
         over = (transfers >= most) & (state.warming > 0)
