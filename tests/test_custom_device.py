@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analogjax import testing
+from analogjax import physics, pytree, testing
 
 TEXT = (Path(__file__).parents[1] / "docs" / "custom_device.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.S)
@@ -54,3 +54,10 @@ def test_the_suite_is_checked_without_pytest_too():
     with pytest.raises(AssertionError, match="breaks 'it_is_a_device'"):
         testing.check(testing.device(DomainGrowth))  # a class is no device
     assert len(testing.device(DomainGrowth(dw_min=0.01))) > 15
+
+    class Uphill(physics.Nonlinear):
+        def step(self, cells, v, up):
+            return jnp.where(up, -cells["dwmin_up"], -cells["dwmin_down"])
+
+    with pytest.raises(AssertionError, match=r"breaks 'up_pulses_raise.*pulses UP moved the mean weight by -"):
+        testing.check(testing.device(pytree(Uphill)(dw_min=0.01)))

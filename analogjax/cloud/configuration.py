@@ -1,7 +1,7 @@
 """A tile's configuration as plain JSON values, and back; nothing but the classes named here is ever made.
 
 {"class": "TileConfig", "device": {"class": "SoftBounds", "dw_min": 0.002}}      fields that differ from defaults
-{"class": "Transfer", "devices": [{"class": "ConstantStep"}, {"class": "ConstantStep"}], "transfer_update": {...}}
+{"class": "Transfer", "devices": [{"class": "ConstantStep"}, {"class": "ConstantStep"}], "writer": {...}}
 {"preset": "CapacitorPreset"}                                                    a preset, by aihwkit's name
 """
 
@@ -147,6 +147,8 @@ def _shown(field: dataclasses.Field) -> Any:
     """A value of the kind that belongs in a field. Only the devices of a compound have no default."""
     if field.name == _DEVICES:
         return (_ANY_DEVICE,)
+    if field.default is None and float in typing.get_args(field.type):
+        return 0.0  # a number that may be left out
     return _ANY_DEVICE if field.default is dataclasses.MISSING else field.default
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from analogjax._pytree import is_static
 from analogjax._typing import Array, Key, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.device import Cells, PulsedDevice
@@ -45,6 +46,8 @@ def calibrate(
     """
     if not isinstance(device, PulsedDevice):
         raise ConfigError(f"calibrate({type(device).__name__}): has no single pulses; give a pulsed device.")
+    if is_static(pulses) and not (isinstance(pulses, int) and not isinstance(pulses, bool) and 0 < pulses < 2**31):
+        raise ConfigError(f"calibrate(pulses={pulses!r}): needs a whole number of 1 or more.")
     k_sign, k_pulse = jax.random.split(key)
 
     def one(n: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:

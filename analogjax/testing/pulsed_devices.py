@@ -132,6 +132,19 @@ def only_the_pulsed_crosspoint_changes(device: Any) -> None:
         assert changed[where] and changed.sum() == 1
 
 
+def up_pulses_raise_the_weight_and_down_pulses_lower_it(device: Any) -> None:
+    """On the mean over an array, by single pulses and by counted ones."""
+    cells, state = made(device)
+    for way in (1, -1):
+        signs = jnp.full((10,), way)
+        for moved in (
+            one_by_one(device, cells, state, signs, random.key(4)),
+            at_once(device, cells, state, signs, random.key(4)),
+        ):
+            change = float(np.mean(np.asarray(hidden(moved) - hidden(state), np.float64)))
+            assert way * change > 0, f"10 pulses {'UP' if way > 0 else 'DOWN'} moved the mean weight by {change:g}"
+
+
 def one_pulse_is_its_mean_step_n_4096(device: Any) -> None:
     """The mean over the noise is the noise-free step; for a `Nonlinear`, the standard deviation is its `spread`."""
     cells, state = made(device, SMALL)
@@ -223,6 +236,7 @@ def digital_updates_move_along_the_gradient(device: Any) -> None:
 
 
 CHEAP = (
+    up_pulses_raise_the_weight_and_down_pulses_lower_it,
     counted_pulses_by_the_thousand_keep_the_bounds,
     zero_sign_and_zero_counts_are_the_identity,
     only_the_pulsed_crosspoint_changes,

@@ -29,6 +29,7 @@ from analogjax.physics.compounds import (
     c_ttv2,
     ttv2,
 )
+from analogjax.tile.algorithms import ALGORITHMS, build_config
 from analogjax.tile.presets import PRESETS, preset
 from compat.whole_batch import WholeBatch
 
@@ -46,6 +47,7 @@ DEVICES = [
     ttv2(devices=_PAIR, thres_scale=2.0, transfer_lr_vec=(0.5, 1.0)),
     c_ttv2(devices=_PAIR, in_chop_prob=0.2, auto_scale=True, transfer_update=Pulses(desired_bl=2)),
     agad(devices=_PAIR, tail_weightening=20.0, buffer_cap=1.0),
+    *(build_config(name, ConstantStep(), n_devices=3).device for name in ALGORITHMS),
     MixedPrecision(device=OneSided(device=ConstantStep()), granularity_override=0.01, n_x_bins=8, stoc_round_d=False),
 ]
 

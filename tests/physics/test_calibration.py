@@ -66,6 +66,9 @@ def test_what_has_no_pulses_or_no_reference_is_refused():
     with pytest.raises(ConfigError, match=r"calibrate\(Ideal\): has no single pulses"):
         calibrate(ideal, 10, {}, ideal.write({}, jnp.zeros((2, 2)), random.key(0)), random.key(1))
     plain = tile.create(tile.TileConfig(device=DEVICE), (3, 4), random.key(0))
+    for wrong in (0, -5, 1.9, float("nan"), None, 10**12):
+        with pytest.raises(ConfigError, match=r"calibrate\(pulses=.*whole number of 1 or more"):
+            tile.calibrate(plain, wrong, key=random.key(1))
     with pytest.raises(ConfigError, match="SoftBounds: is not read against a reference"):
         tile.calibrate(plain, 10, key=random.key(1))
     with pytest.raises(ConfigError, match="MixedPrecision"):

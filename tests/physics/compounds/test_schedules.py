@@ -147,6 +147,11 @@ def test_later_arrays_wait_until_all_their_outputs_were_written(columns):
     assert own.periods((4, 5), 3) == (1, 7, 9)
 
 
+def test_what_is_due_more_often_than_after_each_vector_is_due_after_each():
+    often = tiki_taka((SOFT, SOFT), transfer_every=0.4, units_in_mbatch=False)
+    assert often.periods((4, 5), 1) == (1, 0) and changed(often, transfer_every=0.0).periods((4, 5), 1) == (0, 0)
+
+
 @pytest.mark.parametrize("columns", [True, False])
 def test_more_reads_than_lines_are_each_line_once_and_said_so(columns):
     exact = {"dw_min_dtod": 0.0, "dw_min_std": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
@@ -283,6 +288,11 @@ def test_written_weights_are_read_and_everything_else_is_forgotten(name):
         (lambda: residual(devices=(SOFT, SOFT), timescale=jnp.asarray(2.0)), "timescale=.*plain number"),
         (lambda: residual(devices=(SOFT, SOFT), warm_start=jnp.asarray(1.0)), "sweeps=.*plain number"),
         (lambda: changed(tiki_taka((SOFT, SOFT)), warm_start=2.0), "warm_start=2.0.*give a WarmStart"),
+        (lambda: tiki_taka((SOFT, SOFT), transfer_every_vec=(-2.0, 0.0)), "transfer_every_vec.*0 or more"),
+        (lambda: tiki_taka((SOFT, SOFT), transfer_lr_vec=(float("nan"), 0.0)), "transfer_lr_vec.*0 or more"),
+        (lambda: tiki_taka((SOFT, SOFT), transfer_every=float("inf")), "transfer_every=inf"),
+        (lambda: tiki_taka((SOFT, SOFT), gamma=float("nan")), "gamma=nan"),
+        (lambda: tiki_taka((SOFT, SOFT), gamma_vec=(float("nan"), 1.0)), "gamma_vec.*finite"),
         (lambda: c_ttv2(devices=(SOFT,) * 3), "exactly two"),
         (lambda: c_ttv2(devices=(SOFT, SOFT), n_reads_per_transfer=2), "one line at a time"),
         (lambda: c_ttv2(devices=(SOFT, SOFT), in_chop_prob=1.5), "in_chop_prob"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analogjax._pytree import is_static, pytree
-from analogjax.physics.checks import check
+from analogjax.physics.checks import check, check_number
 
 
 @pytree
@@ -33,7 +33,10 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("transfer_every", "transfer_every_vec", "timescale"):
             check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
-        slower = self.timescale is None or self.timescale >= 1
+        check_number(self, "transfer_every")
+        good = all(isinstance(one, (int, float)) and 0 <= one < math.inf for one in self.transfer_every_vec)
+        check(self, good, "transfer_every_vec", "needs finite numbers of 0 or more.")
+        slower = self.timescale is None or (isinstance(self.timescale, (int, float)) and 1 <= self.timescale < math.inf)
         check(self, slower, "timescale", "needs a number of 1 or more, or None.")
 
     def periods(self, devices: Sequence[Any], lines: int, sweep: float, batch: int) -> tuple[int, ...]:
@@ -48,4 +51,9 @@ class Schedule:
         every = self.transfer_every_vec or tuple(self.transfer_every * slower**k for k in range(len(devices)))
         if self.no_self_transfer:
             every = (*every[:-1], 0.0)
-        return tuple(math.ceil(one * batch) if self.units_in_mbatch else round(one) for one in every)
+        return tuple(math.ceil(one * batch) if self.units_in_mbatch else _whole(one) for one in every)
+
+
+def _whole(vectors: float) -> int:
+    """Rounded, but never to 0, which is never: what is due more often than after each vector is due after each."""
+    return max(1, round(vectors)) if vectors > 0 else 0
