@@ -46,8 +46,7 @@ def calibrate(
     """
     if not isinstance(device, PulsedDevice):
         raise ConfigError(f"calibrate({type(device).__name__}): has no single pulses; give a pulsed device.")
-    if is_static(pulses) and not (isinstance(pulses, int) and not isinstance(pulses, bool) and 0 < pulses < 2**31):
-        raise ConfigError(f"calibrate(pulses={pulses!r}): needs a whole number of 1 or more.")
+    check_pulses(pulses)
     k_sign, k_pulse = jax.random.split(key)
 
     def one(n: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
@@ -60,6 +59,13 @@ def calibrate(
 
     last, before = lax.fori_loop(0, jnp.asarray(pulses, jnp.int32), one, (state, state.w))
     return (last.w + before) / 2
+
+
+def check_pulses(pulses: Scalar) -> None:
+    """Raise `ConfigError` for a plain value that is no number of pulses; arrays and tracers pass."""
+    good = isinstance(pulses, int) and not isinstance(pulses, bool) and 0 < pulses < 2**31
+    if is_static(pulses) and not good:
+        raise ConfigError(f"calibrate(pulses={pulses!r}): needs a whole number of 1 or more.")
 
 
 def shifted(device: PulsedDevice, cells: Cells, point: Array) -> Cells:

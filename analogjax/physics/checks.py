@@ -24,6 +24,13 @@ def check_number(owner: Any, *names: str, low: float = -math.inf, high: float = 
         check(owner, good, name, f"needs a finite number{', ' * bool(bounds)}{' and '.join(bounds)}.")
 
 
+def check_numbers(owner: Any, name: str, low: float = -math.inf) -> None:
+    """Require each plain value in a tuple to be a finite number of at least `low`. Raises `ConfigError`."""
+    plain = [value for value in getattr(owner, name) if is_static(value)]
+    good = all(isinstance(value, (int, float)) and low <= value and math.isfinite(value) for value in plain)
+    check(owner, good, name, f"needs finite numbers{f' of {low:g} or more' * math.isfinite(low)}.")
+
+
 def as_choice(owner: Any, name: str, choices: Any) -> None:
     """Convert a field given as text to its enum member; unknown text raises an error listing the known values."""
     value = getattr(owner, name)

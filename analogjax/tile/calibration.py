@@ -6,12 +6,10 @@ from typing import Any
 
 import jax
 
-from analogjax._pytree import is_static
 from analogjax._typing import Key, Scalar
-from analogjax.errors import ConfigError
 from analogjax.physics import Transfer
 from analogjax.physics.calibration import calibrate as estimate
-from analogjax.physics.calibration import shifted
+from analogjax.physics.calibration import check_pulses, shifted
 from analogjax.random import check_key
 from analogjax.tile.tile import Tile
 
@@ -52,6 +50,5 @@ def calibrate(tile: Tile, pulses: Scalar, *, key: Key, alternating: bool = True)
         Kim et al. 2019, arXiv:1907.10228.
     """
     check_key(key, "calibrate")
-    if is_static(pulses) and not (isinstance(pulses, int) and not isinstance(pulses, bool) and 0 < pulses < 2**31):
-        raise ConfigError(f"calibrate(pulses={pulses!r}): needs a whole number of 1 or more.")
+    check_pulses(pulses)  # here, where they are not traced yet
     return _calibrated(tile, pulses, key, alternating)

@@ -6,14 +6,12 @@ running maxima `m <- (1 - tau) m + tau max|v|` of each vector, `tau = (1 - auto_
 Letters: `B` batch. Reference: Rasch, Carta, Fagbohungbe & Gokmen 2024, doi:10.1038/s41467-024-51221-z.
 """
 
-import math
-
 import jax.numpy as jnp
 from jax import lax
 
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check_number, check_numbers
 from analogjax.physics.pulses import Pulses
 
 SINGLE_PULSES = Pulses(desired_bl=1, update_bl_management=False, update_management=False)
@@ -90,9 +88,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         check_number(self, "transfer_lr", low=0)
-        plain = [one for one in self.transfer_lr_vec if is_static(one)]
-        good = all(isinstance(one, (int, float)) and 0 <= one < math.inf for one in plain)
-        check(self, good, "transfer_lr_vec", "needs finite numbers of 0 or more.")
+        check_numbers(self, "transfer_lr_vec", low=0)
 
     def rate(self, k: int, lr: Scalar) -> Scalar:
         """Learning rate of transfers from array `k`."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analogjax._pytree import is_static, pytree
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_number, check_numbers
 
 
 @pytree
@@ -34,8 +34,7 @@ class Schedule:
         for name in ("transfer_every", "transfer_every_vec", "timescale"):
             check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
         check_number(self, "transfer_every")
-        good = all(isinstance(one, (int, float)) and 0 <= one < math.inf for one in self.transfer_every_vec)
-        check(self, good, "transfer_every_vec", "needs finite numbers of 0 or more.")
+        check_numbers(self, "transfer_every_vec", low=0)
         slower = self.timescale is None or (isinstance(self.timescale, (int, float)) and 1 <= self.timescale < math.inf)
         check(self, slower, "timescale", "needs a number of 1 or more, or None.")
 

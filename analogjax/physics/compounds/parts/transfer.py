@@ -30,7 +30,7 @@ from jax import lax
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_number, check_numbers
 from analogjax.physics.compounds.parts import cell
 from analogjax.physics.compounds.parts import chopper as chopping
 from analogjax.physics.compounds.parts.buffer import StepBuffer, Transferred, WeightBuffer
@@ -137,8 +137,7 @@ class Transfer:
         for name in ("gamma", "gamma_vec"):
             check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
         check_number(self, "gamma")
-        good = all(isinstance(one, (int, float)) and math.isfinite(one) for one in self.gamma_vec)
-        check(self, good, "gamma_vec", "needs finite numbers.")
+        check_numbers(self, "gamma_vec")
         check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
         check(self, self.gammas[-1] != 0, "gamma_vec", "the last array holds the written weights: not 0.")
         for part, name in ((self.schedule, "transfer_every_vec"), (self.writer, "transfer_lr_vec")):
