@@ -1,4 +1,4 @@
-"""The `analogjax` command: `train`, `runs` and `devices` run locally, `serve` and `cloud` run experiments remotely."""
+"""The `analogjax` command: `train`, `infer`, `runs` and `devices` run locally, `serve` and `cloud` remotely."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from analogjax._version import __version__
 from analogjax.cloud.command import add_cloud_command, add_serve_command
 from analogjax.devices_command import add_devices_command
 from analogjax.errors import AnalogError, ConfigError
+from analogjax.infer_command import add_infer_command
 from analogjax.runs_command import add_runs_command
 from analogjax.train_command import add_train_command, resume_hint
 
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"analogjax {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_train_command(commands)
+    add_infer_command(commands)
     add_runs_command(commands)
     add_serve_command(commands)
     add_cloud_command(commands)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analogjax.errors import ConfigError, MissingPackage
+from analogjax.hardware_options import aware_config, check_kind
 
 _DEVICES = """\
 List devices, presets and algorithms, show one with all its parameters, or plot its pulse response.
@@ -43,9 +44,9 @@ def add_devices_command(commands: Any) -> None:
 def made_device(name: str, settings: dict[str, Any]) -> Any:
     """Make a device by class name and parameters. Raises `ConfigError` for unknown ones."""
     known = _known_devices()
-    match = _match(name.lower().removesuffix("device"), known)
+    match = same_name(name.lower().removesuffix("device"), known)
     if match is None:
-        raise ConfigError(f"--device {name}: unknown; {_nearest(name, known)}Known: {', '.join(known)}.")
+        raise ConfigError(f"--device {name}: unknown; {nearest(name, known)}Known: {', '.join(known)}.")
     fields = [field.name for field in dataclasses.fields(known[match])]
     for setting, value in settings.items():
         if setting not in fields:
@@ -64,6 +65,9 @@ def made_config(options: Mapping[str, Any]) -> Any:
     from analogjax.tile import presets
     from analogjax.tile.algorithms import build_config
 
+    check_kind(options)
+    if options["hardware_aware"]:
+        return aware_config(options)
     if options["preset"]:
         config = presets.preset(_preset_name(options))
     else:
@@ -76,6 +80,8 @@ def made_config(options: Mapping[str, Any]) -> Any:
 
 def described(options: Mapping[str, Any], recorded: bool = False) -> str:
     """A short description of the devices of a training; with `recorded`, in the canonical spelling."""
+    if options["hardware_aware"]:
+        return "hardware-aware"
     if options["preset"]:
         return _preset_name(options)
     device = options["device"] or _DEFAULT
@@ -90,9 +96,9 @@ def _preset_name(options: Mapping[str, Any]) -> str:
     given, name = [key for key in ("device", "set", "algorithm", "n_devices") if options[key]], options["preset"]
     if given:
         raise ConfigError(f"--preset {name}: is a complete configuration; leave out --{given[0].replace('_', '-')}.")
-    match = _match(name, PRESETS)
+    match = same_name(name, PRESETS)
     if match is None:
-        raise ConfigError(f"--preset {name}: unknown; {_nearest(name, PRESETS)}Known: {', '.join(PRESETS)}.")
+        raise ConfigError(f"--preset {name}: unknown; {nearest(name, PRESETS)}Known: {', '.join(PRESETS)}.")
     return match
 
 
@@ -102,12 +108,13 @@ def _known_devices() -> dict[str, Any]:
     return {name: value for name, value in sorted(vars(devices).items()) if isinstance(value, type)}
 
 
-def _match(name: str, known: Iterable[str]) -> str | None:
+def same_name(name: str, known: Iterable[str]) -> str | None:
     """The entry of `known` equal to `name`, ignoring case."""
     return {one.lower(): one for one in known}.get(name.lower())
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Any) -> str:
+    """A question that proposes the entry of `known` most like `name`, or nothing."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}? " if near else ""
 
@@ -146,7 +153,7 @@ def _show(name: str) -> int:
     from analogjax.report import device_lines
     from analogjax.tile.presets import PRESETS, preset
 
-    match = _match(name, PRESETS)
+    match = same_name(name, PRESETS)
     print(f"{match}: {preset(match)}" if match else "\n".join(device_lines(type(made_device(name, {})))))
     return 0
 
@@ -187,7 +194,7 @@ def _plottable(name: str) -> tuple[Any, Any]:
 
     parts = [part for part in presets.PARTS if isinstance(presets.preset_part(part), Device)]
     classes = [one for one in _known_devices() if one not in ("Ideal", "FloatingPoint")]
-    match = _match(name, (*classes, *parts, *presets.PRESETS))
+    match = same_name(name, (*classes, *parts, *presets.PRESETS))
     if match in presets.PRESETS:
         config = presets.preset(match)
         return config.device, config.update
@@ -195,5 +202,5 @@ def _plottable(name: str) -> tuple[Any, Any]:
         return presets.preset_part(match), None
     if match is None:
         known = (*presets.PRESETS, *parts, *classes)
-        raise ConfigError(f"devices plot {name}: unknown; {_nearest(name, known)}Known: {', '.join(known)}.")
+        raise ConfigError(f"devices plot {name}: unknown; {nearest(name, known)}Known: {', '.join(known)}.")
     return made_device(match, {}), None

@@ -185,20 +185,20 @@ def _near(location: Location) -> str:
     return str(path.relative_to(Path.cwd()) if path is not None and path.is_relative_to(Path.cwd()) else location)
 
 
-def _named(name: str, options: argparse.Namespace) -> Location:
-    """The location of the run `name`."""
+def run_location(name: str, root: str, endpoint: str | None) -> Location:
+    """The location of the run `name`, in `root` if that is not a path. Raises `ConfigError`."""
     if not name:
         raise ConfigError("RUN is empty: give the folder, the URL or the name of a run.")
     plain = "/" not in name and os.sep not in name and name not in (".", "..", "~")
     if plain and not Path(name).is_dir():
-        return _location(options.root, options.endpoint_url) / name
-    return _location(name, options.endpoint_url)
+        return _location(root, endpoint) / name
+    return _location(name, endpoint)
 
 
 def _read(name: str, options: argparse.Namespace) -> Run:
     from analogjax.store.run_folder import read_run
 
-    return read_run(_named(name, options))
+    return read_run(run_location(name, options.root, options.endpoint_url))
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -264,7 +264,7 @@ def _export(options: argparse.Namespace) -> int:
 def _remove(options: argparse.Namespace) -> int:
     from analogjax.store.runs import remove_run
 
-    location = _named(options.name, options)
+    location = run_location(options.name, options.root, options.endpoint_url)
     if not options.yes and not _agreed(location):
         print("Nothing was removed.", file=sys.stderr)
         return 1

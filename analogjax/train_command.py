@@ -11,7 +11,7 @@ from analogjax._processor import keep_programs
 from analogjax.devices_command import check_plot, described, made_config
 from analogjax.errors import ConfigError
 from analogjax.runs_command import aside, begin_record, recorded, storage_options
-from analogjax.train_options import add_options, options_of
+from analogjax.train_options import OPTIONS, add_options, options_of
 
 _TRAIN = """\
 Train a classifier with analog layers, and print the loss and accuracy of every epoch.
@@ -64,7 +64,7 @@ def _train(given: argparse.Namespace) -> int:
     from analogjax.experiments import find_device
     from analogjax.report import write_curves, writer_for
 
-    experiment, device = _experiment(options), find_device(options["on"])
+    experiment, device = experiment_of(options), find_device(options["on"])
     record = begin_record(options, experiment.dataset.name, _recorded_config(options, experiment), _computed_on(device))
     writer = writer_for(options["output"], sys.stdout)
     if options["output"] == "table":
@@ -137,7 +137,10 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
 def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
     """The settings that determine the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
-    given = {name: options[name] for name in ("learn_out_scaling", "n_devices") if options[name]}
+    kept = ("learn_out_scaling", "n_devices", *_OF_AWARE)
+    given = {name: options[name] for name in kept if options[name] not in (None, False, 0)}
+    given |= {"weight_clip": 0.0} if options["weight_clip"] == 0 else {}
+    given |= {"optimizer": options["optimizer"]} if options["optimizer"] != "sgd" else {}
     given |= {"algorithm": options["algorithm"].lower()} if options["algorithm"] else {}
     given |= {"preset": described(options)} if options["preset"] else {}
     known = {"dataset": experiment.dataset.name, "device": described(options, recorded=True)}
@@ -156,7 +159,8 @@ def _headline(experiment: Any, options: dict[str, Any]) -> str:
     )
 
 
-def _experiment(options: dict[str, Any]) -> Any:
+def experiment_of(options: Mapping[str, Any]) -> Any:
+    """The training that the options describe. Raises `ConfigError`."""
     import jax
 
     from analogjax import nn
@@ -188,4 +192,34 @@ def _experiment(options: dict[str, Any]) -> Any:
         batch_size=options["batch_size"],
         epochs=options["epochs"],
         learning_rate=options["lr"],
+        optimizer=_optimizer(options),
     )
+
+
+def _optimizer(options: Mapping[str, Any]) -> Any:
+    """Of the digital parameters and hardware-aware weights; None: plain SGD."""
+    if options["optimizer"] == "sgd":
+        return None
+    import optax
+
+    return optax.adam(options["lr"])
+
+
+_OF_AWARE = ("hardware_aware", "modifier", "weight_noise", "weight_clip", "fresh_chips", "input_range")
+
+
+def recorded_options(run: Any) -> dict[str, Any]:
+    """The options of a recorded training. Raises `ConfigError` if it was not made by `analogjax train`."""
+    config = run.config
+    if "layers" not in config or "activation" not in config:
+        raise ConfigError(
+            f"{run.id}: was not recorded by `analogjax train`, so its model can't be rebuilt here; use "
+            "analogjax.experiments.evaluate with the model."
+        )
+    options = {name: option.default for name, option in OPTIONS.items()}
+    options |= {name: value for name, value in config.items() if name in options}
+    if options["preset"]:
+        options |= {"device": None, "set": {}}
+    if options["hardware_aware"]:
+        options["device"] = None
+    return options

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analogjax.errors import ConfigError
+from analogjax.hardware_options import MODIFIERS
 
 _MANY = 2**31 - 1
 
@@ -21,7 +22,7 @@ class Option:
 
     name: str
     check: Callable[[Any], Any]
-    """Takes a value of a file, or the text of the command line as `_Text`; raises `ValueError` with what it needs."""
+    """Takes a value of a file, or the text of the command line as `Text`; raises `ValueError` with what it needs."""
     default: Any
     help: str
     metavar: str | None = None
@@ -54,13 +55,13 @@ class Option:
             raise ConfigError(f"{where}: {error}.") from None
 
 
-class _Text(str):
+class Text(str):
     """Text from the command line: numbers are parsed from it, unlike from strings in a file."""
 
 
 def _whole(low: int, high: int = _MANY) -> Callable[[Any], int]:
     def check(value: Any) -> int:
-        number = _number_in(value, int) if isinstance(value, _Text) else value
+        number = _number_in(value, int) if isinstance(value, Text) else value
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
             raise ValueError(f"needs a whole number from {low} to {high}")
         return number
@@ -70,7 +71,7 @@ def _whole(low: int, high: int = _MANY) -> Callable[[Any], int]:
 
 def _number(low: float, high: float) -> Callable[[Any], float]:
     def check(value: Any) -> float:
-        number = _number_in(value, float) if isinstance(value, _Text) else value
+        number = _number_in(value, float) if isinstance(value, Text) else value
         good = isinstance(number, (int, float)) and not isinstance(number, bool) and low <= number <= high
         if not good:
             raise ValueError(f"needs a number from {low:g} to {high:g}")
@@ -133,7 +134,8 @@ def _layers(value: Any) -> list[int]:
     return parts
 
 
-def _settings(value: Any) -> dict[str, Any]:
+def settings(value: Any) -> dict[str, Any]:
+    """Parameters by name, from a table or from texts `NAME=VALUE`. Raises `ValueError`."""
     if isinstance(value, list):
         value = dict(_setting(text) for text in value if text != "")
     if not isinstance(value, dict):
@@ -168,7 +170,7 @@ def _value(text: str) -> Any:
 
 def _shown(value: Any) -> str:
     """A given value, shortened to one line."""
-    if isinstance(value, _Text):
+    if isinstance(value, Text):
         value = str(value)
     try:
         text = repr(value)
@@ -190,7 +192,7 @@ OPTIONS = {
         Option("activation", _one_of(*ACTIVATIONS), "sigmoid", "between layers (default: sigmoid)",
                f"{{{','.join(ACTIVATIONS)}}}"),
         Option("device", _text, None, "device of every crosspoint (default: ConstantStep); see `analogjax devices`"),
-        Option("set", _settings, {}, "a parameter of the device; repeatable", "NAME=VALUE"),
+        Option("set", settings, {}, "a parameter of the device; repeatable", "NAME=VALUE"),
         Option("algorithm", _text, None,
                "training algorithm: sgd (default), tiki-taka, ttv2, c-ttv2, agad, mp or residual"),
         Option("n_devices", _whole(1, 1024), 0,  # a number of its own: it was not given
@@ -198,6 +200,22 @@ OPTIONS = {
         Option("preset", _text, None, "a complete configuration by aihwkit's name; see `analogjax devices`"),
         Option("learn_out_scaling", _flag, False, "also train a digital scale of each layer's outputs",
                off="--no-learn-out-scaling"),
+        Option("hardware_aware", _flag, False,
+               "train by gradients with the noise of chips, to be programmed later (`analogjax infer`)",
+               off="--no-hardware-aware"),
+        Option("modifier", _one_of(*MODIFIERS), None,
+               "hardware-aware: how weights are disturbed in each step (default: add-normal)",
+               f"{{{','.join(MODIFIERS)}}}"),
+        Option("weight_noise", _number(0, 10), None,
+               "hardware-aware: strength of the modifier, relative to the largest weight (default: 0.05)"),
+        Option("weight_clip", _number(0, 100), None,
+               "hardware-aware: clip weights at so many standard deviations (default: 2.5); 0: never"),
+        Option("fresh_chips", _whole(0, 10**6), 0,
+               "hardware-aware: new chips in each step, each for its share of the batch (default: 0, one chip)"),
+        Option("input_range", _flag, False, "hardware-aware: learn the range of the inputs of each layer",
+               off="--no-input-range"),
+        Option("optimizer", _one_of("sgd", "adam"), "sgd",
+               "of digital parameters, and of hardware-aware weights (default: sgd)", "{sgd,adam}"),
         Option("epochs", _whole(0), 5, "epochs (default: 5); 0: none"),
         Option("batch_size", _whole(1, 10**6), 64, "items per mini-batch (default: 64)"),
         Option("lr", _number(0, 1000), 0.05, "learning rate (default: 0.05)"),
@@ -252,7 +270,7 @@ def _typed(option: Option, value: Any) -> Any:
     if len(shown) > 80:
         shown = f"{shown[:77]}..."
     where = f"{option.flag} {shown}".strip()
-    return option.checked(_Text(value) if isinstance(value, str) else value, where)
+    return option.checked(Text(value) if isinstance(value, str) else value, where)
 
 
 def _from_file(name: str) -> dict[str, Any]:

@@ -28,16 +28,21 @@ MAY_IMPORT = {
     "cloud": _LOOP,
     "report": _LOOP,
     "runs_command": _LOOP | {"report"},
-    "devices_command": _TILE | {"report"},
-    "train_options": _GROUND,
+    "hardware_options": _TILE,
+    "weights_file": _TILE | {"nn"},
+    "devices_command": _TILE | {"report", "hardware_options"},
+    "train_options": _GROUND | {"hardware_options"},
     "train_command": _LOOP | {"report", "runs_command", "devices_command", "train_options"},
-    "cli": _LOOP | {"cloud", "report", "runs_command", "devices_command", "train_command"},  # the command calls them
+    "infer_command": _LOOP
+    | {"report", "runs_command", "devices_command", "train_command", "train_options", "weights_file"},
+    "cli": _LOOP | {"cloud", "report", "runs_command", "devices_command", "train_command", "infer_command"},  # the command calls them
     "__main__": {"cli"},
     "analogjax": _LOOP,  # the public names in __init__
     "compat": _LOOP | {"cloud", "report", "cli", "analogjax"},
 }
 _UPPER = {
     "experiments",
+    "infer_command",
     "cloud",
     "report",
     "cli",

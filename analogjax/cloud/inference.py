@@ -32,7 +32,7 @@ from analogjax.experiments.inferencing import BasicInferencing
 from analogjax.nn.table import Matrix
 from analogjax.physics import devices
 from analogjax.physics.device import State
-from analogjax.tile import Tile, TileArray, create_array
+from analogjax.tile import HardwareAware, Tile, TileArray, create_array
 
 MAX_REPEATS, MAX_TIME = 10_000, 1e12
 _SHA = re.compile(r"[0-9a-f]{64}")
@@ -224,9 +224,15 @@ def _chips(layer: Any, w: np.ndarray, bias: np.ndarray, key: Any) -> tuple[Any, 
 
 def _reading_layer(layer: Any) -> Any:
     """The described layer with tiles for reading only; the response of their devices to pulses does not matter."""
-    if isinstance(layer, nn.AnalogLinear):
-        return layer.clone(config=replace(layer.config, device=devices.Ideal()))
-    return layer
+    if not isinstance(layer, nn.AnalogLinear):
+        return layer
+    if isinstance(layer.config, HardwareAware):
+        if layer.config.input_range is not None:
+            raise DescriptionError(
+                "model: the cloud does not carry input ranges; run the inference with a LocalRunner, or train without."
+            )
+        return layer.clone(config=layer.config.reading())
+    return layer.clone(config=replace(layer.config, device=devices.Ideal()))
 
 
 def _weights_of(made: InferenceDescription, variables: nn.Variables) -> list[dict[str, np.ndarray]]:
@@ -235,6 +241,7 @@ def _weights_of(made: InferenceDescription, variables: nn.Variables) -> list[dic
     def is_chips(node: Any) -> bool:
         return isinstance(node, (Tile, TileArray))
 
+    variables = nn.exact_chips(variables)
     tiles = jax.tree.map(lambda one: _reading(one) if is_chips(one) else one, variables.tiles, is_leaf=is_chips)
     found = weights_of(made, nn.Variables(params=variables.params, tiles=tiles))
     # the logical weights follow from the rest

@@ -2,6 +2,8 @@
 
 from analogjax.experiments.dataset import Arrays as Arrays
 from analogjax.experiments.dataset import Batches as Batches
+from analogjax.experiments.evaluation import ChipResults as ChipResults
+from analogjax.experiments.evaluation import evaluate as evaluate
 from analogjax.experiments.hooks import BatchEvent as BatchEvent
 from analogjax.experiments.hooks import EpochEvent as EpochEvent
 from analogjax.experiments.hooks import Hooks as Hooks

@@ -3,10 +3,8 @@ r"""`BasicInferencing`: the accuracy of a trained network on chips that are prog
     for each repeat:   program all chips anew
         for each time: drift them to that time, classify the test split
 
-The times are 0 and nine more, spaced logarithmically from 1 s to `inference_time`. Every repeat runs the same compiled
-function, which scans over times and batches. Keys: repeat `r` has `fold_in(key, r)`; from it, programming uses
-`fold_in(.., 0)` and time number `n` uses `fold_in(.., n + 1)`, so more repeats leave the first ones unchanged.
-Letters: `N` items, `B` batch, `T` times.
+By default, the times are 0 and nine more, spaced logarithmically from 1 s to `inference_time`. Keys are those of
+`evaluate`, so more repeats leave the first ones unchanged.
 """
 
 import math
@@ -14,28 +12,21 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as linen
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from analogjax import nn, random
 from analogjax._field_docs import document_fields
-from analogjax._processor import Tuned
-from analogjax._remembered import remembered
-from analogjax._typing import Array, Key
-from analogjax.data import named, sequential_indices
-from analogjax.errors import ConfigError, NonFiniteError
+from analogjax._typing import Array
+from analogjax.data import named
+from analogjax.errors import ConfigError
 from analogjax.experiments.dataset import DatasetLike
-from analogjax.experiments.images import Images, images_of
+from analogjax.experiments.evaluation import ChipResults, check_times, evaluate
 from analogjax.experiments.losses import cross_entropy_loss
-from analogjax.experiments.placement import find_device
 from analogjax.nn import Variables
 from analogjax.physics.inference import GlobalCompensation, NoiseModel, PCMLike
-from analogjax.tile import drift_all, program_all
 
 _TIMES = 10
 
@@ -69,7 +60,9 @@ class BasicInferencing:
     inference_repeats: int = 2
     """Chips programmed, each with noise of its own."""
     inference_time: float = 86400.0
-    """Last time after programming at which the chips are read [s]."""
+    """Last time after programming at which the chips are read [s]; it has no effect if `t_inference` is given."""
+    t_inference: tuple[float, ...] = ()
+    """Times after programming at which the chips are read [s]; empty: 0 and nine more up to `inference_time`."""
     noise_model: NoiseModel = PCMLike()  # noqa: RUF009 - frozen
     """Material that the chips are made of."""
     drift_compensation: bool = True
@@ -91,58 +84,19 @@ class BasicInferencing:
         good = isinstance(last, (int, float)) and math.isfinite(last) and last >= 1
         self._need(good, "inference_time", "needs a time of 1 second or more")
         self._need(isinstance(self.noise_model, NoiseModel), "noise_model", "give one of analogjax.physics.inference")
-
-    def _need(self, condition: bool, name: str, remedy: str) -> None:
-        if not condition:
-            raise ConfigError(f"BasicInferencing({name}={getattr(self, name)!r}): {remedy}.")
+        if self.t_inference:
+            object.__setattr__(self, "t_inference", check_times("BasicInferencing", self.t_inference, "t_inference"))
 
     @property
     def times(self) -> tuple[float, ...]:
         """Times after programming at which the network is read [s]."""
+        if self.t_inference:
+            return self.t_inference
         return (0.0, *(float(t) for t in np.logspace(0, math.log10(self.inference_time), _TIMES - 1)))
 
-
-class _Repeat(NamedTuple):
-    """One compiled repeat; static, so that it is compiled once per experiment."""
-
-    model: linen.Module
-    loss_function: Callable[[Array, Array], Array]
-    noise_model: NoiseModel
-    compensation: GlobalCompensation | None
-    batch_size: int
-
-    def run(self, variables: Variables, data: Images, times: Array, key: Key) -> tuple[Array, Array]:
-        """Correct answers `[T]` and summed losses `[T]` of freshly programmed chips. Consumes `key`."""
-        programmed = program_all(variables.tiles, self.noise_model, self.compensation, jax.random.fold_in(key, 0))
-
-        def at(given: tuple[Array, Array]) -> tuple[Array, Array]:
-            n, t = given
-            k_drift, k_read = jax.random.split(jax.random.fold_in(key, n + 1))
-            tiles = drift_all(programmed, t, k_drift)
-            return self._classify(variables.replace(tiles=tiles), data, k_read)
-
-        return lax.map(at, (jnp.arange(times.shape[0]), times))
-
-    def _classify(self, variables: Variables, data: Images, key: Key) -> tuple[Array, Array]:
-        """Correct answers and summed loss `[]` over all items, in batches. Consumes `key`."""
-        items = data.labels.shape[0]
-        indices, weights = sequential_indices(items, min(self.batch_size, items))
-
-        def body(sums: tuple[Array, Array], batch: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
-            n, rows, weight = batch
-            x, y = data.batch(rows)
-            outputs = nn.apply(self.model, variables, x, key=jax.random.fold_in(key, n))
-            right = jnp.sum((jnp.argmax(outputs, -1) == y) * weight)
-            return (sums[0] + right, sums[1] + jnp.sum(self.loss_function(outputs, y) * weight)), None
-
-        batches = (jnp.arange(indices.shape[0]), indices, weights)
-        return lax.scan(body, (jnp.zeros(()), jnp.zeros(())), batches)[0]
-
-
-@remembered
-def _compiled(given: tuple[_Repeat, str]) -> Callable[..., tuple[Array, Array]]:
-    once, platform = given
-    return Tuned(once.run, platform)
+    def _need(self, condition: bool, name: str, remedy: str) -> None:
+        if not condition:
+            raise ConfigError(f"BasicInferencing({name}={getattr(self, name)!r}): {remedy}.")
 
 
 def run_inference(
@@ -173,55 +127,34 @@ def run_inference(
     Raises:
         ConfigError, DatasetError, NonFiniteError: If the experiment or its data are invalid.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigError(f"seed={seed!r}: needs a whole number.")
-    begun, chosen = time.perf_counter(), find_device(device)
-    with jax.default_device(chosen):
-        key = random.key(seed)
-        split = experiment.dataset.load(dataset_root, train=False).head(max_elements)
-        data = images_of(split, experiment.dataset, chosen, "the test split")
-        if not data.classified or data.labels.ndim != 1:
-            raise ConfigError(
-                f"dataset {experiment.dataset.name}: the labels are {data.labels.dtype}{list(data.labels.shape)}; an "
-                "inference measures the accuracy of a classifier, so it needs one whole number per item."
-            )
-        variables = jax.device_put(experiment.variables, chosen)
-        compensation = GlobalCompensation() if experiment.drift_compensation else None
-        once = _Repeat(
-            experiment.model, experiment.loss_function, experiment.noise_model, compensation, experiment.batch_size
-        )
-        run, times, found = _compiled((once, chosen.platform)), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
-        for repeat in range(experiment.inference_repeats):
-            # sums of whole numbers below 2^24 are exact, so the division is made here, in float64
-            sums = np.asarray(run(variables, data, times, jax.random.fold_in(key, repeat)), np.float64)
-            found = np.concatenate([found, sums[None] / data.labels.shape[0]])
-            _check(found[-1, 1], experiment, repeat)
-            result = _result(experiment, found, time.perf_counter() - begun)
-            if on_repeat is not None:
-                on_repeat(result)
-    return result
+    begun, found = time.perf_counter(), list[dict[str, Any]]()
+
+    def told(so_far: ChipResults) -> None:
+        found.append(_result(experiment, so_far, time.perf_counter() - begun))
+        if on_repeat is not None:
+            on_repeat(found[-1])
+
+    evaluate(
+        experiment.model, experiment.variables, experiment.dataset, chips=experiment.inference_repeats,
+        times=experiment.times, noise_model=experiment.noise_model,
+        compensation=GlobalCompensation() if experiment.drift_compensation else None,
+        batch_size=experiment.batch_size, loss_function=experiment.loss_function, seed=seed, max_elements=max_elements,
+        dataset_root=dataset_root, device=device, fresh=False, at_once=1, on_chips=told,
+    )  # fmt: skip
+    return found[-1]
 
 
-def _result(experiment: BasicInferencing, found: np.ndarray, spent: float) -> dict[str, Any]:
-    """The result computed from accuracies and losses `[repeats, 2, T]` so far."""
-    percent, losses = 100 * found[:, 0], found[:, 1]
-    mean = percent.mean(0)
+def _result(experiment: BasicInferencing, found: ChipResults, spent: float) -> dict[str, Any]:
+    """The result computed from the chips so far."""
+    percent, mean = 100 * found.accuracy, 100 * found.accuracy.mean(0)
     columns = {
-        "t_inference": np.asarray(experiment.times),
+        "t_inference": np.asarray(found.times),
         "avg_accuracy": mean,
         "std_accuracy": percent.std(0),
         "avg_error": 100 - mean,
-        "avg_loss": losses.mean(0),
+        "avg_loss": found.loss.mean(0),
     }
-    entries = [{name: float(values[n]) for name, values in columns.items()} for n in range(_TIMES)]
-    runs = {"inference_repeat": len(found), "is_partial": len(found) < experiment.inference_repeats}
+    entries = [{name: float(values[n]) for name, values in columns.items()} for n in range(len(found.times))]
+    chips = len(found.accuracy)
+    runs = {"inference_repeat": chips, "is_partial": chips < experiment.inference_repeats}
     return {"inference_runs": runs | {"time_elapsed": spent, "inference_results": entries}}
-
-
-def _check(loss: np.ndarray, experiment: BasicInferencing, repeat: int) -> None:
-    if not np.all(np.isfinite(loss)):
-        n = int(np.argmin(np.isfinite(loss)))
-        raise NonFiniteError(
-            f"the loss is {loss[n]} in repeat {repeat} at t = {experiment.times[n]:g} s. Are there NaNs in the data, "
-            "the trained variables or the model, or does the loss function not fit the model's last layer?"
-        )

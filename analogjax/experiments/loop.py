@@ -132,7 +132,7 @@ class Program:
         (value, collections), (gradients, signals) = differentiate(state.variables.params, slots)
         tiles, pulsed = PulsedSGD(self.learning_rate).update(signals, state.pulsed, state.variables.tiles, key=k_update)
         moves, optimizer = self.digital_optimizer.update(gradients, state.optimizer, state.variables.params)
-        params = optax.apply_updates(state.variables.params, moves)
+        params, collections = nn.after_step(optax.apply_updates(state.variables.params, moves), collections)
         new = state._replace(variables=Variables(params, tiles, collections), optimizer=optimizer, pulsed=pulsed)
         return new, value * jnp.sum(weights)
 

@@ -21,10 +21,11 @@ from jax.extend.core import get_opaque_trace_state
 from analogjax._field_docs import document_fields
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
-from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
+from analogjax.nn.hardware_aware import NOISE, TILE, TILES, aware_product
+from analogjax.tile import HardwareAware, Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
 from analogjax.tile.tile import across
 
-TILES, SIGNALS, NOISE = "tiles", "signals", "analog"
+SIGNALS = "signals"
 SLOTS, CALLS = "tile", "calls"  # in `signals`: what a pass is given, and what a pass for shapes notes
 
 document_layer = partial(document_fields, hidden=("parent", "name"))  # which flax adds to every module
@@ -51,8 +52,9 @@ class AnalogLinear(linen.Module):
 
     features: int
     """Number of outputs `O`."""
-    config: TileConfig = TileConfig()
-    """Configuration of the tiles."""
+    config: TileConfig | HardwareAware = TileConfig()
+    """Configuration of the tiles. With a `TileConfig` they are trained by pulses, with a `HardwareAware` the weights
+    are parameters of an optax optimiser."""
     use_bias: bool = True
     """Add a bias."""
     in_features: int | None = None
@@ -74,8 +76,7 @@ class AnalogLinear(linen.Module):
         x = x if self.dtype is None else x.astype(self.dtype)
         if self.use_bias and not mapping.digital_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
-        tile = self.variable(TILES, "tile", self._chips, (self.features, x.shape[-1])).value
-        y = self._product(tile, x)
+        y = aware_product(self, x) if isinstance(self.config, HardwareAware) else self._pulsed_product(x)
         if mapping.learn_out_scaling:
             shape = (self.features,) if mapping.out_scaling_columnwise else ()
             y = y * across(self.param("out_scale", linen.initializers.ones, shape, self.param_dtype), y)
@@ -83,7 +84,8 @@ class AnalogLinear(linen.Module):
             y = y + across(self.param("bias", _uniform(inputs), (self.features,), self.param_dtype), y)
         return y if self.dtype is None else y.astype(self.dtype)
 
-    def _product(self, tile: Tile | TileArray, x: Array) -> Array:
+    def _pulsed_product(self, x: Array) -> Array:
+        tile = self.variable(TILES, TILE, self._chips, (self.features, x.shape[-1])).value
         if self.is_initializing():
             # only shapes matter while chips are made; reading them would be compiled for nothing
             return slot_for(tile, x).d
@@ -92,6 +94,7 @@ class AnalogLinear(linen.Module):
         return mvm(tile, x, self._slot(), key=self.make_rng(NOISE))
 
     def _chips(self, shape: tuple[int, int]) -> Tile | TileArray:
+        assert isinstance(self.config, TileConfig)
         return create_array(self.config, shape, self.make_rng("params"), dtype=self.param_dtype)
 
     def _recorded(self, tile: Tile | TileArray, x: Array) -> Array:
@@ -145,10 +148,10 @@ class AnalogLinear(linen.Module):
     def _check_fields(self) -> None:
         if not isinstance(self.features, int) or self.features < 1:
             raise ConfigError(f"{type(self).__name__}(features={self.features!r}): needs a whole number above 0.")
-        if not isinstance(self.config, TileConfig):
+        if not isinstance(self.config, (TileConfig, HardwareAware)):
             raise ConfigError(
                 f"{type(self).__name__}({self.features}, {self.config!r}): the second argument is the configuration of "
-                "the chips, a TileConfig; give everything else by name, such as kernel_size=(3, 3)."
+                "the chips, a TileConfig or a HardwareAware; give everything else by name, such as kernel_size=(3, 3)."
             )
 
     def _check(self, x: Array) -> None:

@@ -78,6 +78,12 @@ class PulsedSGD:
         """
         rate = self.learning_rate(state.step) if callable(self.learning_rate) else self.learning_rate
         flat, treedef = jax.tree_util.tree_flatten_with_path(tiles, is_leaf=_is_tile)
+        stray = [f"{keystr(path)} is of {type(node).__name__}" for path, node in flat if not _is_tile(node)]
+        if stray:
+            raise ConfigError(
+                f"update: {stray[0]}, which has no pulsed devices. Give `Variables.tiles`; the weights of "
+                "hardware-aware layers are parameters, for an optax optimiser."
+            )
         given = _signals_of([path for path, _ in flat], signals)
         new = [
             _step(tile, own, rate, jax.random.fold_in(key, n), path)

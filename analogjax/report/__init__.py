@@ -1,5 +1,8 @@
 """Reports of runs and devices."""
 
+from analogjax.report.chip_results import summary as summary
+from analogjax.report.chip_results import write_chip_results as write_chip_results
+from analogjax.report.chip_results import write_drift_plot as write_drift_plot
 from analogjax.report.curves import write_curves as write_curves
 from analogjax.report.device_plot import plot_device as plot_device
 from analogjax.report.table import Writer as Writer

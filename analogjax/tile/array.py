@@ -63,7 +63,7 @@ class TileArray:
         """The logical weights `[O, I]`, without read noise; `[*stack, O, I]` of a stack of arrays."""
         if self.stack:
             return jax.vmap(TileArray.read)(self)
-        return _assemble(_spread(jax.vmap(Tile.read)(_flat(self.tiles)), self.grid), self.outputs, self.inputs)
+        return join_matrix(_spread(jax.vmap(Tile.read)(_flat(self.tiles)), self.grid), self.outputs, self.inputs)
 
     def write(self, w: Array, key: Key) -> "TileArray":
         """Write logical weights `w` `[O, I]`, as far as the devices can hold them. Consumes `key`.
@@ -76,7 +76,7 @@ class TileArray:
                 f"{', and a stack is written under jax.vmap' if self.stack else ''}."
             )
         w = jnp.asarray(w, self.dtype)
-        return replace(self, tiles=self._each(Tile.write, key, _blocks(w, self.grid)))
+        return replace(self, tiles=self._each(Tile.write, key, cut_matrix(w, self.grid)))
 
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
         """Forward read `[B, I] -> [B, O]`, and the gradient mask of each chip. Consumes `key`."""
@@ -115,12 +115,12 @@ class TileArray:
 
     def _along_columns(self, x: Array) -> Array:
         """`[B, I] -> [G_out, G_in, B, i]`: what the columns of each chip see."""
-        parts = _cut(x, self.grid[1])
+        parts = cut_vectors(x, self.grid[1])
         return jnp.broadcast_to(parts[None], (*self.grid, *parts.shape[1:]))
 
     def _along_rows(self, d: Array) -> Array:
         """`[B, O] -> [G_out, G_in, B, o]`: what the rows of each chip see."""
-        parts = _cut(d, self.grid[0])
+        parts = cut_vectors(d, self.grid[0])
         return jnp.broadcast_to(parts[:, None], (*self.grid, *parts.shape[1:]))
 
     def _each(self, act: Callable, key: Key, *data: Any) -> Any:
@@ -163,10 +163,10 @@ def create_array(
     weights = initial_weights(shape, k_weights, dtype) if weights is None else jnp.asarray(weights, dtype)
     if weights.shape != shape:
         raise ShapeError(f"create_array: weights of shape {weights.shape} for a matrix of shape {shape}.")
-    blocks = _blocks(weights, grid)
-    size = (int(blocks.shape[2]), int(blocks.shape[3]))
+    parts = cut_matrix(weights, grid)
+    size = (int(parts.shape[2]), int(parts.shape[3]))
     made = jax.vmap(lambda w, key: create(config, size, key, w, dtype))(
-        *_flat((blocks, jax.random.split(k_tiles, grid)))
+        *_flat((parts, jax.random.split(k_tiles, grid)))
     )
     return TileArray(tiles=_spread(made, grid), outputs=shape[0], inputs=shape[1])
 
@@ -186,7 +186,7 @@ def _spread(tree: Any, grid: tuple[int, int]) -> Any:
     return jax.tree.map(lambda leaf: leaf.reshape(*grid, *leaf.shape[1:]), tree)
 
 
-def _cut(v: Array, parts: int) -> Array:
+def cut_vectors(v: Array, parts: int) -> Array:
     """`[B, N] -> [P, B, n]`: nearly equal parts (larger ones first), padded with 0 to the largest."""
     size = v.shape[-1]
     base, extra = divmod(size, parts)
@@ -202,17 +202,18 @@ def _edges(size: int, parts: int) -> list[int]:
 
 
 def _join(v: Array, size: int) -> Array:
-    """`[P, B, n] -> [B, N]`: the reverse of `_cut`."""
+    """`[P, B, n] -> [B, N]`: the reverse of `cut_vectors`."""
     base, extra = divmod(size, v.shape[0])
     return jnp.concatenate([v[k, ..., : base + (k < extra)] for k in range(v.shape[0])], axis=-1)
 
 
-def _blocks(w: Array, grid: tuple[int, int]) -> Array:
+def cut_matrix(w: Array, grid: tuple[int, int]) -> Array:
     """`[O, I] -> [G_out, G_in, o, i]`, padded with 0."""
-    rows = _cut(w.T, grid[0])  # [G_out, I, o]
-    return jnp.stack([_cut(row.T, grid[1]) for row in rows])
+    rows = cut_vectors(w.T, grid[0])  # [G_out, I, o]
+    return jnp.stack([cut_vectors(row.T, grid[1]) for row in rows])
 
 
-def _assemble(blocks: Array, outputs: int, inputs: int) -> Array:
-    rows = [_join(row, inputs) for row in blocks]  # [o, I] each
+def join_matrix(parts: Array, outputs: int, inputs: int) -> Array:
+    """`[G_out, G_in, o, i] -> [O, I]`: the reverse of `cut_matrix`."""
+    rows = [_join(row, inputs) for row in parts]  # [o, I] each
     return _join(jnp.stack([row.T for row in rows]), outputs).T

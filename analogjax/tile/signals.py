@@ -175,6 +175,11 @@ def update(tile: Chips, signal: Signal | Sequence[Signal], learning_rate: Scalar
         ConfigError: If the learning rate is negative.
         ShapeError: If tile and signal do not fit together.
     """
+    if not isinstance(tile, (Tile, TileArray)):
+        raise ConfigError(
+            f"update: got {type(tile).__name__}, which has no pulsed devices. Only tiles are pulsed; the "
+            "weights of a hardware-aware layer are parameters, for an optax optimiser."
+        )
     if is_static(learning_rate) and not learning_rate >= 0:
         raise ConfigError(f"update(learning_rate={learning_rate!r}): needs a number, 0 or more.")
     check_key(key, "update")

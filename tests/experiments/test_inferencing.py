@@ -181,7 +181,7 @@ def test_what_can_not_be_read_is_told(experiment):
     with pytest.raises(NonFiniteError, match="test split"):
         run_inference(replace(experiment, dataset=Arrays(bad, bad)), seed=1)
     spoilt = jax.tree.map(lambda leaf: leaf * np.nan, experiment.variables.params)
-    with pytest.raises(NonFiniteError, match="repeat 0 at t = 0 s"):
+    with pytest.raises(NonFiniteError, match="chip 0 at t = 0 s"):
         run_inference(replace(experiment, variables=experiment.variables.replace(params=spoilt)), seed=1)
 
 
