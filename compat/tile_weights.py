@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array
+from analogjax.physics import Periphery
 from analogjax.tile import Tile, TileArray
 
 
@@ -28,6 +29,11 @@ def with_chip(tile: Any, **parts: Any) -> Any:
 def holding(tile: Any, w: Array) -> Any:
     """The tile whose devices hold `w`, of the shape of its own state (stacked and padded, for an array)."""
     return with_chip(tile, state=replace(chip_of(tile).state, w=w))
+
+
+def read_by(tile: Any, p: Periphery) -> Any:
+    """The tile, read by another periphery."""
+    return with_chip(tile, config=replace(tile.config, forward=p))
 
 
 def raw(tile: Any) -> Array:

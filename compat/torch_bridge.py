@@ -19,6 +19,7 @@ import numpy as np
 
 from analogjax import random
 from analogjax._typing import Array, Key, Scalar
+from analogjax.physics import Periphery
 from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array
 from analogjax.tile import update as tile_update
 from compat import tile_weights
@@ -190,6 +191,7 @@ class AnalogFunction(torch.autograd.Function):
     def forward(ctx: Any, context: Any, chips: Any, x: Any) -> Any:
         n = chips.next_use()
         y, ctx.passes = chips.program.forward(chips.leaves, chips.root, n, to_jax(x))
+        chips.passes = ctx.passes
         ctx.save_for_backward(x)
         ctx.context, ctx.chips, ctx.use = context, chips, n
         return to_torch(y)
@@ -215,10 +217,17 @@ class Chips:
     """
 
     weight: Any = None
+    passes: Array | None = None  # the gradient mask of the last call
+    widen: Any = None  # a function of a tile that gives it the structure that its module needs
 
     def __init__(self, tile: Tile | TileArray, root: Key, uses: int = 0) -> None:
         self.root, self.uses, self.writes = beside_torch(root), uses, 0
         self.tile = tile
+
+    @property
+    def arrays(self) -> Leaves:
+        """The arrays of the tile, whose weights may be out of date where torch trains them."""
+        return self._leaves
 
     @property
     def leaves(self) -> Leaves:
@@ -226,8 +235,7 @@ class Chips:
         if self.weight is None:
             return self._leaves
         # its user may change the tensor in place, by ways that torch does not count: it is read each time
-        weight = to_jax(self.weight, "the weight")
-        return jax.block_until_ready(self.program.put_in(self._leaves, weight))
+        return self.holding(self.weight)
 
     @leaves.setter
     def leaves(self, leaves: Leaves) -> None:
@@ -242,10 +250,20 @@ class Chips:
 
     @tile.setter
     def tile(self, tile: Tile | TileArray) -> None:
-        leaves, self.structure = jax.tree.flatten(tile)
+        leaves, self.structure = jax.tree.flatten(tile if self.widen is None else self.widen(tile))
         self.program = program(self.structure)
         self.leaves = beside_torch(leaves)
         self.needs_rest = tile.config.device.needs_rest
+
+    def holding(self, weight: Any) -> Leaves:
+        """The arrays of the tile whose devices hold `weight`, `[O, I]` in units of the device."""
+        return jax.block_until_ready(self.program.put_in(self._leaves, to_jax(weight, "the weight")))
+
+    def read_by(self, p: Periphery) -> None:
+        """Read the chips by another periphery from now on; what is on them stays."""
+        tile = jax.tree.unflatten(self.structure, self._leaves)
+        self._leaves, self.structure = jax.tree.flatten(tile_weights.read_by(tile, p))
+        self.program = program(self.structure)
 
     def next_use(self) -> int:
         """The number of the next draw."""
@@ -273,11 +291,11 @@ class Chips:
         tile = jax.tree.unflatten(self.structure, leaves)
         key = np.asarray(jax.random.key_data(self.root))
         # the tensor itself belongs to the module, which hands it over again
-        return {"tile": tile, "key": key, "uses": self.uses, "writes": self.writes}
+        return {"tile": tile, "key": key, "uses": self.uses, "writes": self.writes, "widen": self.widen}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.root = beside_torch(jax.random.wrap_key_data(jnp.asarray(state["key"]), impl=random.FAST))
-        self.uses, self.writes = state["uses"], 0
+        self.uses, self.writes, self.widen = state["uses"], 0, state.get("widen")
         # a copy: the numpy arrays of a pickle may be shared with others
         self.tile = jax.tree.map(jnp.array, state["tile"])
         self.writes = state["writes"]

@@ -22,11 +22,8 @@ from analogjax.tile.algorithms import build_config
 PACKAGES = (
     "analogjax",
     *(f"analogjax.{name}" for name in ("data", "experiments", "fit", "nn", "nnx", "optim", "physics", "report")),
-    *(
-        f"analogjax.{name}"
-        for name in ("physics.compounds", "physics.devices", "physics.inference", "store", "testing")
-    ),
-    *(f"analogjax.{name}" for name in ("tile", "tile.algorithms", "tile.presets", "random")),
+    *(f"analogjax.physics.{name}" for name in ("compounds", "devices", "hardware_aware", "inference")),
+    *(f"analogjax.{name}" for name in ("random", "store", "testing", "tile", "tile.algorithms", "tile.presets")),
 )
 WITH_FIELDS = sorted(
     {value for room in (physics, tile, optim) for value in vars(room).values() if value in _classes or value in

@@ -188,8 +188,10 @@ def test_what_is_not_supported_is_never_ignored(view, field, value):
 
 def test_unsupported_surroundings():
     config = c.SingleRPUConfig()
+    config.pre_post.input_range.init_value = 0.0
+    config.to_native()  # without `enable` it has no effect
     config.pre_post.input_range.enable = True
-    with pytest.raises(exceptions.ConfigError, match=r"InputRangeParameter\(enable=True\)"):
+    with pytest.raises(exceptions.ConfigError, match=r"InputRangeParameter: InputRange\(init_value=0.0\)"):
         config.to_native()
     config = c.SingleRPUConfig(runtime=RuntimeParameter(data_type=c.RPUDataType.HALF))
     with pytest.raises(exceptions.ConfigError, match="data_type"):

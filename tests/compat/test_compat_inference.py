@@ -132,11 +132,12 @@ def test_remapped_weights_are_the_same_logical_ones():
     assert float(np.abs(layer.analog_module.tile.state.w).max()) == pytest.approx(1.0)
 
 
-def test_hardware_aware_training_is_refused_where_it_would_matter():
+def test_the_web_composers_configuration_trains_with_noise_on_the_weights():
     layer = AnalogLinear(6, 4, rpu_config=WebComposerInferenceRPUConfig())
-    with pytest.raises(TileError, match="Hardware-aware training"):
-        layer(torch.rand(2, 6))
-    assert layer.eval()(torch.rand(2, 6)).shape == (2, 4)
+    weight = layer.get_weights()[0]
+    layer.analog_module.post_update_step()
+    drawn = layer.analog_module._disturbed.weights
+    assert not torch.equal(drawn, weight) and torch.equal(layer.get_weights()[0], weight)
 
 
 def test_without_it_training_is_exact():

@@ -139,10 +139,10 @@ def test_what_devices_of_users_say_of_themselves_is_refused(base):
 def test_what_is_to_come_is_said_by_name():
     training, conv = AnalogLinear(3, 2), AnalogConv2d(1, 1, 2)
     for thing, name in (
-        (training.analog_module, "get_scales"), (training.analog_module, "decay_weights"),
+        (training.analog_module, "decay_weights"),
         (training.analog_module, "diffuse_weights"), (training.analog_module, "backward"),
         (training.analog_module, "reset_columns"), (training.analog_module, "get_hidden_update_index"),
-        (training.analog_module, "set_hidden_update_index"), (training.analog_module, "get_forward_parameters"),
+        (training.analog_module, "set_hidden_update_index"), (training.analog_module, "get_analog_state"),
         (training.analog_module, "program_weights"), (training, "replace_rpu_config"), (training, "prepare_for_ddp"),
         (conv, "get_tile_size"), (SingleRPUConfig(), "as_bindings"), (ConstantStepDevice(), "bindings_class"),
     ):  # fmt: skip

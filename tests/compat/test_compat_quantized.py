@@ -268,8 +268,8 @@ def test_what_makes_no_sense_is_refused():
     made.pre_post.periph_quant.learn_quant_params, made.pre_post.periph_quant.init_learning_after = True, 0
     assert "init_learning_after=0): the first batches say where learning starts; needs 1 or more" in told(made)
     made = c.QuantizedTorchInferenceRPUConfig()
-    made.pre_post.input_range.enable = True
-    assert "InputRangeParameter(enable=True) is not supported" in told(made)
+    made.pre_post.input_range.enable = made.pre_post.input_range.manage_output_clipping = True
+    assert "QuantizedTorchInferenceTile can't tell which of its outputs were clipped" in told(made)
     with pytest.raises(ConfigError, match="n_bits=1: no level is left above 0; use 2 bits or more"):
         AnalogLinear(3, 2, rpu_config=config(1))(torch.rand(2, 3) - 0.5)
     assert issubclass(QuantizerNotInitializedError, TileError)

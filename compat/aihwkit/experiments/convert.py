@@ -43,7 +43,7 @@ def train(experiment: Any, limit: int, root: Any, device: Any, stdout: bool) -> 
     """Train `experiment.model` in place and return the results of the epochs. Raises `Obstacle`."""
     layers = list(layers_of(experiment.model))
     if any(getattr(layer.tile.rpu_config, "trains_aware", False) for layer in layers if layer.tile is not None):
-        raise Obstacle("hardware-aware training is not simulated")
+        raise Obstacle("hardware-aware training has no native form")
     data: Any = _arrays(experiment, limit, root)
     compiled = native.BasicTraining(
         dataset=data,

@@ -67,6 +67,8 @@ def _programming(layers: list[Layer]) -> tuple[Any, bool]:
         raise Obstacle("not all of its analog layers have an InferenceRPUConfig")
     if any(config.modifier.enable_during_test for config in configs):
         raise Obstacle("a modifier is enabled during test")
+    if any(config.pre_post.input_range.enable for config in configs):
+        raise Obstacle("its inputs have a range")
     if not all(is_compiled(config) for config in configs):
         raise Obstacle("a noise model, converter or compensation has methods of its own")
     kinds = {(config.noise_model.to_native(), config.drift_compensation is not None) for config in configs}

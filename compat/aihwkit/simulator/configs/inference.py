@@ -34,8 +34,8 @@ def _exact() -> UpdateParameters:
 class InferenceRPUConfig(IOManagedRPUConfig):
     """Trained exactly, then programmed, and read with noise and drift.
 
-    `modifier`, `clip` and `remap` (hardware-aware training) are kept, and not simulated: a tile that has any refuses to
-    be trained.
+    With `modifier`, `clip`, `remap` or an input range it is trained to bear the noise; see
+    `analogjax.physics.hardware_aware`.
     """
 
     tile_class: type = InferenceTile
@@ -50,11 +50,16 @@ class InferenceRPUConfig(IOManagedRPUConfig):
     update: UpdateParameters = dataclasses.field(default_factory=_exact, init=False)
 
     @property
-    def trains_aware(self) -> bool:
-        """Whether training would do something to the weights beyond the gradient step."""
+    def steps_aware(self) -> bool:
+        """Whether a step does something to the weights beyond what the optimizer does."""
         kind, idle = self.modifier.type, self.modifier.pdrop <= 0
         disturbs = kind is not WeightModifierType.NONE and not (kind is WeightModifierType.COPY and idle)
         return disturbs or any(part.type.value != "None" for part in (self.clip, self.remap))
+
+    @property
+    def trains_aware(self) -> bool:
+        """Whether training is more than gradient steps of the weights."""
+        return self.steps_aware or super().trains_aware
 
     def _parts(self, inputs: int) -> dict[str, Any]:
         for part in (self.noise_model, self.drift_compensation):

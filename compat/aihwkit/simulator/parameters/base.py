@@ -36,6 +36,11 @@ class RPUConfigBase(View):
         raise NotImplementedError
 
     @property
+    def trains_aware(self) -> bool:
+        """Whether training is more than steps of the weights: inputs have a range."""
+        return self.pre_post.input_range.enable
+
+    @property
     def population_seed(self) -> int:
         """The seed of the device population (`construction_seed`); 0: none was chosen."""
         device = getattr(self, "device", None)

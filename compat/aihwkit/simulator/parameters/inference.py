@@ -1,10 +1,34 @@
 """Drift of weights that are left alone, and what hardware-aware training does to them."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
+from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import Drift
+from analogjax.physics.hardware_aware import (
+    AddNormal,
+    ChannelMaxClip,
+    ColumnwiseRemap,
+    Discretize,
+    DiscretizeAddNormal,
+    Dorefa,
+    DropConnect,
+    ExceptLastColumn,
+    FixedClip,
+    GaussianClip,
+    LayerwiseRemap,
+    MultNormal,
+    PCMNoise,
+    Poly,
+    ProgNoise,
+    WeightClip,
+    WeightModifier,
+    WeightRemap,
+)  # fmt: skip
+from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierType, WeightRemapType
-from compat.parameters import NATIVE, View, parameters
+from compat.parameters import NATIVE, View, check_fields, parameters, unsupported
 
 
 @parameters(native=Drift)
@@ -30,12 +54,16 @@ class DriftParameter(SimpleDriftParameter):
     w_noise_std: float = NATIVE
 
 
-_COEFFICIENTS = [0.0105392, 0.0768, -0.046925]
+_COEFFICIENTS = [*Poly().coeffs]
+_NO_MODIFIERS = (WeightModifierType.NONE, WeightModifierType.COPY)
 
 
 @parameters()
 class WeightModifierParameter(View):
-    """How weights are disturbed in each training batch; kept, and not simulated."""
+    """How weights are disturbed in each training batch; see `analogjax.physics.hardware_aware`.
+
+    `per_batch_sample` is for torch tiles only.
+    """
 
     std_dev: float = 0.0
     per_batch_sample: bool = False
@@ -59,21 +87,101 @@ class WeightModifierParameter(View):
     pcm_prob_at_random: float = 0.0
     pcm_t0: float = 20.0
 
+    def to_native(self) -> WeightModifier | None:
+        """The disturbance; `None` where there is none. Raises `ConfigError` for a wrong name, type or value."""
+        check_fields(self)
+        if self.per_batch_sample and self.type not in _NO_MODIFIERS:
+            raise unsupported(self, "per_batch_sample", "only torch tiles disturb each sample; use one of those")
+        return self._native_of(self._disturbance)
+
+    def to_torch_tile(self) -> WeightModifier | None:
+        """The disturbance as aihwkit's torch tile has it: other steps, and a noise that is relative to each weight."""
+        check_fields(self)
+        return self._native_of(self._of_torch_tile)
+
+    def _native_of(self, make: Callable[[], Any]) -> WeightModifier | None:
+        if self.type is WeightModifierType.NONE or (self.type is WeightModifierType.COPY and self.pdrop <= 0):
+            return None
+        try:
+            made = make()
+            made = DropConnect(pdrop=self.pdrop, modifier=made) if self.pdrop > 0 else made
+        except NativeConfigError as error:
+            raise ConfigError(f"{type(self).__name__}: {error}") from error
+        return ExceptLastColumn(modifier=made) if self.copy_last_column and made is not None else made
+
+    def _disturbance(self) -> Any:
+        size: dict[str, Any] = {"assumed_wmax": None if self.rel_to_actual_wmax else self.assumed_wmax}
+        std_dev, res = max(self.std_dev, 0.0), max(self.res, 0.0)  # below 0 is off
+        steps: dict[str, Any] = {"res": res, "sto_round": self.sto_round} | size
+        coeffs = tuple(self.coeffs) or (0.0,)
+        known: dict[Any, Callable[[], Any]] = {
+            WeightModifierType.DISCRETIZE: lambda: Discretize(**steps),
+            WeightModifierType.MULT_NORMAL: lambda: MultNormal(std_dev=std_dev, **size),
+            WeightModifierType.ADD_NORMAL: lambda: AddNormal(std_dev=std_dev, **size),
+            WeightModifierType.DISCRETIZE_ADD_NORMAL: lambda: DiscretizeAddNormal(std_dev=std_dev, **steps),
+            WeightModifierType.DOREFA: lambda: Dorefa(dorefa_clip=self.dorefa_clip, **steps),
+            WeightModifierType.POLY: lambda: Poly(std_dev=std_dev, coeffs=coeffs, **size),
+            WeightModifierType.PROG_NOISE: lambda: ProgNoise(std_dev=std_dev, coeffs=coeffs, g_max=self.g_max, **size),
+            WeightModifierType.PCM_NOISE: lambda: PCMNoise(**size, **self._memory),
+            WeightModifierType.DROP_CONNECT: lambda: None,
+            WeightModifierType.COPY: lambda: None,
+        }
+        return known[self.type]()
+
+    @property
+    def _memory(self) -> dict[str, Any]:
+        names = [name for name in PCMNoise.__dataclass_fields__ if name != "assumed_wmax"]
+        return {name: getattr(self, name) for name in names}
+
+    def _of_torch_tile(self) -> Any:
+        size: dict[str, Any] = {"assumed_wmax": None if self.rel_to_actual_wmax else self.assumed_wmax}
+        if self.type is WeightModifierType.MULT_NORMAL:
+            return MultNormal(std_dev=max(self.std_dev, 0.0), assumed_wmax=1.0)
+        if self.type is WeightModifierType.DISCRETIZE:
+            return Discretize(res=max(self.res, 0.0), sto_round=self.sto_round, like_converters=True, **size)
+        return self._disturbance()
+
 
 @parameters()
 class WeightClipParameter(View):
-    """How weights are clipped after each training batch; kept, and not simulated."""
+    """How weights are clipped after each training batch; see `analogjax.physics.hardware_aware.clipping`."""
 
     fixed_value: float = -1.0
     sigma: float = 2.5
     type: WeightClipType = dataclasses.field(default=WeightClipType.NONE, metadata={"always_show": True})
 
+    def to_native(self) -> WeightClip | None:
+        """The clipping; `None` where there is none. Raises `ConfigError` for a wrong name, type or value."""
+        check_fields(self)
+        limit = self.fixed_value if self.fixed_value > 0 else None
+        if self.type is WeightClipType.FIXED_VALUE:
+            return None if limit is None else FixedClip(fixed_value=limit)
+        if self.type is WeightClipType.LAYER_GAUSSIAN:
+            return GaussianClip(sigma=max(self.sigma, 0.0), fixed_value=limit)
+        return None if self.type is WeightClipType.NONE else ChannelMaxClip(fixed_value=limit)
+
 
 @parameters()
 class WeightRemapParameter(View):
-    """How weights are rescaled after each training batch; kept, and not simulated."""
+    """How weights are rescaled after each training batch; see `analogjax.physics.hardware_aware.remapping`."""
 
     remapped_wmax: float = 1.0
     max_scale_range: float = 0.0
     max_scale_ref: float = 0.0
     type: WeightRemapType = dataclasses.field(default=WeightRemapType.NONE, metadata={"always_show": True})
+
+    def to_native(self, one_scale: bool = False) -> WeightRemap | None:
+        """The remapping; `None` where there is none. Raises `ConfigError` for a wrong name, type or value.
+
+        `one_scale` is the habit of torch tiles to give all outputs the same scale, where the matrix is remapped as one.
+        """
+        check_fields(self)
+        if self.type is WeightRemapType.NONE:
+            return None
+        try:
+            if self.type is WeightRemapType.LAYERWISE_SYMMETRIC:
+                return LayerwiseRemap(remapped_wmax=self.remapped_wmax, one_scale=one_scale)
+            limits = {"max_scale_range": max(self.max_scale_range, 0.0), "max_scale_ref": max(self.max_scale_ref, 0.0)}
+            return ColumnwiseRemap(remapped_wmax=self.remapped_wmax, **limits)
+        except NativeConfigError as error:
+            raise ConfigError(f"{type(self).__name__}: {error}") from error

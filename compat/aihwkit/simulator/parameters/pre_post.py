@@ -1,14 +1,19 @@
-"""Digital processing before and after a tile; an input range is not supported by this version of analogjax."""
+"""Digital processing before and after a tile."""
 
 import dataclasses
+from typing import Any
 
+from analogjax.errors import ConfigError as NativeConfigError
+from analogjax.physics import InputRange
 from compat.aihwkit.exceptions import ConfigError
-from compat.parameters import View, check_fields, parameters, unsupported
+from compat.aihwkit.simulator.parameters.enums import BoundManagementType, NoiseManagementType
+from compat.aihwkit.simulator.parameters.io import IOParameters
+from compat.parameters import View, check_fields, parameters
 
 
 @parameters()
 class InputRangeParameter(View):
-    """A fixed or learned range of the inputs."""
+    """A fixed or learned range of the inputs; see `analogjax.physics.InputRange`."""
 
     enable: bool = dataclasses.field(default=False, metadata={"always_show": True})
     learn_input_range: bool = True
@@ -23,6 +28,26 @@ class InputRangeParameter(View):
     gradient_relative: bool = True
     calibration_info: str | None = None
 
+    def to_native(self) -> InputRange:
+        """The range, enabled or not. Raises `ConfigError` for a wrong name, type or value."""
+        check_fields(self)
+        mine = ("enable", "learn_input_range", "calibration_info")
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in mine}
+        # a range has no sign, and a bool may stand for a number of batches
+        given |= {"init_value": abs(self.init_value), "init_from_data": int(self.init_from_data)}
+        try:
+            return InputRange(learn=self.learn_input_range, **given)
+        except NativeConfigError as error:
+            raise ConfigError(f"{type(self).__name__}: {error}") from error
+
+    def supports_manage_output_clipping(self, rpu_config: Any) -> bool:
+        """Whether a tile of that configuration can tell which of its outputs the ADC clipped."""
+        io = getattr(rpu_config, "forward", None)
+        if not isinstance(io, IOParameters) or io.is_perfect:
+            return False
+        managed = io.noise_management is not NoiseManagementType.NONE
+        return not managed and io.bound_management is BoundManagementType.NONE
+
 
 @parameters()
 class PrePostProcessingParameter(View):
@@ -31,11 +56,11 @@ class PrePostProcessingParameter(View):
     input_range: InputRangeParameter = dataclasses.field(default_factory=InputRangeParameter)
 
     def check(self) -> None:
-        """Raise `ConfigError` unless the settings are well formed and off: without `enable`, none has an effect."""
+        """Raise `ConfigError` unless the settings are well formed."""
         check_fields(self)
         check_fields(self.input_range)
-        if self.input_range.enable:
-            raise unsupported(self.input_range, "enable")
+        if self.input_range.enable:  # otherwise nothing of it has an effect
+            self.input_range.to_native()
 
 
 @parameters()
@@ -67,6 +92,6 @@ class PrePostProcessingParameterQuant(PrePostProcessingParameter):
     periph_quant: PeripheryQuantizationParameter = dataclasses.field(default_factory=PeripheryQuantizationParameter)
 
     def check(self) -> None:
-        """Raise `ConfigError` unless the settings are well formed, and the input range is off."""
+        """Raise `ConfigError` unless the settings are well formed."""
         super().check()
         self.periph_quant.check()

@@ -15,8 +15,10 @@ from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import rests_with
+from compat.aihwkit.simulator.parameters.enums import WeightRemapType
 from compat.aihwkit.simulator.tiles.analog import AnalogTile
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
+from compat.aihwkit.simulator.tiles.inference_step import step, with_scale_of_each_output
 from compat.aihwkit.simulator.tiles.module import STATE, TileModule
 from compat.aihwkit.simulator.tiles.programming import programmed, restored
 from compat.aihwkit.simulator.tiles.protocol import refuse_own_update
@@ -30,9 +32,10 @@ class DenseGradient(torch.autograd.Function):
     """The product of chips `[B, I] -> [B, O]`; going back, the weights get the exact gradient `d^T x`."""
 
     @staticmethod
-    def forward(ctx: Any, trained: Any, reading: Any, x: Any, weight: Any) -> Any:
-        n, leaves = reading.next_use(), reading.leaves
+    def forward(ctx: Any, trained: Any, reading: Any, leaves: Any, x: Any, weight: Any) -> Any:
+        n = reading.next_use()
         y, ctx.passes = reading.program.forward(leaves, reading.root, n, bridge.to_jax(x))
+        reading.passes = ctx.passes
         ctx.save_for_backward(x)
         ctx.trained, ctx.program, ctx.use = trained, reading.program, (leaves, reading.root, n)
         return bridge.to_torch(y)
@@ -42,11 +45,11 @@ class DenseGradient(torch.autograd.Function):
     def backward(ctx: Any, d: Any) -> Any:
         (x,) = ctx.saved_tensors
         error, dx, dw = bridge.to_jax(d, "the gradient"), None, None
-        if ctx.needs_input_grad[2]:
-            dx = bridge.to_torch(ctx.program.backward(*ctx.use, ctx.passes, error))
         if ctx.needs_input_grad[3]:
+            dx = bridge.to_torch(ctx.program.backward(*ctx.use, ctx.passes, error))
+        if ctx.needs_input_grad[4]:
             dw = bridge.to_torch(ctx.trained.dense(bridge.to_jax(x), error))
-        return None, None, dx, dw
+        return None, None, None, dx, dw
 
 
 @dataclass
@@ -59,15 +62,25 @@ class Written:
     shown: Any  # the `bridge.Chips` that answer
 
 
+@dataclass
+class Disturbed:
+    """A disturbed copy of the weights `[O, I]`, in units of the device, and when it was drawn."""
+
+    weights: Any
+    writes: int
+
+
 class Programmable:
     """What is added to a tile module. Keys are those of the tile's other uses, so one seed decides everything."""
 
     rpu_config: Any
     training: bool
     _written: Written | None = None
+    _disturbed: Disturbed | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._aware()  # what is wrong with it is said now
         # the weights are a parameter of their own: the context stands for nothing that an optimizer has to know
         self.__dict__["analog_ctx"] = self._parameters.pop("analog_ctx")  # type: ignore[attr-defined]
         self.analog_ctx.use_torch_update = True  # type: ignore[attr-defined]
@@ -82,6 +95,9 @@ class Programmable:
 
     @chips.setter
     def chips(self, chips: bridge.Chips) -> None:
+        if self.rpu_config.remap.type is not WeightRemapType.NONE:
+            chips.widen = with_scale_of_each_output
+            chips.tile = chips.tile
         self._chips = chips
 
     @property
@@ -89,6 +105,10 @@ class Programmable:
         """The chips that answer: in evaluation mode the programmed or drifted ones, if the weights are still theirs."""
         written = None if self.training else self._still_written()
         return self.chips if written is None else written.shown
+
+    @property
+    def _has_own_step(self) -> bool:
+        return not getattr(type(self).post_update_step, "__module__", "").startswith("compat.")
 
     def _still_written(self) -> Written | None:
         written = self._written
@@ -101,7 +121,42 @@ class Programmable:
 
     def product(self, x: Any) -> Any:
         """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
-        return DenseGradient.apply(self.chips, self.reading, x, self.shared_weights)
+        chips, reading = self.chips, self.reading
+        held = self._held_disturbed() if reading is chips else None
+        leaves = reading.leaves if held is None else chips.holding(held)
+        return DenseGradient.apply(chips, reading, leaves, x, self.shared_weights)
+
+    def _held_disturbed(self) -> Any:
+        """The disturbed copy of the weights that answers instead of them, `[O, I]` in units of the device, if any."""
+        return self._held_copy() if self.training or self.rpu_config.modifier.enable_during_test else None
+
+    def _held_copy(self) -> Any:
+        drawn = self._disturbed
+        if drawn is not None and drawn.writes != self._chips.writes:  # the copy is of weights that were there before
+            self._disturbed = drawn = None
+        return None if drawn is None else drawn.weights
+
+    def _aware(self) -> tuple[Any, Any, Any]:
+        """What a step does to the weights: clip, remap and modifier, each native or `None`."""
+        config = self.rpu_config
+        return config.clip.to_native(), config.remap.to_native(), config.modifier.to_native()
+
+    @torch.no_grad()
+    def post_update_step(self) -> None:
+        """Diffusion and decay, clip, remap, and a new disturbed copy of the weights."""
+        super().post_update_step()  # type: ignore[misc]
+        clip, remap, modifier = self._aware()
+        chips = self.chips
+        compiled = step(chips.structure, clip, remap, modifier)
+        if clip is not None or remap is not None:
+            alpha = self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
+            learned = None if alpha is None else bridge.to_jax(alpha)
+            chips.leaves = compiled.settle(chips.leaves, chips.root, chips.next_use(), learned)
+            if alpha is not None:
+                alpha.fill_(1.0)
+        if modifier is not None:
+            drawn = compiled.disturb(chips.leaves, chips.root, chips.next_use())
+            self._disturbed = Disturbed(bridge.copied(drawn), chips.writes)
 
     def train(self, mode: bool = True) -> Any:
         """To training mode, which forgets what was programmed, or to evaluation mode."""
@@ -110,14 +165,8 @@ class Programmable:
         return super().train(mode)  # type: ignore[misc]
 
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
-        """As any tile's. Raises `TileError` where hardware-aware training would change the weights first."""
-        modifier = self.rpu_config.modifier
-        if self.rpu_config.trains_aware and (self.training or modifier.enable_during_test):
-            raise TileError(
-                "Hardware-aware training (modifier, clip or remap of the configuration) is not simulated by this "
-                "version of analogjax. Leave their type at NONE, or read the model in evaluation mode: model.eval()."
-            )
-        if self.training and self._chips.needs_rest:
+        """As any tile's."""
+        if self.training and (self._chips.needs_rest or self.rpu_config.steps_aware or self._has_own_step):
             rests_with(self.shared_weights, self)
         return super().forward(x_input, tensor_view)  # type: ignore[misc]
 
@@ -138,6 +187,13 @@ class Programmable:
             target = tile_weights.put_in(target, seen.program.raw(seen.leaves))
         chips = programmed(target, self.rpu_config, self._key())
         self._show(chips, bridge.Chips(chips.tile, self._key()))
+
+    def read_by(self, p: Any) -> None:
+        """Read the chips by another native periphery from now on, programmed ones too; what is on them stays."""
+        super().read_by(p)  # type: ignore[misc]
+        if (written := self._written) is not None:
+            written.shown.read_by(p)
+            written.chips.read_by(p)
 
     def _replace_noise_model(self, noise_model: Any) -> None:
         if not callable(getattr(noise_model, "apply_programming_noise", None)):
@@ -169,6 +225,28 @@ class Programmable:
         self.set_weights(weight, bias)  # type: ignore[attr-defined]
         self._written = None
 
+    @property
+    def alpha(self) -> Any:
+        """The factors of drift compensation, `[1]` or `[O]`, of each chip; 1 where nothing has drifted."""
+        written, chip = self._still_written(), tile_weights.chip_of(self._chips.tile)
+        if written is None:
+            return torch.ones(1)
+        shown = tile_weights.chip_of(written.shown.tile).scale
+        own = chip.scale[..., None] if chip.scale.ndim < shown.ndim else chip.scale
+        factors = bridge.copied(shown / own)
+        return factors.reshape(1) if factors.ndim == 0 else factors
+
+    @property
+    def reference_combined_weights(self) -> Any:
+        """What was to be written to the chips, `[O, I]` in units of the device; `None` before anything was."""
+        return None if self._still_written() is None else self.shared_weights.detach().clone()
+
+    @property
+    def programmed_weights(self) -> Any:
+        """What was written to the chips, `[O, I]` in units of the device; `None` before anything was."""
+        written = self._still_written()
+        return None if written is None else bridge.copied(tile_weights.raw(written.chips.tile))
+
     def _key(self) -> Any:
         return jax.random.fold_in(self.chips.root, self.chips.next_use())
 
@@ -179,6 +257,8 @@ class Programmable:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         state = destination[prefix + STATE]
         state["arrays"].pop(_held(state["arrays"]))  # they are in `shared_weights`
+        if (held := self._held_copy()) is not None:
+            state["disturbed"] = held.clone()
         written = self._still_written()
         if written is not None:
             shown = written.shown
@@ -200,7 +280,8 @@ class Programmable:
             return
         if prefix + _WEIGHT in missing_keys:  # a state dict from before there was such a parameter
             missing_keys.remove(prefix + _WEIGHT)
-        self._written = None
+        self._written, held = None, given.get("disturbed")
+        self._disturbed = None if held is None else Disturbed(held.clone(), self._chips.writes)
         if "programmed" in given:
             try:
                 self._take_back(given["programmed"])

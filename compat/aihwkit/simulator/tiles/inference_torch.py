@@ -9,10 +9,15 @@ from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
-from analogjax._typing import Array, Key, Scalar
-from analogjax.physics import TimedCrossbar
+from analogjax import pytree
+from analogjax._typing import Array, DType, Key, Scalar
+from analogjax.physics import ADC, DAC, InputRange, Periphery, TimedCrossbar
+from analogjax.physics.converters import clip as masked_clip
 from analogjax.tile import Tile, TileArray
+from analogjax.tile.inference import _each as each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import AnalogBiasConfigError
@@ -22,13 +27,48 @@ from compat.aihwkit.simulator.tiles.module import TileModule
 from compat.torch_package import torch
 
 
+@pytree
+class EachSample:
+    """A crossbar that holds other weights for each sample of a batch, as aihwkit's torch tile draws them."""
+
+    w: Array
+    """Weights `[N, O, I]` of each of N samples, whose vectors follow one another."""
+    ir_drop: float = 0.0
+    """No voltage is lost."""
+    series_loss: float = 0.0
+    """Nor is any by series resistance."""
+
+    def check(self, dac: DAC) -> None:
+        """Accept any converter."""
+
+    def fabricate(self, outputs: int, inputs: int | None, dtype: DType, key: Key) -> dict[str, Array]:
+        """Nothing is drawn."""
+        return {}
+
+    def columns(self, dac: DAC, w: Array, u: Array, frozen: Any, key: Key) -> list[tuple[int, Array]]:
+        """Outputs `[B, O]` for inputs `[B, I]`; `w` is not used."""
+        n, o, _ = self.w.shape
+        y = jnp.einsum("npi,noi->npo", u.reshape(n, -1, u.shape[1]), self.w, precision=lax.Precision.HIGHEST)
+        return [(1, y.reshape(-1, o))]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the chips of one structure, besides their answer: all that decides what is compiled."""
+
+    training: bool  # wires lose voltage in evaluation mode only, weights are disturbed in training mode only
+    each: bool  # whether the answers of the chips are kept apart, [G_out, G_in, B, o]
+    modifier: Any = None
+    samples: int = 0  # of which each has a disturbance of its own; 0: all have one
+    law: InputRange | None = None  # of the range of the inputs, where there is one
+
+
 @dataclass(frozen=True, eq=False)
 class Product:
     """The product of all tiles of one structure and its derivatives, compiled; keys are those of `bridge.Program`."""
 
     structure: Any
-    with_drop: bool  # whether wires lose voltage
-    each: bool  # whether the answers of the chips are kept apart, [G_out, G_in, B, o]
+    asked: Asked
 
     def __post_init__(self) -> None:
         for name in ("forward", "pull"):
@@ -37,34 +77,36 @@ class Product:
     forward: Any = None
     pull: Any = None
 
-    def _tile(self, leaves: bridge.Leaves) -> Any:
-        tile = jax.tree.unflatten(self.structure, leaves)
-        return tile if self.with_drop else _without_drop(tile)
+    def _read(self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None) -> Array:
+        """The answers to `x` for weights `w` `[O, I]` and the range `r` `[1]`."""
+        k_read, k_disturb = jax.random.split(jax.random.fold_in(root, n))
+        tile = tile_weights.put_in(jax.tree.unflatten(self.structure, leaves), w)
+        tile = _without_drop(tile) if self.asked.training else tile
+        if self.asked.modifier is not None and self.asked.training:
+            tile = _disturbed(tile, self.asked, k_disturb)
+        if r is None or self.asked.law is None:
+            return _answers(tile, x, k_read, self.asked.each)
+        # clipped inputs pass no gradient; the range has that of the clip, of the division and of the product
+        within = self.asked.law.limit(masked_clip(x, lax.stop_gradient(r[0])), r[0])
+        return r[0] * _answers(tile, within / r[0], k_read, self.asked.each)
 
-    def _forward(self, leaves: bridge.Leaves, root: Key, n: Scalar, x: Array) -> Array:
-        return _answers(self._tile(leaves), x, _key(root, n), self.each)
+    def _forward(self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None) -> Array:
+        return self._read(leaves, root, n, w, x, r)
 
-    def _pull(self, leaves: bridge.Leaves, root: Key, n: Scalar, x: Array, d: Array) -> tuple[Array, Array]:
-        """What a gradient `d` of the answers is for the inputs `[B, I]` and for the weights `[O, I]` of the devices."""
-        tile = self._tile(leaves)
-
-        def read(w: Array, x: Array) -> Array:
-            return _answers(tile_weights.put_in(tile, w), x, _key(root, n), self.each)
-
-        _, back = jax.vjp(read, tile_weights.raw(tile), x)
-        dw, dx = back(d)
+    def _pull(
+        self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None, d: Array
+    ) -> tuple[Array, Array, Array | None]:
+        """What a gradient `d` of the answers is for weights `[O, I]` of the devices, inputs `[B, I]` and the range."""
+        _, back = jax.vjp(lambda w, x, r: self._read(leaves, root, n, w, x, r), w, x, r)
+        dw, dx, dr = back(d)
         # a step moves the logical weight, scale w, by the rate: as in aihwkit, its gradient is dw / scale
-        return dx, dw / tile_weights.scales(tile) ** 2
+        return dw / tile_weights.scales(jax.tree.unflatten(self.structure, leaves)) ** 2, dx, dr
 
 
 @cache
-def product(structure: Any, with_drop: bool, each: bool) -> Product:
+def product(structure: Any, asked: Asked) -> Product:
     """The compiled functions of all tiles of one structure."""
-    return Product(structure, with_drop, each)
-
-
-def _key(root: Key, n: Scalar) -> Key:
-    return jax.random.split(jax.random.fold_in(root, n))[0]
+    return Product(structure, asked)
 
 
 def _without_drop(tile: Any) -> Any:
@@ -73,6 +115,35 @@ def _without_drop(tile: Any) -> Any:
         return tile
     forward = replace(reading, crossbar=replace(reading.crossbar, ir_drop=0.0))
     return tile_weights.with_chip(tile, config=replace(config, forward=forward))
+
+
+def _disturbed(tile: Any, asked: Asked, key: Key) -> Any:
+    """The tile with weights that are disturbed; the gradient passes to those that are not (straight-through)."""
+
+    def act(chip: Tile, used: Array, key: Key) -> tuple[Tile]:
+        w = chip.state.w
+        if not asked.samples:
+            return (_holding(chip, w + lax.stop_gradient(asked.modifier.modify(w, key) * used - w)),)
+        keys = jax.random.split(key, asked.samples)
+        noise = jax.vmap(lambda key: asked.modifier.modify(w, key) * used - w)(keys)
+        return (_reading_each(chip, w + lax.stop_gradient(noise)),)
+
+    return each_chip(tile, act, key)[0]
+
+
+def _holding(chip: Tile, w: Array) -> Tile:
+    return replace(chip, state=replace(chip.state, w=w))
+
+
+def _reading_each(chip: Tile, w: Array) -> Tile:
+    """The chip with weights `[N, O, I]` of each sample."""
+    config, reading = chip.config, chip.config.forward
+    if reading.is_perfect:  # the exact product, in the same words
+        reading = Periphery(
+            dac=DAC(bound=0.0, res=0.0), adc=ADC(bound=0.0, res=0.0, noise=0.0, scale=reading.adc.scale),
+            noise_management=None, bound_management=None,
+        )  # fmt: skip
+    return replace(chip, config=replace(config, forward=replace(reading, crossbar=EachSample(w=w))))
 
 
 def _answers(tile: Any, x: Array, key: Key, each: bool) -> Array:
@@ -85,48 +156,80 @@ class StraightThrough(torch.autograd.Function):
     """The product of chips; going back, the weights get the gradient of the product itself."""
 
     @staticmethod
-    def forward(ctx: Any, chips: Any, compiled: Product, x: Any, weight: Any) -> Any:
-        n, leaves = chips.next_use(), chips.leaves
-        y = compiled.forward(leaves, chips.root, n, bridge.to_jax(x))
-        ctx.save_for_backward(x)
-        # the weights may move before the gradient comes
-        ctx.compiled, ctx.use = compiled, (leaves, chips.root, n)
-        return bridge.to_torch(y)
+    def forward(ctx: Any, chips: Any, compiled: Product, x: Any, weight: Any, r: Any) -> Any:
+        w = bridge.to_jax(weight, "the weight")
+        if chips.weight is None:  # chips that were programmed answer with what is on them
+            w = chips.program.raw(chips.leaves)
+        else:
+            w = jnp.array(w)  # the weights may move before the gradient comes
+        given = (chips.arrays, chips.root, chips.next_use(), w)
+        ctx.save_for_backward(x, r)
+        ctx.compiled, ctx.given = compiled, given
+        return bridge.to_torch(compiled.forward(*given, bridge.to_jax(x), _range(r)))
 
     @staticmethod
     @bridge.once_differentiable
     def backward(ctx: Any, d: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        dx, dw = ctx.compiled.pull(*ctx.use, bridge.to_jax(x), bridge.to_jax(d, "the gradient"))
-        return (
-            None, None, bridge.to_torch(dx) if ctx.needs_input_grad[2] else None,
-            bridge.to_torch(dw) if ctx.needs_input_grad[3] else None,
-        )  # fmt: skip
+        x, r = ctx.saved_tensors
+        error = bridge.to_jax(d, "the gradient")
+        grads = ctx.compiled.pull(*ctx.given, bridge.to_jax(x), _range(r), error)
+        needed = (ctx.needs_input_grad[3], ctx.needs_input_grad[2], ctx.needs_input_grad[4])
+        dw, dx, dr = (bridge.to_torch(one) if wanted else None for one, wanted in zip(grads, needed, strict=True))
+        return None, None, dx, dw, dr
+
+
+def _range(r: Any) -> Array | None:
+    return None if r is None else bridge.to_jax(r)
 
 
 class Differentiated:
     """What is added to a tile module. Raises `AnalogBiasConfigError` where the bias would be on the chip."""
 
+    supports_manage_output_clipping = False
+    rpu_config: Any
     reading: Any
     training: bool
     analog_bias: bool
     shared_weights: Any
+    input_range: Any
+    _samples: int = 1
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.rpu_config.modifier.to_torch_tile()  # what is wrong with it is said now
         if self.analog_bias:
             raise AnalogBiasConfigError(
                 f"{type(self).__name__}: its chips hold no bias; set mapping.digital_bias=True, or use no bias."
             )
 
+    def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
+        """As any tile's."""
+        self._samples = int(x_input.shape[0]) if x_input.ndim > 1 else 1
+        return super().forward(x_input, tensor_view)  # type: ignore[misc]
+
+    def within_range(self, x: Any) -> Any:
+        """`[B, I] -> [B, O]`: what the chips answer, added up, to inputs of which the range takes what is beyond it."""
+        if self.input_range is not None and self.training:
+            self._follow(self._law, x)  # type: ignore[attr-defined]
+        return self.product(x)
+
     def product(self, x: Any) -> Any:
         """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
         return self._answers(x, each=False)
 
+    def _aware(self) -> tuple[Any, Any, Any]:
+        """What a step does to the weights: clip and remap; they are disturbed anew in each pass instead."""
+        config = self.rpu_config
+        return config.clip.to_native(), config.remap.to_native(one_scale=True), None
+
     def _answers(self, x: Any, each: bool) -> Any:
-        chips = self.reading
-        compiled = product(chips.structure, not self.training, each)
-        return StraightThrough.apply(chips, compiled, x, self.shared_weights)
+        chips, parameter = self.reading, self.rpu_config.modifier
+        modifier = parameter.to_torch_tile() if self.training else None
+        samples = self._samples if modifier is not None and parameter.per_batch_sample else 0
+        law = None if self.input_range is None else self._law  # type: ignore[attr-defined]
+        asked = Asked(self.training, each, modifier, samples, law)
+        compiled = product(chips.structure, asked)
+        return StraightThrough.apply(chips, compiled, x, self.shared_weights, self.input_range)
 
 
 class TorchInferenceTile(Differentiated, Programmable, TileModule):

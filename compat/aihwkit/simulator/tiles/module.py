@@ -10,10 +10,12 @@ import numpy as np
 
 from analogjax import random
 from analogjax.tile import TileArray
+from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import AnalogContext
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
+from compat.aihwkit.simulator.tiles.periphery import TileWithPeriphery
 from compat.aihwkit.simulator.tiles.protocol import refuse_own_methods, refuse_patches, said
 from compat.aihwkit.simulator.tiles.saved import restored, saved
 from compat.aihwkit.simulator.tiles.setting import checked, with_given
@@ -23,7 +25,7 @@ from compat.torch_package import torch
 STATE = "analog_tile_state"
 
 
-class TileModule(torch.nn.Module):
+class TileModule(TileWithPeriphery, torch.nn.Module):
     """Chips, bias and scales of an `[out_size, in_size]` matrix.
 
     All randomness of a tile comes from one key, drawn from torch's global generator when the module is made, and the
@@ -57,6 +59,7 @@ class TileModule(torch.nn.Module):
         columns = out_size if config.mapping.out_scaling_columnwise else 1
         learned = torch.nn.Parameter(torch.ones(columns)) if config.mapping.learn_out_scaling else None
         self.register_parameter("out_scaling_alpha", learned)
+        self.init_input_processing()
         self._learning_rate = 0.1
 
     def _made(self, config: Any, seed: int) -> bridge.Chips:
@@ -103,10 +106,7 @@ class TileModule(torch.nn.Module):
                 f"an input of shape {tuple(x_input.shape)} for a tile of {self.in_size} inputs and {self.out_size} "
                 f"outputs; the last axis must be {self.in_size}."
             )
-        flat = x_input.reshape(-1, self.in_size)
-        if self.analog_bias:
-            flat = torch.cat([flat, flat.new_ones(flat.shape[0], 1)], dim=1)
-        y = self.biased(self.scaled(self.product(flat)))
+        y = self.biased(self.scaled(self.within_range(x_input.reshape(-1, self.in_size))))
         return y.reshape(*x_input.shape[:-1], self.out_size)
 
     def product(self, x: Any) -> Any:
@@ -142,34 +142,28 @@ class TileModule(torch.nn.Module):
             self.out_scaling_alpha.fill_(1.0)
 
     def _write(self, weight: Any, apply_weight_scaling: bool, omega: float | None) -> None:
-        tile = self.tile
-        mapping = tile.config.mapping
-        if not apply_weight_scaling:
-            mapping = replace(mapping, weight_scaling_omega=0.0)
-        elif omega is not None:
-            mapping = replace(mapping, weight_scaling_omega=float(omega))
-        if mapping != tile.config.mapping:
-            raise TileError(
-                "set_weights with another weight scaling than the configuration's is not supported by this version of "
-                "analogjax; set mapping.weight_scaling_omega in the configuration."
-            )
-        written = self.chips.program.write(
-            self.chips.leaves, self.chips.root, self.chips.next_use(), bridge.to_jax(weight, "the weight")
-        )
-        self.chips.tile = jax.block_until_ready(written)
+        chips, w = self.chips, bridge.to_jax(weight, "the weight")
+        mapping = chips.tile.config.mapping
+        scaled = omega if apply_weight_scaling else 0.0
+        if scaled is None or scaled == mapping.weight_scaling_omega:
+            written = chips.program.write(chips.leaves, chips.root, chips.next_use(), w)
+        else:
+            written = _written(chips, w, replace(mapping, weight_scaling_omega=float(scaled)))
+        if not apply_weight_scaling:  # the scales stay as they are
+            written = tile_weights.with_chip(written, scale=tile_weights.chip_of(chips.tile).scale)
+        chips.tile = jax.block_until_ready(written)
 
     @torch.no_grad()
     def get_weights(self, apply_weight_scaling: bool = True, realistic: bool = False) -> tuple[Any, Any]:
         """The logical weights and bias (copies); `realistic` estimates them from noisy products."""
         if realistic:
             return self.read_weights(apply_weight_scaling)
-        weight = bridge.copied(self.reading.program.read(self.reading.leaves))
-        return self._parted(weight, apply_weight_scaling)
+        reading = self.reading
+        read = reading.program.read if apply_weight_scaling else reading.program.raw
+        return self._parted(bridge.copied(read(reading.leaves)), apply_weight_scaling)
 
     def _parted(self, weight: Any, apply_weight_scaling: bool) -> tuple[Any, Any]:
         bias = self.bias.detach().clone() if self.bias is not None else None
-        if not apply_weight_scaling and self.rpu_config.mapping.weight_scaling_omega > 0:
-            raise TileError("get_weights(apply_weight_scaling=False) is not supported with weight scaling.")
         if apply_weight_scaling and self.out_scaling_alpha is not None:
             weight = weight * self.out_scaling_alpha.detach()[:, None]
         if self.analog_bias:
@@ -181,10 +175,13 @@ class TileModule(torch.nn.Module):
         self, apply_weight_scaling: bool = False, x_values: Any = None, over_sampling: int = 10
     ) -> tuple[Any, Any]:
         """The weights as least squares finds them from the chips' noisy answers to random (or given) inputs."""
-        columns = self.in_size + self.analog_bias
-        x = torch.randn(columns * over_sampling, columns) if x_values is None else x_values
-        y = self.product(x)
-        weight = torch.linalg.lstsq(x, y).solution.T.contiguous()
+        x = torch.randn(self.in_size * over_sampling, self.in_size) if x_values is None else x_values
+        trains, self.training = self.training, False
+        y = self.within_range(x)
+        self.training = trains
+        weight = torch.linalg.lstsq(self.with_bias(x), y).solution.T.contiguous()
+        if not apply_weight_scaling:
+            weight = weight / bridge.copied(tile_weights.scales(self.chips.tile))
         return self._parted(weight, apply_weight_scaling)
 
     def get_learning_rate(self) -> float:
@@ -296,3 +293,11 @@ class TileModule(torch.nn.Module):
             restored(self, state_dict[prefix + STATE])
         except TileModuleError as error:
             error_msgs.append(f"{prefix + STATE}: {error}")
+
+
+def _written(chips: bridge.Chips, w: Any, mapping: Any) -> Any:
+    """The tile with logical weights `w` `[O, I]` written as another mapping scales them."""
+    tile = chips.tile
+    config = tile.config
+    other = tile_weights.with_chip(tile, config=replace(config, mapping=mapping))
+    return tile_weights.with_chip(other.write(w, jax.random.fold_in(chips.root, chips.next_use())), config=config)

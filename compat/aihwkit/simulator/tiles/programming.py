@@ -48,6 +48,10 @@ class Compiled:
         """The tile right after programming."""
         return self.chips.tile
 
+    def read_by(self, p: Any) -> None:
+        """Read the chips by another periphery from now on."""
+        self.chips = replace(self.chips, tile=tile_weights.read_by(self.chips.tile, p))
+
     def drifted(self, rpu_config: Any, t: float, key: Key) -> Any:
         """The tile `t` seconds later, by the models of today. Consumes `key`."""
         if not is_compiled(rpu_config):
@@ -142,6 +146,10 @@ class Own:
         if compensation is not None:
             for chip in self._asked(self.tile, key):
                 chip.drift_baseline = compensation.init_baseline(chip)
+
+    def read_by(self, p: Any) -> None:
+        """Read the chips by another periphery from now on."""
+        self.tile = tile_weights.read_by(self.tile, p)
 
     @torch.no_grad()
     def drifted(self, rpu_config: Any, t: float, key: Key) -> Any:

@@ -1,6 +1,6 @@
 r"""Chips of an inference tile whose digital surroundings compute with a few bits.
 
-    y = Q_out( Q_scale(s a) (W x) + Q_bias(b) )       s: scale of the mapping, a: learned scale
+    y = Q_out( Q_scale(s a) (W x) + Q_bias(b) )       s: scale of the mapping and the input range, a: learned scale
 
 A matrix on several chips: each has its own `Q_scale` and `Q_out`; their rounded outputs are added up, then comes the
 bias, and the sum is rounded once more. A `Q` with 0 bits does nothing. The ranges of scales and bias are those of their
@@ -9,12 +9,10 @@ present values while training; in evaluation mode they are what training left, o
 
 from typing import Any
 
-from compat import torch_bridge as bridge
 from compat.aihwkit.simulator.digital_low_precision.base_quantized_classes import QuantizedActivation
 from compat.aihwkit.simulator.digital_low_precision.quantization_manager import QuantizationManager
 from compat.aihwkit.simulator.digital_low_precision.quantizers import QMethods
 from compat.aihwkit.simulator.digital_low_precision.range_estimators import RangeEstimators
-from compat.aihwkit.simulator.parameters.enums import WeightRemapType
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
 from compat.torch_package import torch
 
@@ -83,7 +81,7 @@ class Rounded:
     """What is added to a tile module: `Q_bias`."""
 
     rpu_config: Any
-    chips: Any
+    input_range: Any
     bias: Any
     bias_quantizer: Any
 
@@ -95,14 +93,11 @@ class Rounded:
     def _periphery(self) -> Any:
         return self.rpu_config.pre_post.periph_quant
 
-    @property
-    def mapping_scales(self) -> Any:
-        """The scale of the mapping, `[]` or `[O]`, of each chip; `None` where weights are on the chip as they are."""
-        mapped = self.rpu_config.mapping.weight_scaling_omega > 0
-        if not mapped and self.rpu_config.remap.type is WeightRemapType.NONE:
-            return None
-        tile = self.chips.tile
-        return bridge.copied(getattr(tile, "tiles", tile).scale)
+    def _scale(self, mapped: Any) -> Any:
+        """The scale of the outputs that is not learned, for that of the mapping."""
+        if self.input_range is None:
+            return mapped
+        return self.input_range if mapped is None else mapped * self.input_range
 
     def biased(self, y: Any) -> Any:
         """`[B, O]` with the rounded bias."""
@@ -121,8 +116,8 @@ class QuantizedTorchInferenceTile(Rounded, TorchInferenceTile):
 
     def scaled(self, y: Any) -> Any:
         """`[B, O]` with the rounded scales."""
-        s = self.mapping_scales
-        return with_scale(y, None if s is None else s.reshape(-1), self.out_scaling_alpha, self.scale_quantizer)
+        s = self._scale(self.mapping_scales)
+        return with_scale(y, s, self.out_scaling_alpha, self.scale_quantizer)
 
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """`[..., I] -> [..., O]`."""
@@ -138,21 +133,21 @@ class QuantizedTileModuleArray(Rounded, TorchInferenceTileArray):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.module_out_quantizer = QuantizedActivation.of(self.rpu_config.act_quant_config)
-        rows, columns = self.tile.grid
+        rows, columns = self.chips.tile.grid
         chips = [[ChipPeriphery(self.rpu_config) for _ in range(rows)] for _ in range(columns)]
         self.array = torch.nn.ModuleList(torch.nn.ModuleList(column) for column in chips)
 
     def product(self, x: Any) -> Any:
         """`[B, I] -> [B, O]`: the rounded answers of the chips, with the rounded scales, added up."""
         answers, s = self._answers(x, each=True), self.mapping_scales
-        rows, columns = self.tile.grid
+        rows, columns = self.chips.tile.grid
         alpha = self.out_scaling_alpha
         edges = [len(part) for part in torch.arange(self.out_size).tensor_split(rows)]  # larger ones first, as the tile
         total: Any = 0
         for n in range(columns):
             parts = []
             for k, size in enumerate(edges):
-                own = None if s is None else s[k, n].reshape(-1)[:size]
+                own = self._scale(None if s is None else s[k, n].reshape(-1)[:size])
                 learned = alpha if alpha is None or len(alpha) == 1 else alpha.split(edges)[k]
                 parts.append(self.array[n][k](answers[k, n, :, :size], own, learned))
             total = total + torch.cat(parts, 1)
