@@ -41,8 +41,11 @@ def add_devices_command(commands: Any) -> None:
     devices.set_defaults(act=_devices)
 
 
-def made_device(name: str, settings: dict[str, Any]) -> Any:
-    """Make a device by class name and parameters. Raises `ConfigError` for unknown ones."""
+def made_device(name: str, settings: dict[str, Any], others: Iterable[str] = ()) -> Any:
+    """Make a device by class name and parameters.
+
+    Raises `ConfigError` for unknown ones; it lists these and `others`, which the algorithm takes.
+    """
     known = _known_devices()
     match = same_name(name.lower().removesuffix("device"), known)
     if match is None:
@@ -50,7 +53,10 @@ def made_device(name: str, settings: dict[str, Any]) -> Any:
     fields = [field.name for field in dataclasses.fields(known[match])]
     for setting, value in settings.items():
         if setting not in fields:
-            raise ConfigError(f"--set {setting}: {match} has no such parameter; it has {', '.join(fields)}.")
+            of_algorithm = f"; the algorithm has {', '.join(others)}" if others else ""
+            raise ConfigError(
+                f"--set {setting}: {match} has no such parameter; it has {', '.join(fields)}{of_algorithm}."
+            )
         if not isinstance(value, (bool, int, float)):
             raise ConfigError(f"--set {setting}={value}: needs a number, true or false.")
     return known[match](**settings)
@@ -63,7 +69,6 @@ def made_config(options: Mapping[str, Any]) -> Any:
     Raises `ConfigError` for unknown names, and for options that contradict a preset.
     """
     from analogjax.tile import presets
-    from analogjax.tile.algorithms import build_config
 
     check_kind(options)
     if options["hardware_aware"]:
@@ -71,11 +76,33 @@ def made_config(options: Mapping[str, Any]) -> Any:
     if options["preset"]:
         config = presets.preset(_preset_name(options))
     else:
-        device = made_device(options["device"] or _DEFAULT, options["set"])
-        config = build_config(options["algorithm"] or "sgd", device, n_devices=options["n_devices"] or 1)
+        config = _built(options)
     if not options["learn_out_scaling"]:
         return config
     return dataclasses.replace(config, mapping=dataclasses.replace(config.mapping, learn_out_scaling=True))
+
+
+def _built(options: Mapping[str, Any]) -> Any:
+    """The configuration of an algorithm; settings that are no parameters of the device are those of the algorithm."""
+    from analogjax.physics.compounds.parts.fields import changed, flat
+    from analogjax.tile.algorithms import ALGORITHMS, COUNTED, build_config
+
+    algorithm, number = options["algorithm"] or "sgd", options["n_devices"]
+    if number and algorithm.lower() in set(ALGORITHMS) - set(COUNTED):
+        raise ConfigError(
+            f"--n-devices {number}: {algorithm} has a fixed number of devices; leave it out, or use --algorithm "
+            f"{' or '.join(COUNTED)}."
+        )
+    name = options["device"] or _DEFAULT
+    own = {field.name for field in dataclasses.fields(made_device(name, {}))}
+    config = build_config(algorithm, made_device(name, {}), n_devices=number or 1)
+    numbers = {field for field, value in flat(config.device).items() if isinstance(value, (bool, int, float))}
+    of_algorithm = numbers - own
+    first = {setting: value for setting, value in options["set"].items() if setting not in of_algorithm}
+    device = made_device(name, first, sorted(of_algorithm))
+    config = build_config(algorithm, device, n_devices=number or 1)
+    rest = {setting: value for setting, value in options["set"].items() if setting in of_algorithm}
+    return dataclasses.replace(config, device=changed(config.device, **rest)) if rest else config
 
 
 def described(options: Mapping[str, Any], recorded: bool = False) -> str:

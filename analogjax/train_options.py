@@ -139,7 +139,7 @@ def settings(value: Any) -> dict[str, Any]:
     if isinstance(value, list):
         value = dict(_setting(text) for text in value if text != "")
     if not isinstance(value, dict):
-        raise ValueError("needs a table of NAME = VALUE, of the parameters of the device")
+        raise ValueError("needs a table of NAME = VALUE, of the parameters of the device or the algorithm")
     for name, number in value.items():
         if not isinstance(number, (bool, int, float)) or not _fits(number):
             raise ValueError(f"{name} = {_shown(number)}: needs a number, true or false")
@@ -192,9 +192,9 @@ OPTIONS = {
         Option("activation", _one_of(*ACTIVATIONS), "sigmoid", "between layers (default: sigmoid)",
                f"{{{','.join(ACTIVATIONS)}}}"),
         Option("device", _text, None, "device of every crosspoint (default: ConstantStep); see `analogjax devices`"),
-        Option("set", settings, {}, "a parameter of the device; repeatable", "NAME=VALUE"),
+        Option("set", settings, {}, "a parameter of the device or the algorithm; repeatable", "NAME=VALUE"),
         Option("algorithm", _text, None,
-               "training algorithm: sgd (default), tiki-taka, ttv2, c-ttv2, agad, mp or residual"),
+               "training algorithm: sgd (default), tiki-taka, ttv2, c-ttv2, agad, mp, residual, rider or e-rider"),
         Option("n_devices", _whole(1, 1024), 0,  # a number of its own: it was not given
                "devices at each crosspoint, for residual (needs two or more) and sgd (default: 1)"),
         Option("preset", _text, None, "a complete configuration by aihwkit's name; see `analogjax devices`"),

@@ -81,6 +81,8 @@ def nested(values: Mapping[str, Any], circuit: type = Crossbar) -> Periphery:
     parts: dict[str, dict[str, Any]] = {name: {} for name in ("dac", "adc", "crossbar", "bound_management")}
     parts["bound_management"]["worst_case"] = bounds == _BOUNDS[-1]
     parts["noise_management"] = {} if noise == "None" else {"kind": noise}
+    if given.get("w_noise_type", "None") == "None":
+        given.pop("w_noise", None)  # without a type, aihwkit adds none
     for name, value in given.items():
         if name in table:
             parts[table[name][0]][table[name][1]] = value
@@ -103,6 +105,7 @@ def _table(circuit: type) -> dict[str, Place]:
 
 def _in_flat_names(message: str, table: Mapping[str, Place]) -> str:
     """The message of a part, `DAC(noise=-1): ...`, as `(inp_noise=-1): ...`."""
+    message = message.replace("noise_management=None", "noise_management=NoiseManagementType.NONE")
     owner, _, rest = message.partition("(")
     field = rest.partition("=")[0]
     part = {"DAC": "dac", "ADC": "adc", "NoiseManagement": "noise_management", "BoundManagement": "bound_management"}

@@ -113,11 +113,20 @@ def check_fields(view: Any) -> None:
     for name, field in fields.items():
         value = getattr(view, name)
         expected = _expected(field.type)
-        if expected is None or (isinstance(value, expected) and not (expected is int and isinstance(value, bool))):
-            continue
-        if expected is float and isinstance(value, int) and not isinstance(value, bool):
-            continue
-        raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
+        if not _is(value, expected):
+            raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
+        for n, item in enumerate(value if expected is list else ()):
+            if not _is(item, kind := _of_items(field.type)):
+                raise ConfigError(f"Expected type {kind} for {name}[{n}] of {type(view).__name__}, got {item!r}.")
+
+
+def _is(value: Any, expected: Any) -> bool:
+    """Whether a value is of an expected type; an int may stand for a float, a bool for neither."""
+    if expected is None:
+        return True
+    if expected in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if expected is float else expected)
 
 
 def refuse_own(view: Any, *names: str) -> None:
@@ -135,6 +144,12 @@ def _expected(kind: Any) -> Any:
     if kind is Any or origin in (typing.Union, types.UnionType):
         return None if kind is Any else kind
     return origin or kind
+
+
+def _of_items(kind: Any) -> Any:
+    """What the items of a list of the annotated type must be instances of; `None`: anything."""
+    items = typing.get_args(kind)
+    return _expected(items[0]) if items else None
 
 
 def build(view: Any, native: Callable[..., Any], given: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ import pytest
 
 from analogjax.cli import main
 from analogjax.devices_command import made_config
-from analogjax.physics import ConstantStep, SoftBounds
+from analogjax.physics import ConstantStep, SoftBounds, agad
 from analogjax.tile import TileConfig, presets
 from analogjax.tile.algorithms import build_config
 
@@ -85,6 +85,11 @@ def test_resume_shows_the_whole_table(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--set", "dw_min"], "NAME=VALUE"),
         (["--set", "dw_min=-1"], "dw_min"),
         (["--algorithm", "residual"], "n_devices=1"),
+        (["--algorithm", "ttv2", "--n-devices", "3"], "ttv2 has a fixed number of devices; leave it out"),
+        (["--algorithm", "agad", "--set", "gama=1"], "--set gama: ConstantStep has no such parameter; it has"),
+        (["--algorithm", "agad", "--set", "gamma=nan"], "gamma = 'nan': needs a number"),
+        (["--algorithm", "agad", "--set", "in_chop_prob=2"], "in_chop_prob=2"),
+        (["--set", "gamma=0.5"], "--set gamma: ConstantStep has no such parameter"),
         (["--algorithm", "tiki"], "unknown algorithm; known are sgd, tiki-taka"),
         (["--preset", "CapacitorPrest"], "did you mean CapacitorPreset"),
         (["--preset", "CapacitorPreset", "--device", "SoftBounds"], "leave out --device"),
@@ -126,6 +131,12 @@ def test_a_preset_and_an_algorithm_decide_the_tiles() -> None:
     assert made_config(chosen) == build_config("agad", SoftBounds(dw_min=0.01))
     assert made_config(chosen | {"learn_out_scaling": True}).mapping.learn_out_scaling
     assert made_config(options) == TileConfig(device=ConstantStep())
+    # what is no parameter of the device is one of the algorithm or of its parts
+    both = chosen | {"set": {"dw_min": 0.01, "gamma": 0.5, "in_chop_prob": 0.2, "units_in_mbatch": True}}
+    transfer = agad((SoftBounds(dw_min=0.01),) * 2, gamma=0.5, in_chop_prob=0.2, units_in_mbatch=True)
+    made, plain = made_config(both).device, build_config("agad", SoftBounds(dw_min=0.01)).device
+    assert (made.gamma, made.chopper, made.schedule) == (0.5, transfer.chopper, transfer.schedule)
+    assert made.devices == transfer.devices and (made.fast, made.writer) == (plain.fast, plain.writer)
     three = made_config(options | {"algorithm": "residual", "n_devices": 3})
     assert three == build_config("residual", ConstantStep(), n_devices=3)
 

@@ -30,7 +30,15 @@ from analogjax.tile.presets import PRESETS, preset
 
 _MAX_DEPTH = 7
 _MOST = 2**31 - 1  # of a whole number
-_MOST_ROWS = 65_536  # of a chip, which may have more of them than its layer has inputs
+_LARGEST = 3.4028234e38  # that float32 holds
+_INFINITE = "inf"  # how JSON, which has no such number, is told of it
+_MOST_DEVICES = 1024  # of a compound, each of which is compiled
+# whole numbers that determine memory use or time
+_BOUNDED = {
+    "phys_input_size": (65_536, "a chip has at most 65536 rows"),  # it may have more than its layer has inputs
+    "desired_bl": (4096, "a train has at most 4096 slots"),
+    "n_estimation_steps": (1_000_000, "a symmetry point is found by at most 1000000 steps"),
+}
 
 
 def _parameter_classes(*modules: Any) -> dict[str, Any]:
@@ -86,6 +94,8 @@ def config_from_json(value: Any, where: str = "config") -> TileConfig:
 def _encoded(value: Any, where: str) -> Any:
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, float) and value == math.inf:
+        return _INFINITE
     if value is None or (isinstance(value, (bool, int, float, str)) and not hasattr(value, "dtype")):
         return value
     if isinstance(value, tuple):
@@ -129,18 +139,20 @@ def _decoded(value: Any, where: str, depth: int) -> Any:
             given[name] = None
             continue
         given[name] = _field(item, _shown(fields[name]), _named(kind, name), f"{where}.{name}", depth)
-    _check_rows(given, where)
+    _check_bounded(given, where)
     try:
         return kind(**given)
     except (ConfigError, TypeError, ValueError) as error:
         raise DescriptionError(f"{where}: {error}") from None
 
 
-def _check_rows(given: dict[str, Any], where: str) -> None:
-    """Bound the one number of a configuration that determines memory use."""
-    rows = given.get("phys_input_size", 0)
-    if rows > _MOST_ROWS:
-        raise DescriptionError(f"{where}.phys_input_size: a chip has at most {_MOST_ROWS} rows, not {_short(rows)}.")
+def _check_bounded(given: dict[str, Any], where: str) -> None:
+    """Bound the numbers of a configuration that determine memory use or time."""
+    for name, (most, told) in _BOUNDED.items():
+        if given.get(name, 0) > most:
+            raise DescriptionError(f"{where}.{name}: {told}, not {_short(given[name])}.")
+    if len(given.get(_DEVICES, ())) > _MOST_DEVICES:
+        raise DescriptionError(f"{where}.{_DEVICES}: are {len(given[_DEVICES])}; at most {_MOST_DEVICES} are run.")
 
 
 def _shown(field: dataclasses.Field) -> Any:
@@ -179,12 +191,16 @@ def _field(value: Any, default: Any, named: dict[str, type], where: str, depth: 
     if isinstance(default, bool) and not isinstance(value, bool):
         raise DescriptionError(f"{where}: needs true or false, not {_short(value)}.")
     number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if isinstance(default, float) and value == _INFINITE:
+        return math.inf
     if number and (not is_number(value) or (isinstance(default, int) and not isinstance(value, int))):
         kind = "a whole number" if isinstance(default, int) else "a finite number"
         raise DescriptionError(f"{where}: needs {kind}, not {_short(value)}.")
     if number and isinstance(default, int) and abs(value) > _MOST:
         raise DescriptionError(f"{where}: a whole number is at most {_MOST} here, not {_short(value)}.")
-    if not number and not isinstance(default, bool):
+    if number:
+        _check_held(value, where)
+    elif not isinstance(default, bool):
         raise DescriptionError(f"{where}: {_short(value)} does not fit there.")
     return value
 
@@ -211,7 +227,13 @@ def _item(value: Any, default: Any, where: str, depth: int) -> Any:
         return _fitting(_decoded(value, where, depth + 1), default, {}, where)
     if not is_number(value):
         raise DescriptionError(f"{where}: needs a finite number, not {_short(value)}.")
+    _check_held(value, where)
     return value
+
+
+def _check_held(value: float, where: str) -> None:
+    if abs(value) > _LARGEST:
+        raise DescriptionError(f"{where}: a number is at most {_LARGEST:g} (float32) here, not {_short(value)}.")
 
 
 def _choice(kind: type[Enum], value: Any, where: str) -> Any:

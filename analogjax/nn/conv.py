@@ -62,9 +62,11 @@ class AnalogConv(AnalogLinear):
             raise ShapeError(f"{where}: got x of shape {x.shape}; give a batch of {called} {form}.")
         channels = x.shape[1 if self.channels_first else -1]
         if self.in_channels not in (None, channels):
+            form = first if self.channels_first else last
+            other = "" if self.channels_first else f", or channels_first=True for {first}"
             raise ShapeError(
                 f"{where}: got x of shape {x.shape} with {channels} channels; in_channels is {self.in_channels}. Give "
-                f"channels_first=True for {first}, or fix the sizes."
+                f"{called} {form} with C={self.in_channels}{other}."
             )
 
 

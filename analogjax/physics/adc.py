@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.physics.checks import check_number
+from analogjax.physics.checks import check_flags, check_number
 from analogjax.physics.converters import clip, quantise, step_of
 from analogjax.physics.crossbar import Frozen
 from analogjax.random import normal
@@ -56,6 +56,7 @@ class ADC:
     """Whether an output that reaches the negative bound counts as clipped, and is read again."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "noise", "noise_std", "nonlinearity", "nonlinearity_std", "slope_calibration", low=0)
         check_number(self, "bound", "res", "scale", "asymmetry")
 

@@ -20,7 +20,7 @@ from jax import lax
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Key, Scalar
 from analogjax._varying import varying_like
-from analogjax.physics.checks import check_number
+from analogjax.physics.checks import check_flags, check_number
 
 
 @pytree(data_only=True)
@@ -76,6 +76,7 @@ class BoundManagement:
     """After the first read, start anew from the input scale at which nothing can clip."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "max_factor", low=0)
 
     def read(self, product: Product, key: Key) -> Array:

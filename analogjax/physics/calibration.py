@@ -22,6 +22,7 @@ from jax import lax
 from analogjax._pytree import is_static
 from analogjax._typing import Array, Key, Scalar
 from analogjax.errors import ConfigError
+from analogjax.physics.checks import is_whole
 from analogjax.physics.device import Cells, PulsedDevice
 
 
@@ -39,7 +40,8 @@ def calibrate(
         alternating: Alternate UP and DOWN pulses; otherwise draw each direction at each crosspoint.
 
     Returns:
-        An estimate of the symmetry points `[O, I]` [w]: the mean of the weights after the last two pulses.
+        An estimate of the symmetry points `[O, I]` [w]: the mean of the weights after the last two pulses, as a
+        read sees them: with their write noise, if any.
 
     Raises:
         ConfigError: If the device is not pulsed.
@@ -63,8 +65,7 @@ def calibrate(
 
 def check_pulses(pulses: Scalar) -> None:
     """Raise `ConfigError` for a plain value that is no number of pulses; arrays and tracers pass."""
-    good = isinstance(pulses, int) and not isinstance(pulses, bool) and 0 < pulses < 2**31
-    if is_static(pulses) and not good:
+    if is_static(pulses) and not is_whole(pulses, 1):
         raise ConfigError(f"calibrate(pulses={pulses!r}): needs a whole number of 1 or more.")
 
 

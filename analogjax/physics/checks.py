@@ -1,10 +1,15 @@
 """Validation of user input: plain Python values only; arrays and tracers pass unchecked."""
 
+import dataclasses
 import math
+import sys
 from typing import Any
 
 from analogjax._pytree import is_static
 from analogjax.errors import ConfigError
+
+MOST = 2**31 - 1
+"""The largest number that is counted."""
 
 
 def check(owner: Any, condition: bool, name: str, remedy: str) -> None:
@@ -14,21 +19,49 @@ def check(owner: Any, condition: bool, name: str, remedy: str) -> None:
 
 
 def check_number(owner: Any, *names: str, low: float = -math.inf, high: float = math.inf) -> None:
-    """Check that each named field, if it is a plain value, is a finite number within `[low, high]`."""
+    """Check that each named field, if it is a plain value, is a finite number within `[low, high]`, and not a bool."""
     for name in names:
         value = getattr(owner, name)
-        if not is_static(value):
-            continue
-        good = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
         bounds = [f"at least {low:g}"] * math.isfinite(low) + [f"at most {high:g}"] * math.isfinite(high)
-        check(owner, good, name, f"needs a finite number{', ' * bool(bounds)}{' and '.join(bounds)}.")
+        remedy = f"needs a finite number{', ' * bool(bounds)}{' and '.join(bounds)}."
+        check(owner, not is_static(value) or is_finite(value, low, high), name, remedy)
 
 
-def check_numbers(owner: Any, name: str, low: float = -math.inf) -> None:
-    """Require each plain value in a tuple to be a finite number of at least `low`. Raises `ConfigError`."""
-    plain = [value for value in getattr(owner, name) if is_static(value)]
-    good = all(isinstance(value, (int, float)) and low <= value and math.isfinite(value) for value in plain)
-    check(owner, good, name, f"needs finite numbers{f' of {low:g} or more' * math.isfinite(low)}.")
+def check_numbers(owner: Any, name: str, low: float = -math.inf, high: float = math.inf) -> None:
+    """Convert a list to a tuple, and require each plain value in it to be a finite number within `[low, high]`.
+
+    Raises `ConfigError`.
+    """
+    if isinstance(getattr(owner, name), list):  # a list would be traced item by item
+        object.__setattr__(owner, name, tuple(getattr(owner, name)))
+    values = getattr(owner, name)
+    check(owner, isinstance(values, tuple), name, "needs a tuple of numbers.")
+    good = all(not is_static(value) or is_finite(value, low, high) for value in values)
+    bounds = [f"{low:g} or more"] * math.isfinite(low) + [f"{high:g} or less"] * math.isfinite(high)
+    check(owner, good, name, f"needs finite numbers{' of ' * bool(bounds)}{' and '.join(bounds)}.")
+
+
+def check_flags(owner: Any) -> None:
+    """Raise `ConfigError` for a field that is neither True nor False where its default is; no flag can be swept."""
+    for field in dataclasses.fields(owner):
+        if isinstance(field.default, bool):
+            check(owner, isinstance(getattr(owner, field.name), bool), field.name, "needs True or False.")
+
+
+def check_kind(owner: Any, name: str, kind: type) -> None:
+    """Raise `ConfigError` if a field is not an object of a class."""
+    check(owner, isinstance(getattr(owner, name), kind), name, f"needs an object of class {kind.__name__}.")
+
+
+def is_finite(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    """Whether it is a finite number within `[low, high]`, and not a bool."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and low <= value <= high and abs(value) <= sys.float_info.max
+
+
+def is_whole(value: Any, low: int, high: int = MOST) -> bool:
+    """Whether it is a whole number within `[low, high]`, and not a bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def as_choice(owner: Any, name: str, choices: Any) -> None:

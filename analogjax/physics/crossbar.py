@@ -117,6 +117,8 @@ class Crossbar:
         check(self, good, "mv_type", "only a TimedCrossbar reads bits one after the other; use it, or 'OnePass'.")
         check_number(self, "w_noise", "w_read_asymmetry_dtod", "ir_drop", "v_offset_std", "r_series", low=0)
         check_number(self, "v_offset_w_min", "r_series_max_total", "ir_drop_g_ratio")
+        silent = self.w_noise_type is WeightNoise.NONE and is_static(self.w_noise) and self.w_noise > 0
+        check(self, not silent, "w_noise", "needs a w_noise_type: 'AdditiveConstant' or 'PCMRead'.")
         good = not is_static(self.ir_drop_g_ratio) or bool(self.ir_drop_g_ratio > 0)
         check(self, good, "ir_drop_g_ratio", "needs a ratio of conductances above 0.")
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Key, Scalar
-from analogjax.physics.checks import check_number
+from analogjax.physics.checks import check_flags, check_number
 from analogjax.physics.converters import clip, quantise, step_of
 from analogjax.random import normal
 
@@ -39,6 +39,7 @@ class DAC:
     """Coarsest step relative to a signal to which managements may reduce that signal [1]."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "noise", low=0)
         check_number(self, "bound", "res", "asymmetry", "max_res")
 

@@ -26,7 +26,7 @@ from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key
 from analogjax.physics.adc import ADC
 from analogjax.physics.bound_management import BoundManagement, Product, ReadPolicy
-from analogjax.physics.checks import check
+from analogjax.physics.checks import check, check_flags
 from analogjax.physics.crossbar import Circuit, Crossbar, Frozen, product
 from analogjax.physics.dac import DAC
 from analogjax.physics.noise_management import InputScale, Limits, NoiseManagement, worst_case
@@ -59,6 +59,7 @@ class Periphery:
 
     def __post_init__(self) -> None:
         self._check_parts()
+        check_flags(self)
         managed = self.noise_management is not None
         check(
             self.dac,

@@ -20,7 +20,7 @@ from jax import lax
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import as_choice, check, check_number
+from analogjax.physics.checks import as_choice, check, check_flags, check_number, is_whole
 
 
 class PulseType(StrEnum):
@@ -83,7 +83,8 @@ class Pulses:
 
     def __post_init__(self) -> None:
         as_choice(self, "pulse_type", PulseType)
-        check(self, isinstance(self.desired_bl, int) and self.desired_bl > 0, "desired_bl", "needs a whole number > 0.")
+        check(self, is_whole(self.desired_bl, 1), "desired_bl", "needs a whole number > 0.")
+        check_flags(self)
         check_number(self, "um_grad_scale", low=1e-30)
         check_number(self, "res", "x_res_implicit", "d_res_implicit")
 

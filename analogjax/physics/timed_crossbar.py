@@ -33,7 +33,7 @@ from analogjax._field_docs import document_fields
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ShapeError
-from analogjax.physics.checks import as_choice, check, check_number
+from analogjax.physics.checks import as_choice, check, check_flags, check_number, is_whole
 from analogjax.physics.crossbar import Conversions, Frozen, MVType, product
 from analogjax.physics.dac import DAC
 from analogjax.physics.inference.conductance import Converter, SinglePair
@@ -107,13 +107,13 @@ class TimedCrossbar:
 
     def __post_init__(self) -> None:
         as_choice(self, "mv_type", MVType)
+        check_flags(self)
         remedy = "this circuit knows " + ", ".join(repr(kind.value) for kind in _KNOWN) + "."
         check(self, self.mv_type in _KNOWN, "mv_type", remedy)
         check_number(self, "ir_drop", "wire_resistance", "pcm_read_noise_scale", low=0)
         check_number(self, "v_read", "adc_frequency", "time_resolution")
         for name in ("segments", "phys_input_size"):
-            value = getattr(self, name)
-            check(self, isinstance(value, int) and value > 0, name, "needs a whole number above 0.")
+            check(self, is_whole(getattr(self, name), 1), name, "needs a whole number above 0.")
         fits = self.phys_input_size % self.segments == 0
         check(self, fits, "segments", f"must divide phys_input_size={self.phys_input_size!r}.")
         good = not is_static(self.adc_frequency) or bool(self.adc_frequency > 0)
@@ -136,7 +136,7 @@ class TimedCrossbar:
         good = levels & (levels - 1) == 0 and abs(1 / _res(dac) + 2 - levels) < _ON_GRID
         check(dac, good, "res", "pulses in bits need 1 / (2^n - 2), such as 1 / 254.")
         shift = self.split_mode_bit_shift
-        good = isinstance(shift, int) and 0 < shift < levels.bit_length() - 1
+        good = is_whole(shift, 1, levels.bit_length() - 2)
         check(self, good, "split_mode_bit_shift", f"needs a whole number from 1 to {levels.bit_length() - 2}.")
 
     def fabricate(self, outputs: int, inputs: int | None, dtype: DType, key: Key) -> Frozen:

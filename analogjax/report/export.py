@@ -12,11 +12,11 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from analogjax.errors import ConfigError, MissingPackage
 from analogjax.report.run_report import CURVES, REPORT, run_report
 from analogjax.report.text import flat, shown, strict
+from analogjax.store.files import replacing
 from analogjax.store.runs import Run
 
 TEXT_FORMATS, FOLDER_FORMATS = ("csv", "json"), ("tensorboard", "mlflow")
@@ -32,13 +32,10 @@ def export_text(run: Run, kind: str) -> str:
 
 def export_file(run: Run, kind: str, path: str | os.PathLike[str]) -> None:
     """Write the result of `export_text` to the file `path`. Raises `ConfigError` if it can't be written."""
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        draft.write_text(export_text(run, kind), encoding="utf-8")
-        os.replace(draft, path)
+        with replacing(Path(path)) as draft:
+            draft.write_text(export_text(run, kind), encoding="utf-8")
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigError(f"export to {path}: can't be written ({error.strerror}); give a writable file.") from None
 
 

@@ -27,8 +27,10 @@ def device(about: Any) -> list[Promise]:
     """Return the checks ("promises") for a device or compound, including those for pulsed devices if it is one.
 
     Args:
-        about: The device, with plain numbers in its fields and any variation and noise. Its step should be roughly a
-            hundredth of its bounds, and weights of 0.1 within them.
+        about: The device, with plain numbers in its fields, with variation between crosspoints (such as
+            `dw_min_dtod`), and any noise. Its step should be roughly a hundredth of its bounds, and weights of 0.1
+            within them. A pulsed one has the field `dw_min_std`, and constants named `max_bound`, `min_bound`,
+            `dwmin_up` and `dwmin_down`, as all that derive from `Nonlinear`, `ConstantStep` or `LinearStep` have.
 
     Returns:
         Promises: call each, or pass them to `check`. `costly` ones take seconds of compilation each.
@@ -57,5 +59,5 @@ def layer(module: Any, x: Any, digital: Callable[[Any, Any, Any], Any]) -> list[
 
 
 def noise_model(about: Any) -> list[Promise]:
-    """Return the checks ("promises") for a noise model of inference. Args and Returns as in `device`."""
+    """Return the checks ("promises") for a noise model of inference, which needs some noise; otherwise as `device`."""
     return [Promise(one, about) for one in noise_models.PROMISES]

@@ -17,6 +17,7 @@ from analogjax._pytree import is_static
 from analogjax._typing import Array, Key
 from analogjax.physics import Device, FloatingPoint, Ideal, Pulses
 from analogjax.testing.closeness import assert_close, assert_same_bits
+from analogjax.testing.promise import assert_follows
 
 O, I, B = 4, 6, 5  # noqa: E741 - the letters of the library
 FAST, SEQUENTIAL = Pulses(), Pulses(sequential=True)
@@ -69,8 +70,9 @@ def _lived(device: Any) -> Any:
 
 def it_is_a_device(device: Any) -> None:
     """All methods exist; properties needed while tracing are known."""
-    assert isinstance(device, Device)
-    assert device.granularity > 0 and isinstance(device.needs_rest, bool)
+    assert_follows(device, Device)
+    assert device.granularity > 0, f"granularity is {device.granularity}; needs a weight change above 0"
+    assert isinstance(device.needs_rest, bool), f"needs_rest is {device.needs_rest!r}; needs True or False"
 
 
 def shapes_dtypes_and_structure_never_change(device: Any) -> None:
@@ -79,13 +81,16 @@ def shapes_dtypes_and_structure_never_change(device: Any) -> None:
         with jax.enable_x64(dtype == "float64"):
             states, cells = jax.eval_shape(lambda key, dtype=dtype: _everything(device, dtype, key), random.key(0))
         for cell in jax.tree.leaves(cells):
-            assert (cell.shape, cell.dtype) == ((O, I), jnp.dtype(dtype)), cell
+            found = (cell.shape, cell.dtype)
+            assert found == ((O, I), jnp.dtype(dtype)), f"a constant is {found}; needs [{O}, {I}] of {dtype}"
         first = states["write"]
-        assert first.w.dtype == jnp.dtype(dtype)
+        assert first.w.dtype == jnp.dtype(dtype), f"write turns weights of {dtype} into {first.w.dtype}"
         for what, state in states.items():
-            assert jax.tree.structure(state) == jax.tree.structure(first), what  # type: ignore[operator]
+            same = jax.tree.structure(state) == jax.tree.structure(first)  # type: ignore[operator]
+            assert same, f"{what} returns a state of another structure than write: {state} for {first}"
             for leaf, before in zip(jax.tree.leaves(state), jax.tree.leaves(first), strict=True):
-                assert (leaf.shape, leaf.dtype) == (before.shape, before.dtype), what
+                one, other = (leaf.shape, leaf.dtype), (before.shape, before.dtype)
+                assert one == other, f"{what} turns an array of the state, {other}, into {one}"
 
 
 def _everything(device: Any, dtype: str, key: Key) -> tuple[dict[str, Any], Any]:
@@ -146,7 +151,7 @@ def two_processors_compute_what_one_computes(device: Any) -> None:
         return jax.device_put(leaf, NamedSharding(mesh, spec))
 
     spread = _life(device, *jax.tree.map(place, made(device)), *signal(), jnp.float32(_RATE), random.key(7))
-    assert len(spread.w.sharding.device_set) == 2
+    assert len(spread.w.sharding.device_set) == 2, "the weights were gathered on one processor"
     jax.tree.map(lambda a, b: assert_close(a, b, factor=4), spread, _lived(device))
 
 
@@ -166,7 +171,9 @@ def it_is_traced_once_whatever_the_values(device: Any) -> None:
 
 
 def another_key_is_another_chip_and_another_update(device: Any) -> None:
-    """If anything is random; the same key is the same result."""
+    """The same key is the same result. Another one differs, so the device needs variation between crosspoints (such as
+    `dw_min_dtod`); only `Ideal` and `FloatingPoint` may have none.
+    """
     (cells, state), (x, d) = made(device), signal()
     one, same, other = (
         update(device, FAST, cells, state, x, d, jnp.float32(0.1), random.key(seed)) for seed in (7, 7, 8)
@@ -174,9 +181,13 @@ def another_key_is_another_chip_and_another_update(device: Any) -> None:
     assert_same_bits(one, same)
     exact = isinstance(device, (Ideal, FloatingPoint))
     leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    assert all(np.array_equal(a, b) for a, b in leaves) == exact
+    equal = all(np.array_equal(a, b) for a, b in leaves)
+    assert equal == exact, f"update returns {'the same' if equal else 'another'} state for another key"
     first, second = (jax.tree.leaves(_make(device, random.key(seed), state.w)[0]) for seed in (1, 2))
-    assert any(np.any(a != b) for a, b in zip(first, second, strict=True)) or exact
+    assert any(np.any(a != b) for a, b in zip(first, second, strict=True)) or exact, (
+        "fabricate returns the same constants for another key: it ignores its key, or the device to be tested has no "
+        "variation; give it some, such as dw_min_dtod=0.3"
+    )
 
 
 def any_typed_key_will_do(device: Any) -> None:
@@ -185,9 +196,9 @@ def any_typed_key_will_do(device: Any) -> None:
     cells = device.fabricate((O, I), jnp.dtype("float32"), k_cells)  # once: compiling it takes longer than it does
     state = device.write(cells, jnp.full((O, I), 0.05), k_write)
     after = _life(device, cells, state, *signal(), jnp.float32(_RATE), jax.random.key(2))
-    assert np.isfinite(after.w).all()
+    assert np.isfinite(after.w).all(), "a weight is not finite after an update with a key of jax.random.key"
     leaves = zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True)
-    assert any(np.any(a != b) for a, b in leaves)
+    assert any(np.any(a != b) for a, b in leaves), "an update with a key of jax.random.key changed nothing"
 
 
 def a_traced_number_means_the_same_as_a_plain_one(device: Any) -> None:
@@ -202,7 +213,8 @@ def a_traced_number_means_the_same_as_a_plain_one(device: Any) -> None:
         if not chosen:
             continue
         swept = replace(device, **chosen)
-        assert not any(is_static(getattr(swept, name)) for name in chosen)
+        lost = [name for name in chosen if is_static(getattr(swept, name))]
+        assert not lost, f"an array given for {', '.join(lost)} is no array in the device"
         if plain is None:
             plain = _one_life(device, w)
         assert_close(_one_life(swept, w), plain, factor=4)

@@ -84,7 +84,8 @@ def each_call_has_a_slot_of_its_own(about: About) -> None:
         return jax.grad(lambda s: nn.apply(module, given, x, key=random.key(3), slots=s).sum())(slots)
 
     def same(calls: Any, first: Any, second: Any) -> None:
-        assert len(calls) == len(first) + len(second)
+        wanted = len(first) + len(second)
+        assert len(calls) == wanted, f"two calls left {len(calls)} signals in the slots; needs {wanted}"
         jax.tree.map(assert_close, calls, (*first, *second))
 
     twice = signals(Twice(about.layer), variables.replace(**both), about.x)["layer"]

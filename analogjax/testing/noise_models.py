@@ -11,6 +11,7 @@ from analogjax import random
 from analogjax._typing import Array, Key, Scalar
 from analogjax.physics import NoiseModel
 from analogjax.testing.closeness import assert_close, assert_same_bits
+from analogjax.testing.promise import assert_follows
 
 SHAPE = (4, 6)
 
@@ -30,7 +31,7 @@ _compiled = jax.jit(_seen)
 
 def it_is_a_noise_model(model: Any) -> None:
     """All methods exist."""
-    assert isinstance(model, NoiseModel)
+    assert_follows(model, NoiseModel)
 
 
 def shapes_and_dtypes_are_those_of_the_weights(model: Any) -> None:
@@ -38,8 +39,11 @@ def shapes_and_dtypes_are_those_of_the_weights(model: Any) -> None:
     for dtype in ("float32", "bfloat16"):
         weights = _weights().astype(dtype)
         programmed, w = jax.eval_shape(lambda w, key: _seen(model, w, 60.0, key), weights, random.key(0))
-        assert (w.shape, w.dtype) == (SHAPE, jnp.dtype(dtype)) == (programmed.w.shape, programmed.w.dtype)
-        assert programmed.nu.ndim == 3 and programmed.nu.shape[1:] == SHAPE
+        for what, made in (("drift", w), ("program", programmed.w)):
+            found = (made.shape, made.dtype)
+            assert found == (SHAPE, jnp.dtype(dtype)), f"{what} turns weights {SHAPE} of {dtype} into {found}"
+        shape = programmed.nu.shape
+        assert len(shape) == 3 and shape[1:] == SHAPE, f"nu is {shape}; needs one for each conductance, [n, *{SHAPE}]"
 
 
 def weights_stay_finite_at_every_time(model: Any) -> None:
@@ -47,14 +51,19 @@ def weights_stay_finite_at_every_time(model: Any) -> None:
     for w in (_weights(), jnp.zeros(SHAPE)):
         for t in (0.0, 1.0, 3e8):
             programmed, seen = _compiled(model, w, jnp.float32(t), random.key(0))
-            assert np.all(np.isfinite(programmed.w)) and np.all(np.isfinite(seen))
+            finite = np.all(np.isfinite(programmed.w)) and np.all(np.isfinite(seen))
+            assert finite, f"a weight is not finite {t:g} s after programming"
 
 
 def one_key_is_one_chip(model: Any) -> None:
-    """Same key, same bits; if anything is random, another key is another chip."""
+    """Same key, same bits. Another key is another chip, so the model needs noise of programming, reading or drift."""
     one, same, other = (_compiled(model, _weights(), jnp.float32(60.0), random.key(n)) for n in (1, 1, 2))
     assert_same_bits(one, same)
-    assert not all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+    equal = all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+    assert not equal, (
+        "two keys make the same chip: the model ignores its key, or the one to be tested has no noise; give it some, "
+        "such as prog_noise_scale=1.0"
+    )
 
 
 def time_is_no_trajectory(model: Any) -> None:

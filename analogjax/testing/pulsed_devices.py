@@ -18,6 +18,8 @@ from analogjax.testing.devices import I, O, made, signal, update
 
 SMALL, N = (2, 3), 4096
 NOISE = ("dw_min_std", "dw_min_std_add", "dw_min_std_slope", "write_noise_std")
+CONSTANTS = ("max_bound", "min_bound", "dwmin_up", "dwmin_down")
+_NEAR = "most weights are too near their bounds to see a step; give a smaller dw_min, or wider bounds"
 PATTERNS = {"20 up": (1,) * 20, "20 down": (-1,) * 20, "12 up, 8 down": (1, 1, -1, 1, -1) * 4}
 
 
@@ -87,8 +89,17 @@ def assert_within_bounds(cells: Cells, state: State) -> None:
     """All weights are within the bounds of their devices."""
     v = np.asarray(hidden(state) + cells.get("reference", 0.0))
     slack = 2 * tolerance(v.dtype) * (np.abs(v) if "reference" in cells else 0)  # adding it back rounds
-    assert np.all(v <= np.asarray(cells["max_bound"]) + slack)
-    assert np.all(v >= np.asarray(cells["min_bound"]) - slack)
+    above, below = v - np.asarray(cells["max_bound"]) - slack, np.asarray(cells["min_bound"]) - slack - v
+    assert np.all(above <= 0), f"weights exceed their max_bound by up to {np.max(above):g}"
+    assert np.all(below <= 0), f"weights are below their min_bound by up to {np.max(below):g}"
+
+
+def bounds_and_steps_are_known(device: Any) -> None:
+    """It has `dw_min_std`, its noise relative to a step, and constants with the bounds and steps that others need."""
+    assert hasattr(device, "dw_min_std"), "has no field dw_min_std, the noise of a pulse relative to its step"
+    cells = jax.eval_shape(lambda key: device.fabricate((O, I), jnp.dtype("float32"), key), random.key(0))
+    missing = [name for name in CONSTANTS if name not in cells]
+    assert not missing, f"fabricate returns no {', '.join(missing)} [O, I]; name bounds and steps so"
 
 
 def bounds_are_kept_under_many_pulses(device: Any) -> None:
@@ -97,7 +108,7 @@ def bounds_are_kept_under_many_pulses(device: Any) -> None:
     for p in (Pulses(), Pulses(sequential=True)):
         for way in (1, -1):
             moved = update(device, p, cells, state, jnp.abs(x), way * jnp.abs(d), jnp.float32(100), random.key(4))
-            assert np.isfinite(moved.w).all()
+            assert np.isfinite(moved.w).all(), f"a weight is not finite after hundreds of pulses ({p})"
             assert_within_bounds(cells, moved)
 
 
@@ -129,7 +140,8 @@ def only_the_pulsed_crosspoint_changes(device: Any) -> None:
         jax.jit(device.pulses)(cells, state, one, 0 * one, random.key(4)),
     ):
         changed = np.asarray(moved.w != state.w)
-        assert changed[where] and changed.sum() == 1
+        assert changed[where], f"the pulsed crosspoint {where} did not move"
+        assert changed.sum() == 1, f"a pulse at one crosspoint moved {changed.sum()} of them"
 
 
 def up_pulses_raise_the_weight_and_down_pulses_lower_it(device: Any) -> None:
@@ -155,7 +167,7 @@ def one_pulse_is_its_mean_step_n_4096(device: Any) -> None:
         after = pulse(jnp.full(SMALL, sign, jnp.int8), jax.random.split(random.key(5 + up), N))
         moved = np.asarray(hidden(after) - hidden(state), np.float64) * sign
         free = far_from_bounds(cells, hidden(state), np.abs(moved).max(0))
-        assert free.sum() >= 3, "most weights are too near their bounds to see a step"
+        assert free.sum() >= 3, _NEAR
         assert_mean(moved[:, free], np.asarray(mean)[free], slack=1e-8)  # the weight itself is stored to 1e-8
         if isinstance(device, Nonlinear):
             spread = device.spread(hidden(state) + cells.get("reference", 0.0), mean)
@@ -185,7 +197,10 @@ def counted_pulses_agree_with_single_ones_n_4096(device: Any) -> None:
         slope = np.maximum(*(np.abs(k) for k in exchange(device, cell, w)[1:]))
         error, bound = fast.mean(0) - single.mean(0), order_bound(device, cell, signs, w)
         se = np.sqrt((fast.var(0) + single.var(0)) / N)
-        assert np.all(np.abs(error) <= 4 * se + bound + 1e-8), (signs, error / se, bound / se)
+        assert np.all(np.abs(error) <= 4 * se + bound + 1e-8), (
+            f"after pulses {signs}, the means of counted and of single pulses differ by {error} (standard errors {se}, "
+            f"effect of the order {bound})"
+        )
         # the documented error of the width is of the order of n k: once, here
         assert_std(fast, single.std(0), n_se=4 * np.sqrt(2), slack=len(signs) * slope * single.std(0))
 
@@ -208,14 +223,14 @@ def the_order_of_pulses_matters_no_more_than_documented(device: Any) -> None:
     fast = hidden(at_once(calm, cells, state, jnp.array(worst), random.key(6)))
     largest = np.maximum(cells["dwmin_up"], cells["dwmin_down"])
     free = far_from_bounds(cells, hidden(state), 10 * 1.5 * largest)
-    assert free.sum() >= 3
+    assert free.sum() >= 3, _NEAR
     for signs in (worst, worst[::-1]):
         single = hidden(one_by_one(calm, cells, state, jnp.array(signs), random.key(6)))
         # devices without a closed form draw an order, which may be the other extreme; the flow is half-way
         extremes = 2 if isinstance(device, Nonlinear) else 1
         bound = extremes * order_bound(device, cells, signs, hidden(state))
         off = np.abs(np.asarray(fast - single))
-        assert np.all(off[free] <= bound[free] + 1e-6), off
+        assert np.all(off[free] <= bound[free] + 1e-6), f"{off[free]} off, where the order explains {bound[free]}"
 
 
 def _without_pulse_noise(device: Any) -> Any:
@@ -236,6 +251,7 @@ def digital_updates_move_along_the_gradient(device: Any) -> None:
 
 
 CHEAP = (
+    bounds_and_steps_are_known,
     up_pulses_raise_the_weight_and_down_pulses_lower_it,
     counted_pulses_by_the_thousand_keep_the_bounds,
     zero_sign_and_zero_counts_are_the_identity,

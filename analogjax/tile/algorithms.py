@@ -31,6 +31,7 @@ from analogjax.physics import (
     rider,
     tiki_taka,
 )
+from analogjax.physics.checks import is_whole
 from analogjax.tile.mapping import Mapping
 from analogjax.tile.tile import TileConfig
 
@@ -48,7 +49,7 @@ def build_config(
     Args:
         algorithm: Name of the algorithm, as in the table of this module.
         device: Device of every array of the algorithm.
-        n_devices: Number of devices or arrays; used by "sgd" and "residual" only.
+        n_devices: Number of devices or arrays, for "sgd" and "residual" only.
         periphery: Periphery of both directions and of the reads of a transfer.
         pulses: Pulses of all updates.
         mapping: How logical weights are mapped to chips.
@@ -57,7 +58,7 @@ def build_config(
         The configuration, to be given to a layer.
 
     Raises:
-        ConfigError: If the algorithm is unknown; the message lists the known names.
+        ConfigError: If the algorithm is unknown, with the known names, or does not take that number of devices.
 
     Example:
         >>> config = build_config("agad", SoftBoundsReference())
@@ -66,8 +67,13 @@ def build_config(
     name = algorithm.lower()
     if name not in _ALGORITHMS:
         raise ConfigError(f"build_config({algorithm!r}): unknown algorithm; known are {', '.join(_ALGORITHMS)}.")
-    if not isinstance(n_devices, int) or n_devices < 1:
+    if not is_whole(n_devices, 1):
         raise ConfigError(f"build_config(n_devices={n_devices!r}): needs a whole number of 1 or more.")
+    if n_devices != 1 and name not in COUNTED:
+        raise ConfigError(
+            f"build_config({algorithm!r}, n_devices={n_devices}): has a fixed number of devices; leave n_devices "
+            f"out, or use one of {', '.join(COUNTED)}."
+        )
     made, update = _ALGORITHMS[name](device, periphery, pulses, n_devices)
     return TileConfig(device=made, forward=periphery, backward=periphery, update=update, mapping=mapping)
 
@@ -137,3 +143,5 @@ _ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
     "e-rider": _rider(e_rider),
 }
 ALGORITHMS = tuple(_ALGORITHMS)
+COUNTED = ("sgd", "residual")
+"""Algorithms for any number of devices; the others have as many as they need."""

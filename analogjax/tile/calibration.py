@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from analogjax._typing import Key, Scalar
+from analogjax.errors import ConfigError
 from analogjax.physics import Transfer
 from analogjax.physics.calibration import calibrate as estimate
 from analogjax.physics.calibration import check_pulses, shifted
@@ -32,7 +33,8 @@ def _calibrated(tile: Tile, pulses: Scalar, key: Key, alternating: bool) -> Tile
 def calibrate(tile: Tile, pulses: Scalar, *, key: Key, alternating: bool = True) -> Tile:
     """Shift the symmetry points of a tile to 0, as far as the given number of pulses can find them.
 
-    In a transfer, the array that collects the gradient is calibrated, since only its symmetry point matters.
+    The symmetry points are found from two reads, so half of the variance of the write noise, if any, remains in the
+    reference. In a transfer, the array that collects the gradient is calibrated, since only its symmetry point matters.
 
     Args:
         tile: One chip, whose devices are read against a reference (`SoftBoundsReference`, `PowStepReference`).
@@ -44,11 +46,16 @@ def calibrate(tile: Tile, pulses: Scalar, *, key: Key, alternating: bool = True)
         The tile with its reference moved and its logical weights written again.
 
     Raises:
-        ConfigError: If the devices have no pulses or no reference.
+        ConfigError: If it is no tile, or the devices have no pulses or no reference.
 
     References:
         Kim et al. 2019, arXiv:1907.10228.
     """
+    if not isinstance(tile, Tile):
+        raise ConfigError(
+            f"calibrate: got {type(tile).__name__}; give a Tile, as from `create`. Of a model or a TileArray, "
+            "calibrate the chips one by one."
+        )
     check_key(key, "calibrate")
     check_pulses(pulses)  # here, where they are not traced yet
     return _calibrated(tile, pulses, key, alternating)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_flags, check_number, is_whole
 
 
 @pytree
@@ -35,10 +35,10 @@ class Mapping:
     """Largest number of rows of one chip; 0: unlimited."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "weight_scaling_omega", low=0)
         for name in ("max_input_size", "max_output_size"):
-            size = getattr(self, name)
-            check(self, isinstance(size, int) and size >= 0, name, "needs a whole number, 0 for no limit.")
+            check(self, is_whole(getattr(self, name), 0), name, "needs a whole number, 0 for no limit.")
 
     def scale_for(self, w: Array) -> Array:
         """The output scale `alpha` for logical weights `w` `[O, I]`: `[]`, or `[O]` if columnwise."""

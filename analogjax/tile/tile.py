@@ -21,6 +21,7 @@ from analogjax._field_docs import document_fields
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError, ShapeError
+from analogjax.physics.checks import is_whole
 from analogjax.physics.crossbar import Frozen
 from analogjax.physics.device import Cells, Device, State
 from analogjax.physics.devices import ConstantStep
@@ -193,7 +194,7 @@ def create(
         >>> chip = create(TileConfig(device=SoftBounds()), (3, 6), random.key(0))
     """
     check_key(key, "create")
-    if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+    if len(shape) != 2 or not all(is_whole(n, 1) for n in shape):
         raise ConfigError(f"create(shape={shape!r}): needs (outputs, inputs), two whole numbers above 0.")
     k_cells, k_forward, k_backward, k_weights, k_write = jax.random.split(key, 5)
     if weights is None:

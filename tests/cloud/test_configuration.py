@@ -1,6 +1,7 @@
 """Configurations as data: every preset and every compound travels, and what does not fit is refused where it stands."""
 
 import json
+import math
 
 import pytest
 
@@ -27,9 +28,10 @@ from analogjax.physics.compounds import (
     OneSided,
     agad,
     c_ttv2,
+    residual,
     ttv2,
 )
-from analogjax.tile.algorithms import ALGORITHMS, build_config
+from analogjax.tile.algorithms import ALGORITHMS, COUNTED, build_config
 from analogjax.tile.presets import PRESETS, preset
 from compat.whole_batch import WholeBatch
 
@@ -46,8 +48,9 @@ DEVICES = [
     tiki_taka(devices=(_REFERENCE, _REFERENCE), transfer_forward=_READ, transfer_update=Pulses(desired_bl=3)),
     ttv2(devices=_PAIR, thres_scale=2.0, transfer_lr_vec=(0.5, 1.0)),
     c_ttv2(devices=_PAIR, in_chop_prob=0.2, auto_scale=True, transfer_update=Pulses(desired_bl=2)),
-    agad(devices=_PAIR, tail_weightening=20.0, buffer_cap=1.0),
-    *(build_config(name, ConstantStep(), n_devices=3).device for name in ALGORITHMS),
+    agad(devices=_PAIR, tail_weightening=20.0, buffer_cap=1.0, forget_buffer=False),
+    residual(devices=_PAIR, warm_start=math.inf),
+    *(build_config(name, ConstantStep(), n_devices=3 if name in COUNTED else 1).device for name in ALGORITHMS),
     MixedPrecision(device=OneSided(device=ConstantStep()), granularity_override=0.01, n_x_bins=8, stoc_round_d=False),
 ]
 
@@ -65,7 +68,7 @@ def test_a_preset_travels_by_its_name_and_in_full(name):
 @pytest.mark.parametrize("device", DEVICES, ids=lambda device: type(device).__name__)
 def test_a_device_travels_with_all_that_it_is_made_of(device):
     config = TileConfig(device=device)
-    assert config_from_json(json.loads(json.dumps(config_to_json(config)))) == config
+    assert config_from_json(json.loads(json.dumps(config_to_json(config), allow_nan=False))) == config
 
 
 PAIR = SinglePair(g_max=20.0, g_min=1.5)
@@ -250,6 +253,25 @@ def test_whole_numbers_fit_into_those_of_the_machine():
     config_from_json({"class": "TileConfig", "mapping": {"class": "Mapping", "max_input_size": 2**31 - 1}})
     with pytest.raises(DescriptionError, match="max_input_size: a whole number is at most 2147483647"):
         config_from_json({"class": "TileConfig", "mapping": {"class": "Mapping", "max_input_size": 2**31}})
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"update": {"class": "Pulses", "desired_bl": 10**6}}, "config.update.desired_bl: a train has at most 4096"),
+        ({"device": {"class": "Vector", "devices": [_STEP] * 1025}}, "config.device.devices: are 1025; at most 1024"),
+        ({"device": _STEP | {"dw_min": 1e39}}, "dw_min: a number is at most 3.40282e+38 (float32) here, not 1e+39"),
+        ({"device": {"class": "Vector", "devices": [_STEP], "gamma_vec": [-1e300]}}, "gamma_vec[0]: a number is at"),
+        ({"device": {"class": "PowStepReference", "n_estimation_steps": 2**31 - 1}}, "at most 1000000 steps"),
+        ({"device": _STEP | {"dw_min": "inf"}}, "ConstantStep(dw_min=inf): needs a finite number"),
+        ({"device": _STEP | {"dw_min": "-inf"}}, "dw_min: needs a finite number, not '-inf'"),
+        ({"update": {"class": "Pulses", "desired_bl": "inf"}}, "desired_bl: needs a whole number, not 'inf'"),
+    ],
+)
+def test_numbers_that_no_chip_or_program_could_hold_are_refused(config, told):
+    with pytest.raises(DescriptionError) as caught:
+        config_from_json({"class": "TileConfig"} | config)
+    assert told in str(caught.value)
 
 
 def test_a_compound_of_compounds_without_end_is_refused():

@@ -58,6 +58,41 @@ def test_a_transfer_has_the_native_defaults(view, native):
     )
 
 
+@pytest.mark.parametrize(
+    ("cell", "native"),
+    [
+        (c.TransferCompound([ONE, TWO], transfer_every=-1.0), compounds.tiki_taka(DEVICES, transfer_every=0.0)),
+        (c.TransferCompound([ONE, TWO], transfer_every_vec=[2.0, -1.0]),
+         compounds.tiki_taka(DEVICES, transfer_every_vec=(2.0, 0.0))),
+        (c.TransferCompound([ONE, TWO], fast_lr=-1.0), compounds.tiki_taka(DEVICES, fast_lr=0.0)),
+        (c.ChoppedTransferCompound([ONE, TWO], fast_lr=0.0, auto_scale=True), compounds.c_ttv2(DEVICES, fast_lr=0.0)),
+        (c.ChoppedTransferCompound([ONE, TWO], buffer_granularity=-1.0, auto_granularity=-5.0),
+         compounds.c_ttv2(DEVICES)),
+        (c.ChoppedTransferCompound([ONE, TWO], transfer_every=-1.0, units_in_mbatch=True, transfer_every_vec=[1.0, 2]),
+         compounds.c_ttv2(DEVICES, transfer_every=-1.0)),
+        (c.ChoppedTransferCompound([c.VectorUnitCell([ONE, TWO]), TWO], transfer_every=-3.0),
+         compounds.c_ttv2((physics.Vector(devices=DEVICES), DEVICES[1]), transfer_every=3.0,
+                          transfer_every_vec=(1.0, 0.0))),
+        (c.DynamicTransferCompound([ONE, TWO], buffer_cap=2.0), compounds.agad(DEVICES)),
+        (c.DynamicTransferCompound([ONE, TWO], buffer_cap=2.0, forget_buffer=False),
+         compounds.agad(DEVICES, buffer_cap=2.0, forget_buffer=False)),
+        (c.DynamicTransferCompound([ONE, TWO], auto_granularity=9.0, transfer_every=0.0, transfer_every_vec=[2.0, 0]),
+         compounds.agad(DEVICES, transfer_lr=0.0, transfer_every=0.0, transfer_every_vec=(2.0, 0))),
+    ],
+)  # fmt: skip
+def test_what_aihwkit_takes_without_effect_is_taken(cell, native):
+    assert cell.to_native() == native
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [("gamma_vec", ["a", 1.0]), ("transfer_every_vec", [True, 0.0]), ("transfer_lr_vec", [None, 1.0])],
+)
+def test_what_is_in_a_list_is_checked(field, given):
+    with pytest.raises(exceptions.ConfigError, match=rf"Expected type .*float.* for {field}\[0\] of TransferCompound"):
+        c.TransferCompound([ONE, TWO], **{field: given}).to_native()
+
+
 def test_one_sided_cells():
     refresh = c.UpdateParameters(desired_bl=7)
     cell = c.OneSidedUnitCell([ONE], refresh_every=4, copy_inverted=True, refresh_update=refresh)

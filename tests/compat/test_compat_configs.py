@@ -144,11 +144,13 @@ IO_FIELDS = {
 @pytest.mark.parametrize("field", IO_FIELDS)
 def test_every_field_of_a_product_reaches_the_periphery(field):
     value = IO_FIELDS[field]
-    native = c.IOParameters(**{field: value}).to_native()
+    # without a type, aihwkit adds no noise of the weights
+    with_it = {"w_noise_type": c.WeightNoiseType.PCM_READ} if field == "w_noise" else {}
+    native = c.IOParameters(**{field: value} | with_it).to_native()
     # back under aihwkit's names, that one value differs and no other
     default, told = flat(physics.Periphery()), flat(native)
     assert told[field] == getattr(value, "value", value)
-    assert {name for name in told if told[name] != default[name]} == {field} - {"inp_bound"}  # must stay at 1
+    assert {name for name in told if told[name] != default[name]} == {field, *with_it} - {"inp_bound"}  # must stay at 1
 
 
 def test_every_field_is_tried():
@@ -163,6 +165,15 @@ def test_products_without_management_and_exact_ones():
         dac=physics.DAC(bound=2.0), noise_management=None, bound_management=None
     )
     assert c.IOParameters(mv_type=c.AnalogMVType.IDEAL).to_native() == physics.Periphery(is_perfect=True)
+
+
+def test_what_aihwkit_takes_without_effect_is_taken():
+    assert c.IOParameters(w_noise=0.1).to_native() == physics.Periphery()
+
+
+def test_a_remedy_is_in_aihwkits_words():
+    with pytest.raises(exceptions.ConfigError, match=r"inp_bound=2.0.*noise_management=NoiseManagementType.NONE"):
+        c.IOParameters(inp_bound=2.0).to_native()
 
 
 def test_products_in_time():

@@ -118,6 +118,42 @@ def test_what_is_broken_is_told_by_its_name():
         testing.check(testing.device(pytree(Deaf)()))
 
 
+EXACT = dict.fromkeys(("dw_min_std", "dw_min_dtod", "up_down_dtod", "w_max_dtod", "w_min_dtod"), 0.0)
+
+
+class Nameless(physics.ConstantStep):
+    """A device with a name of its own for its upper bounds."""
+
+    def fabricate(self, shape, dtype, key):
+        cells = super().fabricate(shape, dtype, key)
+        return {"ceiling" if name == "max_bound" else name: value for name, value in cells.items()}
+
+
+@pytest.mark.parametrize(
+    ("about", "promise", "told"),
+    [
+        (physics.ConstantStep(**STEP, **EXACT), "another_key_is_another_chip", "give it some, such as dw_min_dtod"),
+        (pytree(Nameless)(**STEP), "bounds_and_steps_are_known", "fabricate returns no max_bound"),
+    ],
+    ids=["no-variation", "nameless"],
+)
+def test_what_a_device_lacks_to_be_tested_is_told(about, promise, told):
+    (chosen,) = (one for one in testing.device(about) if one.check.__name__.startswith(promise))
+    with pytest.raises(AssertionError, match=told):
+        chosen()
+
+
+def test_what_is_no_object_is_refused():
+    with pytest.raises(AssertionError, match=r"breaks 'it_is_a_device': .*give an object, such as SoftBounds\(\)"):
+        testing.check(testing.device(physics.SoftBounds))
+    with pytest.raises(AssertionError, match="methods or properties are missing: granularity, needs_rest, fabricate"):
+        testing.check(testing.device("SoftBounds"))
+    for wrong in (physics.SoftBounds(), [physics.SoftBounds()]):
+        with pytest.raises(ConfigError, match=r"needs promises, such as those of testing.device"):
+            testing.check(wrong)
+    testing.check(testing.device(DEVICES["ideal"])[0])
+
+
 def expected_step(device, cells, w, up):
     """Mean and standard deviation of one step by the equations of the module docstrings, without clipping."""
     s = cells["dwmin_up"] if up else cells["dwmin_down"]

@@ -1,5 +1,7 @@
 """What every noise model of inference promises (`analogjax.testing`), for all of ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from analogjax import testing
@@ -23,3 +25,10 @@ MODELS = {
 )
 def test_promise(promise):
     promise()
+
+
+def test_a_model_without_noise_is_told_what_it_lacks():
+    still = replace(MODELS["pcm"], prog_noise_scale=0.0, read_noise_scale=0.0, drift_scale=0.0)
+    (chosen,) = (one for one in testing.noise_model(still) if one.check.__name__ == "one_key_is_one_chip")
+    with pytest.raises(AssertionError, match="no noise; give it some"):
+        chosen()

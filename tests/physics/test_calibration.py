@@ -69,6 +69,10 @@ def test_what_has_no_pulses_or_no_reference_is_refused():
     for wrong in (0, -5, 1.9, float("nan"), None, 10**12):
         with pytest.raises(ConfigError, match=r"calibrate\(pulses=.*whole number of 1 or more"):
             tile.calibrate(plain, wrong, key=random.key(1))
+    split = replace(plain.config, mapping=tile.Mapping(max_input_size=2))
+    for what in (plain.config, [plain], tile.create_array(split, (3, 4), random.key(0))):
+        with pytest.raises(ConfigError, match=rf"calibrate: got {type(what).__name__}; give a Tile"):
+            tile.calibrate(what, 10, key=random.key(1))
     with pytest.raises(ConfigError, match="SoftBounds: is not read against a reference"):
         tile.calibrate(plain, 10, key=random.key(1))
     with pytest.raises(ConfigError, match="MixedPrecision"):

@@ -165,6 +165,9 @@ def test_an_algorithm_keeps_the_mapping_and_what_it_does_not_know_is_told():
         build_config("adam", ConstantStep())
     with pytest.raises(ConfigError, match=r"n_devices=0"):
         build_config("sgd", ConstantStep(), n_devices=0)
+    for name in ("agad", "ttv2", "mp"):
+        with pytest.raises(ConfigError, match=r"n_devices=3\): has a fixed number of devices; leave n_devices out"):
+            build_config(name, ConstantStep(), n_devices=3)
 
 
 def test_cells_of_several_devices():

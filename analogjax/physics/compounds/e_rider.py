@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analogjax.physics.compounds.parts.buffer import StepBuffer
+from analogjax.physics.compounds.parts.cell import as_devices
 from analogjax.physics.compounds.parts.chopper import Chopper
 from analogjax.physics.compounds.parts.fields import changed
 from analogjax.physics.compounds.parts.rates import SINGLE_PULSES, FastRate, Writer
@@ -40,7 +41,7 @@ def e_rider(devices: Sequence[Any], **fields: Any) -> Transfer:
     """
     return changed(
         Transfer(
-            devices=tuple(devices),
+            devices=as_devices("e_rider", devices),
             gamma=0.1,
             schedule=Schedule(transfer_every=1.0, units_in_mbatch=True),
             fast=FastRate(fast_lr=0.5, scale_fast_lr=False),

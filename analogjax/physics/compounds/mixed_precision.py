@@ -19,7 +19,7 @@ from jax import lax
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_flags, check_number, is_whole
 from analogjax.physics.compounds.parts.lines import each_line
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.devices import ConstantStep
@@ -74,8 +74,8 @@ class MixedPrecision:
 
     def __post_init__(self) -> None:
         for name, low in (("transfer_every", 0), ("n_rows_per_transfer", -1), ("n_x_bins", 0), ("n_d_bins", 0)):
-            value = getattr(self, name)
-            check(self, isinstance(value, int) and value >= low, name, f"needs a whole number of {low} or more.")
+            check(self, is_whole(getattr(self, name), low), name, f"needs a whole number of {low} or more.")
+        check_flags(self)
         check_number(self, "granularity_override", "transfer_lr", low=0)
 
     @property

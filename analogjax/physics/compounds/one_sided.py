@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_flags, check_kind, check_number, is_whole
 from analogjax.physics.compounds.parts import cell
 from analogjax.physics.compounds.parts.lines import each_line
 from analogjax.physics.compounds.parts.walk import walk
@@ -76,8 +76,10 @@ class OneSided:
     def __post_init__(self) -> None:
         if not isinstance(self.device, Pulsed):
             raise ConfigError(f"OneSided(device={self.device!r}): needs a pulsed device of analogjax.physics.")
-        good = isinstance(self.refresh_every, int) and self.refresh_every >= 0
-        check(self, good, "refresh_every", "needs a whole number; 0 for no refresh.")
+        check(self, is_whole(self.refresh_every, 0), "refresh_every", "needs a whole number; 0 for no refresh.")
+        check_flags(self)
+        check_kind(self, "refresh_forward", Periphery)
+        check_kind(self, "refresh_update", Pulses)
         check_number(self, "refresh_upper_thres", "refresh_lower_thres", low=0)
         noisy = self.refresh_every > 0 and getattr(self.device, "write_noise_std", 0.0) != 0.0
         check(self, not noisy, "refresh_every", "a device with write noise can't be refreshed.")

@@ -21,6 +21,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from analogjax.errors import ConfigError
+from analogjax.physics.checks import is_finite
+from analogjax.physics.compounds.parts.cell import as_devices
 from analogjax.physics.compounds.parts.fields import changed
 from analogjax.physics.compounds.parts.rates import FastRate, Writer
 from analogjax.physics.compounds.parts.schedule import Schedule
@@ -28,12 +30,12 @@ from analogjax.physics.compounds.parts.transfer import Transfer, TransferState
 from analogjax.physics.compounds.parts.warm_start import WarmStart
 
 
-def residual(devices: Sequence[Any], *, warm_start: float = 0.0, **fields: Any) -> Transfer:
+def residual(devices: Sequence[Any], *, warm_start: float | WarmStart | None = None, **fields: Any) -> Transfer:
     """Build a device of several arrays with geometrically decreasing weight, finest first.
 
     Args:
         devices: Pulsed devices of the arrays `[K]`, two or more.
-        warm_start: Sweeps into each array before all of them learn, see `WarmStart`; 0: none.
+        warm_start: Sweeps into each array before all of them learn, or a `WarmStart`; None or 0: none.
         **fields: Fields of `Transfer` and its parts by name, such as `timescale=5.0`.
 
     Returns:
@@ -43,14 +45,21 @@ def residual(devices: Sequence[Any], *, warm_start: float = 0.0, **fields: Any) 
         ConfigError: If a field is unknown, or a value does not fit.
     """
     plain = Transfer(
-        devices=tuple(devices),
+        devices=as_devices("residual", devices),
         gamma=0.5,
         schedule=Schedule(transfer_every=2.0, timescale=5.0),
         fast=FastRate(fast_lr=0.0),
         writer=Writer(transfer_lr=0.1, scale_transfer_lr=False),
-        warm_start=None if isinstance(warm_start, (int, float)) and warm_start == 0 else WarmStart(sweeps=warm_start),
+        warm_start=_warm(warm_start),
     )
     return changed(plain, **fields)
+
+
+def _warm(given: float | WarmStart | None) -> WarmStart | None:
+    """The warm start for a number of sweeps."""
+    if isinstance(given, WarmStart) or given is None:
+        return given
+    return None if is_finite(given) and given == 0 else WarmStart(sweeps=given)
 
 
 def next_array(state: TransferState) -> TransferState:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analogjax.physics.compounds.parts.buffer import StepBuffer, WeightBuffer
+from analogjax.physics.compounds.parts.cell import as_devices
 from analogjax.physics.compounds.parts.chopper import Chopper, PeriodicChopper
 from analogjax.physics.compounds.parts.fields import changed
 from analogjax.physics.compounds.parts.rates import SINGLE_PULSES, FastRate, Writer
@@ -46,7 +47,7 @@ def tiki_taka(devices: Sequence[Any], **fields: Any) -> Transfer:
     Example:
         >>> tiki_taka((SoftBounds(), SoftBounds()), transfer_every=2, fast_lr=0.1)
     """
-    return changed(Transfer(devices=tuple(devices)), **fields)
+    return changed(Transfer(devices=as_devices("tiki_taka", devices)), **fields)
 
 
 def ttv2(devices: Sequence[Any], **fields: Any) -> Transfer:
@@ -54,7 +55,7 @@ def ttv2(devices: Sequence[Any], **fields: Any) -> Transfer:
 
     Arguments as in `tiki_taka`.
     """
-    return changed(Transfer(devices=tuple(devices), buffer=WeightBuffer(), writer=_SINGLY), **fields)
+    return changed(Transfer(devices=as_devices("ttv2", devices), buffer=WeightBuffer(), writer=_SINGLY), **fields)
 
 
 def c_ttv2(devices: Sequence[Any], **fields: Any) -> Transfer:
@@ -62,7 +63,10 @@ def c_ttv2(devices: Sequence[Any], **fields: Any) -> Transfer:
 
     With `in_chop_prob=0` it is version 2 with a buffer in units of pulses. Arguments as in `tiki_taka`, for two arrays.
     """
-    return changed(Transfer(devices=tuple(devices), buffer=StepBuffer(), chopper=Chopper(), **_EACH_VECTOR), **fields)
+    return changed(
+        Transfer(devices=as_devices("c_ttv2", devices), buffer=StepBuffer(), chopper=Chopper(), **_EACH_VECTOR),
+        **fields,
+    )
 
 
 def agad(devices: Sequence[Any], **fields: Any) -> Transfer:
@@ -71,4 +75,4 @@ def agad(devices: Sequence[Any], **fields: Any) -> Transfer:
     Arguments as in `tiki_taka`, for two arrays.
     """
     parts: dict[str, Any] = {"buffer": StepBuffer(), "chopper": PeriodicChopper(), "reference": RunningMean()}
-    return changed(Transfer(devices=tuple(devices), **parts, **_EACH_VECTOR), **fields)
+    return changed(Transfer(devices=as_devices("agad", devices), **parts, **_EACH_VECTOR), **fields)

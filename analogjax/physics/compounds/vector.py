@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
-from analogjax.physics.checks import as_choice, check
+from analogjax.physics.checks import as_choice, check, check_numbers, is_whole
 from analogjax.physics.compounds.parts import cell
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.pulses import Pulses
@@ -57,12 +57,19 @@ class Vector:
 
     def __post_init__(self) -> None:
         as_choice(self, "update_policy", UpdatePolicy)
+        cell.check_devices(self)
+        check_numbers(self, "gamma_vec")
         n = len(self.devices)
         if n == 0:
             raise ConfigError("Vector(devices=()): needs at least one device.")
         cell.check_pulsed("Vector", self.devices)
         check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
-        check(self, 0 <= self.first_update_idx < n, "first_update_idx", f"there are {n} devices, counted from 0.")
+        check(
+            self,
+            is_whole(self.first_update_idx, 0, n - 1),
+            "first_update_idx",
+            f"there are {n} devices, counted from 0.",
+        )
 
     @property
     def gammas(self) -> tuple[float, ...]:

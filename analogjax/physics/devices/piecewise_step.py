@@ -9,7 +9,6 @@ then clip to `[b_min, b_max]`; `c = dw_min_std`. The nodes of a table stand at e
 Reference: the data-driven device of Rasch et al. 2021, doi:10.1109/AICAS51828.2021.9458494.
 """
 
-import math
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_number, is_finite
 from analogjax.physics.device import Cells
 from analogjax.physics.devices.coarse import numbers_for
 from analogjax.physics.devices.nonlinear import Nonlinear, width
@@ -82,4 +81,4 @@ def _is_table(table: Any) -> bool:
     if not is_static(table):
         return True  # arrays pass, as everywhere
     numbers = isinstance(table, tuple) and len(table) > 0
-    return numbers and all(isinstance(node, (int, float)) and math.isfinite(node) for node in table)
+    return numbers and all(is_finite(node) for node in table)

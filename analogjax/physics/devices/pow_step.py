@@ -28,7 +28,7 @@ from jax import lax
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Key, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import MOST, check, check_number, is_whole
 from analogjax.physics.device import Cells
 from analogjax.physics.devices.nonlinear import LARGEST, Nonlinear, width
 from analogjax.random import normal
@@ -113,8 +113,12 @@ class PowStepReference(_Power):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole = isinstance(self.n_estimation_steps, int) and not isinstance(self.n_estimation_steps, bool)
-        check(self, whole, "n_estimation_steps", "needs a whole number, 0 or less for as many as it takes.")
+        check(
+            self,
+            is_whole(self.n_estimation_steps, -MOST),
+            "n_estimation_steps",
+            "needs a whole number, 0 or less for as many as it takes.",
+        )
         check_number(self, "reference_mean", "reference_std")
 
     def specialise(self, cells: Cells, key: Key) -> Cells:

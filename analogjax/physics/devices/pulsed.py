@@ -30,7 +30,7 @@ from jax import lax
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.physics.checks import check_number
+from analogjax.physics.checks import check_flags, check_number
 from analogjax.physics.counting import coincidences, coincidences_of, each_pulse
 from analogjax.physics.device import Cells, State
 from analogjax.physics.devices.coarse import SPAN, answer, is_coarse, numbers_for
@@ -90,6 +90,7 @@ class Pulsed:
     """Power-law drift, applied when `age` is called; None: no drift."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "dw_min", low=1e-30)
         check_number(self, "dw_min_std", "diffusion", "lifetime", "reset_std", "corrupt_devices_range", low=0)
         check_number(self, "dw_min_dtod", "up_down", "up_down_dtod", "w_max_dtod", "w_min_dtod", "diffusion_dtod")

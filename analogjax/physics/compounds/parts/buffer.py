@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from analogjax._field_docs import document_fields
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check_number
+from analogjax.physics.checks import check, check_flags, check_number
 
 
 @document_fields
@@ -36,7 +36,7 @@ class Transferred(NamedTuple):
     slow_step: Scalar
     """Granularity of the array that is written [w]."""
     vectors: float
-    """Vectors seen between two reads of the same line."""
+    """Lines times `transfer_every`, by which `auto_granularity` counts the vectors of one pass."""
     samples: Scalar | None
     """Reads over which the values were summed; None: they count as one."""
 
@@ -55,6 +55,7 @@ class WeightBuffer:
     """Keep `momentum` times all of it; otherwise what was not written, and `momentum` of what was."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "thres_scale", low=1e-30)
         check_number(self, "step", "momentum", low=0)
 
@@ -72,7 +73,8 @@ class StepBuffer:
     buffer_granularity: Scalar = 1.0
     """Granularity of the buffer in steps of the array that is read [1]."""
     auto_granularity: Scalar = 0.0
-    """Above 0: granularity times this, over the vectors of one pass [1]."""
+    """Above 0: granularity times this, over the vectors of one pass [1]: as in aihwkit, lines times `transfer_every`,
+    whatever `transfer_every_vec`, `units_in_mbatch` and `n_reads_per_transfer` say."""
     correct_gradient_magnitudes: bool = False
     """Divide the learning rate of the transfer by that of the first array."""
     no_buffer: bool = False
@@ -87,7 +89,11 @@ class StepBuffer:
     """Keep `momentum` times all of it; otherwise what was not written, and `momentum` of what was."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
+        check_number(self, "buffer_granularity", low=1e-30)
         check_number(self, "auto_granularity", "buffer_cap", "step", "momentum", low=0)
+        capped = not (self.forget_buffer and is_static(self.buffer_cap) and self.buffer_cap > 0)
+        check(self, capped, "buffer_cap", "bounds a buffer that does not forget: give forget_buffer=False, or 0.")
 
     def add(self, held: Array, v: Array, of: Transferred, most: int) -> tuple[Array, Array]:
         """Whole steps to write, at most `most`, and the new content of the buffer."""

@@ -3,7 +3,7 @@
 A compound holds its devices, their cells and their states as tuples of `K`, in the same order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -15,12 +15,36 @@ from analogjax.errors import ConfigError
 from analogjax.physics.device import Device
 
 Visit = Callable[[Any, Any, Any, Key], Any]  # (device, cells, state, key) -> state
+_SUCH = ", such as (SoftBounds(), SoftBounds())"
 
 
-def check_pulsed(owner: str, devices: Sequence[Any]) -> None:
-    """Raise `ConfigError` if one of the devices is not pulsed."""
+def check_devices(compound: Any) -> None:
+    """Convert the list of devices of a compound to a tuple. Raises `ConfigError` for what holds no devices."""
+    owner, given = type(compound).__name__, compound.devices
+    if isinstance(given, list):  # a list would be neither hashed nor sent
+        object.__setattr__(compound, "devices", tuple(given))
+    elif not isinstance(given, tuple):
+        raise ConfigError(f"{owner}(devices={given!r}): needs a tuple of devices{_SUCH}.")
+    for k, device in enumerate(compound.devices):
+        if not isinstance(device, Device):
+            raise ConfigError(f"{owner}(devices=...): device {k}, {device!r}, is none; give devices.")
+
+
+def as_devices(owner: str, devices: Any) -> tuple[Any, ...]:
+    """The devices that a function was given as a tuple. Raises `ConfigError` if they can't be counted."""
+    if isinstance(devices, Device) or not isinstance(devices, Iterable):
+        raise ConfigError(f"{owner}({devices!r}): needs a tuple of devices{_SUCH}.")
+    return tuple(devices)
+
+
+def check_pulsed(owner: str, devices: Sequence[Any], written: bool = False) -> None:
+    """Raise `ConfigError` if one of the devices is not pulsed.
+
+    With `written`, all but the first may be compounds that have no pulses of their own, but can be updated by them.
+    """
     for k, device in enumerate(devices):
-        if not hasattr(device, "respond"):
+        compound = hasattr(device, "devices") or hasattr(device, "device")
+        if not hasattr(device, "respond") and not (written and k > 0 and compound):
             raise ConfigError(f"{owner}(devices=...): device {k}, {device!r}, sees no pulses; give pulsed devices.")
 
 

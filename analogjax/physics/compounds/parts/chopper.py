@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Key, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import MOST, check, check_flags, check_number
 
 
 @pytree(kw_only=False)
@@ -46,6 +46,7 @@ class Chopper:
     """Probability that a sign of the other lines flips after a pass [1]."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "in_chop_prob", "out_chop_prob", low=0, high=1)
         regular = self.in_chop_random or is_static(self.in_chop_prob)
         check(self, regular, "in_chop_prob", "is a period without in_chop_random: give a plain number.")
@@ -72,6 +73,7 @@ class PeriodicChopper:
     """Flip at random besides, with `in_chop_prob`."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check(self, is_static(self.in_chop_prob), "in_chop_prob", "is a period: give a plain number.")
         check_number(self, "in_chop_prob", low=0, high=1)
 
@@ -92,7 +94,7 @@ class PeriodicChopper:
 
 
 def _period(chopper: Chopper | PeriodicChopper) -> int:
-    return max(math.ceil(1 / chopper.in_chop_prob), 2) if chopper.in_chop_prob > 0 else 2
+    return max(math.ceil(min(1 / chopper.in_chop_prob, MOST)), 2) if chopper.in_chop_prob > 0 else 2
 
 
 def begin(lines: int, others: int) -> ChopperState:

@@ -9,9 +9,9 @@ Letters: `B` batch. Reference: Rasch, Carta, Fagbohungbe & Gokmen 2024, doi:10.1
 import jax.numpy as jnp
 from jax import lax
 
-from analogjax._pytree import is_static, pytree
+from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check_number, check_numbers
+from analogjax.physics.checks import check, check_flags, check_kind, check_number, check_numbers
 from analogjax.physics.pulses import Pulses
 
 SINGLE_PULSES = Pulses(desired_bl=1, update_bl_management=False, update_management=False)
@@ -32,13 +32,16 @@ class FastRate:
     """Of these maxima, per mini-batch [1]."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "fast_lr", low=0)
         check_number(self, "auto_momentum", low=0, high=1)
+        scales = not (self.auto_scale and is_off(self.fast_lr))
+        check(self, scales, "auto_scale", "scales fast_lr, which is 0: give fast_lr above 0, or auto_scale=False.")
 
     @property
     def follows(self) -> bool:
         """Whether running maxima are tracked."""
-        return self.auto_scale and not (is_static(self.fast_lr) and self.fast_lr <= 0)
+        return self.auto_scale
 
     def begin(self, w: Array) -> Array | None:
         """Initial maxima of |x| and |d| `[2]`."""
@@ -87,6 +90,8 @@ class Writer:
     """Pulses of the writes."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
+        check_kind(self, "transfer_update", Pulses)
         check_number(self, "transfer_lr", low=0)
         check_numbers(self, "transfer_lr_vec", low=0)
 

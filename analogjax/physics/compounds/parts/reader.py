@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.checks import check, check_flags, check_kind, check_number, is_whole
 from analogjax.physics.compounds.parts.lines import take
 from analogjax.physics.crossbar import Frozen
 from analogjax.physics.periphery import Periphery, mvm
@@ -33,16 +33,12 @@ class Reader:
     """Converters of the reads."""
 
     def __post_init__(self) -> None:
-        good = isinstance(self.n_reads_per_transfer, int) and self.n_reads_per_transfer > 0
-        check(self, good, "n_reads_per_transfer", "needs a whole number > 0.")
+        check_flags(self)
+        check_kind(self, "transfer_forward", Periphery)
+        check(self, is_whole(self.n_reads_per_transfer, 1), "n_reads_per_transfer", "needs a whole number > 0.")
         check_number(self, "with_reset_prob", low=0, high=1)
         columns = self.transfer_columns or is_off(self.with_reset_prob)
         check(self, columns, "with_reset_prob", "only columns can be reset: use transfer_columns=True.")
-
-    @property
-    def in_turn(self) -> bool:
-        """Whether lines are read one at a time, in order, without reset."""
-        return self.n_reads_per_transfer == 1 and not self.random_selection and is_off(self.with_reset_prob)
 
     @property
     def axis(self) -> int:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check_number
+from analogjax.physics.checks import check_flags, check_number
 from analogjax.physics.compounds.parts.lines import put, take
 
 
@@ -45,6 +45,7 @@ class RunningMean:
     """The first array counts in the visible weight by what it has beyond the reference."""
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_number(self, "tail_weightening", low=0)
 
     def begin(self, w: Array, lines: int) -> MeanState:

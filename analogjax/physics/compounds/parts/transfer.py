@@ -27,14 +27,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from analogjax._pytree import is_off, is_static, pytree
+from analogjax._pytree import is_off, pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
-from analogjax.physics.checks import check, check_number, check_numbers
 from analogjax.physics.compounds.parts import cell
 from analogjax.physics.compounds.parts import chopper as chopping
 from analogjax.physics.compounds.parts.buffer import StepBuffer, Transferred, WeightBuffer
 from analogjax.physics.compounds.parts.chopper import Chopper, ChopperState, PeriodicChopper
+from analogjax.physics.compounds.parts.fitting import check_transfer
 from analogjax.physics.compounds.parts.lines import put, take
 from analogjax.physics.compounds.parts.rates import FastRate, Writer
 from analogjax.physics.compounds.parts.reader import Reader
@@ -83,13 +83,6 @@ class TransferState:
     """Progress of the warm start; None: no warm start."""
 
 
-_PARTS: dict[str, tuple[type, ...]] = {
-    "schedule": (Schedule,), "reader": (Reader,), "fast": (FastRate,), "writer": (Writer,),
-    "buffer": (WeightBuffer, StepBuffer, type(None)), "chopper": (Chopper, PeriodicChopper, type(None)),
-    "reference": (RunningMean, type(None)), "warm_start": (WarmStart, type(None)),
-}  # fmt: skip
-
-
 class _Rates(NamedTuple):
     update: Scalar  # learning rate of the update
     fast: Scalar  # that of the pulses of the vector at hand
@@ -127,40 +120,7 @@ class Transfer:
     """Initial training of one array at a time; None: all at once."""
 
     def __post_init__(self) -> None:
-        for name, kinds in _PARTS.items():
-            needs = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
-            check(self, isinstance(getattr(self, name), kinds), name, f"is a part: give a {needs}.")
-        n = len(self.devices)
-        if n < 2:
-            raise ConfigError(f"Transfer(devices=...): has {n}; needs two or more devices.")
-        cell.check_pulsed("Transfer", self.devices[:1])
-        for name in ("gamma", "gamma_vec"):
-            check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
-        check_number(self, "gamma")
-        check_numbers(self, "gamma_vec")
-        check(self, len(self.gamma_vec) in (0, n), "gamma_vec", f"needs one number for each of the {n} devices.")
-        check(self, self.gammas[-1] != 0, "gamma_vec", "the last array holds the written weights: not 0.")
-        for part, name in ((self.schedule, "transfer_every_vec"), (self.writer, "transfer_lr_vec")):
-            check(part, len(getattr(part, name)) in (0, n), name, f"needs one number for each of the {n} devices.")
-        self._check_together(n)
-
-    def _check_together(self, n: int) -> None:
-        if self.chopper is not None or self.reference is not None or self.schedule.transfer_every < 0:
-            check(self, n == 2, "devices", "choppers, a reference and transfer_every < 0 go with exactly two arrays.")
-        if self.chopper is not None or self.reference is not None:
-            good = self.reader.in_turn and self.schedule.no_self_transfer
-            check(self.reader, good, "n_reads_per_transfer", "choppers need one line at a time, in order, not reset.")
-        measured = self.reference is None or self.chopper is not None
-        check(self, measured, "reference", "is measured between two flips: add a chopper, e.g. with probability 0.")
-        if self.reference is not None:
-            plain = is_static(getattr(self.chopper, "in_chop_prob", 0.0))
-            check(self.chopper, plain, "in_chop_prob", "is the period of the reference: give a plain number.")
-        if self.buffer is not None:
-            good = self.schedule.no_self_transfer
-            check(self.schedule, good, "no_self_transfer", "the last array has no buffer behind it: leave it True.")
-        if self.warm_start is not None:
-            check(self, all(gamma > 0 for gamma in self.gammas), "gamma", "every array is part of the weight: above 0.")
-            check(self, self.chopper is None, "warm_start", "can't be combined with choppers.")
+        check_transfer(self)
 
     @property
     def gammas(self) -> tuple[float, ...]:
@@ -299,9 +259,9 @@ class Transfer:
         if self.chopper is not None and state.chopper is not None:
             return self._unchopped(self.chopper, state.chopper, cells, state, line, v, lr, k_write)
         if state.warm_start is None or k > 0:
-            return self._deliver(k, cells, state, line, v, lr, k_write)
+            return self._deliver(k, min(k + 1, len(self.devices) - 1), cells, state, line, v, lr, k_write)
         choices = [
-            lambda s, to=to: self._deliver(to - 1, cells, s, line, v, lr, k_write) for to in range(1, len(self.devices))
+            lambda s, to=to: self._deliver(0, to, cells, s, line, v, lr, k_write) for to in range(1, len(self.devices))
         ]
         # once warm, array 0 goes to array 1
         return lax.switch(jnp.maximum(state.warm_start.warming - 1, 0), choices, state)
@@ -325,7 +285,7 @@ class Transfer:
             samples, allowed = self.reference.due(signs.passes, chopper.period)
             state = replace(state, reference=reference)
         v = (signs.inside[line] * signs.outside).astype(v.dtype) * v
-        state = self._deliver(0, cells, state, line, v, lr, k_write, samples, allowed)
+        state = self._deliver(0, 1, cells, state, line, v, lr, k_write, samples, allowed)
         signs, flipped = chopping.after_read(chopper, signs, line, k_in, k_out)
         if state.reference is not None:
             switched = state.reference.switched.at[line].set(flipped)
@@ -333,22 +293,22 @@ class Transfer:
         return replace(state, chopper=signs)
 
     def _deliver(
-        self, k: int, cells: TransferCells, state: TransferState, line: Array, v: Array, lr: _Rates, key: Key,
+        self, k: int, to: int, cells: TransferCells, state: TransferState, line: Array, v: Array, lr: _Rates, key: Key,
         samples: Array | None = None, allowed: Array | None = None,
     ) -> TransferState:  # fmt: skip
-        """Write the values `v` read from array `k`, or the whole steps in the buffer, to the array after it.
+        """Write the values `v` read from array `k`, or the whole steps in the buffer, to array `to`.
 
         `samples`: see `Transferred`; `allowed`: False if it is too early to write. Consumes `key`.
         """
-        to, axis, rate = min(k + 1, len(self.devices) - 1), self.reader.axis, self.writer.rate(k, lr.update)
+        axis, rate = self.reader.axis, self.writer.rate(k, lr.update)
         if self.buffer is not None:
             if self.gammas[k] > 0 and self.gammas[to] > 0:
                 rate = rate * self.gammas[k] / self.gammas[to]  # as far as both arrays count in the weight
             of = self._transferred(k, to, state, lr, rate, samples)
-            held = jnp.squeeze(take(state.buffers[k], line, axis), axis)
+            held = jnp.squeeze(take(state.buffers[to - 1], line, axis), axis)
             v, held = self.buffer.add(held, v, of, self.writer.transfer_update.desired_bl)
-            buffer = put(state.buffers[k], jnp.expand_dims(held, axis), line, axis)
-            state = replace(state, buffers=cell.replaced(state.buffers, k, buffer))
+            buffer = put(state.buffers[to - 1], jnp.expand_dims(held, axis), line, axis)
+            state = replace(state, buffers=cell.replaced(state.buffers, to - 1, buffer))
             rate = self.buffer.step * of.slow_step
         v = v if allowed is None else jnp.where(allowed, v, 0.0)
         part = self._pulsed_line(to, cells, take(state.parts[to], line, axis), line, v, rate, key)
@@ -358,6 +318,7 @@ class Transfer:
         self, k: int, to: int, state: TransferState, lr: _Rates, rate: Scalar, samples: Array | None
     ) -> Transferred:
         fast, slow = self.devices[k].granularity, self.devices[to].granularity
+        # as in aihwkit, neither transfer_every_vec nor the batch counts
         vectors = state.w.shape[self.reader.axis] * abs(self.schedule.transfer_every)
         return Transferred(rate, lr.fast, fast, slow, vectors, samples)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array
-from analogjax.physics.checks import check
+from analogjax.physics.checks import MOST, check, is_finite
 
 
 @pytree(kw_only=False)
@@ -34,7 +34,8 @@ class WarmStart:
 
     def __post_init__(self) -> None:
         check(self, is_static(self.sweeps), "sweeps", "is part of the program: give a plain number.")
-        check(self, self.sweeps > 0, "sweeps", "needs a number of sweeps above 0, or inf.")
+        number = is_finite(self.sweeps) or self.sweeps == math.inf
+        check(self, number and self.sweeps > 0, "sweeps", "needs a number of sweeps above 0, or inf.")
 
     def begin(self, arrays: int) -> WarmState:
         """Start by warming up the coarsest array."""
@@ -42,8 +43,7 @@ class WarmStart:
 
     def counted(self, state: WarmState, sweep: float, read: Array) -> WarmState:
         """The state after a read, if `read`; a sweep has the given number of reads."""
-        reads = self.sweeps * sweep
-        most = math.ceil(reads) if math.isfinite(reads) else 2**31 - 1
+        most = math.ceil(min(self.sweeps * sweep, MOST))
         transfers = state.transfers + read
         over = (transfers >= most) & (state.warming > 0)
         return WarmState(jnp.where(over, state.warming - 1, state.warming), jnp.where(over, 0, transfers))

@@ -144,6 +144,16 @@ class TransferCompound(UnitCell):
         devices = self.unit_cell_devices
         return devices[:2] + devices[1:2] * (len(devices) - 2)
 
+    def _given(self) -> dict[str, Any]:
+        return super()._given() | self._as_it_counts()
+
+    def _as_it_counts(self) -> dict[str, Any]:
+        """Native fields for values that aihwkit takes without using them, and that natively are refused."""
+        # a period below 0 is never, and a rate below 0 that of the update
+        every = tuple(max(one, 0.0) for one in self.transfer_every_vec)
+        fast_lr = max(self.fast_lr, 0.0)
+        return {"transfer_every": max(self.transfer_every, 0.0), "transfer_every_vec": every, "fast_lr": fast_lr}
+
 
 @parameters(native=compounds.ttv2, harmless=_OWN)
 class BufferedTransferCompound(TransferCompound):
@@ -176,6 +186,26 @@ class ChoppedTransferCompound(TransferCompound):
     scale_fast_lr: bool = NATIVE
     transfer_update: UpdateParameters = dataclasses.field(default_factory=_single_pulses)
 
+    def _as_it_counts(self) -> dict[str, Any]:
+        given = super()._as_it_counts() | {
+            "auto_scale": self.auto_scale and self.fast_lr > 0,
+            "auto_granularity": self.auto_granularity if self.auto_granularity > 0 else 0.0,
+            "buffer_granularity": self.buffer_granularity if self.buffer_granularity > 0 else 1.0,
+        }
+        if self.transfer_every < 0:
+            return given | self._of_states()
+        if self.transfer_every == 0 and self.transfer_every_vec and self.auto_granularity > 0:
+            # its granularity is infinite then, so nothing is ever written
+            given |= {"auto_granularity": 0.0, "transfer_lr": 0.0, "transfer_lr_vec": ()}
+        return given
+
+    def _of_states(self) -> dict[str, Any]:
+        """`transfer_every` below 0 counts states, whatever other fields say; a unit cell has none of its own."""
+        counted = {"transfer_every": self.transfer_every, "transfer_every_vec": (), "units_in_mbatch": False}
+        if self.unit_cell_devices and isinstance(self.unit_cell_devices[0], (UnitCell, DigitalRankUpdateCell)):
+            counted |= {"transfer_every": -self.transfer_every, "transfer_every_vec": (1.0, 0.0)}
+        return counted
+
 
 @parameters(native=compounds.agad, harmless=_OWN)
 class DynamicTransferCompound(ChoppedTransferCompound):
@@ -185,6 +215,10 @@ class DynamicTransferCompound(ChoppedTransferCompound):
     experimental_correct_accumulation: bool = NATIVE
     buffer_cap: float = NATIVE
     tail_weightening: float = NATIVE
+
+    def _as_it_counts(self) -> dict[str, Any]:
+        cap = 0.0 if self.forget_buffer else max(self.buffer_cap, 0.0)
+        return super()._as_it_counts() | {"buffer_cap": cap}
 
 
 @parameters()
