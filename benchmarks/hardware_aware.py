@@ -45,14 +45,14 @@ POOL = partial(nn.max_pool, window=(2, 2))
 
 
 def mlp(config: HardwareAware) -> Any:
-    layer, act = nn.AnalogLinear, jax.nn.relu
+    layer, act = nn.AnalogLinear, jax.numpy.tanh
     return nn.Sequential(
         nn.flatten, layer(512, config), act, layer(512, config), act, layer(10, config), jax.nn.log_softmax
     )
 
 
 def lenet(config: HardwareAware) -> Any:
-    conv, act = nn.AnalogConv2d, jax.nn.relu
+    conv, act = nn.AnalogConv2d, jax.numpy.tanh
     return nn.Sequential(
         conv(16, config, kernel_size=(5, 5)), act, POOL, conv(32, config, kernel_size=(5, 5)), act, POOL,
         nn.flatten, nn.AnalogLinear(128, config), act, nn.AnalogLinear(10, config), jax.nn.log_softmax,

@@ -35,7 +35,15 @@ MAY_IMPORT = {
     "train_command": _LOOP | {"report", "runs_command", "devices_command", "train_options"},
     "infer_command": _LOOP
     | {"report", "runs_command", "devices_command", "train_command", "train_options", "weights_file"},
-    "cli": _LOOP | {"cloud", "report", "runs_command", "devices_command", "train_command", "infer_command"},  # the command calls them
+    "cli": _LOOP
+    | {
+        "cloud",
+        "report",
+        "runs_command",
+        "devices_command",
+        "train_command",
+        "infer_command",
+    },  # the command calls them
     "__main__": {"cli"},
     "analogjax": _LOOP,  # the public names in __init__
     "compat": _LOOP | {"cloud", "report", "cli", "analogjax"},
