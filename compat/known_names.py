@@ -6,17 +6,12 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions inference.calibration inference.calibration.calibration inference.converter.fusion
-    inference.converter.wpo inference.noise.hermes inference.noise.reram linalg linalg.matrix
-    nn.low_precision_conversion nn.low_precision_modules nn.low_precision_modules.conversion_utils
-    nn.low_precision_modules.quantization_states nn.low_precision_modules.quantized_base_modules
-    nn.low_precision_modules.quantized_input_module nn.modules.rnn
-    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
-    simulator.digital_low_precision.base_quantized_model simulator.digital_low_precision.hijacker
-    simulator.digital_low_precision.utils simulator.parameters.helpers simulator.tiles.analog_mvm
+    extension extension.functions inference.converter.fusion inference.converter.wpo inference.noise.hermes
+    inference.noise.reram linalg linalg.matrix nn.modules.rnn nn.modules.rnn.cells nn.modules.rnn.layers
+    nn.modules.rnn.rnn optim.weight_view simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.periphery simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils
-    utils.analog_info utils.export utils.fitting utils.legacy utils.visualization utils.visualization_web
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils utils.analog_info utils.export
+    utils.fitting utils.legacy utils.visualization utils.visualization_web
 """
 
 MISSING = {
@@ -29,9 +24,6 @@ MISSING = {
         CustomDriftPCMLikeNoiseModel CustomPairConductanceConverter DualPairConductanceConverter
         HermesNoiseModel NPairConductanceConverter ReRamCMONoiseModel ReRamWan2022NoiseModel
         SingleDeviceConductanceConverter
-    """,
-    "inference.calibration.calibration": """
-        InputRangeCalibrationType calibrate_input_ranges calibrate_quantization_ranges
     """,
     "inference.compensation.drift": "GlobalDriftCompensationWithExactReference PerColumnDriftCompensation",
     "inference.converter.conductance": """
@@ -50,20 +42,6 @@ MISSING = {
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
     """,
-    "nn.conversion": "RPUConfigGeneric convert_to_digital",
-    "nn.low_precision_conversion": "convert_to_quantized quantize_model",
-    "nn.low_precision_modules.conversion_utils": """
-        DEFAULT_CONVERSIONS LEAF_MODULES append_default_conversions get_module_args
-    """,
-    "nn.low_precision_modules.quantization_states": """
-        enable_quant_states estimate_act_ranges estimate_ranges estimate_ranges_train fix_act_ranges fix_ranges
-        fix_weight_ranges full_precision full_precision_acts full_precision_weights learn_ranges quantized
-        quantized_acts quantized_weights reset_act_ranges set_quant_state
-    """,
-    "nn.low_precision_modules.quantized_base_modules": """
-        QuantBatchNorm2d QuantConv2d QuantEmbedding QuantLayerNorm QuantLinear
-    """,
-    "nn.low_precision_modules.quantized_input_module": "QuantizedInputModule",
     "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
     "nn.modules.rnn.cells": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogVanillaRNNCell LSTMState
@@ -80,15 +58,8 @@ MISSING = {
         MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
     """,
     "simulator.configs.devices": "parameters_to_bindings",
-    "simulator.digital_low_precision.base_quantized_classes": "FP32Acts QuantizedModule",
-    "simulator.digital_low_precision.base_quantized_model": "QuantizedModel",
-    "simulator.digital_low_precision.config_utils": """
-        convert_act_config_to_kwargs_dict convert_configs_to_kwargs_dict convert_weight_config_to_kwargs_dict
-    """,
-    "simulator.digital_low_precision.hijacker": "QuantizationHijacker activations_list",
-    "simulator.digital_low_precision.quantizers": "FloorStraightThrough floor_ste_func round_ste_func",
+    "simulator.digital_low_precision.quantizers": "floor_ste_func round_ste_func",
     "simulator.digital_low_precision.range_estimators": "NoDataPassedError to_numpy",
-    "simulator.digital_low_precision.utils": "to_numpy",
     "simulator.parameters.base": "RPUConfigGeneric",
     "simulator.parameters.helpers": """
         ALL_SKIP_FIELD ALWAYS_INCLUDE FIELD_MAP HAS_ORIGIN get_bindings_class parameters_to_bindings
@@ -98,7 +69,6 @@ MISSING = {
     "simulator.parameters.mapping": "MappableRPU",
     "simulator.parameters.pre_post": "PrePostProcessingRPU",
     "simulator.rpu_base": "devices tiles",
-    "simulator.tiles": "InferenceTileWithPeriphery",
     "simulator.tiles.analog": """
         AnalogFunction AnalogTileWithoutPeriphery BaseTile RPUConfigGeneric RPUCudaSimulatorTileWrapper
         TileWithPeriphery tiles
@@ -113,12 +83,10 @@ MISSING = {
     """,
     "simulator.tiles.functions": "AnalogFunction",
     "simulator.tiles.inference": """
-        AnalogFunction BaseTile InferenceTileWithPeriphery RPUCudaSimulatorTileWrapper TileWithPeriphery
-        parameters_to_bindings tiles
+        AnalogFunction BaseTile RPUCudaSimulatorTileWrapper TileWithPeriphery parameters_to_bindings tiles
     """,
-    "simulator.tiles.inference_torch": "InferenceTileWithPeriphery InputRangeForward SimulatorTileWrapper",
+    "simulator.tiles.inference_torch": "InputRangeForward SimulatorTileWrapper",
     "simulator.tiles.module": "AnalogTileStateNames BaseTile MappableRPU TileModuleBase",
-    "simulator.tiles.periphery": "TileWithPeriphery",
     "simulator.tiles.quantized_inference_torch": "convert_act_config_to_kwargs_dict",
     "simulator.tiles.rpucuda": "MAP_TILE_CLASS_TO_CUDA RPUCudaSimulatorTileWrapper",
     "simulator.tiles.torch_tile": "AnalogMVM SimulatorTile UniformQuantize",

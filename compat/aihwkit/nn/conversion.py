@@ -3,16 +3,19 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from analogjax.errors import ConfigError as NativeConfigError
 from compat.aihwkit.exceptions import ArgumentError, ConfigError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
 from compat.aihwkit.nn.modules.container import AnalogSequential, AnalogWrapper
 from compat.aihwkit.nn.table import ANALOG, ROWS, arguments_of
+from compat.aihwkit.simulator.parameters.base import RPUConfigBase
 from compat.torch_package import torch
 
+RPUConfigGeneric = TypeVar("RPUConfigGeneric", bound=RPUConfigBase)
 _CONVERSIONS: dict[type, Any] = ANALOG | {torch.nn.Sequential: AnalogSequential}
+_ON_CHIPS = tuple(kind for kind, row in ROWS.items() if row.analog)
 
 
 def specific_rpu_config_id(module_name: str, module: Any, rpu_config: Any) -> Any:
@@ -49,6 +52,39 @@ def convert_to_analog(
     if ensure_analog_root and not isinstance(module, AnalogLayerBase):
         return AnalogWrapper(module)
     return module
+
+
+def convert_to_digital(
+    module: Any, conversion_set: set[type] | None = None, module_name: str = "", inplace: bool = False
+) -> Any:
+    """A digital model with the weights of an analog one (a copy, unless `inplace`).
+
+    Layers of the classes in `conversion_set` are converted (by default all that can be), by exact type; a layer that
+    occurs several times stays one. Raises `ArgumentError` where `conversion_set` is no set of classes that have a
+    `to_digital`.
+    """
+    chosen = {*_ON_CHIPS, AnalogSequential} if conversion_set is None else conversion_set
+    if not isinstance(chosen, set) or not all(hasattr(kind, "to_digital") for kind in chosen):
+        raise ArgumentError(
+            f"convert_to_digital(conversion_set={conversion_set!r}): give a set of analog classes, such as "
+            "{AnalogLinear}, each with a to_digital()."
+        )
+    return _digital(module if inplace else copy.deepcopy(module), chosen, {})
+
+
+def _digital(part: Any, chosen: set[type], done: dict[int, tuple[Any, Any]]) -> Any:
+    if id(part) not in done:
+        if not _is_analog(part):
+            for name, child in list(part._modules.items()):
+                part._modules[name] = None if child is None else _digital(child, chosen, done)
+        made = part
+        if type(part) in chosen:
+            made = type(part).to_digital(part)
+            made.train(part.training)
+        elif isinstance(part, AnalogWrapper):
+            made = part.unwrapped()
+        done[id(part)] = (part, made)
+    return done[id(part)][1]
 
 
 @dataclass

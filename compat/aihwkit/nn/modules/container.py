@@ -67,6 +67,13 @@ class AnalogWrapper(AnalogContainerBase):
             cls.SUBCLASSES[cls, digital] = kind
         return kind
 
+    def unwrapped(self) -> Any:
+        """The module as one of its own class; it shares everything with this one."""
+        kind: Any = type(self).__bases__[1]
+        module = kind.__new__(kind)
+        module.__dict__.update(self.__dict__)
+        return module
+
     def __reduce__(self) -> Any:
         # the subclass is in no module that it could be imported from; its two bases are
         return _empty, type(self).__bases__, self.__getstate__()

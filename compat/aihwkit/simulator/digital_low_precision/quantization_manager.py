@@ -18,17 +18,20 @@ class Qstates(Enum):
 
 
 class QuantizationManager(torch.nn.Module):
-    """Rounds tensors, each with one step."""
+    """Rounds tensors, each with one step, or (`per_channel`) one for each place of the first axis."""
 
     def __init__(
         self, qmethod: QMethods = QMethods.symmetric_uniform, init: RangeEstimators = RangeEstimators.current_minmax,
-        qparams: dict[str, Any] | None = None, init_params: dict[str, Any] | None = None,
+        qparams: dict[str, Any] | None = None, init_params: dict[str, Any] | None = None, per_channel: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.state = Qstates.estimate_ranges_train
         self.qmethod, self.init = qmethod, init
-        self.quantizer = qmethod.cls(**(qparams or {}))
-        self.range_estimator = init.cls(quantizer=self.quantizer, **(init_params or {}))
+        self.per_channel = per_channel
+        self.quantizer = qmethod.cls(**{"n_bits": 8, "per_channel": per_channel} | (qparams or {}))
+        self.range_estimator = init.cls(
+            quantizer=self.quantizer, **{"per_channel": per_channel} | dict(init_params or {})
+        )
 
     @property
     def n_bits(self) -> int:

@@ -41,16 +41,30 @@ class RoundStraightThrough(torch.autograd.Function):
         return d
 
 
+class FloorStraightThrough(torch.autograd.Function):
+    """Rounding down whose derivative is that of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return torch.floor(x)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d
+
+
 class QuantizerBase(torch.nn.Module):
-    """Rounds to a grid of step `_delta`, which is not a number until there is a range."""
+    """Rounds to a grid of step `_delta`, which is not a number until there is a range; of one step, or (`per_channel`)
+    of one for each place of the first axis.
+    """
 
     symmetric: bool
     _delta: Any
     _numbers: tuple[str, ...] = ("_delta",)
 
-    def __init__(self, n_bits: int) -> None:
+    def __init__(self, n_bits: int, per_channel: bool = False) -> None:
         super().__init__()
-        self.n_bits = n_bits
+        self.n_bits, self.per_channel = n_bits, per_channel
         for name in self._numbers:
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(torch.nan), requires_grad=False))
 
@@ -83,8 +97,35 @@ class QuantizerBase(torch.nn.Module):
 
     def forward(self, x: Any) -> Any:
         """`x` on the grid. Raises `QuantizerNotInitializedError` where there is no range."""
-        level = RoundStraightThrough.apply(x / self.scale) + self.zero_point
-        return self.scale * (torch.clamp(level, self.int_min, self.int_max) - self.zero_point)
+        scale, zero = self._along(self.scale, x), self._along(self.zero_point, x)
+        level = RoundStraightThrough.apply(x / scale) + zero
+        return scale * (torch.clamp(level, self.int_min, self.int_max) - zero)
+
+    def to_integer_forward(self, x: Any) -> Any:
+        """The levels of `x`."""
+        level = RoundStraightThrough.apply(x / self._along(self.scale, x)) + self._along(self.zero_point, x)
+        return torch.clamp(level, self.int_min, self.int_max)
+
+    def _along(self, value: Any, x: Any) -> Any:
+        """A value of each channel, shaped for `x`."""
+        if not self.per_channel or not isinstance(value, torch.Tensor) or value.ndim == 0:
+            return value
+        return value.reshape(-1, *(1,) * (x.ndim - 1))
+
+    @property
+    def delta(self) -> Any:
+        """The step, as it is learned."""
+        return self._delta
+
+    @property
+    def x_max(self) -> Any:
+        """The highest number on the grid."""
+        return self.scale * (self.int_max - self.zero_point)
+
+    @property
+    def x_min(self) -> Any:
+        """The lowest number on the grid."""
+        return self.scale * (self.int_min - self.zero_point)
 
     @torch.no_grad()
     def set_quant_range(self, x_min: Any, x_max: Any) -> None:
@@ -124,8 +165,8 @@ class SymmetricUniformQuantizer(QuantizerBase):
     symmetric = True
     _signed: Any
 
-    def __init__(self, n_bits: int) -> None:
-        super().__init__(n_bits)
+    def __init__(self, n_bits: int, per_channel: bool = False) -> None:
+        super().__init__(n_bits, per_channel)
         self.register_buffer("_signed", None)
 
     @property
@@ -204,3 +245,8 @@ class QMethods(Enum):
     def of(cls, symmetric: bool) -> "QMethods":
         """The kind that is symmetric, or the one that is not."""
         return cls.symmetric_uniform if symmetric else cls.asymmetric_uniform
+
+    @classmethod
+    def list(cls) -> Any:
+        """The names."""
+        return [kind.name for kind in cls]

@@ -23,14 +23,17 @@ Range = tuple[Any, Any]
 
 
 class RangeEstimatorBase(torch.nn.Module):
-    """Remembers a range; called with a tensor it returns the range so far."""
+    """Remembers a range; called with a tensor it returns the range so far: of all of it, or (`per_channel`) of each
+    place of its first axis.
+    """
 
     current_xmin: Any
     current_xmax: Any
     quantizer: Any
 
-    def __init__(self, quantizer: Any = None) -> None:
+    def __init__(self, quantizer: Any = None, per_channel: bool = False) -> None:
         super().__init__()
+        self.per_channel = per_channel
         self.register_buffer("current_xmin", None)
         self.register_buffer("current_xmax", None)
         object.__setattr__(self, "quantizer", quantizer)  # no part of this module: it is the manager's
@@ -43,6 +46,9 @@ class RangeEstimatorBase(torch.nn.Module):
 
     def _after(self, x: Any) -> Range:
         raise NotImplementedError
+
+    def _ends(self, x: Any) -> Range:
+        return (x.flatten(1).amin(1), x.flatten(1).amax(1)) if self.per_channel else (x.min(), x.max())
 
     def reset(self) -> None:
         """Forget the range."""
@@ -58,38 +64,43 @@ class RangeEstimatorBase(torch.nn.Module):
 class CurrentMinMaxEstimator(RangeEstimatorBase):
     """The range of the last tensor."""
 
-    def __init__(self, percentile: float | None = None, quantizer: Any = None) -> None:
-        super().__init__(quantizer)
+    def __init__(
+        self, percentile: float | None = None, quantizer: Any = None, per_channel: bool = False
+    ) -> None:  # fmt: skip
+        super().__init__(quantizer, per_channel)
         self.percentile = percentile
 
     def _after(self, x: Any) -> Range:
         if not self.percentile:
-            return x.min(), x.max()
-        low, high = np.percentile(x.numpy(), (self.percentile, 100))
-        return torch.tensor([low], dtype=torch.float32), torch.tensor([high], dtype=torch.float32)
+            return self._ends(x)
+        rows = x.flatten(1) if self.per_channel else x.reshape(1, -1)
+        low, high = np.percentile(rows.numpy(), (self.percentile, 100), axis=1)
+        return torch.from_numpy(low).float(), torch.from_numpy(high).float()
 
 
 class AllMinMaxEstimator(RangeEstimatorBase):
     """The range of all tensors."""
 
     def _after(self, x: Any) -> Range:
+        low, high = self._ends(x)
         if self.current_xmin is None:
-            return x.min(), x.max()
-        return torch.minimum(self.current_xmin, x.min()), torch.maximum(self.current_xmax, x.max())
+            return low, high
+        return torch.minimum(self.current_xmin, low), torch.maximum(self.current_xmax, high)
 
 
 class RunningMinMaxEstimator(RangeEstimatorBase):
     """A running mean of the range."""
 
-    def __init__(self, momentum: float = 0.9, quantizer: Any = None) -> None:
-        super().__init__(quantizer)
+    def __init__(self, momentum: float = 0.9, quantizer: Any = None, per_channel: bool = False) -> None:
+        super().__init__(quantizer, per_channel)
         self.momentum = momentum
 
     def _after(self, x: Any) -> Range:
+        low, high = self._ends(x)
         if self.current_xmin is None:
-            return x.min(), x.max()
+            return low, high
         new, old = 1 - self.momentum, self.momentum
-        return new * x.min() + old * self.current_xmin, new * x.max() + old * self.current_xmax
+        return new * low + old * self.current_xmin, new * high + old * self.current_xmax
 
 
 class OptMethod(Enum):
@@ -98,15 +109,20 @@ class OptMethod(Enum):
     grid = 1
     golden_section = 2
 
+    @classmethod
+    def list(cls) -> Any:
+        """The names."""
+        return [kind.name for kind in cls]
+
 
 class MSE_Estimator(RangeEstimatorBase):
     """The range whose rounding does the least harm, found by trying."""
 
     def __init__(
         self, num_candidates: int = 100, opt_method: OptMethod = OptMethod.grid, range_margin: float = 0.5,
-        quantizer: Any = None,
+        quantizer: Any = None, per_channel: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(quantizer)
+        super().__init__(quantizer, per_channel)
         self.num_candidates, self.opt_method, self.range_margin = num_candidates, opt_method, range_margin
         self.reset()
 
@@ -115,6 +131,7 @@ class MSE_Estimator(RangeEstimatorBase):
         self.one_sided: bool | None = None  # whether the first tensor had nothing below 0
         self.ends = (0.0, 0.0)  # the range is searched within these
         self.losses: Any = None  # of all tensors so far, for each candidate
+        self.of_channels: list[Any] | None = None  # an estimator of each channel
 
     def loss(self, x: Any, y: Any) -> Any:
         """The harm done by rounding `x` to `y`."""
@@ -122,6 +139,8 @@ class MSE_Estimator(RangeEstimatorBase):
         return ((x - y) ** 2).reshape(len(x), -1).sum(1).sum()
 
     def _after(self, x: Any) -> Range:
+        if self.per_channel:
+            return self._of_each_channel(x)
         if self.one_sided is None:
             self.one_sided = bool(x.min() >= 0)
             low, high = float(x.min()), float(x.max())
@@ -131,6 +150,15 @@ class MSE_Estimator(RangeEstimatorBase):
             self.ends = low - self.range_margin, high + self.range_margin
         search = self._of_grid if self.opt_method is OptMethod.grid else self._by_golden_section
         return search(x)
+
+    def _of_each_channel(self, x: Any) -> Range:
+        if self.of_channels is None:
+            one = copy.deepcopy(self.quantizer)
+            one.per_channel = False
+            kind, args = type(self), (self.num_candidates, self.opt_method, self.range_margin)
+            self.of_channels = [kind(*args, quantizer=one) for _ in range(len(x))]
+        ends = [one(row[None]) for one, row in zip(self.of_channels, x, strict=True)]
+        return torch.cat([low.reshape(1) for low, _ in ends]), torch.cat([high.reshape(1) for _, high in ends])
 
     @property
     def _on_one_axis(self) -> bool:

@@ -88,7 +88,9 @@ class ActivationQuantConfig(BaseQuantConfig):
 
 @parameters()
 class WeightQuantConfig(BaseQuantConfig):
-    """Of weights of digital layers."""
+    """Of weights of digital layers: one step for all, or (`per_channel`) one for each output."""
+
+    per_channel: bool = False
 
     def __init__(
         self, n_bits: int = 0, symmetric: bool = True, per_channel: bool = False,
@@ -118,7 +120,7 @@ class QuantizedModuleConfig(View):
 
 @parameters()
 class QuantizationMap(View):
-    """Which digital layers of a model are to be rounded, and how; kept, for there are no such layers here yet."""
+    """Which digital layers of a model are to be rounded, and how; see `convert_to_quantized`."""
 
     default_qconfig: QuantizationConfig = dataclasses.field(default_factory=QuantizationConfig)
     module_qconfig_map: dict[Any, QuantizedModuleConfig] = dataclasses.field(default_factory=dict)

@@ -70,7 +70,7 @@ class Disturbed:
     writes: int
 
 
-class Programmable:
+class InferenceTileWithPeriphery:
     """What is added to a tile module. Keys are those of the tile's other uses, so one seed decides everything."""
 
     rpu_config: Any
@@ -319,7 +319,7 @@ def _given(module: Any, state: Any, weight: Any) -> Any:
     return {**state, "arrays": {**state["arrays"], _held(held): held[_held(held)]}}
 
 
-class InferenceTile(Programmable, AnalogTile):
+class InferenceTile(InferenceTileWithPeriphery, AnalogTile):
     """Chips that are programmed once: one chip."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -327,7 +327,7 @@ class InferenceTile(Programmable, AnalogTile):
         super().__init__(*args, **kwargs)
 
 
-class InferenceTileArray(Programmable, TileModuleArray):
+class InferenceTileArray(InferenceTileWithPeriphery, TileModuleArray):
     """Chips that are programmed once: a matrix on several of them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -22,7 +22,7 @@ from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import AnalogBiasConfigError
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
-from compat.aihwkit.simulator.tiles.inference import Programmable
+from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.module import TileModule
 from compat.torch_package import torch
 
@@ -232,9 +232,9 @@ class Differentiated:
         return StraightThrough.apply(chips, compiled, x, self.shared_weights, self.input_range)
 
 
-class TorchInferenceTile(Differentiated, Programmable, TileModule):
+class TorchInferenceTile(Differentiated, InferenceTileWithPeriphery, TileModule):
     """Chips that are trained through their converters, then programmed: one chip."""
 
 
-class TorchInferenceTileArray(Differentiated, Programmable, TileModuleArray):
+class TorchInferenceTileArray(Differentiated, InferenceTileWithPeriphery, TileModuleArray):
     """Chips that are trained through their converters, then programmed: a matrix on several of them."""

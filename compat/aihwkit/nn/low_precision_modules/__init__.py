@@ -1,0 +1,1 @@
+"""Digital layers whose weights and outputs are rounded."""
