@@ -121,6 +121,9 @@ def test_presets_and_algorithms_are_listed_and_a_preset_is_shown(capsys: pytest.
     assert "Presets: ReRamESPreset, " in listed and "Algorithms: sgd, " in listed
     assert main(["devices", "agadcapacitorpreset"]) == 0
     assert capsys.readouterr().out.startswith("AGADCapacitorPreset: TileConfig(device=Transfer(")
+    assert main(["devices", "AGAD"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("agad: an algorithm") and "  in_chop_prob = 0.1" in shown and "  gamma = 0.0" in shown
 
 
 def test_a_preset_and_an_algorithm_decide_the_tiles() -> None:
