@@ -9,6 +9,7 @@ from operator import add
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
@@ -51,6 +52,11 @@ def check_pulsed(owner: str, devices: Sequence[Any], written: bool = False) -> N
 def mean_granularity(devices: Sequence[Any]) -> Scalar:
     """Mean granularity of all devices, whichever of them is pulsed; aihwkit counts the pulses of a cell in it [w]."""
     return sum(device.granularity for device in devices) / len(devices)
+
+
+def digital(shape: tuple[int, ...], dtype: DType) -> Array:
+    """Zeros for a digital sum next to weights of that dtype: at least float32, or small addends would be lost."""
+    return jnp.zeros(shape, jnp.promote_types(dtype, jnp.float32))
 
 
 def fabricate_each(devices: Sequence[Device], shape: tuple[int, int], dtype: DType, key: Key) -> tuple[Any, ...]:
