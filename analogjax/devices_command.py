@@ -12,11 +12,12 @@ from analogjax.errors import ConfigError, MissingPackage
 from analogjax.hardware_options import aware_config, check_kind
 
 _DEVICES = """\
-List devices, presets and algorithms, show one with all its parameters, or plot its pulse response.
+List devices, presets and algorithms, show one with its parameters, or plot the pulse response of a device.
 
   analogjax devices
   analogjax devices SoftBounds
   analogjax devices TikiTakaReRamSBPreset
+  analogjax devices agad
   analogjax devices plot CapacitorPreset --output capacitor.png
 
 Plots are of a device, or of a preset: a device with measured values, a unit cell, or a compound, whose hidden arrays
@@ -84,7 +85,7 @@ def made_config(options: Mapping[str, Any]) -> Any:
 
 def _built(options: Mapping[str, Any]) -> Any:
     """The configuration of an algorithm; settings that are no parameters of the device are those of the algorithm."""
-    from analogjax.physics.compounds.parts.fields import changed, flat
+    from analogjax.physics.compounds.parts.fields import changed
     from analogjax.tile.algorithms import ALGORITHMS, COUNTED, build_config
 
     algorithm, number = options["algorithm"] or "sgd", options["n_devices"]
@@ -94,15 +95,21 @@ def _built(options: Mapping[str, Any]) -> Any:
             f"{' or '.join(COUNTED)}."
         )
     name = options["device"] or _DEFAULT
-    own = {field.name for field in dataclasses.fields(made_device(name, {}))}
-    config = build_config(algorithm, made_device(name, {}), n_devices=number or 1)
-    numbers = {field for field, value in flat(config.device).items() if isinstance(value, (bool, int, float))}
-    of_algorithm = numbers - own
+    of_algorithm = _numbers_of(build_config(algorithm, made_device(name, {}), n_devices=number or 1), name)
     first = {setting: value for setting, value in options["set"].items() if setting not in of_algorithm}
     device = made_device(name, first, sorted(of_algorithm))
     config = build_config(algorithm, device, n_devices=number or 1)
     rest = {setting: value for setting, value in options["set"].items() if setting in of_algorithm}
     return dataclasses.replace(config, device=changed(config.device, **rest)) if rest else config
+
+
+def _numbers_of(config: Any, device: str) -> dict[str, Any]:
+    """The fields of an algorithm that are numbers, true or false, but for those that its device has too."""
+    from analogjax.physics.compounds.parts.fields import flat
+
+    own = {field.name for field in dataclasses.fields(made_device(device, {}))}
+    found = flat(config.device).items()
+    return {name: value for name, value in found if name not in own and isinstance(value, (bool, int, float))}
 
 
 def described(options: Mapping[str, Any], recorded: bool = False) -> str:
@@ -178,11 +185,26 @@ def _list() -> int:
 
 def _show(name: str) -> int:
     from analogjax.report import device_lines
+    from analogjax.tile.algorithms import ALGORITHMS
     from analogjax.tile.presets import PRESETS, preset
 
-    match = same_name(name, PRESETS)
-    print(f"{match}: {preset(match)}" if match else "\n".join(device_lines(type(made_device(name, {})))))
+    match, algorithm = same_name(name, PRESETS), same_name(name, ALGORITHMS)
+    if match:
+        print(f"{match}: {preset(match)}")
+    elif algorithm:
+        print("\n".join(_algorithm_lines(algorithm)))
+    else:
+        print("\n".join(device_lines(type(made_device(name, {})))))
     return 0
+
+
+def _algorithm_lines(name: str) -> list[str]:
+    """The fields of an algorithm that can be set, with their defaults."""
+    from analogjax.tile.algorithms import COUNTED, build_config
+
+    config = build_config(name, made_device(_DEFAULT, {}), n_devices=2 if name in COUNTED else 1)
+    taken = [f"  {field} = {value}" for field, value in _numbers_of(config, _DEFAULT).items()]
+    return [f"{name}: an algorithm; --set takes, beside the parameters of the device:", *taken]
 
 
 def _plot(name: str, output: str | None, seed: int) -> int:

@@ -17,6 +17,7 @@ from analogjax.devices_command import made_config
 from analogjax.physics import ConstantStep, SoftBounds, agad
 from analogjax.tile import TileConfig, presets
 from analogjax.tile.algorithms import build_config
+from analogjax.train_options import OPTIONS
 
 SMALL = [
     "train",
@@ -121,11 +122,13 @@ def test_presets_and_algorithms_are_listed_and_a_preset_is_shown(capsys: pytest.
     assert "Presets: ReRamESPreset, " in listed and "Algorithms: sgd, " in listed
     assert main(["devices", "agadcapacitorpreset"]) == 0
     assert capsys.readouterr().out.startswith("AGADCapacitorPreset: TileConfig(device=Transfer(")
+    assert main(["devices", "AGAD"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("agad: an algorithm") and "  in_chop_prob = 0.1" in shown and "  gamma = 0.0" in shown
 
 
 def test_a_preset_and_an_algorithm_decide_the_tiles() -> None:
-    options = dict.fromkeys(("device", "set", "algorithm", "preset", "learn_out_scaling", "n_devices"))
-    options |= {"set": {}}
+    options = {name: option.default for name, option in OPTIONS.items()}
     assert made_config(options | {"preset": "agadcapacitorpreset"}) == presets.preset("AGADCapacitorPreset")
     chosen = options | {"device": "softbounds", "set": {"dw_min": 0.01}, "algorithm": "agad"}
     assert made_config(chosen) == build_config("agad", SoftBounds(dw_min=0.01))

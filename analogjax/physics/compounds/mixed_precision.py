@@ -20,6 +20,7 @@ from jax import lax
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics.checks import check, check_flags, check_number, is_whole
+from analogjax.physics.compounds.parts import cell
 from analogjax.physics.compounds.parts.lines import each_line
 from analogjax.physics.device import PulsedDevice
 from analogjax.physics.devices import ConstantStep
@@ -94,7 +95,7 @@ class MixedPrecision:
     def write(self, cells: Any, w: Array, key: Key) -> MixedState:
         part = self.device.write(cells, w, key)
         row, clock = jnp.zeros((), jnp.int32), jnp.full((), _START, jnp.int32)
-        return MixedState(w=part.w, part=part, chi=jnp.zeros_like(w), row=row, clock=clock)
+        return MixedState(w=part.w, part=part, chi=cell.digital(w.shape, w.dtype), row=row, clock=clock)
 
     def update(self, p: Pulses, cells: Any, state: MixedState, x: Array, d: Array, lr: Scalar, key: Key) -> MixedState:
         k_x, k_d, k_write = jax.random.split(key, 3)
@@ -114,7 +115,7 @@ class MixedPrecision:
         return replace(state, clock=clock + batch)
 
     def _collect(self, state: MixedState, x: Array, d: Array, lr: Scalar) -> MixedState:
-        return replace(state, chi=state.chi + outer_product(x, d, lr))
+        return replace(state, chi=state.chi + outer_product(x.astype(state.chi.dtype), d.astype(state.chi.dtype), lr))
 
     def _transfer(self, p: Pulses, cells: Any, state: MixedState, key: Key) -> MixedState:
         """Write the whole steps of each row that is due. Consumes `key`."""

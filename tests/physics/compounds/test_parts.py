@@ -11,6 +11,7 @@ from analogjax import random
 from analogjax.errors import ConfigError
 from analogjax.physics import ADC, Crossbar, Periphery, Pulses, devices
 from analogjax.physics.compounds import (
+    MixedPrecision,
     OneSided,
     RunningMean,
     Schedule,
@@ -37,12 +38,12 @@ def step(dw_min):
     return devices.ConstantStep(dw_min=dw_min, **EXACT)
 
 
-def after_silence(cell, vectors):
-    """The state of a chip of 3 x 5 whose first array holds 0.3, after so many vectors of zeros."""
-    tile = create(TileConfig(device=cell), (3, 5), random.key(0), jnp.zeros((3, 5)))
+def after_silence(cell, vectors, shape=(3, 5), w=0.3, dtype=jnp.float32):
+    """The state of a chip whose first array holds `w`, after so many vectors of zeros."""
+    tile = create(TileConfig(device=cell), shape, random.key(0), jnp.zeros(shape), dtype)
     first, *others = tile.state.parts
-    held = replace(tile.state, parts=(replace(first, w=jnp.full((3, 5), 0.3)), *others))
-    silence = Signal(x=jnp.zeros((vectors, 5)), d=jnp.zeros((vectors, 3)))
+    held = replace(tile.state, parts=(replace(first, w=jnp.full(shape, w, dtype)), *others))
+    silence = Signal(x=jnp.zeros((vectors, shape[1]), dtype), d=jnp.zeros((vectors, shape[0]), dtype))
     return update(replace(tile, state=held), silence, RATE, key=random.key(1)).state
 
 
@@ -78,6 +79,20 @@ def test_a_warm_start_counts_by_the_array_that_is_read_and_the_one_that_is_writt
     expected = moved if isinstance(buffer, WeightBuffer) else moved / 0.5
     np.testing.assert_allclose(state.buffers[1][:, 0], expected, rtol=1e-5)
     assert not np.any(state.buffers[0]) and not np.any(state.buffers[1][:, 1:])
+
+
+def test_digital_sums_of_a_chip_in_bfloat16_lose_no_small_addends():
+    coarse = c_ttv2((step(0.25), step(0.25)), in_chop_prob=0.0, auto_granularity=1000.0,
+                    transfer_forward=Periphery(is_perfect=True))  # fmt: skip
+    state = after_silence(coarse, 600, (1, 1), 0.5, jnp.bfloat16)
+    # each read is a thousandth of a step, which eight bits would drop beside a half
+    np.testing.assert_allclose(state.buffers[0], 600 * 0.5 * RATE / 250, rtol=1e-4)
+    assert {part.w.dtype for part in state.parts} | {state.w.dtype} == {jnp.dtype("bfloat16")}
+    one, mixed = jnp.ones((1, 1), jnp.bfloat16), MixedPrecision(device=step(0.25), granularity_override=10.0)
+    tile = create(TileConfig(device=mixed), (1, 1), random.key(0), jnp.zeros((1, 1)), jnp.bfloat16)
+    for rate in (1.0, 0.001):
+        tile = update(tile, Signal(x=one, d=one), rate, key=random.key(1))
+    np.testing.assert_allclose(tile.state.chi, 1.001, rtol=1e-6)
 
 
 def test_what_is_due_later_than_can_be_counted_is_never_due():

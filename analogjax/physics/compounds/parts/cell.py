@@ -9,6 +9,7 @@ from operator import add
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.errors import ConfigError
@@ -26,13 +27,21 @@ def check_devices(compound: Any) -> None:
     elif not isinstance(given, tuple):
         raise ConfigError(f"{owner}(devices={given!r}): needs a tuple of devices{_SUCH}.")
     for k, device in enumerate(compound.devices):
-        if not isinstance(device, Device):
+        if not is_device(device):
             raise ConfigError(f"{owner}(devices=...): device {k}, {device!r}, is none; give devices.")
+
+
+_METHODS = ("fabricate", "write", "update", "rest", "reset_cells", "age")
+
+
+def is_device(value: Any) -> bool:
+    """Whether its class has the methods of a `Device`; its properties, which may compute, are not looked at."""
+    return all(hasattr(type(value), name) for name in _METHODS)
 
 
 def as_devices(owner: str, devices: Any) -> tuple[Any, ...]:
     """The devices that a function was given as a tuple. Raises `ConfigError` if they can't be counted."""
-    if isinstance(devices, Device) or not isinstance(devices, Iterable):
+    if is_device(devices) or not isinstance(devices, Iterable):
         raise ConfigError(f"{owner}({devices!r}): needs a tuple of devices{_SUCH}.")
     return tuple(devices)
 
@@ -51,6 +60,11 @@ def check_pulsed(owner: str, devices: Sequence[Any], written: bool = False) -> N
 def mean_granularity(devices: Sequence[Any]) -> Scalar:
     """Mean granularity of all devices, whichever of them is pulsed; aihwkit counts the pulses of a cell in it [w]."""
     return sum(device.granularity for device in devices) / len(devices)
+
+
+def digital(shape: tuple[int, ...], dtype: DType) -> Array:
+    """Zeros for a digital sum next to weights of that dtype: at least float32, or small addends would be lost."""
+    return jnp.zeros(shape, jnp.promote_types(dtype, jnp.float32))
 
 
 def fabricate_each(devices: Sequence[Device], shape: tuple[int, int], dtype: DType, key: Key) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from jax import lax
 from analogjax._pytree import is_off, is_static, pytree
 from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check, check_flags, check_kind, check_number, check_numbers
+from analogjax.physics.compounds.parts.cell import digital
 from analogjax.physics.pulses import Pulses
 
 SINGLE_PULSES = Pulses(desired_bl=1, update_bl_management=False, update_management=False)
@@ -45,7 +46,7 @@ class FastRate:
 
     def begin(self, w: Array) -> Array | None:
         """Initial maxima of |x| and |d| `[2]`."""
-        return jnp.zeros((2,), w.dtype) if self.follows else None
+        return digital((2,), w.dtype) if self.follows else None
 
     def rate(
         self, p: Pulses, largest: Array | None, x: Array, d: Array, lr: Scalar, granularity: Scalar
@@ -70,7 +71,7 @@ class FastRate:
             return largest, largest
 
         tops = jnp.stack([jnp.max(jnp.abs(x), -1), jnp.max(jnp.abs(d), -1)], axis=-1)
-        largest, each = lax.scan(follow, largest.astype(tops.dtype), tops)
+        largest, each = lax.scan(follow, largest, tops.astype(largest.dtype))
         product = each[:, 0] * each[:, 1]
         rate = self.fast_lr * p.desired_bl * granularity / jnp.where(product > 0, product, 1.0)
         return rate * lr if self.scale_fast_lr else jnp.where(jnp.asarray(lr) > 0, rate, 0.0), largest

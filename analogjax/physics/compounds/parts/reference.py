@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Scalar
 from analogjax.physics.checks import check_flags, check_number
+from analogjax.physics.compounds.parts.cell import digital
 from analogjax.physics.compounds.parts.lines import put, take
 
 
@@ -50,7 +51,7 @@ class RunningMean:
 
     def begin(self, w: Array, lines: int) -> MeanState:
         """Initial state, before any read."""
-        return MeanState(jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros((lines,), bool))
+        return MeanState(digital(w.shape, w.dtype), digital(w.shape, w.dtype), jnp.zeros((lines,), bool))
 
     def measure(self, state: MeanState, line: Array, axis: int, v: Array, period: int) -> tuple[Array, MeanState]:
         """The values `v` of a line minus the reference, and the new state; `axis` counts the lines."""

@@ -155,7 +155,7 @@ class Transfer:
             clock=jnp.zeros((), jnp.int32),
             pointer=jnp.zeros((n,), jnp.int32),
             largest=self.fast.begin(w),
-            buffers=() if self.buffer is None else (jnp.zeros_like(w),) * (n - 1),
+            buffers=() if self.buffer is None else (cell.digital(w.shape, w.dtype),) * (n - 1),
             chopper=None if self.chopper is None else chopping.begin(lines, others),
             reference=None if self.reference is None else self.reference.begin(w, lines),
             warm_start=None if self.warm_start is None else self.warm_start.begin(n),
@@ -169,7 +169,8 @@ class Transfer:
         weights = [part.w for part in state.parts]
         if self.gammas[0] != 0 and state.chopper is not None:
             if self.reference is not None and state.reference is not None and self.reference.in_weight:
-                weights[0] = weights[0] - self.reference.now(state.reference, self.reader.axis)
+                reference = self.reference.now(state.reference, self.reader.axis)
+                weights[0] = (weights[0] - reference).astype(weights[0].dtype)
             x, d = self._signs(state.chopper)
             weights[0] = (d[:, None] * x[None, :]).astype(weights[0].dtype) * weights[0]
         return replace(state, w=cell.weighted(self.gammas, weights))
@@ -254,6 +255,7 @@ class Transfer:
         """Read a line of array `k`, reset it if required, and write it to the array after it. Consumes `key`."""
         k_read, k_reset, k_write = jax.random.split(key, 3)
         v = self.reader.read(cells.reading, state.parts[k].w, line, k_read)
+        v = v.astype(jnp.promote_types(v.dtype, jnp.float32))  # digital from here on
         if not is_off(self.reader.with_reset_prob):
             state = self._reset_line(k, cells, state, line, k_reset)
         if self.chopper is not None and state.chopper is not None:
@@ -310,7 +312,7 @@ class Transfer:
             buffer = put(state.buffers[to - 1], jnp.expand_dims(held, axis), line, axis)
             state = replace(state, buffers=cell.replaced(state.buffers, to - 1, buffer))
             rate = self.buffer.step * of.slow_step
-        v = v if allowed is None else jnp.where(allowed, v, 0.0)
+        v = (v if allowed is None else jnp.where(allowed, v, 0.0)).astype(state.w.dtype)
         part = self._pulsed_line(to, cells, take(state.parts[to], line, axis), line, v, rate, key)
         return replace(state, parts=cell.replaced(state.parts, to, put(state.parts[to], part, line, axis)))
 
