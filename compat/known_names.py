@@ -6,8 +6,8 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions inference.calibration inference.calibration.calibration inference.converter.fusion
-    inference.converter.wpo inference.noise.hermes inference.noise.reram linalg linalg.matrix
+    extension extension.functions inference.calibration inference.calibration.calibration
+    inference.converter.wpo linalg linalg.matrix
     nn.low_precision_conversion nn.low_precision_modules nn.low_precision_modules.conversion_utils
     nn.low_precision_modules.quantization_states nn.low_precision_modules.quantized_base_modules
     nn.low_precision_modules.quantized_input_module nn.modules.rnn
@@ -25,27 +25,13 @@ MISSING = {
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
     "extension": "EXTENSION_COMPILED extension_ops",
     "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
-    "inference": """
-        CustomDriftPCMLikeNoiseModel CustomPairConductanceConverter DualPairConductanceConverter
-        HermesNoiseModel NPairConductanceConverter ReRamCMONoiseModel ReRamWan2022NoiseModel
-        SingleDeviceConductanceConverter
-    """,
     "inference.calibration.calibration": """
         InputRangeCalibrationType calibrate_input_ranges calibrate_quantization_ranges
     """,
-    "inference.compensation.drift": "GlobalDriftCompensationWithExactReference PerColumnDriftCompensation",
-    "inference.converter.conductance": """
-        CustomPairConductanceConverter DualPairConductanceConverter NPairConductanceConverter
-        SingleDeviceConductanceConverter
-    """,
-    "inference.converter.fusion": "FusionConductanceConverter",
     "inference.converter.wpo": """
         WeightProgrammingOptimizer denormalize downsample_weight_distribution loss_fxn loss_rpu_config
         loss_weights partition_parameters reformat_x_g shuffle_weights span_of_remaining_pairs stop_criterion
     """,
-    "inference.noise.hermes": "HermesNoiseModel",
-    "inference.noise.pcm": "CustomDriftPCMLikeNoiseModel",
-    "inference.noise.reram": "ReRamCMONoiseModel ReRamWan2022NoiseModel",
     "linalg.matrix": "AnalogMatrix",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell

@@ -34,7 +34,8 @@ from analogjax.experiments.images import Images, images_of
 from analogjax.experiments.losses import cross_entropy_loss
 from analogjax.experiments.placement import find_device
 from analogjax.nn import Variables
-from analogjax.physics.inference import GlobalCompensation, NoiseModel, PCMLike
+from analogjax.physics.inference import Compensation, GlobalCompensation, NoiseModel, PCMLike
+from analogjax.physics.inference.noise_model import check_time
 from analogjax.tile import drift_all, program_all
 
 _TIMES = 10
@@ -72,8 +73,9 @@ class BasicInferencing:
     """Last time after programming at which the chips are read [s]."""
     noise_model: NoiseModel = PCMLike()  # noqa: RUF009 - frozen
     """Material that the chips are made of."""
-    drift_compensation: bool = True
-    """Rescale the outputs of each chip by one digital factor, measured anew at each time."""
+    drift_compensation: bool | Compensation | None = True
+    """How the outputs of each chip are rescaled, measured anew at each time; True: by one factor for each chip
+    (`GlobalCompensation`); False or None: not at all."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):
@@ -91,10 +93,22 @@ class BasicInferencing:
         good = isinstance(last, (int, float)) and math.isfinite(last) and last >= 1
         self._need(good, "inference_time", "needs a time of 1 second or more")
         self._need(isinstance(self.noise_model, NoiseModel), "noise_model", "give one of analogjax.physics.inference")
+        known = isinstance(self.drift_compensation, (bool, type(None))) or hasattr(self.drift_compensation, "factor")
+        self._need(known, "drift_compensation", "give True, False, or a compensation of analogjax.physics.inference")
+        for t in self.times:
+            check_time(self.noise_model, t, "BasicInferencing")
 
     def _need(self, condition: bool, name: str, remedy: str) -> None:
         if not condition:
             raise ConfigError(f"BasicInferencing({name}={getattr(self, name)!r}): {remedy}.")
+
+    @property
+    def compensation(self) -> Compensation | None:
+        """The drift compensation that `drift_compensation` stands for."""
+        given = self.drift_compensation
+        if isinstance(given, bool):
+            return GlobalCompensation() if given else None
+        return given
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -108,7 +122,7 @@ class _Repeat(NamedTuple):
     model: linen.Module
     loss_function: Callable[[Array, Array], Array]
     noise_model: NoiseModel
-    compensation: GlobalCompensation | None
+    compensation: Compensation | None
     batch_size: int
 
     def run(self, variables: Variables, data: Images, times: Array, key: Key) -> tuple[Array, Array]:
@@ -186,10 +200,10 @@ def run_inference(
                 "inference measures the accuracy of a classifier, so it needs one whole number per item."
             )
         variables = jax.device_put(experiment.variables, chosen)
-        compensation = GlobalCompensation() if experiment.drift_compensation else None
         once = _Repeat(
-            experiment.model, experiment.loss_function, experiment.noise_model, compensation, experiment.batch_size
-        )
+            experiment.model, experiment.loss_function, experiment.noise_model, experiment.compensation,
+            experiment.batch_size,
+        )  # fmt: skip
         run, times, found = _compiled((once, chosen.platform)), jnp.asarray(experiment.times), np.zeros((0, 2, _TIMES))
         for repeat in range(experiment.inference_repeats):
             # sums of whole numbers below 2^24 are exact, so the division is made here, in float64
