@@ -27,7 +27,7 @@ or .safetensors) holds the matrices of a network of linear layers, `NAME.weight`
 [inputs, outputs]) and `NAME.bias`, in the order of the layers.
 """
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "y": 365 * 86_400.0}
-_COMPENSATIONS = ("global", "per-column", "none")
+_COMPENSATIONS = ("global", "per-column", "exact", "none")
 
 
 def add_infer_command(commands: Any) -> None:
@@ -155,9 +155,11 @@ def _stands_alone(kind: Any) -> bool:
 def _compensation(name: str) -> Any:
     from analogjax.physics import inference
 
-    if name == "none":
-        return None
-    return inference.GlobalCompensation() if name == "global" else inference.PerColumnCompensation()
+    kinds = {
+        "global": inference.GlobalCompensation, "per-column": inference.PerColumnCompensation,
+        "exact": inference.ExactReference,
+    }  # fmt: skip
+    return None if name == "none" else kinds[name]()
 
 
 def _is_file(what: str) -> bool:

@@ -6,9 +6,9 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions inference.converter.fusion inference.converter.wpo inference.noise.hermes
-    inference.noise.reram linalg linalg.matrix nn.modules.rnn nn.modules.rnn.cells nn.modules.rnn.layers
-    nn.modules.rnn.rnn optim.weight_view simulator.parameters.helpers simulator.tiles.analog_mvm
+    extension extension.functions inference.converter.wpo linalg linalg.matrix nn.modules.rnn
+    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
+    simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
     simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils utils.analog_info utils.export
     utils.fitting utils.legacy utils.visualization utils.visualization_web
@@ -20,24 +20,10 @@ MISSING = {
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
     "extension": "EXTENSION_COMPILED extension_ops",
     "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
-    "inference": """
-        CustomDriftPCMLikeNoiseModel CustomPairConductanceConverter DualPairConductanceConverter
-        HermesNoiseModel NPairConductanceConverter ReRamCMONoiseModel ReRamWan2022NoiseModel
-        SingleDeviceConductanceConverter
-    """,
-    "inference.compensation.drift": "GlobalDriftCompensationWithExactReference PerColumnDriftCompensation",
-    "inference.converter.conductance": """
-        CustomPairConductanceConverter DualPairConductanceConverter NPairConductanceConverter
-        SingleDeviceConductanceConverter
-    """,
-    "inference.converter.fusion": "FusionConductanceConverter",
     "inference.converter.wpo": """
         WeightProgrammingOptimizer denormalize downsample_weight_distribution loss_fxn loss_rpu_config
         loss_weights partition_parameters reformat_x_g shuffle_weights span_of_remaining_pairs stop_criterion
     """,
-    "inference.noise.hermes": "HermesNoiseModel",
-    "inference.noise.pcm": "CustomDriftPCMLikeNoiseModel",
-    "inference.noise.reram": "ReRamCMONoiseModel ReRamWan2022NoiseModel",
     "linalg.matrix": "AnalogMatrix",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell

@@ -24,7 +24,7 @@ from analogjax._pytree import is_static
 from analogjax.cloud.errors import DescriptionError
 from analogjax.errors import ConfigError
 from analogjax.physics import compounds, devices
-from analogjax.physics.inference import conductance
+from analogjax.physics.inference.converters import SinglePair
 from analogjax.tile import TileConfig
 from analogjax.tile.presets import PRESETS, preset
 
@@ -55,7 +55,7 @@ _KINDS = (
     physics.BoundManagement, physics.Pulses, physics.Drift,
 )  # fmt: skip
 _CIRCUITS = {kind.__name__: kind for kind in (physics.Crossbar, physics.TimedCrossbar)}
-_CONVERTERS = _parameter_classes(conductance)
+_CONVERTERS: dict[str, Any] = {SinglePair.__name__: SinglePair}
 CLASSES: dict[str, Any] = (
     {kind.__name__: kind for kind in _KINDS} | _CIRCUITS | _CONVERTERS | _parameter_classes(devices, compounds)
 )

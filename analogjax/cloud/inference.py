@@ -27,7 +27,7 @@ from analogjax.cloud.configuration import is_number
 from analogjax.cloud.description import Described, Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.layers import LAYERS, build, described_layer
-from analogjax.cloud.noise import noise_model_of, noise_model_to_json
+from analogjax.cloud.noise import compensation_to_json, noise_model_of, noise_model_to_json
 from analogjax.experiments.inferencing import BasicInferencing
 from analogjax.nn.table import Matrix
 from analogjax.physics import devices
@@ -97,7 +97,8 @@ class InferenceDescription(Described):
             "batch_size": experiment.batch_size, "loss_function": described.loss_name(experiment.loss_function),
             "inference_repeats": experiment.inference_repeats, "inference_time": float(experiment.inference_time),
             "noise_model": noise_model_to_json(experiment.noise_model), "weights": "0" * 64,
-            "drift_compensation": experiment.drift_compensation, "seed": seed, "max_elements": max_elements,
+            "drift_compensation": compensation_to_json(experiment.compensation), "seed": seed,
+            "max_elements": max_elements,
         }  # fmt: skip
         made = cls.from_json(value)
         file = output(made, [], _weights_of(made, experiment.variables))

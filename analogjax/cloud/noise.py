@@ -1,31 +1,33 @@
-"""Noise models of inference as plain values, and back; nothing but what `analogjax.physics.inference` exports is made.
+"""Noise models of inference as plain values, and back; nothing but the classes named here is ever made.
 
-{"class": "PCMLike", "prog_coeff": [0.2, 1.0], "g_converter": {"class": "SinglePair", "g_max": 40.0}}
+{"class": "PCMLike", "prog_coeff": [0.2, 1.0], "g_converter": {"class": "NPairs", "f_lst": [1.0, 3.0]}}
 """
 
 from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields
 from typing import Any
 
 from analogjax.cloud.configuration import is_number
 from analogjax.cloud.errors import DescriptionError
 from analogjax.errors import ConfigError
 from analogjax.physics import inference
-from analogjax.physics.inference import conductance
 
 
-def _parameters(module: Any, method: str) -> dict[str, Any]:
-    """The classes of parameters in a module that have a method."""
-    found = {name: kind for name, kind in vars(module).items() if isinstance(kind, type) and is_dataclass(kind)}
-    return {name: kind for name, kind in found.items() if hasattr(kind, method)}
+def _named(*kinds: type) -> dict[str, Any]:
+    return {kind.__name__: kind for kind in kinds}
 
 
-NOISE_MODELS = _parameters(inference, "program")
-_CONVERTERS = _parameters(conductance, "conductances")
-_MOST = 16  # coefficients of a polynomial
+# without those that are known at certain times only: an inference reads at times of its own
+NOISE_MODELS = _named(inference.PCMLike, inference.StateIndependent, inference.Hermes, inference.ReRAMCMO)
+_CONVERTERS = _named(
+    inference.SinglePair, inference.NPairs, inference.CustomPairs, inference.SingleDevice, inference.Fusion
+)
+_PARTS = {"g_converter": _CONVERTERS, "exponents": _named(inference.DriftTable)}  # fields that hold objects
+_TABLES = ("g", "nu_mean", "nu_std", "g_lst")  # fields that hold tables, which are looked up
+_MOST, _MOST_IN_TABLES = 16, 1024  # numbers in a list, or in each list of a list; each is a step of the program
 
 
 def noise_model_of(value: Any) -> Any:
@@ -38,6 +40,15 @@ def noise_model_to_json(model: Any) -> dict[str, Any]:
     return _encoded(model, NOISE_MODELS, "noise_model")
 
 
+def compensation_to_json(compensation: Any) -> bool:
+    """Whether drift is compensated. Raises `DescriptionError` for anything but one factor for each chip, or none."""
+    if compensation is not None and compensation != inference.GlobalCompensation():
+        raise DescriptionError(
+            f"drift_compensation {compensation!r}: can't be sent; known are GlobalCompensation() and None."
+        )
+    return compensation is not None
+
+
 def _decoded(value: Any, known: Mapping[str, Any], where: str) -> Any:
     kind = known.get(str(value.get("class"))) if isinstance(value, Mapping) else None
     if kind is None:
@@ -48,23 +59,32 @@ def _decoded(value: Any, known: Mapping[str, Any], where: str) -> Any:
     for name, item in given.items():
         if name not in names:
             raise DescriptionError(f"{where}: {kind.__name__} has no field {str(name)[:60]!r}; it has {names}.")
-        given[name] = _field(item, (types[name], *typing.get_args(types[name])), f"{where}.{name}")
+        given[name] = _field(name, item, (types[name], *typing.get_args(types[name])), f"{where}.{name}")
     try:
         return kind(**given)
     except (ConfigError, TypeError, ValueError) as error:
         raise DescriptionError(f"{where}: {error}") from None
 
 
-def _field(item: Any, types: tuple[Any, ...], where: str) -> Any:
+def _field(name: str, item: Any, types: tuple[Any, ...], where: str) -> Any:
     """One value, of one of the types that its field may have."""
-    if isinstance(item, Mapping) and inference.Converter in types and str(item.get("class")) in _CONVERTERS:
-        return _decoded(item, _CONVERTERS, where)
-    several = any(typing.get_origin(one) is tuple for one in types)
-    if several and isinstance(item, list) and 0 < len(item) <= _MOST and all(map(is_number, item)):
-        return tuple(float(one) for one in item)
+    if isinstance(item, Mapping) and str(item.get("class")) in _PARTS.get(name, {}):
+        return _decoded(item, _PARTS[name], where)
+    several = isinstance(item, list) and any(typing.get_origin(one) is tuple for one in types)
+    if several and _is_list(item, _MOST_IN_TABLES if name in _TABLES else _MOST):
+        return tuple(tuple(map(float, one)) if isinstance(one, list) else float(one) for one in item)
     if (item is None and type(None) in types) or (float in types and is_number(item)):
         return item
+    if type(item) in (bool, int) and type(item) in types and is_number(int(item)):
+        return item
     raise DescriptionError(f"{where}: {str(item)[:60]!r} does not fit there.")
+
+
+def _is_list(items: list, most: int) -> bool:
+    """Whether it is a list of numbers, or of lists of numbers, none empty and none of more than `most` items."""
+    lists = [items, *(item for item in items if isinstance(item, list))]
+    flat = [one for some in lists[1:] for one in some] + [item for item in items if not isinstance(item, list)]
+    return all(0 < len(some) <= most for some in lists) and all(map(is_number, flat))
 
 
 def _encoded(value: Any, known: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -74,17 +94,22 @@ def _encoded(value: Any, known: Mapping[str, Any], where: str) -> dict[str, Any]
     found: dict[str, Any] = {"class": name}
     for one in fields(value):
         item = getattr(value, one.name)
-        if item is None or (isinstance(item, (int, float, tuple)) and item == one.default):
+        if _is_default(item, one.default):
             continue
-        found[one.name] = _plain(item, f"{where}.{one.name}")
+        found[one.name] = _plain(one.name, item, f"{where}.{one.name}")
     return found
 
 
-def _plain(item: Any, where: str) -> Any:
-    if type(item) in _CONVERTERS.values():
-        return _encoded(item, _CONVERTERS, where)
-    if isinstance(item, tuple) and all(map(is_number, item)):
-        return list(item)
-    if isinstance(item, (int, float)):
+def _is_default(item: Any, default: Any) -> bool:
+    plain = item is None or isinstance(item, (int, float, tuple))
+    return (plain or type(item) is inference.SingleDevice) and default is not MISSING and item == default
+
+
+def _plain(name: str, item: Any, where: str) -> Any:
+    if name in _PARTS and item is not None:
+        return _encoded(item, _PARTS[name], where)
+    if isinstance(item, tuple):
+        return [_plain("", one, where) for one in item]
+    if isinstance(item, (int, float)) and not hasattr(item, "dtype"):
         return item
     raise DescriptionError(f"{where}: a {type(item).__name__} can't be sent; give plain numbers.")

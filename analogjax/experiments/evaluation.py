@@ -32,7 +32,8 @@ from analogjax.experiments.losses import cross_entropy_loss
 from analogjax.experiments.memory import largest_array
 from analogjax.experiments.placement import find_device
 from analogjax.nn import Variables
-from analogjax.physics.inference import GlobalCompensation, NoiseModel, PCMLike
+from analogjax.physics.inference import Compensation, GlobalCompensation, NoiseModel, PCMLike
+from analogjax.physics.inference.noise_model import check_time
 
 TIMES = (1.0, 3600.0, 86400.0, 31_536_000.0)
 """A second, an hour, a day and a year [s]."""
@@ -59,7 +60,7 @@ def evaluate(
     chips: int = 100,
     times: Sequence[float] = TIMES,
     noise_model: NoiseModel = PCMLike(),  # noqa: B008 - frozen
-    compensation: GlobalCompensation | None = GlobalCompensation(),  # noqa: B008 - frozen
+    compensation: Compensation | None = GlobalCompensation(),  # noqa: B008 - frozen
     fresh: bool = True,
     batch_size: int = 500,
     loss_function: Callable[[Array, Array], Array] = cross_entropy_loss,
@@ -108,6 +109,8 @@ def evaluate(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ConfigError(f"seed={seed!r}: needs a whole number.")
     moments, chosen = check_times("evaluate", times), find_device(device)
+    for t in moments:
+        check_time(noise_model, t, "evaluate")
     dataset = named(dataset) if isinstance(dataset, str) else dataset
     with jax.default_device(chosen):
         data = _test_split(dataset, dataset_root, max_elements, chosen)
@@ -135,7 +138,7 @@ class _Evaluation(NamedTuple):
     model: linen.Module
     loss_function: Callable[[Array, Array], Array]
     noise_model: NoiseModel
-    compensation: GlobalCompensation | None
+    compensation: Compensation | None
     batch_size: int
     fresh: bool
 

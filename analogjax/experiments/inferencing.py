@@ -26,7 +26,8 @@ from analogjax.experiments.dataset import DatasetLike
 from analogjax.experiments.evaluation import ChipResults, check_times, evaluate
 from analogjax.experiments.losses import cross_entropy_loss
 from analogjax.nn import Variables
-from analogjax.physics.inference import GlobalCompensation, NoiseModel, PCMLike
+from analogjax.physics.inference import Compensation, GlobalCompensation, NoiseModel, PCMLike
+from analogjax.physics.inference.noise_model import check_time
 
 _TIMES = 10
 
@@ -65,8 +66,9 @@ class BasicInferencing:
     """Times after programming at which the chips are read [s]; empty: 0 and nine more up to `inference_time`."""
     noise_model: NoiseModel = PCMLike()  # noqa: RUF009 - frozen
     """Material that the chips are made of."""
-    drift_compensation: bool = True
-    """Rescale the outputs of each chip by one digital factor, measured anew at each time."""
+    drift_compensation: bool | Compensation | None = True
+    """How the outputs of each chip are rescaled, measured anew at each time; True: by one factor for each chip
+    (`GlobalCompensation`); False or None: not at all."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):
@@ -86,6 +88,18 @@ class BasicInferencing:
         self._need(isinstance(self.noise_model, NoiseModel), "noise_model", "give one of analogjax.physics.inference")
         if self.t_inference:
             object.__setattr__(self, "t_inference", check_times("BasicInferencing", self.t_inference, "t_inference"))
+        known = isinstance(self.drift_compensation, (bool, type(None))) or hasattr(self.drift_compensation, "factor")
+        self._need(known, "drift_compensation", "give True, False, or a compensation of analogjax.physics.inference")
+        for t in self.times:
+            check_time(self.noise_model, t, "BasicInferencing")
+
+    @property
+    def compensation(self) -> Compensation | None:
+        """The drift compensation that `drift_compensation` stands for."""
+        given = self.drift_compensation
+        if isinstance(given, bool):
+            return GlobalCompensation() if given else None
+        return given
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -137,7 +151,7 @@ def run_inference(
     evaluate(
         experiment.model, experiment.variables, experiment.dataset, chips=experiment.inference_repeats,
         times=experiment.times, noise_model=experiment.noise_model,
-        compensation=GlobalCompensation() if experiment.drift_compensation else None,
+        compensation=experiment.compensation,
         batch_size=experiment.batch_size, loss_function=experiment.loss_function, seed=seed, max_elements=max_elements,
         dataset_root=dataset_root, device=device, fresh=False, at_once=1, on_chips=told,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from analogjax._typing import Key, PyTree, Scalar
 from analogjax.errors import ConfigError
 from analogjax.nn.hardware_aware import HARDWARE, TILE, WEIGHT, at, aware_paths, put
 from analogjax.nn.model import Variables
-from analogjax.physics.inference import GlobalCompensation, NoiseModel
+from analogjax.physics.inference import Compensation, NoiseModel
 from analogjax.random import check_key
 from analogjax.tile import Tile, TileArray, drift_all, program_all, renewed
 
@@ -50,7 +50,7 @@ class ProgrammedModel:
 def program(
     variables: Variables,
     noise_model: NoiseModel,
-    compensation: GlobalCompensation | None = None,
+    compensation: Compensation | None = None,
     *,
     fresh: bool = False,
     key: Key,

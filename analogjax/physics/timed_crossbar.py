@@ -36,7 +36,7 @@ from analogjax.errors import ShapeError
 from analogjax.physics.checks import as_choice, check, check_flags, check_number, is_whole
 from analogjax.physics.crossbar import Conversions, Frozen, MVType, product
 from analogjax.physics.dac import DAC
-from analogjax.physics.inference.conductance import Converter, SinglePair
+from analogjax.physics.inference.converters import Converter, SinglePair
 from analogjax.random import normal
 
 _REST, _SWING = 0.4, 0.2  # voltage of an idle device, and what a pulse adds to one and takes from the other [V]
@@ -116,6 +116,8 @@ class TimedCrossbar:
             check(self, is_whole(getattr(self, name), 1), name, "needs a whole number above 0.")
         fits = self.phys_input_size % self.segments == 0
         check(self, fits, "segments", f"must divide phys_input_size={self.phys_input_size!r}.")
+        good = _of_pairs(self.g_converter)
+        check(self, good, "g_converter", "the circuit is made of pairs, which have a ratio; give a converter of pairs.")
         good = not is_static(self.adc_frequency) or bool(self.adc_frequency > 0)
         check(self, good, "adc_frequency", "needs a frequency above 0 [GHz]; adc_quantization=False switches it off.")
 
@@ -185,10 +187,9 @@ class TimedCrossbar:
         time, whole = self._time_on(one)
         time = jnp.pad(time, ((0, 0), (before, after)))
         total = jnp.zeros((), w.dtype)
-        significance = getattr(self.g_converter, "f_lst", (1.0,))  # converters of several pairs have one for each
-        for n, factor in enumerate(significance):
+        for n in range(len(_significance(self.g_converter))):
             seen, offset = self._effective(g[2 * n], g[2 * n + 1])
-            total = total + factor * self._counted(product(seen, time) + whole * offset)
+            total = total + _significance(self.g_converter)[n] * self._counted(product(seen, time) + whole * offset)
         y = total / ratio / _SWING / (dac.bound / _res(dac) / 2)
         return y if is_static(self.ir_drop) else jnp.where(self.ir_drop > 0, y, product(w, one.x))
 
@@ -245,6 +246,19 @@ class TimedCrossbar:
         signed = jnp.sign(signed) * (size + noise)
         pairs = jnp.stack([common + jnp.maximum(signed, 0.0), common + jnp.maximum(-signed, 0.0)], 1)
         return pairs.reshape(g.shape)
+
+
+def _significance(converter: Converter) -> tuple[float, ...] | Array:
+    """Weight of each pair of a converter in the sum."""
+    return getattr(converter, "f_lst", (1.0,))  # converters of several pairs have one for each
+
+
+def _of_pairs(converter: Converter) -> bool:
+    """Whether a converter gives pairs of conductances, and a plain ratio that leads back."""
+    if not hasattr(converter, "conductances"):
+        return False
+    g, back = jax.eval_shape(converter.conductances, jax.ShapeDtypeStruct((2, 3), "float32"))
+    return g.shape == (2 * len(_significance(converter)), 2, 3) and getattr(back, "shape", None) == ()
 
 
 def _res(dac: DAC) -> float:

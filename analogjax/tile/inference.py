@@ -5,8 +5,8 @@ r"""Tiles for inference: programmed once, then drifting.
 
 The target of the programming are the trained weights, as the devices of the tile hold them. A drifted tile returns the
 weights of the noise model through its own converters, whatever its device was. It can be read (`mvm`, `nn.apply`) but
-not trained: train the original tile and program it again. Compensation multiplies the output scale of each chip, so
-`read()` of a drifted tile includes it. Time is counted from programming, in [s].
+not trained: train the original tile and program it again. Compensation multiplies the output scale of each chip, or of
+each of its outputs, so `read()` of a drifted tile includes it. Time is counted from programming, in [s].
 """
 
 from dataclasses import replace
@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from analogjax._pytree import is_static, pytree
+from analogjax._pytree import pytree
 from analogjax._typing import Array, Key, PyTree, Scalar
 from analogjax.errors import ConfigError
-from analogjax.physics.inference import GlobalCompensation, NoiseModel, Programmed
+from analogjax.physics.inference import Compensation, NoiseModel, Programmed
+from analogjax.physics.inference.noise_model import check_time
 from analogjax.tile.array import TileArray
 from analogjax.tile.stack import over_stack
 from analogjax.tile.tile import Tile
@@ -35,17 +36,17 @@ class ProgrammedTile:
     tile: Tile | TileArray
     """The tile, whose weights are the programmed ones, without read noise."""
     programmed: Programmed
-    """Programmed weights and drift exponents, in units of the device."""
+    """Programmed weights, in units of the device, and what their devices remember."""
     noise_model: NoiseModel
     """Material that the chip is made of."""
-    compensation: GlobalCompensation | None
+    compensation: Compensation | None
     """Drift compensation; None: none."""
-    baseline: Array | None
-    """Readout of each chip right after programming."""
+    baseline: PyTree
+    """What the compensation keeps of each chip right after programming; None without one."""
 
 
 def program(
-    tile: Tile | TileArray, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key
+    tile: Tile | TileArray, noise_model: NoiseModel, compensation: Compensation | None, key: Key
 ) -> ProgrammedTile:
     """Program the weights of a tile.
 
@@ -82,14 +83,13 @@ def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
         An ordinary tile, for reading.
 
     Raises:
-        ConfigError: If the time is negative.
+        ConfigError: If the time is negative, or none of those that the noise model knows.
     """
-    if is_static(t) and not t >= 0:
-        raise ConfigError(f"drift(t={t!r}): needs a time in seconds after programming, 0 or more.")
+    check_time(programmed.noise_model, t, "drift")
     return over_stack(lambda one, key: _drift(one, t, key), programmed.tile.stack, (programmed,), key)
 
 
-def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key) -> PyTree:
+def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: Compensation | None, key: Key) -> PyTree:
     """Apply `program` to every tile of a model (`Variables.tiles`); tile number `n` uses `fold_in(key, n)`."""
     flat, treedef = jax.tree.flatten(tiles, is_leaf=lambda node: isinstance(node, (Tile, TileArray)))
     keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
@@ -107,7 +107,7 @@ def drift_all(programmed: PyTree, t: Scalar, key: Key) -> PyTree:
 
 @jax.jit
 def _program(
-    tile: Tile | TileArray, noise_model: NoiseModel, compensation: GlobalCompensation | None, key: Key
+    tile: Tile | TileArray, noise_model: NoiseModel, compensation: Compensation | None, key: Key
 ) -> ProgrammedTile:
     act = partial(_program_chip, noise_model, compensation)
     tile, programmed, baseline = _each(tile, act, key)
@@ -134,21 +134,22 @@ def _each(tile: Tile | TileArray, act: Any, key: Key, *data: Any) -> tuple:
 
 
 def _program_chip(
-    noise_model: NoiseModel, compensation: GlobalCompensation | None, tile: Tile, used: Array, key: Key
-) -> tuple[Tile, Programmed, Array | None]:
+    noise_model: NoiseModel, compensation: Compensation | None, tile: Tile, used: Array, key: Key
+) -> tuple[Tile, Programmed, PyTree]:
     k_write, k_read = jax.random.split(key)
-    used = used.astype(tile.state.w.dtype)
-    # padding must be and stay empty: converters may add noise to its inputs, its weights would count as the largest
-    programmed = noise_model.program(tile.state.w * used, k_write)
-    programmed = replace(programmed, w=programmed.w * used)
-    tile = _holding(tile, programmed.w)
-    baseline = None if compensation is None else compensation.readout(_answers(tile, k_read), used.T)
-    return tile, programmed, baseline
+    target = tile.state.w
+    used = used.astype(target.dtype)
+    programmed = noise_model.program(_in_padding(target, used), k_write)
+    programmed = replace(programmed, w=_in_padding(programmed.w, used))
+    tile = _holding(tile, programmed.w * used)
+    if compensation is None:
+        return tile, programmed, None
+    return tile, programmed, compensation.baseline(_answers(tile, k_read), (target * used).T, used.T)
 
 
 def _drift_chip(
-    noise_model: NoiseModel, compensation: GlobalCompensation | None, t: Scalar, tile: Tile, used: Array,
-    programmed: Programmed, baseline: Array | None, key: Key,
+    noise_model: NoiseModel, compensation: Compensation | None, t: Scalar, tile: Tile, used: Array,
+    programmed: Programmed, baseline: PyTree, key: Key,
 ) -> tuple[Tile]:  # fmt: skip
     k_drift, k_read = jax.random.split(key)
     used = used.astype(tile.state.w.dtype)
@@ -156,6 +157,15 @@ def _drift_chip(
     if compensation is None or baseline is None:
         return (tile,)
     return (replace(tile, scale=tile.scale * compensation.factor(baseline, _answers(tile, k_read), used.T)),)
+
+
+def _in_padding(w: Array, used: Array) -> Array:
+    """Weights `[O, I]` whose padding repeats weights of the chip, so that it is neither the largest nor the smallest.
+
+    What the devices there hold counts nowhere: converters may add noise to its inputs, so chips hold 0 there.
+    """
+    w = jnp.where(used > 0, w, w[:, :1])
+    return jnp.where(used[:, :1] > 0, w, w[:1])
 
 
 def _holding(tile: Tile, w: Array) -> Tile:

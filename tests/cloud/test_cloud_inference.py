@@ -17,6 +17,7 @@ from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequenti
 from analogjax.cloud import CloudRunner, DescriptionError, Refused, Status
 from analogjax.cloud.description import Description
 from analogjax.cloud.inference import InferenceDescription, description_from_json
+from analogjax.cloud.noise import compensation_to_json, noise_model_of, noise_model_to_json
 from analogjax.cloud.wire import schema
 from analogjax.cloud.wire.inferencing import inference_of
 from analogjax.cloud.wire.tensors import weights_of
@@ -24,7 +25,24 @@ from analogjax.cloud.wire.training import weights_in
 from analogjax.experiments import BasicInferencing, run_inference
 from analogjax.nn import flatten
 from analogjax.physics import Periphery, SoftBounds
-from analogjax.physics.inference import PCMLike, SinglePair, StateIndependent
+from analogjax.physics.inference import (
+    CustomPairs,
+    DriftTable,
+    ExactReference,
+    Fusion,
+    GlobalCompensation,
+    Hermes,
+    Levels,
+    NPairs,
+    PCMLike,
+    PerColumnCompensation,
+    ReRAMCMO,
+    ReRAMWan2022,
+    SingleDevice,
+    SinglePair,
+    StateIndependent,
+    WriteVerify,
+)
 from analogjax.tile import Mapping
 from tests.cloud.experiments import inference_protobuf, protobuf
 from tests.cloud.running_service import service_in_thread
@@ -101,6 +119,15 @@ def test_defaults_and_canonical_text():
         ({"noise_model": {"class": "PCMLike", "g_converter": {"class": []}}}, "does not fit"),
         ({"noise_model": {"class": "PCMLike", "g_converter": {"class": "SinglePair", "g": 1}}}, "has no field 'g'"),
         ({"noise_model": {"class": "PCMLike", "t_read": None}}, "t_read: 'None' does not fit"),
+        ({"noise_model": {"class": "Hermes", "num_devices": 3}}, "has 1 or 2 devices"),
+        ({"noise_model": {"class": "Hermes", "num_devices": 2.0}}, "num_devices: '2.0' does not fit"),
+        ({"noise_model": {"class": "Hermes", "keeps_conductances": 1}}, "keeps_conductances: '1' does not fit"),
+        ({"noise_model": {"class": "ReRAMWan2022"}}, "known are PCMLike, StateIndependent, Hermes, ReRAMCMO"),
+        ({"noise_model": {"class": "PCMLike", "g_converter": {"class": "CustomPairs", "f_lst": [1.0],
+          "g_lst": [[0.0, 1.0], []]}}}, "g_lst: .* does not fit"),
+        ({"noise_model": {"class": "PCMLike", "exponents": {"class": "DriftTable", "g": [0.0] * 1025}}},
+         "exponents.g: .* does not fit"),
+        ({"noise_model": {"class": "WriteVerify"}}, "known are PCMLike, StateIndependent, Hermes"),
         ({"layers": []}, "1 to 200"), ({"inference_time": 10**400}, "from 1 to 1e"),
         ({"noise_model": {"class": "PCMLike", "g_max": 10**400}}, "does not fit"),
         ({"noise_model": {"class": "StateIndependent", "drift_nu_mean": -(10**400)}}, "does not fit"),
@@ -112,6 +139,33 @@ def test_defaults_and_canonical_text():
 def test_descriptions_that_are_refused(change, told):
     with pytest.raises(DescriptionError, match=told):
         InferenceDescription.from_json(plain(**change))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Hermes(num_devices=1, keeps_conductances=True), Hermes(g_max=10.0), Hermes(prog_coeff=(0.1, 0.2)),
+        ReRAMCMO(g_converter=SingleDevice(g_max=50.0)), ReRAMCMO(), PCMLike(g_converter=NPairs(f_lst=(1.0, 3.0))),
+        PCMLike(g_converter=CustomPairs(f_lst=(1.0,), g_lst=((0.0, 0.0, 25.0), (25.0, 0.0, 0.0)))),
+        PCMLike(exponents=DriftTable(g=(0.0, 25.0), nu_mean=(0.1, 0.0), nu_std=(0.0, 0.0))),
+        StateIndependent(g_converter=Fusion(g_max=20.0)),
+    ],
+)  # fmt: skip
+def test_every_material_travels(model):
+    assert noise_model_of(json.loads(json.dumps(noise_model_to_json(model)))) == model
+
+
+def test_what_is_no_plain_material_is_refused_by_its_name():
+    with pytest.raises(DescriptionError, match=r"noise_model WriteVerify: is code and can't be sent"):
+        noise_model_to_json(WriteVerify(material=PCMLike()))
+    with pytest.raises(DescriptionError, match=r"noise_model ReRAMWan2022: is code and can't be sent"):
+        noise_model_to_json(ReRAMWan2022())
+    with pytest.raises(DescriptionError, match=r"g_converter Levels: is code and can't be sent; known are SinglePair"):
+        noise_model_to_json(PCMLike(g_converter=Levels(levels=(0.0, 25.0))))
+    for compensation in (PerColumnCompensation(), ExactReference()):
+        with pytest.raises(DescriptionError, match=f"{type(compensation).__name__}.*can't be sent"):
+            compensation_to_json(compensation)
+    assert compensation_to_json(None) is False and compensation_to_json(GlobalCompensation()) is True
 
 
 def test_a_missing_dataset_is_refused():

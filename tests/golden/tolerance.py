@@ -133,13 +133,15 @@ def compare_std(verdict: Verdict, what: str, ours: Sample, ref: dict, se_ours=0.
     verdict.add(f"{what} std", ours.std, ref["std"], se, 0.01 * np.asarray(ref["std"]) + float_floor(ref["mean"]))
 
 
-def compare_quantiles(verdict: Verdict, what: str, ours: Sample, ref: dict, n: int) -> None:
+def compare_quantiles(verdict: Verdict, what: str, ours: Sample, ref: dict, n: int, tiles=None) -> None:
     r"""The fraction of ours below a quantile q of the reference is p, within z sqrt(p (1 - p) (1/n_ours + 1/n_eff)).
 
     A binomial error of the rank, not of the value: it needs no density, so it holds for any distribution. Where values
     coincide (bounds, stuck devices) the fractions below q and up to q enclose p; a band of the float floor around q
     counts as q. `n_eff` is the number of independent values among the `n` of the reference, which is smaller than `n`
-    where the values of one tile share a bias: n_eff = min(n, (std / se_mean)^2, (std / se_std)^2 / 2).
+    where the values of one tile share a bias: n_eff = min(n, (std / se_mean)^2, (std / se_std)^2 / 2). That is said of
+    the bulk: where the values of a tile pile up at a bound of its own, the spread of the rank over `tiles`
+    `[n_tiles, reps, ...]` counts if it is larger, once for ours and once for the reference, which has as many tiles.
     """
     std, se_mean = np.asarray(ref["std"], float), np.asarray(ref["se_mean"], float)
     se_std = np.asarray(ref["se_std"], float)
@@ -152,7 +154,11 @@ def compare_quantiles(verdict: Verdict, what: str, ours: Sample, ref: dict, n: i
         below, upto = (ours.values < q - band).mean(0), (ours.values <= q + band).mean(0)
         fractions.append(np.clip(p, below, upto))
         levels.append(np.full(q.shape, p))
-        errors.append(np.sqrt(p * (1 - p) * (1 / ours.n + 1 / np.maximum(n_eff, 1))))
+        error = np.sqrt(p * (1 - p) * (1 / ours.n + 1 / np.maximum(n_eff, 1)))
+        if tiles is not None:
+            ranks = (np.asarray(tiles, float) <= q).mean(1)
+            error = np.maximum(error, np.sqrt(2 / len(ranks)) * ranks.std(0, ddof=1))
+        errors.append(error)
     # where p lies between the two fractions there is nothing to explain; otherwise the nearer one is compared with it
     verdict.add(f"{what} quantile ranks", np.stack(fractions), np.stack(levels), np.stack(errors), 1e-9)
 

@@ -42,8 +42,8 @@ def test_models_keep_the_contract(key, model, strict_jax):
     k_program, k_drift = jax.random.split(key)
     w = matrix(5)
     programmed = jax.jit(lambda model, w, key: model.program(w, key))(model, w, k_program)
-    assert programmed.w.shape == w.shape and programmed.nu.shape == (2, *w.shape)
-    assert programmed.w.dtype == w.dtype == programmed.nu.dtype
+    assert programmed.w.shape == w.shape and programmed.memory.shape == (2, *w.shape)
+    assert programmed.w.dtype == w.dtype == programmed.memory.dtype
     seen = jax.jit(lambda model, p, t, key: model.drift(p, t, key))(model, programmed, jnp.float32(60.0), k_drift)
     assert seen.shape == w.shape and seen.dtype == w.dtype
 
@@ -88,7 +88,7 @@ def test_coefficients_of_another_device_are_scaled_by_the_range():
 
 
 def test_exponents_of_pcm_depend_on_the_target(key):
-    nu = PCMLike(drift_scale=2.0).program(matrix(), key).nu
+    nu = PCMLike(drift_scale=2.0).program(matrix(), key).memory
     h = np.array([1.0, 0.6, 0.3, 0.1])
     mean, std = np.clip(-0.0155 * np.log(h) + 0.0244, 0.049, 0.1), np.clip(-0.0125 * np.log(h) - 0.0059, 0.008, 0.045)
     carrying = np.where(TARGETS[:, None] > 0, nu[0], nu[1])

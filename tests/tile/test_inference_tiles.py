@@ -47,11 +47,11 @@ def test_noise_is_drawn_for_each_chip_and_padding_stays_empty(key, config):
     drifted = drift(programmed, LATE, jax.random.key(2))
     assert isinstance(programmed, ProgrammedTile)
     if not isinstance(tile, TileArray):
-        assert programmed.baseline.shape == () and programmed.programmed.nu.shape == (2, *SHAPE)
+        assert programmed.baseline.shape == () and programmed.programmed.memory.shape == (2, *SHAPE)
         return
     assert programmed.baseline.shape == (2, 2) == drifted.tiles.scale.shape
     assert len(np.unique(drifted.tiles.scale)) == 4  # each chip has read its own factor
-    nu = programmed.programmed.nu
+    nu = programmed.programmed.memory
     assert nu.shape == (2, 2, 2, 2, 4) and len(np.unique(nu)) == nu.size
     held = drifted.tiles.state.w
     assert jnp.all(held[1, :, 1, :] == 0) and jnp.all(held[:, 1, :, 3] == 0)

@@ -3,14 +3,18 @@ r"""The `NoiseModel` protocol: weights are programmed once, then drift, and can 
     programmed = model.program(w, key)          once, when the chip is written
     w_t        = model.drift(programmed, t, key)    at each time, always from the same `programmed`
 
-Drift is not a trajectory: each time is computed from the programmed state, with the exponents drawn then and with new
-read noise. Weights `[O, I]` in units of the tile, [w]; time `t` after programming, [s].
+Drift is not a trajectory: each time is computed from the programmed state, with what was drawn then and with new read
+noise. Weights `[O, I]` in units of the tile, [w]; time `t` after programming, [s]. Materials that are described device
+by device need only three methods: see `material`.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from analogjax._pytree import pytree
-from analogjax._typing import Array, Key, Scalar
+import jax
+
+from analogjax._pytree import is_static, pytree
+from analogjax._typing import Array, Key, PyTree, Scalar
+from analogjax.errors import ConfigError
 
 
 @pytree
@@ -19,14 +23,18 @@ class Programmed:
 
     w: Array
     """Programmed weights, without read noise `[O, I]` [w]."""
-    nu: Array
-    """Drift exponent of each conductance `[slices, O, I]` [1]."""
+    memory: PyTree = None
+    """What the material needs later: drift exponents of each conductance `[slices, O, I]`, targets, or nothing."""
+    kept: PyTree = None
+    """Programmed conductances `[slices, O, I]` and what converts them back; None if drift starts from the weights."""
 
 
 @runtime_checkable
 class NoiseModel(Protocol):
     """Protocol of a material. Every model is a `@pytree`: plain numbers are compiled in, arrays are traced and can be
     swept.
+
+    A model that knows only certain times lists them in an attribute `known_times` [s]; others are refused.
     """
 
     def program(self, w: Array, key: Key) -> Programmed:
@@ -53,3 +61,19 @@ class NoiseModel(Protocol):
             The weights `[O, I]` [w].
         """
         ...
+
+
+def check_time(model: Any, t: Scalar, where: str) -> None:
+    """Raise `ConfigError` if a plain time is negative, or none of those that the model knows."""
+    if isinstance(t, jax.core.Tracer) or not (is_static(t) or getattr(t, "ndim", 1) == 0):
+        return
+    if not t >= 0:
+        raise ConfigError(f"{where}(t={t!r}): needs a time in seconds after programming, 0 or more.")
+    known = getattr(model, "known_times", None)
+    if known is not None and not any(abs(t - one) <= TIME_TOLERANCE * one for one in known):
+        listed = ", ".join(f"{one:g}" for one in known)
+        raise ConfigError(f"{where}(t={t!r}): {type(model).__name__} is known at {listed} s only; give one of these.")
+
+
+TIME_TOLERANCE = 1e-6
+"""Relative difference of two times that are the same: rounding of float32."""

@@ -12,20 +12,32 @@ doi:10.1038/s41467-020-16108-9.
 
 import jax.numpy as jnp
 
-from analogjax._pytree import is_static, pytree
+from analogjax._pytree import pytree
 from analogjax._typing import Array, Key, Scalar
-from analogjax.physics.checks import check
-from analogjax.physics.inference.conductance import Converter, converter_for
-from analogjax.physics.inference.noise_model import Programmed
-from analogjax.physics.inference.power_law import check_law, drift, flicker, polynomial, program
+from analogjax.physics.inference.converters import Converter
+from analogjax.physics.inference.converters.single_pair import converter_for
+from analogjax.physics.inference.drift_table import DriftTable
+from analogjax.physics.inference.material import Material
+from analogjax.physics.inference.power_law import (
+    check_law,
+    check_reference,
+    draw_exponents,
+    drifted,
+    flicker,
+    polynomial,
+    seen,
+    written,
+)  # fmt: skip
 
-_COEFFICIENTS = (0.26348, 1.9650, -1.1731)  # of devices of 25 uS [uS]
-_REFERENCE = 25.0
+COEFFICIENTS_OF_PCM = (0.26348, 1.9650, -1.1731)
+"""Default of `prog_coeff`, of devices of `REFERENCE_OF_PCM` [uS]."""
+REFERENCE_OF_PCM = 25.0
+"""Largest conductance of the devices that PCM's coefficients were measured on [uS]."""
 _LEAST = 1e-7  # of h, before its logarithm
 
 
 @pytree
-class PCMLike:
+class PCMLike(Material):
     """Phase-change memory (aihwkit's `PCMLikeNoiseModel`). Raises `ConfigError` for invalid values.
 
     Example:
@@ -51,41 +63,41 @@ class PCMLike:
     """Factor of the drift exponents [1]."""
     prog_coeff_g_max_reference: Scalar | None = None
     """Largest conductance of the devices `prog_coeff` was measured on [uS]; None: 25 for those of PCM, else g_max."""
+    exponents: DriftTable | None = None
+    """Drift exponents over the conductance; None: those of PCM."""
+    keeps_conductances: bool = False
+    """Whether drift starts from the programmed conductances; False: from those of the programmed weights."""
 
     def __post_init__(self) -> None:
         check_law(self)
-        value = self.prog_coeff_g_max_reference
-        good = value is None or not is_static(value) or (isinstance(value, (int, float)) and value > 0)
-        check(self, good, "prog_coeff_g_max_reference", "needs a conductance above 0 [uS], or None.")
-        converter_for(self.g_converter, self.g_max)
+        check_reference(self, "prog_coeff_g_max_reference")
+        if self.exponents is not None:
+            self.exponents.check_covers(self.converter)
+        _ = self.converter  # raises the error if g_max disagrees
 
     @property
-    def converter(self) -> Converter:
+    def converter(self) -> Converter:  # type: ignore[override]
         """The converter between weights and conductances."""
         return converter_for(self.g_converter, self.g_max)
 
-    def program(self, w: Array, key: Key) -> Programmed:
-        """Program `w` `[O, I]`. Random are the noise and the drift exponent of each device. Consumes `key`."""
-        return program(self.converter, w, self._spread, self._exponents, key)
-
-    def drift(self, programmed: Programmed, t: Scalar, key: Key) -> Array:
-        """The weights `[O, I]` after `t` seconds. Random is the read noise of each device. Consumes `key`."""
-        return drift(self.converter, programmed, t, self.t_0, lambda g, now: self._read_noise(g, now, t), key)
-
-    def _spread(self, g: Array) -> Array:
-        g_max = self.converter.g_max
-        reference = self.prog_coeff_g_max_reference
+    def write(self, g: Array, key: Key) -> Array:
+        g_max, reference = self.converter.g_max, self.prog_coeff_g_max_reference
         if reference is None:
-            reference = _REFERENCE if self.prog_coeff is None else g_max
-        coefficients = _COEFFICIENTS if self.prog_coeff is None else self.prog_coeff
-        return self.prog_noise_scale * (g_max / reference) * polynomial(coefficients, g / g_max)
+            reference = REFERENCE_OF_PCM if self.prog_coeff is None else g_max
+        coefficients = COEFFICIENTS_OF_PCM if self.prog_coeff is None else self.prog_coeff
+        spread = self.prog_noise_scale * (g_max / reference) * polynomial(coefficients, g / g_max)
+        return written(g, spread, key)
 
-    def _exponents(self, g: Array) -> tuple[Array, Array]:
-        log = jnp.log(jnp.maximum(g / self.converter.g_max, _LEAST))
-        mean, std = jnp.clip(0.0244 - 0.0155 * log, 0.049, 0.1), jnp.clip(-0.0059 - 0.0125 * log, 0.008, 0.045)
-        return self.drift_scale * mean, self.drift_scale * std
+    def remember(self, g: Array, key: Key) -> Array:
+        if self.exponents is not None:
+            mean, std = self.exponents.at(g)
+        else:
+            log = jnp.log(jnp.maximum(g / self.converter.g_max, _LEAST))
+            mean, std = jnp.clip(0.0244 - 0.0155 * log, 0.049, 0.1), jnp.clip(-0.0059 - 0.0125 * log, 0.008, 0.045)
+        return draw_exponents(self.drift_scale * mean, self.drift_scale * std, key)
 
-    def _read_noise(self, g: Array, now: Array, t: Scalar) -> Array:
-        h = g / self.converter.g_max
-        q = jnp.minimum(0.0088 / jnp.maximum(h**0.65, 1e-3), 0.2)
-        return self.read_noise_scale * jnp.abs(now) * q * flicker(t + self.t_0, self.t_read)
+    def read(self, g: Array, memory: Array, t: Scalar, key: Key) -> Array:
+        now = drifted(g, memory, t, self.t_0)
+        q = jnp.minimum(0.0088 / jnp.maximum((g / self.converter.g_max) ** 0.65, 1e-3), 0.2)
+        noise = self.read_noise_scale * jnp.abs(now) * q * flicker(t + self.t_0, self.t_read)
+        return seen(now, noise, key)

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Key, Scalar
 from analogjax.physics.checks import check, check_number
-from analogjax.physics.inference.conductance import Converter, converter_for
-from analogjax.physics.inference.noise_model import Programmed
-from analogjax.physics.inference.power_law import check_law, drift, flicker, polynomial, program
+from analogjax.physics.inference.converters import Converter
+from analogjax.physics.inference.converters.single_pair import converter_for
+from analogjax.physics.inference.material import Material
+from analogjax.physics.inference.power_law import check_law, draw_exponents, drifted, flicker, polynomial, seen, written
 
 
 @pytree
-class StateIndependent:
+class StateIndependent(Material):
     """Generic noise (aihwkit's `StateIndependentNoiseModel`). Raises `ConfigError` for invalid values."""
 
     g_converter: Converter | None = None
@@ -44,33 +45,30 @@ class StateIndependent:
     """Factor of the read noise [1]."""
     t_read: Scalar = 250e-9
     """Duration of one read [s]."""
+    keeps_conductances: bool = False
+    """Whether drift starts from the programmed conductances; False: from those of the programmed weights."""
 
     def __post_init__(self) -> None:
         check_number(self, "drift_nu_std", low=0)
         check_number(self, "drift_nu_mean")
         check(self, self.prog_coeff is not None, "prog_coeff", "needs numbers; (0.2, 0.0, 0.0) is the default.")
         check_law(self)
-        converter_for(self.g_converter, self.g_max)
+        _ = self.converter  # raises the error if g_max disagrees
 
     @property
-    def converter(self) -> Converter:
+    def converter(self) -> Converter:  # type: ignore[override]
         """The converter between weights and conductances."""
         return converter_for(self.g_converter, self.g_max)
 
-    def program(self, w: Array, key: Key) -> Programmed:
-        """Program `w` `[O, I]`. Random are the noise and the drift exponent of each device. Consumes `key`."""
-        return program(self.converter, w, self._spread, self._exponents, key)
+    def write(self, g: Array, key: Key) -> Array:
+        return written(g, self.prog_noise_scale * polynomial(self.prog_coeff, g / self.converter.g_max), key)
 
-    def drift(self, programmed: Programmed, t: Scalar, key: Key) -> Array:
-        """The weights `[O, I]` after `t` seconds. Random is the read noise of each device. Consumes `key`."""
-        return drift(self.converter, programmed, t, self.t_0, lambda g, now: self._read_noise(now, t), key)
-
-    def _spread(self, g: Array) -> Array:
-        return self.prog_noise_scale * polynomial(self.prog_coeff, g / self.converter.g_max)
-
-    def _exponents(self, g: Array) -> tuple[Array, Array]:
+    def remember(self, g: Array, key: Key) -> Array:
         one = jnp.ones_like(g)
-        return self.drift_scale * self.drift_nu_mean * one, self.drift_scale * self.drift_nu_std * one
+        mean, std = self.drift_scale * self.drift_nu_mean * one, self.drift_scale * self.drift_nu_std * one
+        return draw_exponents(mean, std, key)
 
-    def _read_noise(self, now: Array, t: Scalar) -> Array:
-        return self.read_noise_scale * jnp.abs(now / self.converter.g_max) * flicker(t + self.t_0, self.t_read)
+    def read(self, g: Array, memory: Array, t: Scalar, key: Key) -> Array:
+        now = drifted(g, memory, t, self.t_0)
+        noise = self.read_noise_scale * jnp.abs(now / self.converter.g_max) * flicker(t + self.t_0, self.t_read)
+        return seen(now, noise, key)

@@ -24,7 +24,7 @@ from compat.aihwkit.experiments.convert import (
 from compat.aihwkit.experiments.experiments.inferencing import BasicInferencing
 from compat.aihwkit.experiments.experiments.training import catalogued
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
-from compat.aihwkit.simulator.tiles.programming import is_compiled
+from compat.aihwkit.simulator.tiles.programming import is_compiled, native_parts
 from compat.torch_package import torch
 
 _OWN = (
@@ -60,8 +60,8 @@ def infer(experiment: Any, limit: int, root: Any, device: Any, told: Callable[[d
     return result
 
 
-def _programming(layers: list[Layer]) -> tuple[Any, bool]:
-    """The noise model of all chips, and whether drift is compensated."""
+def _programming(layers: list[Layer]) -> tuple[Any, Any]:
+    """The noise model of all chips, and their drift compensation, or `None`."""
     configs = [layer.tile.rpu_config for layer in layers if layer.tile is not None]
     if not configs or any(not isinstance(config, InferenceRPUConfig) for config in configs):
         raise Obstacle("not all of its analog layers have an InferenceRPUConfig")
@@ -71,7 +71,7 @@ def _programming(layers: list[Layer]) -> tuple[Any, bool]:
         raise Obstacle("its inputs have a range")
     if not all(is_compiled(config) for config in configs):
         raise Obstacle("a noise model, converter or compensation has methods of its own")
-    kinds = {(config.noise_model.to_native(), config.drift_compensation is not None) for config in configs}
+    kinds = {native_parts(config) for config in configs}
     if len(kinds) > 1:
         raise Obstacle("its layers have noise models or compensations of their own")
     return kinds.pop()

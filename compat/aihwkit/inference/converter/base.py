@@ -24,6 +24,9 @@ class BaseConductanceConverter(View):
 
     def to_native(self) -> Any:
         """One of `analogjax.physics.inference`. Raises `ConfigError` where a method of its own has no such form."""
+        self._need_plain()
+        return super().to_native()
+
+    def _need_plain(self) -> None:
         if not is_plain(self):
             raise ConfigError(f"{what_is_own(self)}, which can't be compiled: it works with torch tensors only.")
-        return super().to_native()

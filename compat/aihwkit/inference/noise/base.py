@@ -3,7 +3,10 @@
 from typing import Any
 
 from compat.aihwkit.exceptions import ConfigError
-from compat.aihwkit.inference.converter.conductance import SinglePairConductanceConverter
+from compat.aihwkit.inference.converter.conductance import (
+    SingleDeviceConductanceConverter,
+    SinglePairConductanceConverter,
+)
 from compat.overrides import is_plain, watched, what_is_own
 from compat.parameters import View
 from compat.torch_package import torch
@@ -32,34 +35,49 @@ class BaseNoiseModel(View):
     @torch.no_grad()
     def apply_noise(self, weights: Any, t_inference: float) -> Any:
         """Weights `[O, I]` as a fresh chip is read `t_inference` seconds after programming; 0: right after it."""
-        targets, params = self.g_converter.convert_to_conductances(weights)
+        targets, params = self._converted(weights)
         seen = []
         for target in targets:
             g = self.apply_programming_noise_to_conductance(target)
             if t_inference > 0:
                 g = self.apply_drift_noise_to_conductance(g, self.generate_drift_coefficients(target), t_inference)
             seen.append(g)
-        return self.g_converter.convert_back_to_weights(seen, params)
+        return self._back(seen, params)
 
     @torch.no_grad()
     def apply_programming_noise(self, weights: Any) -> tuple[Any, list[Any]]:
         """Weights `[O, I]` as they are on the chip, and the drift coefficients of each of its conductances."""
-        targets, params = self.g_converter.convert_to_conductances(weights)
+        targets, params = self._converted(weights)
         programmed, coefficients = [], []
         for target in targets:
             programmed.append(self.apply_programming_noise_to_conductance(target))
             coefficients.append(self.generate_drift_coefficients(target))
-        return self.g_converter.convert_back_to_weights(programmed, params), coefficients
+        return self._back(programmed, params), coefficients
 
     @torch.no_grad()
     def apply_drift_noise(self, weights: Any, drift_noise_parameters: list[Any], t_inference: float) -> Any:
         """Programmed weights `[O, I]` as they are read `t_inference` seconds later."""
-        programmed, params = self.g_converter.convert_to_conductances(weights)
+        programmed, params = self._converted(weights)
         drifted = [
             self.apply_drift_noise_to_conductance(g, coefficients, t_inference)
             for g, coefficients in zip(programmed, drift_noise_parameters, strict=False)
         ]
-        return self.g_converter.convert_back_to_weights(drifted, params)
+        return self._back(drifted, params)
+
+    def _converted(self, weights: Any) -> tuple[Any, dict[str, Any]]:
+        """The conductances, a list of tensors. Those of single devices are one tensor, which stands for its rows."""
+        g, params = self.g_converter.convert_to_conductances(weights)
+        return ([g] if self._is_single() else g), params
+
+    def _back(self, conductances: list[Any], params: dict[str, Any]) -> Any:
+        given = conductances[0] if self._is_single() else conductances
+        return self.g_converter.convert_back_to_weights(given, params)
+
+    def _is_single(self) -> bool:
+        return isinstance(self.g_converter, SingleDeviceConductanceConverter) and is_plain(self.g_converter)
+
+    def _check_time(self, t: float) -> None:
+        """Raise an error of aihwkit for a time that is not known; here all are."""
 
     def generate_drift_coefficients(self, g_target: Any) -> Any:
         """What is drawn for each device when it is programmed; `None` where there is no drift."""

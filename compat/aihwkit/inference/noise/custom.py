@@ -3,15 +3,14 @@
 from typing import Any
 
 from analogjax.physics.inference import SinglePair, StateIndependent
-from compat.aihwkit.inference.noise.power_law import PowerLaw
+from compat.aihwkit.inference.noise.law import Law
 from compat.overrides import watched
 from compat.parameters import NATIVE, parameters
-from compat.torch_package import torch
 
 
 @watched
 @parameters(native=StateIndependent)
-class StateIndependentNoiseModel(PowerLaw):
+class StateIndependentNoiseModel(Law):
     """The generic device; see `analogjax.physics.StateIndependent`. `None` is the native default."""
 
     g_converter: Any = NATIVE
@@ -31,13 +30,3 @@ class StateIndependentNoiseModel(PowerLaw):
 
     def _given(self) -> dict[str, Any]:
         return self._conductances(SinglePair()) | {"prog_coeff": tuple(self.prog_coeff)}
-
-    def _spread(self, g: Any) -> Any:
-        return self.prog_noise_scale * self._polynomial(g)
-
-    def _exponents(self, g: Any) -> tuple[Any, Any]:
-        one = torch.ones_like(g)
-        return self.drift_scale * self.drift_nu_mean * one, self.drift_scale * self.drift_nu_std * one
-
-    def _read_noise(self, g_prog: Any, g_now: Any) -> Any:
-        return self.read_noise_scale * (g_now / self.g_max).abs()

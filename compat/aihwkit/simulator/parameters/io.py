@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import Crossbar, Periphery, SinglePair, TimedCrossbar
-from analogjax.physics.inference.conductance import Converter
+from analogjax.physics.inference.converters import Converter
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import (
     AnalogMVType,

@@ -24,7 +24,7 @@ from compat.torch_package import torch
 def programmed(tile: Any, rpu_config: Any, key: Key) -> "Compiled | Own":
     """The chips of `tile`, programmed with the noise model of `rpu_config`. Consumes `key`."""
     if is_compiled(rpu_config):
-        return Compiled(program(tile, *_native(rpu_config), key))
+        return Compiled(program(tile, *native_parts(rpu_config), key))
     own = Own(rpu_config, list(_chips(tile, rpu_config)))
     own.program(tile, key)
     return own
@@ -56,7 +56,8 @@ class Compiled:
         """The tile `t` seconds later, by the models of today. Consumes `key`."""
         if not is_compiled(rpu_config):
             raise _program_anew("a noise model, converter or compensation had no methods of its own")
-        model, compensation = _native(rpu_config)
+        rpu_config.noise_model._check_time(t)
+        model, compensation = native_parts(rpu_config)
         if compensation is not None and self.chips.baseline is None:
             raise _program_anew("there was no compensation, which needs a baseline,")
         return drift(replace(self.chips, noise_model=model, compensation=compensation), t, key)
@@ -229,8 +230,8 @@ def restored(tile: Any, rpu_config: Any, state: dict[str, Any]) -> Compiled | Ow
     return kind.restored(tile, rpu_config, state)
 
 
-def _native(rpu_config: Any) -> tuple[Any, Any]:
-    """Noise model and compensation."""
+def native_parts(rpu_config: Any) -> tuple[Any, Any]:
+    """The native noise model and compensation (or `None`) of a configuration. Raises `ConfigError`."""
     compensation = rpu_config.drift_compensation
     return rpu_config.noise_model.to_native(), None if compensation is None else compensation.to_native()
 

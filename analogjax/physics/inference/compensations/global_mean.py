@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, Scalar
-from analogjax.physics.checks import check, check_number
+from analogjax.physics.inference.compensations.floor import check_floor
 
 
 @pytree
@@ -21,12 +21,15 @@ class GlobalCompensation:
     """Floor of the mean readout, so that the factor of an all-zero chip is finite [w]."""
 
     def __post_init__(self) -> None:
-        check_number(self, "least")
-        check(self, not isinstance(self.least, (int, float)) or self.least > 0, "least", "needs a number above 0.")
+        check_floor(self)
 
     def readout(self, y: Array, used: Array) -> Array:
         """`b` `[]` of responses `y` `[I, O]`; `used` `[I, O]` is 1 where there is a device and 0 in padding."""
         return jnp.maximum(jnp.sum(jnp.abs(y) * used) / jnp.sum(used), self.least)
+
+    def baseline(self, y: Array, exact: Array, used: Array) -> Array:
+        """`b_0` `[]`, the readout of `y`."""
+        return self.readout(y, used)
 
     def factor(self, baseline: Array, y: Array, used: Array) -> Array:
         """`alpha` `[]`, by which outputs are multiplied."""
