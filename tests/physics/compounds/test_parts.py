@@ -160,7 +160,7 @@ NO_PULSES = Pulses(pulse_type="None")
         (lambda: tiki_taka(TWO, transfer_every_vec=(jnp.float32(2), 0.0)), "give a tuple of plain numbers"),
         (lambda: tiki_taka(TWO, transfer_every=math.nan), "transfer_every=nan"),
         (lambda: tiki_taka(TWO, transfer_every="a"), "transfer_every='a'"),
-        (lambda: tiki_taka(TWO, transfer_every=1e12), "transfer_every=.*at most"),
+        (lambda: tiki_taka(TWO, transfer_every=1e12), "transfer_every=.*later than can be counted, 2147483647"),
         (lambda: residual(TWO, timescale=True), "timescale=True.*needs a number from 1"),
         (lambda: residual(TWO, timescale=math.nan), "timescale=nan"),
         (lambda: residual(TWO, warm_start=True), "sweeps=True"),
