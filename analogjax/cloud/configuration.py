@@ -216,7 +216,7 @@ def _fitting(made: Any, default: Any, named: dict[str, type], where: str) -> Any
     elif family := next((them for them in (_CIRCUITS, _CONVERTERS) if type(default) in them.values()), None):
         known = family
     if not isinstance(made, tuple(known.values())):
-        one = " or ".join(sorted(known))
+        one = "list" if isinstance(default, tuple) else " or ".join(sorted(known))
         raise DescriptionError(f"{where}: a {type(made).__name__} does not fit there; give a {one}.")
     return made
 

@@ -27,8 +27,8 @@ def check_number(owner: Any, *names: str, low: float = -math.inf, high: float = 
         check(owner, not is_static(value) or is_finite(value, low, high), name, remedy)
 
 
-def check_numbers(owner: Any, name: str, low: float = -math.inf, high: float = math.inf) -> None:
-    """Convert a list to a tuple, and require each plain value in it to be a finite number within `[low, high]`.
+def check_numbers(owner: Any, name: str, low: float = -math.inf) -> None:
+    """Convert a list to a tuple, and require each plain value in it to be a finite number of at least `low`.
 
     Raises `ConfigError`.
     """
@@ -36,9 +36,8 @@ def check_numbers(owner: Any, name: str, low: float = -math.inf, high: float = m
         object.__setattr__(owner, name, tuple(getattr(owner, name)))
     values = getattr(owner, name)
     check(owner, isinstance(values, tuple), name, "needs a tuple of numbers.")
-    good = all(not is_static(value) or is_finite(value, low, high) for value in values)
-    bounds = [f"{low:g} or more"] * math.isfinite(low) + [f"{high:g} or less"] * math.isfinite(high)
-    check(owner, good, name, f"needs finite numbers{' of ' * bool(bounds)}{' and '.join(bounds)}.")
+    good = all(not is_static(value) or is_finite(value, low) for value in values)
+    check(owner, good, name, f"needs finite numbers{f' of {low:g} or more' * math.isfinite(low)}.")
 
 
 def check_flags(owner: Any) -> None:

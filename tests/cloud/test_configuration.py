@@ -207,7 +207,10 @@ _STEP = {"class": "ConstantStep"}
     [
         ({"class": "Transfer"}, "config.device: "),
         ({"class": "Transfer", "devices": [_STEP]}, "needs two or more devices"),
-        ({"class": "Transfer", "devices": _STEP}, "config.device.devices: a ConstantStep does not fit there"),
+        (
+            {"class": "Transfer", "devices": _STEP},
+            "config.device.devices: a ConstantStep does not fit there; give a list.",
+        ),
         ({"class": "Transfer", "devices": [_STEP, 1.0]}, 'config.device.devices[1]: give {"class": NAME'),
         ({"class": "Transfer", "devices": [_STEP, {"class": "Pulses"}]}, "devices[1]: a Pulses does not fit there"),
         ({"class": "Transfer", "devices": [_STEP, _STEP], "gamma_vec": [_STEP, 1]}, "gamma_vec[0]: needs a finite"),

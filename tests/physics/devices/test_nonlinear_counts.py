@@ -48,8 +48,8 @@ def test_pulses_of_one_direction(name):
             moved, ours = (np.asarray(hidden(s) - hidden(state)) for s in (single, fast))
             if number < WORTH:
                 assert_close(ours, moved, factor=4)  # these are single pulses
-            # a third of a percent, and for a table the slope of one segment carried on for a leap
-            np.testing.assert_allclose(ours, moved, rtol=0.02 if name == "piecewise" else 0.0034, atol=1e-6)
+            # a third of a percent, and for a table the 0.4 % that `leap.py` states where its slope jumps
+            np.testing.assert_allclose(ours, moved, rtol=0.004 if name == "piecewise" else 0.0034, atol=1e-6)
 
 
 @most_devices_slowly
@@ -103,8 +103,8 @@ def test_in_a_large_array_the_last_crosspoints_are_picked_out(name):
     ends, found = (np.asarray(hidden(s)) for s in (single, fast))
     assert_close(found[at_bound], ends[at_bound], factor=20)  # many roundings of a weight, one after the other
     moved, ours = ends - np.asarray(w), found - np.asarray(w)
-    # the tolerance is of leaps; 2e-6 are twenty roundings of a weight
-    np.testing.assert_allclose(ours, moved, rtol=0.02 if name == "piecewise" else 0.0034, atol=2e-6)
+    # the tolerance is of leaps, as above; 2e-6 are twenty roundings of a weight
+    np.testing.assert_allclose(ours, moved, rtol=0.004 if name == "piecewise" else 0.0034, atol=2e-6)
 
 
 def test_the_spread_of_the_longest_leap_is_that_of_single_pulses_n_131k():

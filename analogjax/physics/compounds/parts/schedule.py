@@ -34,10 +34,15 @@ class Schedule:
         for name in ("transfer_every", "timescale"):
             check(self, is_static(getattr(self, name)), name, "is part of the program: give a plain number.")
         check_flags(self)
-        check_number(self, "transfer_every", low=-MOST, high=MOST)
-        check_numbers(self, "transfer_every_vec", low=0, high=MOST)
+        check_number(self, "transfer_every")
+        check_numbers(self, "transfer_every_vec", low=0)
         plain = is_static(self.transfer_every_vec)
         check(self, plain, "transfer_every_vec", "is part of the program: give a tuple of plain numbers.")
+        for name, every in (
+            ("transfer_every", (self.transfer_every,)),
+            ("transfer_every_vec", self.transfer_every_vec),
+        ):
+            check(self, all(abs(one) <= MOST for one in every), name, f"is later than can be counted, {MOST} at most.")
         slower = self.timescale is None or is_finite(self.timescale, 1, MOST)
         check(self, slower, "timescale", f"needs a number from 1 to {MOST}, or None.")
         self._check_one_rule()
