@@ -57,7 +57,7 @@ def _arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         try:
             from safetensors.numpy import load_file
         except ImportError:
-            raise MissingPackage('reading .safetensors needs safetensors: pip install "analogjax[safetensors]"') from None
+            raise MissingPackage('.safetensors files need safetensors: pip install "analogjax[safetensors]"') from None
         return dict(load_file(os.fspath(path)))
     except MissingPackage:
         raise
