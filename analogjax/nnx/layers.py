@@ -1,8 +1,9 @@
 """Layers for flax NNX whose matrices are stored on analog chips: the mathematics of `analogjax.nn` as NNX modules.
 
 The tiles are variables of a type of their own, `Chips`, so that neither `nnx.Optimizer` nor `nnx.grad` (which take
-`nnx.Param`) touches them. Digital bias and output scale are `nnx.Param`. Noise comes from the stream `analog` of the
-layer's rngs.
+`nnx.Param`) touches them. Digital bias and output scale are `nnx.Param`, and so are the weights and the input range of
+layers with a `HardwareAware` configuration, whose other state is of type `Hardware`. Noise comes from the stream
+`analog` of the layer's rngs.
 """
 
 import math
@@ -15,12 +16,26 @@ from analogjax._typing import Array, DType
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.nn.conv import Sizes, check_items, check_window, patches
 from analogjax.nnx.calls import product
-from analogjax.tile import TileConfig, create_array
+from analogjax.tile import (
+    HardwareAware,
+    TileConfig,
+    aware_mvm,
+    create_array,
+    create_aware,
+    initial_weights,
+    mvm,
+    observed,
+)
+from analogjax.tile.hardware_aware import input_range, limit_inputs
 from analogjax.tile.tile import across
 
 
 class Chips(nnx.Variable):
     """The tiles of a layer, a `Tile` or a `TileArray`: pulses move them, gradients do not."""
+
+
+class Hardware(nnx.Variable):
+    """An `AwareTile`: scales and constants of the chips of a hardware-aware layer."""
 
 
 class AnalogLinear(nnx.Module):
@@ -29,7 +44,8 @@ class AnalogLinear(nnx.Module):
     Args:
         in_features: Number of inputs `I`.
         out_features: Number of outputs `O`.
-        config: Configuration of the tiles.
+        config: Configuration of the tiles. With a `HardwareAware` the weights are parameters, disturbed until
+            `model.eval()` is called; call `after_step(model)` after the optimiser.
         use_bias: Add a bias: digital, or one more column of devices (`Mapping(digital_bias=False)`).
         dtype: Dtype of the outputs; by default that of x and the tiles, promoted.
         param_dtype: Dtype of tiles, bias and output scale.
@@ -45,7 +61,7 @@ class AnalogLinear(nnx.Module):
         in_features: int,
         out_features: int,
         *,
-        config: TileConfig = TileConfig(),  # noqa: B008 - frozen
+        config: TileConfig | HardwareAware = TileConfig(),  # noqa: B008 - frozen
         use_bias: bool = True,
         dtype: DType | None = None,
         param_dtype: DType = jnp.float32,
@@ -58,7 +74,11 @@ class AnalogLinear(nnx.Module):
         mapping = config.mapping
         self.analog_bias = use_bias and not mapping.digital_bias
         columns = in_features + self.analog_bias
-        self.tile = Chips(create_array(config, (out_features, columns), rngs.params(), dtype=param_dtype))
+        self.deterministic = False  # what `eval()` sets
+        if isinstance(config, HardwareAware):
+            self._make_aware(config, (out_features, columns), rngs, param_dtype)
+        else:
+            self.tile = Chips(create_array(config, (out_features, columns), rngs.params(), dtype=param_dtype))
         bound = 1 / in_features**0.5
         digital = use_bias and mapping.digital_bias
         bias = nnx.initializers.uniform(2 * bound)(rngs.params(), (out_features,), param_dtype) - bound
@@ -80,12 +100,34 @@ class AnalogLinear(nnx.Module):
         x = x if self.dtype is None else x.astype(self.dtype)
         if self.analog_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
-        y = product(self, x, self.rngs.analog())
+        y = self._aware_product(x) if hasattr(self, "hardware") else product(self, x, self.rngs.analog())
         if self.out_scale is not None:
             y = y * across(self.out_scale[...], y)
         if self.bias is not None:
             y = y + across(self.bias[...], y)
         return y if self.dtype is None else y.astype(self.dtype)
+
+    def _make_aware(self, config: HardwareAware, shape: tuple[int, int], rngs: nnx.Rngs, dtype: DType) -> None:
+        w = initial_weights(shape, rngs.params(), dtype)
+        self.weight: nnx.Param | None = nnx.Param(w)
+        self.hardware = Hardware(create_aware(config, w, rngs.params()))
+        given = config.input_range
+        learned = given is not None and given.learn
+        self.input_range = nnx.Param(jnp.asarray(given.init_value, dtype)) if given and learned else None
+        self.programmed: Chips | None = nnx.data(None)  # chips come into it later
+
+    def _aware_product(self, x: Array) -> Array:
+        tile, r = self.hardware.get_value(), None if self.input_range is None else self.input_range[...]
+        if self.programmed is not None:
+            if not self.deterministic:
+                raise ConfigError("AnalogLinear: its chips are programmed, and can't be trained; call model.eval().")
+            x, unit = limit_inputs(x, input_range(tile, r))
+            return mvm(self.programmed.get_value(), x / unit, key=self.rngs.analog()) * unit
+        if not self.deterministic:
+            tile = observed(tile, x)
+            self.hardware.set_value(tile)
+        assert self.weight is not None
+        return aware_mvm(tile, self.weight[...], x, r, key=self.rngs.analog(), training=not self.deterministic)
 
 
 class AnalogConv(nnx.Module):
