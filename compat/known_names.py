@@ -7,7 +7,7 @@ import from further modules, because these use them.
 
 MODULES = """
     extension extension.functions inference.calibration inference.calibration.calibration
-    inference.converter.wpo linalg linalg.matrix
+    linalg linalg.matrix
     nn.low_precision_conversion nn.low_precision_modules nn.low_precision_modules.conversion_utils
     nn.low_precision_modules.quantization_states nn.low_precision_modules.quantized_base_modules
     nn.low_precision_modules.quantized_input_module nn.modules.rnn
@@ -27,10 +27,6 @@ MISSING = {
     "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
     "inference.calibration.calibration": """
         InputRangeCalibrationType calibrate_input_ranges calibrate_quantization_ranges
-    """,
-    "inference.converter.wpo": """
-        WeightProgrammingOptimizer denormalize downsample_weight_distribution loss_fxn loss_rpu_config
-        loss_weights partition_parameters reformat_x_g shuffle_weights span_of_remaining_pairs stop_criterion
     """,
     "linalg.matrix": "AnalogMatrix",
     "nn": """
