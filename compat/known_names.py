@@ -15,8 +15,8 @@ MODULES = """
     simulator.digital_low_precision.base_quantized_model simulator.digital_low_precision.hijacker
     simulator.digital_low_precision.utils simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.periphery simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils
-    utils.analog_info utils.export utils.fitting utils.legacy utils.visualization utils.visualization_web
+    simulator.tiles.periphery simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils
+    utils.analog_info utils.fitting utils.legacy utils.visualization utils.visualization_web
 """
 
 MISSING = {
@@ -111,7 +111,6 @@ MISSING = {
         AnalogInfo COLUMN_DEFINITIONS COLUMN_NAMES COLUMN_WIDTH FLOAT_FORMAT FORMATTING_WIDTH LayerInfo TileInfo
         analog_summary
     """,
-    "utils.export": "fusion_export fusion_import",
     "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
     "utils.legacy": "convert_legacy_checkpoint",
     "utils.visualization": """

@@ -130,10 +130,10 @@ def loss_weights(
 
 def loss_rpu_config(d: dict[str, Any]) -> float:
     """`loss_weights` of a layer of its own, for the settings `d` of an optimizer."""
-    model = _model(d)
-    names = ("max_abs_weight_unitless", "loss_baseline", "loss_margin")
-    given = [d[name] for name in names]
-    return loss_weights(_Layers(model), d["t_steps"], d["weights_downsampled_unitless"], *given, d["get_baseline"])
+    return loss_weights(
+        _Layers(_model(d)), d["t_steps"], d["weights_downsampled_unitless"], d["max_abs_weight_unitless"],
+        d["loss_baseline"], d["loss_margin"], d["get_baseline"],
+    )  # fmt: skip
 
 
 def loss_fxn(x: Any, *args: bytes) -> float:
