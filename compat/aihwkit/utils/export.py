@@ -1,5 +1,6 @@
 """Conductances of a model for the Fusion chip, and back; files are those of `analogjax.experiments`."""
 
+import csv
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -124,8 +125,8 @@ def _fusion_load_csv(file_name: str, header: str) -> dict[str, list[float]]:
     """The conductances in a file by layer. Raises `FusionExportError` unless it begins with `header`."""
     try:
         with open(file_name, newline="", encoding="utf-8") as file:
-            begun, names = file.read(len(header)), file.readline().strip().split(",")
-    except (OSError, UnicodeError) as error:
+            begun, names = file.read(len(header)), next(csv.reader(file), [])
+    except (OSError, UnicodeError, csv.Error) as error:
         raise FusionExportError(f"{file_name}: can't be read: {error}") from None
     if begun != header:
         raise FusionExportError(f"{file_name}: is of other layers; it begins with\n{begun}\ninstead of\n{header}")
