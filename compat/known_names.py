@@ -6,12 +6,11 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions inference.converter.wpo linalg linalg.matrix nn.modules.rnn
+    extension extension.functions linalg linalg.matrix nn.modules.rnn
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils utils.analog_info utils.export
-    utils.fitting utils.legacy utils.visualization utils.visualization_web
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.analog_info utils.fitting utils.legacy utils.visualization utils.visualization_web
 """
 
 MISSING = {
@@ -20,10 +19,6 @@ MISSING = {
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
     "extension": "EXTENSION_COMPILED extension_ops",
     "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
-    "inference.converter.wpo": """
-        WeightProgrammingOptimizer denormalize downsample_weight_distribution loss_fxn loss_rpu_config
-        loss_weights partition_parameters reformat_x_g shuffle_weights span_of_remaining_pairs stop_criterion
-    """,
     "linalg.matrix": "AnalogMatrix",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
@@ -83,7 +78,6 @@ MISSING = {
         AnalogInfo COLUMN_DEFINITIONS COLUMN_NAMES COLUMN_WIDTH FLOAT_FORMAT FORMATTING_WIDTH LayerInfo TileInfo
         analog_summary
     """,
-    "utils.export": "fusion_export fusion_import",
     "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
     "utils.legacy": "convert_legacy_checkpoint",
     "utils.visualization": """

@@ -63,8 +63,8 @@ def parameters(
 ) -> Callable[[_Class], _Class]:
     """Make a class a mutable dataclass that views what `native` makes, a class or a function that composes a device.
 
-    `harmless` fields are not its own and change no result. `defaults` are the native ones by the names of the view,
-    where these differ.
+    `harmless` fields have no native one of their name: they change no result, or the view converts them itself.
+    `defaults` are the native ones by the names of the view, where these differ.
     """
 
     def decorate(cls: _Class) -> _Class:

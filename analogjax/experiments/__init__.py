@@ -1,5 +1,8 @@
 """Experiments: what to train or to read, and the runner for this machine."""
 
+from analogjax.experiments.conductance_file import ConductanceFileError as ConductanceFileError
+from analogjax.experiments.conductance_file import export_conductances as export_conductances
+from analogjax.experiments.conductance_file import import_conductances as import_conductances
 from analogjax.experiments.dataset import Arrays as Arrays
 from analogjax.experiments.dataset import Batches as Batches
 from analogjax.experiments.evaluation import ChipResults as ChipResults

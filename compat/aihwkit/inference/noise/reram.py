@@ -13,7 +13,7 @@ from compat.torch_package import torch
 
 
 @watched
-@parameters(native=ReRAMWan2022)
+@parameters(native=ReRAMWan2022, harmless=("coeff_dic",))
 class ReRamWan2022NoiseModel(Law):
     """Relaxation around the targets; see `analogjax.physics.ReRAMWan2022`. `coeff_dic` has one polynomial a time."""
 

@@ -25,7 +25,7 @@ def programmed(tile: Any, rpu_config: Any, key: Key) -> "Compiled | Own":
     """The chips of `tile`, programmed with the noise model of `rpu_config`. Consumes `key`."""
     if is_compiled(rpu_config):
         return Compiled(program(tile, *native_parts(rpu_config), key))
-    own = Own(rpu_config, list(_chips(tile, rpu_config)))
+    own = Own(rpu_config, list(chips_of(tile, rpu_config)))
     own.program(tile, key)
     return own
 
@@ -207,7 +207,7 @@ class Own:
     @classmethod
     def restored(cls, tile: Any, rpu_config: Any, state: dict[str, Any]) -> "Own":
         """What was `saved` from chips like `tile`. Raises `TileModuleError`."""
-        own = cls(rpu_config, list(_chips(tile, rpu_config)))
+        own = cls(rpu_config, list(chips_of(tile, rpu_config)))
         if len(own.chips) != len(state["chips"]):
             raise TileModuleError(
                 f"the checkpoint has {len(state['chips'])} programmed chips, the model {len(own.chips)}."
@@ -240,7 +240,7 @@ def _program_anew(what: str) -> ConfigError:
     return ConfigError(f"drift_weights: {what} when the chip was programmed; program it anew: program_weights().")
 
 
-def _chips(tile: Any, rpu_config: Any) -> Iterator[Chip]:
+def chips_of(tile: Any, rpu_config: Any) -> Iterator[Chip]:
     """The chips of a tile, with what they hold."""
     whole = torch.from_numpy(np.array(tile_weights.raw(tile)))
     outputs, inputs = whole.shape

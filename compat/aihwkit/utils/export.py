@@ -1,0 +1,139 @@
+"""Conductances of a model for the Fusion chip, and back; files are those of `analogjax.experiments`."""
+
+import csv
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from analogjax.experiments.conductance_file import ConductanceFileError, Matrix, header, read_table, write_table
+from compat.aihwkit.exceptions import FusionExportError, TileError
+from compat.aihwkit.inference.converter.fusion import FusionConductanceConverter
+from compat.aihwkit.nn.modules.base import AnalogLayerBase
+from compat.aihwkit.simulator.tiles.inference import Programmable
+from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.aihwkit.simulator.tiles.programming import chips_of
+from compat.torch_package import torch
+
+
+@torch.no_grad()
+def fusion_export(
+    analog_model: Any, g_converter: Any = None, file_name: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The conductances of each layer of a model (chip by chip, one list), what leads back, and its state dict.
+
+    `g_converter` is a `FusionConductanceConverter` unless given. With `file_name` a CSV file is written, too. Raises
+    `TileError` for layers that are not for inference.
+    """
+    converter = deepcopy(g_converter) or FusionConductanceConverter()
+    conductances: dict[str, list[float]] = {}
+    params: dict[str, list[Any]] = {}
+    for name, layer in analog_model.named_analog_layers():
+        conductances[name], params[name] = [], []
+        for chip in _chips(layer):
+            targets, leads_back = converter.convert_to_conductances(chip.reference_combined_weights)
+            params[name].append(leads_back)
+            for g in targets:
+                conductances[name] += g.flatten().tolist()
+    if file_name is not None:
+        write_table(file_name, _matrices(analog_model), conductances)
+    return conductances, params, analog_model.state_dict()
+
+
+@torch.no_grad()
+def fusion_import(
+    conductance_data: dict[str, Any] | str, analog_model: Any, params: dict[str, Any], state_dict: Any = None,
+    g_converter: Any = None,
+) -> Any:  # fmt: skip
+    """The model, in evaluation mode, with the weights that conductances (of a file, or by layer) stand for.
+
+    `params` and `state_dict` are those of `fusion_export`. Raises `TileError` for layers that are not for inference,
+    and `FusionExportError` for conductances of another model; the model is then as it was.
+    """
+    converter = deepcopy(g_converter) or FusionConductanceConverter()
+    if isinstance(conductance_data, str):
+        conductance_data = _fusion_load_csv(conductance_data, _fusion_get_csv_header(analog_model))
+    before = analog_model.state_dict() if state_dict is None else state_dict
+    found = {}
+    for name, layer in analog_model.named_analog_layers():
+        if name not in conductance_data or name not in params:
+            raise FusionExportError(f"there are no conductances, or no parameters, of the layer {name}.")
+        found[name] = _weights(layer, conductance_data[name], params[name], converter, name)
+    analog_model.load_state_dict(before)
+    analog_model.eval()
+    for name, layer in analog_model.named_analog_layers():
+        tile = _tile(layer)
+        columns = tile.in_size
+        tile.shared_weights[:, :columns] = found[name]
+    return analog_model
+
+
+def _weights(layer: Any, values: Any, params: list[Any], converter: Any, name: str) -> Any:
+    """The weights `[O, I]` of all chips of a layer, in units of the devices."""
+    left = torch.as_tensor(values, dtype=torch.float32)
+    whole = torch.zeros(_tile(layer).out_size, _tile(layer).in_size)
+    for chip, leads_back in zip(_chips(layer), params, strict=True):
+        targets, _ = converter.convert_to_conductances(chip.reference_combined_weights)
+        sizes = [g.numel() for g in targets]
+        if len(left) < sum(sizes):
+            raise FusionExportError(f"{name} has {len(values)} conductances, which are too few for its chips.")
+        parts, left = left[: sum(sizes)].split(sizes), left[sum(sizes) :]
+        g = [part.reshape(one.shape) for part, one in zip(parts, targets, strict=True)]
+        whole[chip.rows, chip.columns] = converter.convert_back_to_weights(g, leads_back)
+    if len(left):
+        raise FusionExportError(f"{name} has {len(values)} conductances, {len(left)} more than its chips.")
+    return whole
+
+
+def _tile(layer: Any) -> Any:
+    """The tile module of a layer. Raises `TileError` unless it is for inference."""
+    tile = layer.analog_module
+    if not isinstance(tile, Programmable):
+        raise TileError(f"{type(tile).__name__}: conductances are those of chips for inference (InferenceRPUConfig).")
+    return tile
+
+
+def _chips(layer: Any) -> Iterator[Any]:
+    """The chips of a layer, each with its weights; a column of an analog bias is none of them."""
+    tile = _tile(layer)
+    for chip in chips_of(tile.chips.tile, tile.rpu_config):
+        columns = slice(chip.columns.start, min(chip.columns.stop, tile.in_size))
+        chip.columns = columns
+        chip.reference_combined_weights = chip.reference_combined_weights[:, : columns.stop - columns.start]
+        yield chip
+
+
+def _matrices(analog_model: Any) -> list[Matrix]:
+    """What the file says about the layers; other modules, but for containers and tiles, count in their numbers."""
+    found, number = [], 0
+    for name, module in analog_model.named_modules():
+        container = isinstance(module, AnalogLayerBase) and module.IS_CONTAINER
+        if isinstance(module, (TileModule, torch.nn.ModuleList)) or container:
+            continue
+        number += 1
+        if isinstance(module, AnalogLayerBase):
+            rows, *columns = module.get_weights()[0].shape
+            found.append(Matrix(name, type(module).__name__, (rows, torch.Size(columns).numel()), number))
+    return found
+
+
+def _fusion_get_csv_header(analog_model: Any) -> str:
+    """The lines of the file that describe the layers."""
+    return header(_matrices(analog_model))
+
+
+def _fusion_load_csv(file_name: str, header: str) -> dict[str, list[float]]:
+    """The conductances in a file by layer. Raises `FusionExportError` unless it begins with `header`."""
+    try:
+        with open(file_name, newline="", encoding="utf-8") as file:
+            begun, names = file.read(len(header)), next(csv.reader(file), [])
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise FusionExportError(f"{file_name}: can't be read: {error}") from None
+    if begun != header:
+        raise FusionExportError(f"{file_name}: is of other layers; it begins with\n{begun}\ninstead of\n{header}")
+    numbers, kinds, _, rows, columns = (line.split(",") for line in header.splitlines())
+    described = zip(names, kinds, rows, columns, numbers, strict=False)
+    try:
+        found = read_table(file_name, [Matrix(n, k, (int(r), int(c)), int(i)) for n, k, r, c, i in described])
+    except ConductanceFileError as error:
+        raise FusionExportError(str(error)) from None
+    return {name: values.tolist() for name, values in found.items()}
