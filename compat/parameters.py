@@ -33,6 +33,7 @@ class View:
 
     _native: typing.ClassVar[Callable[..., Any] | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
+    _more: typing.ClassVar[tuple[str, ...]] = ()  # attributes that are no fields
 
     if not typing.TYPE_CHECKING:  # or every misspelt name would pass
 
@@ -107,7 +108,7 @@ def check_fields(view: Any) -> None:
     for name in vars(view):
         close = difflib.get_close_matches(name, fields, n=1)
         # a subclass by a user may remember more than fields, but nothing that looks like one
-        if name not in fields and (close or type(view).__module__.startswith("compat.")):
+        if name not in fields and name not in view._more and (close or type(view).__module__.startswith("compat.")):
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(f"{type(view).__name__} has no field {name!r}. Wrong attribute name?{hint}")
     for name, field in fields.items():

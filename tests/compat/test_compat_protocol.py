@@ -18,7 +18,7 @@ from aihwkit.simulator.configs import (
     TorchInferenceRPUConfig,
     TransferCompound,
 )
-from aihwkit.simulator.parameters.enums import AnalogContextDataViewMode
+from aihwkit.simulator.parameters.enums import AnalogContextDataViewMode, WeightClipType, WeightRemapType
 from aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, InferenceTile, TorchInferenceTile
 from aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 
@@ -98,7 +98,7 @@ def test_an_update_of_an_inference_tile_makes_no_gradient():
     assert layer_with(by_hand, TorchInferenceRPUConfig).analog_module.update(1, 2) == 7
 
 
-@pytest.mark.parametrize("name", ["forward", "__init__", "modify_weight", "set_weights"])
+@pytest.mark.parametrize("name", ["forward", "__init__", "set_config", "set_weights"])
 def test_simulator_tiles_of_users_are_refused_or_asked(name):
     own = type("Own", (TorchSimulatorTile,), {name: lambda self, *_, **__: None})
     with pytest.raises(TorchTileConfigError, match=rf"simulator_tile_class=Own has its own {name}\(\)"):
@@ -111,6 +111,33 @@ def test_simulator_tiles_of_users_are_refused_or_asked(name):
 
     with pytest.raises(TorchTileConfigError, match="too strict"):
         AnalogLinear(3, 2, rpu_config=TorchInferenceRPUConfig(simulator_tile_class=Strict))
+
+
+def test_steps_of_a_simulator_tile_of_users_are_called():
+    class Own(TorchSimulatorTile):
+        @staticmethod
+        def modify_weight(inp_weight, modifier, batch_size):
+            return batch_size * inp_weight
+
+        def clip_weights(self, clip):
+            super().clip_weights(clip)
+            self.weight.data *= 2
+
+        def remap_weights(self, remap, scales):
+            return super().remap_weights(remap, scales) * torch.tensor([1.0, 3.0])
+
+    config = TorchInferenceRPUConfig(simulator_tile_class=Own)
+    config.forward.is_perfect = True
+    config.clip.type, config.clip.fixed_value = WeightClipType.FIXED_VALUE, 0.25
+    config.remap.type = WeightRemapType.CHANNELWISE_SYMMETRIC
+    layer = AnalogLinear(2, 2, bias=False, rpu_config=config)
+    layer.set_weights(torch.tensor([[1.0, -0.125], [0.25, 0.0]]))
+    assert isinstance(layer.analog_module.tile, Own) and layer.analog_module.tile.get_x_size() == 2
+    layer(torch.ones(4, 2)).sum().backward()
+    assert torch.equal(layer.analog_module.tile.weight.grad, torch.full((2, 2), 16.0))
+    layer.analog_module.post_update_step()
+    assert torch.allclose(layer.get_weights()[0], torch.tensor([[0.5, -0.25], [1.5, 0.0]]))
+    assert torch.allclose(layer.analog_module.tile.get_weights(), torch.tensor([[1.0, -0.5], [1.0, 0.0]]))
 
 
 def test_bindings_of_users_are_refused():
@@ -143,7 +170,7 @@ def test_what_is_to_come_is_said_by_name():
         (training.analog_module, "diffuse_weights"), (training.analog_module, "backward"),
         (training.analog_module, "reset_columns"), (training.analog_module, "get_hidden_update_index"),
         (training.analog_module, "set_hidden_update_index"), (training.analog_module, "get_analog_state"),
-        (training.analog_module, "program_weights"), (training, "replace_rpu_config"), (training, "prepare_for_ddp"),
+        (training.analog_module, "program_weights"), (training, "prepare_for_ddp"),
         (conv, "get_tile_size"), (SingleRPUConfig(), "as_bindings"), (ConstantStepDevice(), "bindings_class"),
     ):  # fmt: skip
         assert not hasattr(thing, name)

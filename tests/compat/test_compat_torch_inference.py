@@ -123,7 +123,7 @@ def test_reads_and_gradients_are_those_of_aihwkit(name):
     y.backward(tensor(case["d"]))
     assert close(y, case["trained"])
     tile = layer.analog_module
-    scales = torch.from_numpy(np.array(tile_weights.scales(tile.tile)))
+    scales = torch.from_numpy(np.array(tile_weights.scales(tile.chips.tile)))
     # the parameter is in units of the devices: a step by it moves the logical weights by the gradient of these
     assert close(tile.shared_weights.grad * scales, case["dw"])
     assert close(x.grad, case["dx"])
@@ -133,7 +133,8 @@ def test_reads_and_gradients_are_those_of_aihwkit(name):
 def test_a_step_of_the_optimizer_is_that_of_the_gradient():
     case = MEASURED["read"]["plain, two chips"]
     layer = layer_of(case)
-    assert isinstance(layer.analog_module, TorchInferenceTileArray) and isinstance(layer.analog_module.tile, TileArray)
+    assert isinstance(layer.analog_module, TorchInferenceTileArray)
+    assert isinstance(layer.analog_module.chips.tile, TileArray)
     optimizer = AnalogSGD(layer.parameters(), lr=0.25)
     optimizer.regroup_param_groups(layer)
     before, bias = layer.get_weights()

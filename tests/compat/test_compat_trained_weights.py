@@ -157,7 +157,7 @@ def test_scaled_and_cut_matrices_step_by_the_logical_gradient(kind, layer):
         kind, layer, weight_scaling_omega=0.6, weight_scaling_columnwise=True, max_input_size=3, max_output_size=3
     )
     assert analog.analog_tile_count() == 4
-    scales = np.array(tile_weights.scales(analog.analog_module.tile))
+    scales = np.array(tile_weights.scales(analog.analog_module.chips.tile))
     assert np.ptp(scales) > 0.1  # chips and rows have scales of their own
     for model in (analog, digital):
         trained(model, torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.5, weight_decay=0.1))

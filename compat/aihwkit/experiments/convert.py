@@ -125,7 +125,7 @@ def _layer(module: Any, name: str) -> Layer:
         raise Obstacle(f"the module {type(module).__name__} has no native form")
     tile = _checked_tile(module) if row.analog else None
     kept = {} if row.matrix is None else _parameters(module, tile)
-    more = {} if tile is None else {"config": tile.tile.config}
+    more = {} if tile is None else {"config": tile.chips.tile.config}
     try:
         call = row.build(arguments_of(row, module), channels_first=True, **more)
     except ConfigError as error:
@@ -140,7 +140,7 @@ def _checked_tile(module: Any) -> TileModule:
         raise Obstacle(f"the tile module {type(tile).__name__} has no native form")
     if tile.analog_ctx.has_gradient():
         raise Obstacle("a tile holds a gradient that has not been stepped with")
-    if tile.use_bias and tile.analog_bias == tile.tile.config.mapping.digital_bias:
+    if tile.use_bias and tile.analog_bias == tile.chips.tile.config.mapping.digital_bias:
         raise Obstacle("a bias that the mapping puts on the chip is digital here")
     return tile
 
@@ -158,7 +158,7 @@ def _parameters(module: Any, tile: TileModule | None) -> dict[str, Any]:
 def taken(layers: list[Layer]) -> nn.Variables:
     """The variables of the torch modules, copied; tiles under flax's names."""
     params = {layer.name: _native_params(layer) for layer in layers if layer.params}
-    tiles = {layer.name: {"tile": layer.tile.tile} for layer in layers if layer.tile is not None}
+    tiles = {layer.name: {"tile": layer.tile.chips.tile} for layer in layers if layer.tile is not None}
     return nn.Variables(params=params, tiles=tiles)
 
 

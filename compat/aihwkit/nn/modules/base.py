@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from compat.aihwkit.exceptions import ModuleError
-from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.aihwkit.exceptions import ModuleError, TileModuleError
+from compat.aihwkit.simulator.tiles.module import STATE, TileModule
+from compat.aihwkit.simulator.tiles.saved_config import of_data
 from compat.torch_package import torch
 
-_NOT_YET = ("prepare_for_ddp", "replace_rpu_config", "get_tile_size", "from_digital", "to_digital")
+_NOT_YET = ("prepare_for_ddp", "get_tile_size", "from_digital", "to_digital")
 
 
 class AnalogLayerBase:
@@ -127,13 +128,32 @@ class AnalogLayerBase:
         self, state_dict: Any, strict: bool = True, load_rpu_config: bool | None = None,
         strict_rpu_config_check: bool | None = None, assign: bool = False,
     ) -> Any:  # fmt: skip
-        """As torch's; the model's own configuration is kept."""
+        """As torch's; the model's own configuration is kept, unless `load_rpu_config`.
+
+        A configuration in which something is of a class of a user's is not in a state dict; `TileModuleError` says so.
+        """
         if load_rpu_config:
-            raise ModuleError(
-                "load_state_dict(load_rpu_config=True) is not supported: our checkpoints hold no configuration. Make "
-                "the model with the configuration that it was saved with."
-            )
+            self._take_configurations(state_dict)
         return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+
+    def _take_configurations(self, state_dict: Any) -> None:
+        ready = []
+        for name, tile in self.named_analog_tiles():
+            state = state_dict.get(f"{name}.{STATE}" if name else STATE)
+            data = state.get("rpu_config") if isinstance(state, dict) else None
+            if data is None:
+                raise TileModuleError(f"load_rpu_config=True: the checkpoint has no configuration for {name}.")
+            ready.append(tile.replacing(of_data(data)))
+        for act in ready:
+            act()
+
+    def replace_rpu_config(self, rpu_config: Any) -> None:
+        """Go on with a copy of another configuration in every tile; devices, weights, scales and biases stay.
+
+        Raises `TileModuleError` where a tile can't have it, and then nothing has changed.
+        """
+        for act in [tile.replacing(rpu_config) for tile in self.analog_tiles()]:
+            act()
 
     if not TYPE_CHECKING:  # or every misspelt name would pass
 

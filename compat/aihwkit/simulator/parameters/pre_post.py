@@ -18,7 +18,7 @@ class InputRangeParameter(View):
     enable: bool = dataclasses.field(default=False, metadata={"always_show": True})
     learn_input_range: bool = True
     init_value: float = 3.0
-    init_from_data: int = 100
+    init_from_data: int | bool = 100
     init_std_alpha: float = 3.0
     decay: float = 0.001
     input_min_percentage: float = 0.95

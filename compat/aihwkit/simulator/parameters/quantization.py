@@ -90,7 +90,7 @@ class ActivationQuantConfig(BaseQuantConfig):
 class WeightQuantConfig(BaseQuantConfig):
     """Of weights of digital layers: one step for all, or (`per_channel`) one for each output."""
 
-    per_channel: bool = False
+    _more = ("per_channel",)
 
     def __init__(
         self, n_bits: int = 0, symmetric: bool = True, per_channel: bool = False,

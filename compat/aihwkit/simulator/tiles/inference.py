@@ -146,17 +146,23 @@ class InferenceTileWithPeriphery:
         """Diffusion and decay, clip, remap, and a new disturbed copy of the weights."""
         super().post_update_step()  # type: ignore[misc]
         clip, remap, modifier = self._aware()
-        chips = self.chips
-        compiled = step(chips.structure, clip, remap, modifier)
-        if clip is not None or remap is not None:
-            alpha = self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
-            learned = None if alpha is None else bridge.to_jax(alpha)
-            chips.leaves = compiled.settle(chips.leaves, chips.root, chips.next_use(), learned)
-            if alpha is not None:
-                alpha.fill_(1.0)
+        self.settle(clip, remap)
         if modifier is not None:
-            drawn = compiled.disturb(chips.leaves, chips.root, chips.next_use())
+            chips = self.chips
+            drawn = step(chips.structure, None, None, modifier).disturb(chips.leaves, chips.root, chips.next_use())
             self._disturbed = Disturbed(bridge.copied(drawn), chips.writes)
+
+    @torch.no_grad()
+    def settle(self, clip: Any, remap: Any) -> None:
+        """Clip and remap the weights of each chip, natively; `None`: not."""
+        if clip is None and remap is None:
+            return
+        chips, alpha = self.chips, self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
+        act = step(chips.structure, clip, remap, None).settle
+        learned = None if alpha is None else bridge.to_jax(alpha)
+        chips.leaves = act(chips.leaves, chips.root, chips.next_use(), learned)
+        if alpha is not None:
+            alpha.fill_(1.0)
 
     def train(self, mode: bool = True) -> Any:
         """To training mode, which forgets what was programmed, or to evaluation mode."""

@@ -20,10 +20,13 @@ from analogjax.tile import Tile, TileArray
 from analogjax.tile.inference import _each as each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
-from compat.aihwkit.exceptions import AnalogBiasConfigError
+from compat.aihwkit.exceptions import AnalogBiasConfigError, TorchTileConfigError
+from compat.aihwkit.simulator.parameters.enums import WeightClipType, WeightRemapType
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.aihwkit.simulator.tiles.protocol import own_steps
+from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 from compat.torch_package import torch
 
 
@@ -202,6 +205,27 @@ class Differentiated:
                 f"{type(self).__name__}: its chips hold no bias; set mapping.digital_bias=True, or use no bias."
             )
 
+    @property
+    def tile(self) -> Any:
+        """The simulator tile: it shows the weights, and all of the native tile."""
+        return self.rpu_config.simulator_tile_class.seen(self)
+
+    @property
+    def _own(self) -> set[str]:
+        return own_steps(self.rpu_config.simulator_tile_class, TorchSimulatorTile)
+
+    @torch.no_grad()
+    def post_update_step(self) -> None:
+        """Clip and remap."""
+        if self._own.isdisjoint(("clip_weights", "remap_weights")):
+            super().post_update_step()  # type: ignore[misc]
+            return
+        config, tile = self.rpu_config, self.tile
+        if config.clip.type is not WeightClipType.NONE:
+            tile.clip_weights(config.clip)
+        if config.remap.type is not WeightRemapType.NONE:
+            self.set_scales(tile.remap_weights(config.remap, self.get_scales()))  # type: ignore[attr-defined]
+
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """As any tile's."""
         self._samples = int(x_input.shape[0]) if x_input.ndim > 1 else 1
@@ -224,12 +248,24 @@ class Differentiated:
 
     def _answers(self, x: Any, each: bool) -> Any:
         chips, parameter = self.reading, self.rpu_config.modifier
-        modifier = parameter.to_torch_tile() if self.training else None
+        modifier, weight = parameter.to_torch_tile() if self.training else None, self.shared_weights
+        if self.training and "modify_weight" in self._own:
+            modifier, weight = None, self._modified_by_user(parameter)
         samples = self._samples if modifier is not None and parameter.per_batch_sample else 0
         law = None if self.input_range is None else self._law  # type: ignore[attr-defined]
         asked = Asked(self.training, each, modifier, samples, law)
         compiled = product(chips.structure, asked)
-        return StraightThrough.apply(chips, compiled, x, self.shared_weights, self.input_range)
+        return StraightThrough.apply(chips, compiled, x, weight, self.input_range)
+
+    def _modified_by_user(self, parameter: Any) -> Any:
+        kind = self.rpu_config.simulator_tile_class
+        weight = kind.modify_weight(self.shared_weights, parameter, self._samples)
+        if weight.shape != self.shared_weights.shape:
+            raise TorchTileConfigError(
+                f"{kind.__name__}.modify_weight() gave weights of shape {tuple(weight.shape)}; needs "
+                f"{tuple(self.shared_weights.shape)}: only modifiers of our own differ from sample to sample."
+            )
+        return weight
 
 
 class TorchInferenceTile(Differentiated, InferenceTileWithPeriphery, TileModule):

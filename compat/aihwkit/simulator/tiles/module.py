@@ -1,7 +1,9 @@
 """The torch module around the chips of one logical matrix, with its digital bias and output scale."""
 
+import copy
 import inspect
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
 from compat.aihwkit.simulator.tiles.periphery import TileWithPeriphery
 from compat.aihwkit.simulator.tiles.protocol import refuse_own_methods, refuse_patches, said
 from compat.aihwkit.simulator.tiles.saved import restored, saved
+from compat.aihwkit.simulator.tiles.saved_config import as_data
 from compat.aihwkit.simulator.tiles.setting import checked, with_given
 from compat.aihwkit.simulator.tiles.steps import steps_of
 from compat.torch_package import torch
@@ -81,7 +84,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
     @property
     def chip_count(self) -> int:
         """Chips that the matrix is cut into."""
-        tile = self.tile
+        tile = self.chips.tile
         return int(np.prod(tile.grid)) if isinstance(tile, TileArray) else 1
 
     @property
@@ -229,7 +232,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     def get_hidden_parameters(self) -> "OrderedDict[str, Any]":
         """The constants and hidden weights of each crosspoint, by aihwkit's names (copies)."""
-        tile = self.tile
+        tile = self.chips.tile
         chips = tile.tiles if isinstance(tile, TileArray) else tile
         shown = hidden_parameters(tile.config.device, chips.cells, chips.state)
         return OrderedDict((name, bridge.copied(value)) for name, value in shown)
@@ -262,6 +265,44 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
                     raise
             raise missing
 
+    def compatible_with(self, rpu_config: Any) -> tuple[bool, str | None]:
+        """Whether the tile may have another configuration, and if not, why."""
+        ours, given = type(self.rpu_config), type(rpu_config)
+        if not (issubclass(ours, given) or issubclass(given, ours)):
+            return False, f"{given.__name__} is another kind of configuration than {ours.__name__}."
+        free = ("weight_scaling_omega", "weight_scaling_columnwise", "weight_scaling_lr_compensation")
+        for name, value in vars(self.rpu_config.mapping).items():
+            if name not in free and getattr(rpu_config.mapping, name) != value:
+                return False, f"mapping.{name} is {getattr(rpu_config.mapping, name)}, and {value} here."
+        return True, None
+
+    def replace_with(self, rpu_config: Any) -> None:
+        """Go on with a copy of another configuration: devices, weights, scales and bias stay, what is around is new.
+
+        Raises `TileModuleError` where the devices would be of another kind, and nothing has changed then.
+        """
+        self.replacing(rpu_config)()
+
+    @torch.no_grad()
+    def replacing(self, rpu_config: Any) -> Callable[[], None]:
+        """What does `replace_with`, when it is called; what is wrong is said now."""
+        fits, why = self.compatible_with(rpu_config)
+        if not fits:
+            raise TileModuleError(f"replace_rpu_config: {why}")
+        rpu_config = copy.deepcopy(rpu_config)
+        config, old = rpu_config.to_native(self.in_size), self.chips
+        new = self._made(config, rpu_config.population_seed).tile
+        tile = _with_devices_of(new, old.tile)
+        had_range = self.rpu_config.pre_post.input_range.enable
+
+        def act() -> None:
+            self.rpu_config, self.configured_steps = rpu_config, steps_of(config.device)
+            self.chips = bridge.Chips(tile, old.root, old.uses)
+            if had_range != rpu_config.pre_post.input_range.enable:
+                self.init_input_processing()
+
+        return act
+
     def get_analog_ctx(self) -> AnalogContext:
         """The parameter that stands for the weights in an optimizer."""
         return self.analog_ctx
@@ -274,7 +315,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         # the context stands for the weights; they are in the state below
         destination.pop(prefix + "analog_ctx", None)
-        destination[prefix + STATE] = saved(self)
+        destination[prefix + STATE] = saved(self) | {"rpu_config": as_data(self.rpu_config)}
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
@@ -301,3 +342,16 @@ def _written(chips: bridge.Chips, w: Any, mapping: Any) -> Any:
     config = tile.config
     other = tile_weights.with_chip(tile, config=replace(config, mapping=mapping))
     return tile_weights.with_chip(other.write(w, jax.random.fold_in(chips.root, chips.next_use())), config=config)
+
+
+def _with_devices_of(new: Any, old: Any) -> Any:
+    """The tile `new` with the devices, weights and scales of `old`. Raises `TileModuleError` where these differ."""
+    parts = [(getattr(tile_weights.chip_of(tile), name)) for tile in (new, old) for name in ("cells", "state")]
+    shapes = [jax.tree.map(lambda leaf: leaf.shape, part) for part in parts]
+    if shapes[:2] != shapes[2:]:
+        raise TileModuleError(
+            f"replace_rpu_config: {type(new.config.device).__name__} is another device, or has other constants, than "
+            f"the {type(old.config.device).__name__} on the chips. Make a new model, and set its weights."
+        )
+    chip = tile_weights.chip_of(old)
+    return tile_weights.with_chip(new, cells=chip.cells, state=chip.state, scale=chip.scale)

@@ -33,8 +33,9 @@ _OUTSIDE = frozenset(
 )
 _SIMULATOR = (
     "__init__", "forward", "set_weights", "get_weights", "get_x_size", "get_d_size", "get_brief_info", "extra_repr",
-    "remap_weights", "clip_weights", "modify_weight", "set_config", "register_weight_hook",
+    "set_config", "register_weight_hook", "weight",
 )  # fmt: skip
+_CALLED = ("modify_weight", "clip_weights", "remap_weights")  # of a simulator tile, where a user has them
 
 
 def refuse_own_methods(tile: Any) -> None:
@@ -64,11 +65,16 @@ def refuse_own_update(tile: Any, known: Any) -> None:
 def refuse_own_simulator(kind: type, known: type) -> None:
     """Raise `TorchTileConfigError` where a simulator tile class has methods of its own."""
     for name in _SIMULATOR:
-        if getattr(kind, name, None) is not getattr(known, name, None) or (name != "__init__" and hasattr(known, name)):
+        if getattr(kind, name, None) is not getattr(known, name, None):
             raise TorchTileConfigError(
                 f"simulator_tile_class={kind.__name__} has its own {name}(), which can't be called: analogjax "
                 "simulates chips itself. Override forward() of the tile module (tile_class), or of the layer."
             )
+
+
+def own_steps(kind: type, known: type) -> set[str]:
+    """Which of the methods that are called a simulator tile class has of its own."""
+    return {name for name in _CALLED if getattr(kind, name) is not getattr(known, name)}
 
 
 def said(tile: Any, name: str) -> AttributeError | None:

@@ -1,8 +1,11 @@
-"""What aihwkit's torch tile can do, which is less than the tile of `InferenceRPUConfig` can."""
+"""aihwkit's torch tile: what it can do, which is less than the tile of `InferenceRPUConfig` can, and how it is seen."""
 
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
+from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TorchTileConfigError
 from compat.aihwkit.simulator.parameters.enums import (
     AnalogMVType,
@@ -13,6 +16,7 @@ from compat.aihwkit.simulator.parameters.enums import (
     WeightNoiseType,
 )
 from compat.parameters import check_fields
+from compat.torch_package import torch
 
 Demand = tuple[Any, str, bool]  # parameters, the name of a field, and whether its value is one that the tile has
 _OFF = (
@@ -26,10 +30,98 @@ _MODIFIERS = (
 
 
 class TorchSimulatorTile:
-    """The kind of chip that `TorchInferenceRPUConfig` names: it is trained through its converters."""
+    """The kind of chip that `TorchInferenceRPUConfig` names: it is trained through its converters.
+
+    The `tile` of a tile module is one, and only looks at the module; what it has not itself is that of the native tile.
+    Subclasses may have a `modify_weight`, `clip_weights` or `remap_weights` of their own, which are called.
+    """
+
+    _module: Any
 
     mv_types: tuple[AnalogMVType, ...] = (AnalogMVType.ONE_PASS,)
     absent: tuple[str, ...] = (*_OFF, "ir_drop")  # of `forward`: must not be above 0
+
+    @classmethod
+    def seen(cls, module: Any) -> Any:
+        """The simulator tile of a tile module."""
+        tile = object.__new__(cls)
+        tile.__dict__["_module"] = module
+        return tile
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return getattr(self._module.chips.tile, name)
+
+    @property
+    def weight(self) -> Any:
+        """The trained weights `[O, I]`, in units of the device: a parameter."""
+        return self._module.shared_weights
+
+    @property
+    def x_size(self) -> int:
+        """Columns."""
+        return int(self.weight.shape[1])
+
+    @property
+    def d_size(self) -> int:
+        """Rows."""
+        return int(self.weight.shape[0])
+
+    def get_x_size(self) -> int:
+        """Columns."""
+        return self.x_size
+
+    def get_d_size(self) -> int:
+        """Rows."""
+        return self.d_size
+
+    @torch.no_grad()
+    def set_weights(self, weight: Any) -> None:
+        """Set the weights `[O, I]`, in units of the device."""
+        self.weight.copy_(weight)
+
+    def get_weights(self, as_ref: bool = False) -> Any:
+        """The weights `[O, I]`, in units of the device: a copy, or what is trained itself."""
+        return self.weight.data if as_ref else self.weight.detach().clone()
+
+    def get_brief_info(self) -> str:
+        """The class and the sizes."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"{self.d_size}, {self.x_size}, cpu"
+
+    def register_weight_hook(self, hook: Any) -> Any:
+        """Call `hook` with the gradient of the weights."""
+        return self.weight.register_hook(hook)
+
+    @staticmethod
+    def modify_weight(inp_weight: Any, modifier: Any, batch_size: int) -> Any:
+        """The weights `[O, I]` as `modifier` disturbs them in one pass, or `[B, O, I]` for each sample of a batch."""
+        native = modifier.to_torch_tile()
+        if native is None:
+            return inp_weight
+        w, key = bridge.to_jax(inp_weight, "the weight"), bridge.draw_key()
+        if modifier.per_batch_sample:
+            drawn = jax.vmap(lambda key: native.modify(w, key))(jax.random.split(key, batch_size))
+        else:
+            drawn = native.modify(w, key)
+        return inp_weight + (bridge.copied(drawn) - inp_weight).detach()
+
+    def clip_weights(self, clip: Any) -> None:
+        """Clip the weights as a `WeightClipParameter` says."""
+        self._module.settle(clip.to_native(), None)
+
+    @torch.no_grad()
+    def remap_weights(self, remap: Any, scales: Any) -> Any:
+        """Remap the weights as a `WeightRemapParameter` says, for given output scales; the new scales."""
+        w, scale = remap.to_native(one_scale=True).remap(
+            bridge.to_jax(self.weight, "the weight"), bridge.to_jax(scales.reshape(-1).expand(self.d_size), "the scale")
+        )
+        self.weight.copy_(bridge.copied(w))
+        return bridge.copied(scale)
 
     @classmethod
     def check_rpu_config_support(cls, rpu_config: Any) -> None:
