@@ -10,7 +10,8 @@ MODULES = """
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.analog_info utils.fitting utils.legacy utils.visualization utils.visualization_web
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.analog_info utils.fitting utils.legacy
+    utils.visualization utils.visualization_web
 """
 
 MISSING = {

@@ -9,7 +9,7 @@ from analogjax.experiments.conductance_file import ConductanceFileError, Matrix,
 from compat.aihwkit.exceptions import FusionExportError, TileError
 from compat.aihwkit.inference.converter.fusion import FusionConductanceConverter
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
-from compat.aihwkit.simulator.tiles.inference import Programmable
+from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.module import TileModule
 from compat.aihwkit.simulator.tiles.programming import chips_of
 from compat.torch_package import torch
@@ -87,7 +87,7 @@ def _weights(layer: Any, values: Any, params: list[Any], converter: Any, name: s
 def _tile(layer: Any) -> Any:
     """The tile module of a layer. Raises `TileError` unless it is for inference."""
     tile = layer.analog_module
-    if not isinstance(tile, Programmable):
+    if not isinstance(tile, InferenceTileWithPeriphery):
         raise TileError(f"{type(tile).__name__}: conductances are those of chips for inference (InferenceRPUConfig).")
     return tile
 
