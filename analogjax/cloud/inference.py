@@ -88,6 +88,11 @@ class InferenceDescription(Described):
         """
         from analogjax.cloud.wire.training import output
 
+        if experiment.t_inference:
+            raise DescriptionError(
+                f"t_inference={experiment.t_inference!r}: the cloud reads chips at 0 and at nine times up to "
+                "inference_time; leave it out, or use a LocalRunner."
+            )
         value = {
             "format": described.FORMAT, "kind": "inference", "dataset": described.dataset_name(experiment.dataset),
             "layers": [

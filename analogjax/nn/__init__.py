@@ -12,6 +12,7 @@ from analogjax.nn.model import slots as slots
 from analogjax.nn.programming import ProgrammedModel as ProgrammedModel
 from analogjax.nn.programming import exact_chips as exact_chips
 from analogjax.nn.programming import program as program
+from analogjax.nn.range_calibration import calibrate_input_ranges as calibrate_input_ranges
 from analogjax.nn.sequential import Sequential as Sequential
 from analogjax.nn.serialization import register as _register_with_flax
 from analogjax.nn.table import *  # noqa: F403 - the layers, by the names in its `__all__`

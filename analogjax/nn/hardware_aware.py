@@ -16,6 +16,7 @@ from analogjax.tile import AwareTile, aware_mvm, create_aware, initial_weights, 
 from analogjax.tile.hardware_aware import input_range, limit_inputs
 
 TILES, NOISE, HARDWARE = "tiles", "analog", "hardware"
+INPUTS = "inputs"  # a collection that keeps the inputs of each layer, where it is mutable
 WEIGHT, RANGE, TILE = "weight", "input_range", "tile"
 
 
@@ -32,6 +33,9 @@ def aware_product(layer: Any, x: Array) -> Array:
     r = _learned_range(layer)
     if layer.is_initializing():
         return jnp.zeros((*x.shape[:-1], layer.features), jnp.promote_types(x.dtype, w.dtype))
+    if layer.is_mutable_collection(INPUTS):
+        kept = layer.variable(INPUTS, TILE, tuple)
+        kept.value = (*kept.value, x)
     training = layer.is_mutable_collection(HARDWARE)
     if training:
         tile.value = observed(tile.value, x)

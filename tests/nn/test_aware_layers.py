@@ -23,7 +23,14 @@ from analogjax.physics import (
     Periphery,
     StateIndependent,
 )
-from analogjax.physics.hardware_aware import AddNormal, DropConnect, FixedClip, InputRange, LayerwiseRemap
+from analogjax.physics.hardware_aware import (
+    AddNormal,
+    DropConnect,
+    FixedClip,
+    InputRange,
+    LayerwiseRemap,
+    MovingStdRange,
+)
 from analogjax.physics.inference import FreshChip
 from analogjax.tile import HardwareAware, Mapping, Tile, TileArray, update
 
@@ -374,3 +381,27 @@ def test_fresh_chips_are_programmed_with_a_periphery_of_their_own(mapping):
     step = 0.02 * np.abs(own).max()  # of the converters, where weights differ in their last digit
     assert np.abs(read(1, False) - own).max() < step and np.abs(read(2, False) - own).max() < step
     assert np.abs(read(1, True) - own).max() > step and np.abs(read(1, True) - read(2, True)).max() > step
+
+
+def test_input_ranges_are_calibrated_layer_by_layer():
+    given = InputRange(init_value=0.1, init_from_data=5)
+    noisy = HardwareAware(input_range=given)
+    fixed = HardwareAware(input_range=replace(given, learn=False))
+    model = nn.Sequential(layer(noisy, 4), jnp.tanh, layer(fixed, 3))
+    variables = nn.init(model, X, random.key(1))
+    batches = [X, 2 * X[:3]]
+    found = nn.calibrate_input_ranges(model, variables, batches, key=random.key(2))
+    own = variables.params["layers_0"]
+    inner = [jnp.tanh(x @ own["weight"].T + own["bias"]) for x in batches]
+    expected = [max(float(jnp.abs(x).max()) for x in seen) for seen in (batches, inner)]
+    np.testing.assert_allclose(found.params["layers_0"]["input_range"], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(found.collections[HARDWARE]["layers_2"]["tile"].range_estimate, expected[1], rtol=1e-5)
+    one = nn.calibrate_input_ranges(model, variables, [X], MovingStdRange(alpha=2.0), key=random.key(2))
+    np.testing.assert_allclose(one.params["layers_0"]["input_range"], 2 * jnp.std(X, ddof=1), rtol=1e-6)
+    # a calibrated range does not follow the data any more
+    after = nn.apply_training(model, found, 5 * X, key=random.key(3))[1]
+    assert after[HARDWARE]["layers_0"]["tile"].range_estimate == found.params["layers_0"]["input_range"]
+    with pytest.raises(ConfigError, match="no batches"):
+        nn.calibrate_input_ranges(model, variables, [], key=random.key(2))
+    with pytest.raises(ConfigError, match="no layer has an input range"):
+        nn.calibrate_input_ranges(layer(NOISY), made(NOISY)[1], [X], key=random.key(2))
