@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential, TileConfig
+from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential, TileConfig, nn
 from analogjax.cloud import CloudRunner, DescriptionError, Refused, Status
 from analogjax.cloud.description import Description
 from analogjax.cloud.inference import InferenceDescription, description_from_json
@@ -24,7 +24,7 @@ from analogjax.cloud.wire.tensors import weights_of
 from analogjax.cloud.wire.training import weights_in
 from analogjax.experiments import BasicInferencing, run_inference
 from analogjax.nn import flatten
-from analogjax.physics import Periphery, SoftBounds
+from analogjax.physics import AddNormal, InputRange, Periphery, SoftBounds
 from analogjax.physics.inference import (
     CustomPairs,
     DriftTable,
@@ -43,7 +43,7 @@ from analogjax.physics.inference import (
     StateIndependent,
     WriteVerify,
 )
-from analogjax.tile import Mapping
+from analogjax.tile import HardwareAware, Mapping
 from tests.cloud.experiments import inference_protobuf, protobuf
 from tests.cloud.running_service import service_in_thread
 from tests.cloud.test_client import compile_once
@@ -189,6 +189,27 @@ def test_a_native_inference_travels_exactly(trained, noise_model):
 
 def run(experiment, seed=4, max_elements=60):
     return run_inference(experiment, seed=seed, max_elements=max_elements)["inference_runs"]["inference_results"]
+
+
+def aware(config):
+    """A network of hardware-aware layers, and its variables."""
+    model = Sequential(flatten, AnalogLinear(8, config), jax.nn.sigmoid, AnalogLinear(10, config), jax.nn.log_softmax)
+    return model, nn.init(model, np.ones((1, 8, 8, 1), np.float32), jax.random.key(2))
+
+
+@pytest.mark.parametrize("columns", [512, 40], ids=["one_chip", "two_chips"])
+def test_hardware_aware_layers_travel_as_the_chips_that_hold_their_weights(columns):
+    mapping = Mapping(weight_scaling_omega=0.8, max_input_size=columns)
+    given = BasicInferencing(
+        Digits, *aware(HardwareAware(modifier=AddNormal(std_dev=0.1), mapping=mapping)), inference_repeats=1
+    )
+    made, file = InferenceDescription.of(given, max_elements=7)
+    back = InferenceDescription.from_json(json.loads(made.text()))
+    assert run(back.experiment(back.exactly(weights_in(file))), max_elements=7) == run(given, max_elements=7)
+    with pytest.raises(DescriptionError, match="t_inference"):
+        InferenceDescription.of(replace(given, t_inference=(1.0, 5.0)))
+    with pytest.raises(DescriptionError, match="input ranges"):
+        InferenceDescription.of(BasicInferencing(Digits, *aware(HardwareAware(input_range=InputRange()))))
 
 
 def test_what_cannot_travel_is_named(trained):
