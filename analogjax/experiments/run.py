@@ -19,7 +19,7 @@ from analogjax.experiments.loop import Program, RunKeys, TrainState
 from analogjax.experiments.losses import cross_entropy_loss, mse_loss, nll_loss
 from analogjax.experiments.options import CheckpointOptions, EarlyStop, StopTraining
 from analogjax.experiments.training import BasicTraining
-from analogjax.nn import Variables
+from analogjax.nn import Variables, mixes_items
 from analogjax.nn.model import outputs_like
 from analogjax.store import CheckpointError, Checkpoints
 from analogjax.store.runs import RunRecord
@@ -212,10 +212,10 @@ class Run:
             self._run_part(part, advance, hooks, bar, begun)
 
     def _parts(self, piece: Piece) -> list[Piece]:
-        """The piece itself; if the model keeps batch statistics, its last batch is separate and not padded."""
+        """The piece itself; if the model mixes the items of a batch, its last batch is separate and not padded."""
         size = piece.rows[0].shape[1]
         left = piece.items - (piece.steps - 1) * size
-        if left == size or not self.state.variables.collections:
+        if left == size or not mixes_items(self.state.variables.collections):
             return [piece]
         whole = piece._replace(steps=piece.steps - 1, items=piece.items - left)
         rows = piece.rows[0][piece.steps - 1 : piece.steps, :left], piece.rows[1][piece.steps - 1 : piece.steps, :left]

@@ -3,6 +3,7 @@
 from analogjax.nn.convert import convert_to_analog as convert_to_analog
 from analogjax.nn.convert import convert_to_digital as convert_to_digital
 from analogjax.nn.hardware_aware import after_step as after_step
+from analogjax.nn.hardware_aware import mixes_items as mixes_items
 from analogjax.nn.hardware_aware import with_weights as with_weights
 from analogjax.nn.model import Variables as Variables
 from analogjax.nn.model import apply as apply

@@ -83,6 +83,16 @@ def after_step(params: PyTree, collections: PyTree) -> tuple[PyTree, PyTree]:
     return params, collections
 
 
+def mixes_items(collections: PyTree) -> bool:
+    """Whether collections take the items of a batch together, so that items of no weight would not be without effect.
+
+    Batch statistics do, and hardware-aware layers whose input range or input scale follows the data.
+    """
+    tiles = [at(collections[HARDWARE], path)[TILE] for path in aware_paths(collections)]
+    follow = any(tile.range_estimate is not None or tile.average is not None for tile in tiles)
+    return follow or any(name != HARDWARE for name in collections)
+
+
 def with_weights(collections: PyTree, path: tuple[str, ...], w: Array) -> PyTree:
     """Choose the output scales of a hardware-aware layer for new weights.
 

@@ -405,3 +405,10 @@ def test_input_ranges_are_calibrated_layer_by_layer():
         nn.calibrate_input_ranges(model, variables, [], key=random.key(2))
     with pytest.raises(ConfigError, match="no layer has an input range"):
         nn.calibrate_input_ranges(layer(NOISY), made(NOISY)[1], [X], key=random.key(2))
+
+
+def test_only_what_follows_the_data_mixes_the_items_of_a_batch():
+    average = Periphery(noise_management=NoiseManagement(kind="AverageAbsMax"))
+    configs = (NOISY, HardwareAware(input_range=InputRange()), HardwareAware(forward=average))
+    mixed = [nn.mixes_items(made(config)[1].collections) for config in configs]
+    assert mixed == [False, True, True] and nn.mixes_items({"batch_stats": {}}) and not nn.mixes_items({})
