@@ -264,3 +264,41 @@ def test_scales_are_read_and_set(kind):
     assert torch.allclose(layer.get_weights()[0], raw * torch.tensor([[1.0], [2.0]]))
     layer.set_weights(weight, weight_scaling_omega=1.0)
     assert torch.allclose(tile.get_scales(), torch.tensor([0.4, 0.9])) and torch.allclose(seen(layer), weight)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_tile_tells_what_it_was_programmed_with(kind):
+    config = kind()
+    config.forward.out_noise, config.mapping.learn_out_scaling = 0.0, True
+    layer = layer_of(config).eval()
+    tile = layer.analog_module
+    assert tile.programmed_weights is None and tile.drift_baseline is None and tile.drift_noise_parameters is None
+    layer.drift_analog_weights(1e5)
+    assert tile.programmed_weights.shape == (2, 3) and float(tile.drift_baseline) > 0
+    assert [nu.shape for nu in tile.drift_noise_parameters] == [(2, 3), (2, 3)]
+    assert torch.equal(tile.reference_combined_weights, tile.shared_weights.detach()) and float(tile.alpha) > 1
+    assert torch.equal(tile.drift_readout_tensor, torch.eye(3)) and "2, 3" in tile.get_brief_info()
+
+
+def test_the_passes_of_a_tile_alone():
+    layer = layer_of(noisy(), bias=True)
+    tile, weight = layer.analog_module, layer.get_weights()[0]
+    tile.post_update_step()
+    x, d = torch.rand(4, 3), torch.rand(4, 2)
+    assert torch.allclose(tile.joint_forward(x, is_test=True), x @ weight.T, atol=1e-6)
+    assert not torch.allclose(tile.joint_forward(x), x @ weight.T) and tile.training
+    assert torch.allclose(tile.backward(d), d @ weight, atol=1e-6)
+    spread = c.SingleRPUConfig()
+    spread.forward.is_perfect, spread.forward.out_noise_std = False, 0.5
+    drawn = layer_of(spread).analog_module
+    values = drawn.get_forward_parameters()["out_noise_values"]
+    assert values.shape == (2,) and drawn.get_backward_parameters() == {}
+    drawn.set_forward_parameters(out_noise_values=2 * values)
+    assert torch.equal(drawn.get_forward_parameters()["out_noise_values"], 2 * values)
+
+
+def test_columns_are_reset_in_a_circle():
+    layer = layer_of(c.SingleRPUConfig(device=c.ConstantStepDevice(w_max_dtod=0.0, w_min_dtod=0.0, w_max=1.0)))
+    layer.analog_module.reset_columns(2, 2)
+    weight = layer.get_weights()[0]
+    assert weight[0, 1] == pytest.approx(-0.2) and abs(float(weight[0, 2] - 0.1)) > 0 and weight[1, 0] != 0.9

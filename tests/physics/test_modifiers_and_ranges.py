@@ -168,6 +168,9 @@ def test_remapped_weights_fill_the_range():
     for remap, peaks in ((LayerwiseRemap(remapped_wmax=0.6), [0.3, 0.6]), (ColumnwiseRemap(), [1.0, 1.0])):
         new, _ = remap.remap(W, jnp.asarray(1.0))
         np.testing.assert_allclose(jnp.max(jnp.abs(new), axis=1), peaks, rtol=1e-6)
+    rows = jnp.asarray(np.random.default_rng(2).normal(size=(300, 7)), jnp.float32)
+    new, _ = ColumnwiseRemap().remap(rows, jnp.asarray(1.0))
+    assert bool(jnp.all(jnp.max(jnp.abs(new), axis=1) == 1.0))  # exactly, so that remapping again changes nothing
 
 
 class TestInputRange:

@@ -60,8 +60,9 @@ class LayerwiseRemap:
         """Weights `[O, I]` of the given range, and scales of the shape of `scale`."""
         if self.one_scale:
             w, scale = w * _of_rows(scale), jnp.ones_like(scale)
-        k = _or_one(jnp.max(jnp.abs(w)) / self.remapped_wmax)
-        return w / k, scale * k
+        peak = jnp.max(jnp.abs(w))
+        k = _or_one(peak / self.remapped_wmax)
+        return _filling(w, peak, k, self.remapped_wmax), scale * k
 
 
 @pytree
@@ -91,16 +92,23 @@ class ColumnwiseRemap:
     def remap(self, w: Array, scale: Array) -> tuple[Array, Array]:
         """Weights `[O, I]` of the given range, and scales `[O]`."""
         old = jnp.broadcast_to(scale, w.shape[:1])
-        new = old * _or_one(jnp.max(jnp.abs(w), axis=1) / self.remapped_wmax)
-        if not is_off(self.max_scale_range):
-            new = self._limited(new, old)
-        return w * (old / new)[:, None], new
+        peak = jnp.max(jnp.abs(w), axis=1)
+        k = _or_one(peak / self.remapped_wmax)
+        if is_off(self.max_scale_range):
+            return _filling(w, peak[:, None], k[:, None], self.remapped_wmax), old * k
+        new = self._limited(old * k, old)
+        return w * old[:, None] / new[:, None], new
 
     def _limited(self, new: Array, old: Array) -> Array:
         least = jnp.min(old)
         least = jnp.where(least > 0, jnp.maximum(least, self.max_scale_ref), 0.0)
         bounded = (least > 0) & (jnp.asarray(self.max_scale_range) > 0)
         return jnp.where(bounded, jnp.minimum(new, least * self.max_scale_range), new)
+
+
+def _filling(w: Array, peak: Array, k: Array, wmax: Scalar) -> Array:
+    """`w / k`, in which the largest weight is `wmax` exactly: a compiled division may miss it by a rounding error."""
+    return jnp.where(jnp.abs(w) == peak, jnp.sign(w) * wmax, w / k)
 
 
 def _of_rows(scale: Array) -> Array:

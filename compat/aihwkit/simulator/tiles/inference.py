@@ -253,6 +253,25 @@ class InferenceTileWithPeriphery:
         written = self._still_written()
         return None if written is None else bridge.copied(tile_weights.raw(written.chips.tile))
 
+    @property
+    def drift_baseline(self) -> Any:
+        """What the compensation read right after programming, of each chip; `None` where nothing was read."""
+        written = self._still_written()
+        return None if written is None else written.chips.baseline
+
+    @property
+    def drift_noise_parameters(self) -> Any:
+        """What was drawn for the drift of each device; `None` before anything was programmed."""
+        written = self._still_written()
+        return None if written is None else written.chips.exponents
+
+    @property
+    def drift_readout_tensor(self) -> Any:
+        """The inputs that a compensation asks a chip with; `None` without one."""
+        compensation = self.rpu_config.drift_compensation
+        columns = tile_weights.chip_of(self._chips.tile).shape[1]
+        return None if compensation is None else compensation.get_readout_tensor(columns)
+
     def _key(self) -> Any:
         return jax.random.fold_in(self.chips.root, self.chips.next_use())
 

@@ -74,11 +74,12 @@ class Product:
     asked: Asked
 
     def __post_init__(self) -> None:
-        for name in ("forward", "pull"):
+        for name in ("forward", "linear", "transposed"):
             object.__setattr__(self, name, jax.jit(getattr(self, "_" + name)))
 
     forward: Any = None
-    pull: Any = None
+    linear: Any = None
+    transposed: Any = None
 
     def _read(self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None) -> Array:
         """The answers to `x` for weights `w` `[O, I]` and the range `r` `[1]`."""
@@ -96,11 +97,14 @@ class Product:
     def _forward(self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None) -> Array:
         return self._read(leaves, root, n, w, x, r)
 
-    def _pull(
-        self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None, d: Array
-    ) -> tuple[Array, Array, Array | None]:
+    def _linear(
+        self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None
+    ) -> tuple[Array, Any]:
+        """The answers, and what leads back from them."""
+        return jax.vjp(lambda w, x, r: self._read(leaves, root, n, w, x, r), w, x, r)
+
+    def _transposed(self, leaves: bridge.Leaves, back: Any, d: Array) -> tuple[Array, Array, Array | None]:
         """What a gradient `d` of the answers is for weights `[O, I]` of the devices, inputs `[B, I]` and the range."""
-        _, back = jax.vjp(lambda w, x, r: self._read(leaves, root, n, w, x, r), w, x, r)
         dw, dx, dr = back(d)
         # a step moves the logical weight, scale w, by the rate: as in aihwkit, its gradient is dw / scale
         return dw / tile_weights.scales(jax.tree.unflatten(self.structure, leaves)) ** 2, dx, dr
@@ -165,20 +169,22 @@ class StraightThrough(torch.autograd.Function):
             w = chips.program.raw(chips.leaves)
         else:
             w = jnp.array(w)  # the weights may move before the gradient comes
-        given = (chips.arrays, chips.root, chips.next_use(), w)
+        given = (chips.arrays, chips.root, chips.next_use(), w, bridge.to_jax(x), _range(r))
+        if not any(ctx.needs_input_grad):
+            return bridge.to_torch(compiled.forward(*given))
+        y, ctx.back = compiled.linear(*given)
+        ctx.compiled, ctx.leaves = compiled, chips.arrays
+        # what leads back may be the memory of these
         ctx.save_for_backward(x, r)
-        ctx.compiled, ctx.given = compiled, given
-        return bridge.to_torch(compiled.forward(*given, bridge.to_jax(x), _range(r)))
+        return bridge.to_torch(y)
 
     @staticmethod
     @bridge.once_differentiable
     def backward(ctx: Any, d: Any) -> Any:
-        x, r = ctx.saved_tensors
-        error = bridge.to_jax(d, "the gradient")
-        grads = ctx.compiled.pull(*ctx.given, bridge.to_jax(x), _range(r), error)
-        needed = (ctx.needs_input_grad[3], ctx.needs_input_grad[2], ctx.needs_input_grad[4])
-        dw, dx, dr = (bridge.to_torch(one) if wanted else None for one, wanted in zip(grads, needed, strict=True))
-        return None, None, dx, dw, dr
+        _ = ctx.saved_tensors  # torch says so where they were changed since
+        dw, dx, dr = ctx.compiled.transposed(ctx.leaves, ctx.back, bridge.to_jax(d, "the gradient"))
+        grads = zip((dx, dw, dr), ctx.needs_input_grad[2:], strict=True)
+        return None, None, *(bridge.to_torch(one) if wanted else None for one, wanted in grads)
 
 
 def _range(r: Any) -> Array | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from analogjax import random
@@ -225,6 +226,14 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         chips.tile = chips.program.reset(chips.leaves, chips.root, chips.next_use(), float(reset_prob))
 
     @torch.no_grad()
+    def reset_columns(self, start_column_idx: int = 0, num_columns: int = 1, reset_prob: float = 1.0) -> None:
+        """Reset each device of some columns (from the first to the last and on, in a circle) with a probability."""
+        chips = self.chips
+        tile = chips.tile
+        columns = (jnp.arange(num_columns) + start_column_idx) % tile.shape[1]
+        chips.tile = tile.reset(jax.random.fold_in(chips.root, chips.next_use()), float(reset_prob), columns)
+
+    @torch.no_grad()
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let seconds pass."""
         chips = self.chips
@@ -306,6 +315,19 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
     def get_analog_ctx(self) -> AnalogContext:
         """The parameter that stands for the weights in an optimizer."""
         return self.analog_ctx
+
+    def get_analog_state(self) -> dict[str, Any]:
+        """What a state dict holds of the chips."""
+        return saved(self)
+
+    @staticmethod
+    def get_analog_state_name(prefix: str = "") -> str:
+        """The name of that in a state dict."""
+        return prefix + STATE
+
+    def get_brief_info(self) -> str:
+        """The class, sizes and device."""
+        return f"{type(self).__name__}({self.extra_repr()})"
 
     def extra_repr(self) -> str:
         """Size and device."""

@@ -192,6 +192,30 @@ class TileWithPeriphery:
         view[ndim - 1 if dim is None else dim] = -1
         return tuple(view)
 
+    @property
+    def mapping_lr_scale(self) -> float:
+        """The factor of the learning rate that makes up for the scale of the mapping."""
+        if not self.rpu_config.mapping.weight_scaling_lr_compensation:
+            return 1.0
+        return 1.0 / float(jnp.mean(tile_weights.chip_of(self.chips.tile).scale))
+
+    # the passes alone
+
+    def joint_forward(self, x_input: Any, is_test: bool = False, ctx: Any = None) -> Any:
+        """`[B, I] -> [B, O]`: what the chips answer in training or in test, without learned scale and bias."""
+        trains, self.training = self.training, not is_test
+        try:
+            return self.within_range(x_input)
+        finally:
+            self.training = trains
+
+    @torch.no_grad()
+    def backward(self, d_input: Any, ctx: Any = None) -> Any:
+        """`[B, O] -> [B, I]`: the errors as they come back through the chips, for outputs of which none was clipped."""
+        chips = self.reading
+        d = bridge.to_jax(d_input, "the error")
+        return bridge.to_torch(chips.program.backward(chips.leaves, chips.root, chips.next_use(), None, d))
+
     # what is around
 
     def read_by(self, p: Any) -> None:
@@ -213,6 +237,11 @@ class TileWithPeriphery:
     def get_forward_parameters(self) -> dict[str, Any]:
         """What was drawn for the outputs when the chips were made, by aihwkit's names (copies)."""
         frozen = tile_weights.chip_of(self.chips.tile).frozen_forward
+        return {name: bridge.copied(frozen[ours]) for name, ours in _FORWARD.items() if ours in frozen}
+
+    def get_backward_parameters(self) -> dict[str, Any]:
+        """What was drawn for the inputs, which are read when errors come back, by aihwkit's names (copies)."""
+        frozen = tile_weights.chip_of(self.chips.tile).frozen_backward
         return {name: bridge.copied(frozen[ours]) for name, ours in _FORWARD.items() if ours in frozen}
 
     @torch.no_grad()

@@ -48,6 +48,17 @@ class Compiled:
         """The tile right after programming."""
         return self.chips.tile
 
+    @property
+    def baseline(self) -> Any:
+        """What the compensation read, of each chip; `None` without one."""
+        return None if self.chips.baseline is None else bridge.copied(self.chips.baseline)
+
+    @property
+    def exponents(self) -> Any:
+        """Drift exponents, one tensor for each conductance of a weight."""
+        nu = bridge.copied(self.chips.programmed.nu)
+        return list(nu.unbind(nu.ndim - 3))
+
     def read_by(self, p: Any) -> None:
         """Read the chips by another periphery from now on."""
         self.chips = replace(self.chips, tile=tile_weights.read_by(self.chips.tile, p))
@@ -147,6 +158,18 @@ class Own:
         if compensation is not None:
             for chip in self._asked(self.tile, key):
                 chip.drift_baseline = compensation.init_baseline(chip)
+
+    @property
+    def baseline(self) -> Any:
+        """What the compensation read, of the only chip or of each; `None` without one."""
+        found = [chip.drift_baseline for chip in self.chips]
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def exponents(self) -> Any:
+        """What the noise model drew for the drift of the only chip, or of each."""
+        found = [chip.drift_noise_parameters for chip in self.chips]
+        return found[0] if len(found) == 1 else found
 
     def read_by(self, p: Any) -> None:
         """Read the chips by another periphery from now on."""
