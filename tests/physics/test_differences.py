@@ -155,6 +155,5 @@ def test_every_test_that_the_document_names_is_there():
         if path.startswith("tests/golden"):
             from tests.golden.catalog import cases
 
-            assert any(case in cases(group) for group in ("compounds", "mvm", "pulse_response", "update_statistics")), (
-                case
-            )
+            groups = ("compounds", "inference", "mvm", "pulse_response", "update_statistics")
+            assert any(case in cases(group) for group in groups), case
