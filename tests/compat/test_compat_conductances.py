@@ -2,12 +2,13 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from aihwkit.exceptions import ArgumentError, ConfigError
+from aihwkit.exceptions import ArgumentError, ConfigError, FusionExportError, TileError
 from aihwkit.inference import (
     CustomDriftPCMLikeNoiseModel,
     CustomPairConductanceConverter,
@@ -27,6 +28,9 @@ from aihwkit.inference.compensation.drift import (
     PerColumnDriftCompensation,
 )
 from aihwkit.inference.converter.fusion import FusionConductanceConverter
+from aihwkit.nn import AnalogConv2d, AnalogLinear, AnalogSequential
+from aihwkit.simulator.configs import SingleRPUConfig
+from aihwkit.utils.export import fusion_export, fusion_import
 
 from analogjax import physics
 from compat import torch_bridge
@@ -253,3 +257,48 @@ def test_a_compensated_chip_of_columns_travels_in_the_state_dict():
         torch.manual_seed(3)
         one.drift_analog_weights(1e7)
     assert torch.allclose(answer(made[1]), answer(made[0]), atol=1e-6)
+
+
+# Files
+
+
+@pytest.mark.parametrize("converter", [None, SinglePairConductanceConverter(10.0, 1.0)])
+def test_exported_conductances_come_back(tmp_path, converter):
+    made = config(max_input_size=3, weight_scaling_omega=0.5)
+    model = AnalogSequential(
+        AnalogLinear(5, 4, rpu_config=made), torch.nn.Tanh(), AnalogConv2d(1, 2, 2, rpu_config=config())
+    )
+    weights = [tuple(one.clone() for one in layer.get_weights()) for layer in model.analog_layers()]
+    file = str(tmp_path / "chips.csv")
+    by_layer, params, state = fusion_export(model, converter, file)
+    assert {name: len(g) for name, g in by_layer.items()} == {
+        "0": 20 * (1 + bool(converter)),
+        "2": 8 * (1 + bool(converter)),
+    }
+    for given in (file, by_layer):
+        for layer in model.analog_layers():
+            layer.reset_parameters()
+        assert fusion_import(given, model, params, state, converter) is model and not model.training
+        for layer, (weight, bias) in zip(model.analog_layers(), weights, strict=True):
+            assert torch.allclose(layer.get_weights()[0], weight, atol=1e-5) and torch.equal(
+                layer.get_weights()[1], bias
+            )
+    assert Path(file).read_text().splitlines()[:3] == ["1,3", "AnalogLinear,AnalogConv2d", "20,8"]
+
+
+def test_conductances_of_something_else_are_refused_and_change_nothing(tmp_path):
+    model, other = linear(0.4, config()), AnalogLinear(4, 2, bias=False, rpu_config=config())
+    file = str(tmp_path / "chips.csv")
+    by_layer, params, _ = fusion_export(AnalogSequential(other), None, file)
+    mine = AnalogSequential(model)
+    with pytest.raises(FusionExportError, match="is of other layers; it begins with"):
+        fusion_import(file, mine, params)
+    with pytest.raises(FusionExportError, match="0 has 8 conductances, 2 more than its chips"):
+        fusion_import(by_layer, mine, fusion_export(mine)[1])
+    with pytest.raises(FusionExportError, match="can't be read"):
+        fusion_import(str(tmp_path / "absent"), mine, params)
+    with pytest.raises(FusionExportError, match="no conductances, or no parameters, of the layer 0"):
+        fusion_import({}, mine, params)
+    assert torch.equal(model.get_weights()[0], torch.full((2, 3), 0.4))
+    with pytest.raises(TileError, match="InferenceRPUConfig"):
+        fusion_export(AnalogSequential(AnalogLinear(3, 2, rpu_config=SingleRPUConfig())))

@@ -11,7 +11,17 @@ from analogjax import AnalogLinear, Sequential, TileConfig, nn
 from analogjax.data import Split
 from analogjax.errors import AnalogError, ConfigError, NonFiniteError
 from analogjax.experiments import Arrays, BasicInferencing, cross_entropy_loss, run_inference
-from analogjax.physics import ADC, Ideal, PCMLike, Periphery, State, StateIndependent
+from analogjax.physics import (
+    ADC,
+    ExactReference,
+    Ideal,
+    PCMLike,
+    PerColumnCompensation,
+    Periphery,
+    ReRAMWan2022,
+    State,
+    StateIndependent,
+)
 from analogjax.tile import Mapping
 
 EXACT = Periphery(adc=ADC(bound=0.0), is_perfect=True)
@@ -187,3 +197,20 @@ def test_what_can_not_be_read_is_told(experiment):
 
 def test_the_default_material_is_pcm(experiment):
     assert BasicInferencing(experiment.dataset, MODEL, experiment.variables).noise_model == PCMLike()
+
+
+def test_any_compensation_may_rescale_the_outputs(experiment):
+    none, whole, columns, exact = (
+        entries(run_inference(replace(experiment, noise_model=UNIFORM, drift_compensation=one), seed=1), "avg_loss")
+        for one in (None, True, PerColumnCompensation(), ExactReference())
+    )
+    for one in (columns, exact):
+        np.testing.assert_allclose(one, whole, rtol=1e-4)  # all of them restore what fades evenly
+    assert abs(none[-1] - whole[-1]) > 0.01
+    with pytest.raises(ConfigError, match=r"drift_compensation=3\): give True, False, or a compensation"):
+        replace(experiment, drift_compensation=3)
+
+
+def test_a_material_that_is_known_at_other_times_is_refused_at_once(experiment):
+    with pytest.raises(ConfigError, match=r"BasicInferencing\(t=0.0\): ReRAMWan2022 is known at 1, 86400, 172800 s"):
+        replace(experiment, noise_model=ReRAMWan2022())

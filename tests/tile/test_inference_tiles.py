@@ -9,7 +9,21 @@ import pytest
 
 from analogjax import AnalogLinear, Sequential, TileConfig, nn
 from analogjax.errors import ConfigError
-from analogjax.physics import ADC, DAC, GlobalCompensation, Ideal, PCMLike, Periphery, Pulses, StateIndependent, Vector
+from analogjax.physics import (
+    ADC,
+    DAC,
+    ExactReference,
+    GlobalCompensation,
+    Ideal,
+    PCMLike,
+    PerColumnCompensation,
+    Periphery,
+    Pulses,
+    ReRAMCMO,
+    ReRAMWan2022,
+    StateIndependent,
+    Vector,
+)
 from analogjax.physics.devices import ConstantStep, SoftBounds, SoftBoundsReference
 from analogjax.tile import Mapping, ProgrammedTile, TileArray, create_array, drift, drift_all, mvm, program, program_all
 from tests.suites import first_fast
@@ -79,6 +93,58 @@ def test_the_readout_sees_only_the_part_of_a_chip_that_is_used(key):
     assert np.all(np.abs(np.mean(baseline, axis=0) - expected) < 4 * se)
 
 
+@pytest.mark.parametrize("config", [ARRAY, PLAIN])
+def test_padding_is_neither_the_smallest_nor_the_largest_weight(key, config):
+    # of positive weights: an empty crosspoint would be the smallest, from which single devices count
+    exact = ReRAMCMO(prog_noise_scale=0.0, read_noise_scale=0.0, drift_scale=0.0)
+    w = jnp.linspace(1.0, 2.0, 21).reshape(SHAPE)
+    programmed = program(create_array(config, SHAPE, key, w), exact, None, jax.random.key(1))
+    assert_close(programmed.tile.read(), w, factor=8)
+    assert_close(drift(programmed, LATE, jax.random.key(2)).read(), w, factor=8)
+    noisy = replace(exact, prog_coeff=(0.1,), prog_noise_scale=1.0)
+    many = jax.vmap(lambda key: program(create_array(config, SHAPE, key, w), noisy, None, key).tile.read())
+    spread = np.std(many(jax.random.split(key, 500)) - w, axis=0)
+    chips = [(slice(0, 3), slice(0, 7))] if config is PLAIN else [
+        (slice(0, 2), slice(0, 4)), (slice(0, 2), slice(4, 7)), (slice(2, 3), slice(0, 4)), (slice(2, 3), slice(4, 7))
+    ]  # fmt: skip
+    for (rows, columns), width in zip(chips, [w[c].max() - w[c].min() for c in chips], strict=True):
+        expected = 0.1 / (88.199997 - 9.0) * float(width)
+        error = expected / np.sqrt(2 * 500 * spread[rows, columns].size)
+        assert abs(np.sqrt(np.mean(spread[rows, columns] ** 2)) - expected) < 4 * error
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_outputs_that_fade_differently_have_factors_of_their_own(key, config):
+    tile = create_array(config, SHAPE, key)
+    material = StateIndependent(read_noise_scale=0.0, prog_noise_scale=0.0)  # exponents vary from device to device
+    programmed = program(tile, material, PerColumnCompensation(), jax.random.key(1))
+    late = drift(programmed, LATE, jax.random.key(2))
+    assert late.read().shape == SHAPE
+    unscaled = tile.tiles.state.w if isinstance(tile, TileArray) else tile.state.w
+    factors = late.tiles.scale if isinstance(late, TileArray) else late.scale
+    assert factors.shape == unscaled.shape[:-1]
+    read = jnp.abs(late.read())
+    if not isinstance(tile, TileArray):
+        assert_close(read.mean(1), jnp.abs(tile.read()).mean(1), factor=4)
+    else:
+        for columns in (slice(0, 4), slice(4, 7)):
+            assert_close(read[:, columns].mean(1), jnp.abs(tile.read())[:, columns].mean(1), factor=8)
+    x = jax.random.normal(key, (4, SHAPE[1]))
+    assert_close(mvm(late, x, key=jax.random.key(3)), x @ late.read().T, factor=4)
+
+
+@pytest.mark.parametrize("config", [PLAIN, SCALED_ARRAY])
+def test_an_exact_reference_makes_up_for_programming(key, config):
+    tile = create_array(config, SHAPE, key)
+    material = StateIndependent(prog_coeff=(0.0, 10.0), read_noise_scale=0.0, drift_nu_std=0.0)
+    for compensation in (ExactReference(), ExactReference(compensation=PerColumnCompensation())):
+        late = drift(program(tile, material, compensation, jax.random.key(1)), LATE, jax.random.key(2))
+        for columns in (slice(0, 4), slice(4, 7)) if isinstance(tile, TileArray) else (slice(0, 7),):
+            for rows in (slice(0, 2), slice(2, 3)) if isinstance(tile, TileArray) else (slice(0, 3),):
+                ours, theirs = (jnp.abs(one.read()[rows, columns]).mean() for one in (late, tile))
+                assert_close(ours, theirs, factor=8)
+
+
 @pytest.mark.parametrize("device", first_fast([SoftBounds(), Vector(devices=(ConstantStep(), SoftBounds()))]))
 def test_any_device_may_have_trained_the_weights(key, device):
     tile = create_array(TileConfig(device=device, forward=EXACT, backward=EXACT), SHAPE, key)
@@ -137,6 +203,8 @@ def test_what_makes_no_sense_is_refused(key):
     tile = create_array(PLAIN, SHAPE, key)
     with pytest.raises(ConfigError, match=r"drift\(t=-1"):
         drift(program(tile, PCMLike(), None, key), -1.0, jax.random.key(1))
+    with pytest.raises(ConfigError, match=r"drift\(t=60.0\): ReRAMWan2022 is known at 1, 86400, 172800 s only"):
+        drift(program(tile, ReRAMWan2022(), None, key), 60.0, jax.random.key(1))
     with pytest.raises(ConfigError, match="program_all"):
         program({"tile": tile}, PCMLike(), None, key)
 

@@ -36,7 +36,7 @@ def fusion_export(
                 conductances[name] += g.flatten().tolist()
     if file_name is not None:
         write_table(file_name, _matrices(analog_model), conductances)
-    return conductances, params, analog_model.state_dict()
+    return conductances, params, deepcopy(analog_model.state_dict())  # whatever the model becomes
 
 
 @torch.no_grad()
@@ -52,13 +52,13 @@ def fusion_import(
     converter = deepcopy(g_converter) or FusionConductanceConverter()
     if isinstance(conductance_data, str):
         conductance_data = _fusion_load_csv(conductance_data, _fusion_get_csv_header(analog_model))
-    before = analog_model.state_dict() if state_dict is None else state_dict
     found = {}
     for name, layer in analog_model.named_analog_layers():
         if name not in conductance_data or name not in params:
             raise FusionExportError(f"there are no conductances, or no parameters, of the layer {name}.")
         found[name] = _weights(layer, conductance_data[name], params[name], converter, name)
-    analog_model.load_state_dict(before)
+    if state_dict is not None:
+        analog_model.load_state_dict(state_dict)
     analog_model.eval()
     for name, layer in analog_model.named_analog_layers():
         tile = _tile(layer)
