@@ -74,6 +74,7 @@ class InferenceTileWithPeriphery:
     """What is added to a tile module. Keys are those of the tile's other uses, so one seed decides everything."""
 
     rpu_config: Any
+    shared_weights: Any
     training: bool
     _written: Written | None = None
     _disturbed: Disturbed | None = None
@@ -301,13 +302,13 @@ class InferenceTileWithPeriphery:
             state_dict if given is None else {**state_dict, prefix + STATE: given}, prefix, local_metadata, strict,
             missing_keys, unexpected_keys, error_msgs,
         )  # fmt: skip
-        if given is None or len(error_msgs) > errors:
+        if len(error_msgs) > errors or (given is None and state is not None):
             return
         if prefix + _WEIGHT in missing_keys:  # a state dict from before there was such a parameter
             missing_keys.remove(prefix + _WEIGHT)
-        self._written, held = None, given.get("disturbed")
+        self._written, held = None, given.get("disturbed") if isinstance(given, dict) else None
         self._disturbed = None if held is None else Disturbed(held.clone(), self._chips.writes)
-        if "programmed" in given:
+        if isinstance(given, dict) and "programmed" in given:
             try:
                 self._take_back(given["programmed"])
             except TileModuleError as error:

@@ -17,6 +17,7 @@ from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import AnalogContext
+from compat.aihwkit.simulator.tiles import aihwkit_state
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
 from compat.aihwkit.simulator.tiles.periphery import TileWithPeriphery
 from compat.aihwkit.simulator.tiles.protocol import refuse_own_methods, refuse_patches, said
@@ -343,17 +344,25 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
         unexpected_keys: list, error_msgs: list,
     ) -> None:  # fmt: skip
+        theirs = aihwkit_state.with_state(state_dict, prefix)
+        known = set() if theirs is None else aihwkit_state.names_in(prefix, theirs)
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+            {name: value for name, value in state_dict.items() if name not in known}, prefix, local_metadata, strict,
+            missing_keys, unexpected_keys, error_msgs,
+        )  # fmt: skip
         for keys, name in ((missing_keys, "analog_ctx"), (unexpected_keys, "analog_ctx"), (unexpected_keys, STATE)):
             if prefix + name in keys:
                 keys.remove(prefix + name)
-        if prefix + STATE not in state_dict:
+        if theirs is not None:
+            missing_keys[:] = [name for name in missing_keys if name not in known]
+        elif prefix + STATE not in state_dict:
             missing_keys.append(prefix + STATE)
             return
         try:
-            restored(self, state_dict[prefix + STATE])
+            if theirs is not None:
+                aihwkit_state.take(self, theirs)
+            else:
+                restored(self, state_dict[prefix + STATE])
         except TileModuleError as error:
             error_msgs.append(f"{prefix + STATE}: {error}")
 

@@ -35,7 +35,7 @@ def saved(module: Any) -> dict[str, Any]:
 def restored(module: Any, state: Any) -> None:
     """Put a saved state into `module`. Raises `TileModuleError` where it is of another kind of tile."""
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise TileModuleError("this is no tile state written by analogjax (checkpoints of aihwkit cannot be read yet).")
+        raise TileModuleError("this is no tile state, neither of analogjax nor of aihwkit.")
     chips, arrays = module.chips, state["arrays"]
     tile = _shaped(chips, arrays)
     steps = tuple(state.get("dw_min", module.configured_steps))
