@@ -58,6 +58,7 @@ def aware_config(options: Mapping[str, Any]) -> Any:
     return HardwareAware(
         modifier=_MODIFIERS[options["modifier"] or "add-normal"](hardware_aware, strength),
         clip=hardware_aware.GaussianClip(sigma=sigma) if sigma else None,
+        remap=hardware_aware.LayerwiseRemap(),  # trained weights grow: the largest stays that of the device
         input_range=hardware_aware.InputRange() if options["input_range"] else None,
         mapping=Mapping(weight_scaling_omega=1.0, learn_out_scaling=bool(options["learn_out_scaling"])),
         fresh_chips=options["fresh_chips"],

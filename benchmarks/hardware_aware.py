@@ -26,14 +26,16 @@ import optax
 from analogjax import BasicTraining, FashionMNIST, LocalRunner, nn
 from analogjax.experiments import evaluate
 from analogjax.physics import ADC, Crossbar, GlobalCompensation, PCMLike, Periphery
-from analogjax.physics.hardware_aware import AddNormal
+from analogjax.physics.hardware_aware import AddNormal, GaussianClip, LayerwiseRemap
 from analogjax.tile import AwareTile, HardwareAware, Mapping
 
 TIMES = (1.0, 3600.0, 86_400.0, 31_536_000.0)
 # outputs of a chip differ in offset and saturation
 CHIP = Periphery(adc=ADC(noise=0.04, nonlinearity=0.1, nonlinearity_std=0.5), crossbar=Crossbar(v_offset_std=0.01))
 MAPPING = Mapping(weight_scaling_omega=1.0, learn_out_scaling=False)
-NOISY = HardwareAware(forward=CHIP, mapping=MAPPING, modifier=AddNormal(std_dev=0.06))
+NOISY = HardwareAware(
+    forward=CHIP, mapping=MAPPING, modifier=AddNormal(std_dev=0.06), clip=GaussianClip(sigma=3.0), remap=LayerwiseRemap()
+)  # fmt: skip
 KINDS = {
     "floating point": HardwareAware(forward=Periphery(is_perfect=True), mapping=MAPPING),
     "hardware-aware": NOISY,
