@@ -34,8 +34,12 @@ TIMES = (1.0, 3600.0, 86_400.0, 31_536_000.0)
 CHIP = Periphery(adc=ADC(noise=0.04, nonlinearity=0.1, nonlinearity_std=0.5), crossbar=Crossbar(v_offset_std=0.01))
 MAPPING = Mapping(weight_scaling_omega=1.0, learn_out_scaling=False)
 NOISY = HardwareAware(
-    forward=CHIP, mapping=MAPPING, modifier=AddNormal(std_dev=0.06), clip=GaussianClip(sigma=3.0), remap=LayerwiseRemap()
-)  # fmt: skip
+    forward=CHIP,
+    mapping=MAPPING,
+    modifier=AddNormal(std_dev=0.06),
+    clip=GaussianClip(sigma=3.0),
+    remap=LayerwiseRemap(),
+)
 KINDS = {
     "floating point": HardwareAware(forward=Periphery(is_perfect=True), mapping=MAPPING),
     "hardware-aware": NOISY,
