@@ -218,7 +218,7 @@ def test_beyond_the_range_inputs_are_clipped(kind):
 def test_a_pulsed_tile_is_updated_by_inputs_in_units_of_the_range():
     config = c.FloatingPointRPUConfig()
     config.pre_post.input_range.enable, config.pre_post.input_range.init_value = True, 2.0
-    config.pre_post.input_range.init_from_data = 0
+    config.pre_post.input_range.init_from_data, config.pre_post.input_range.learn_input_range = 0, False
     layer = layer_of(config, torch.tensor([[0.5, -0.25]]))
     optimizer = AnalogSGD(layer.parameters(), lr=0.1)
     layer(torch.tensor([[1.0, 6.0]])).sum().backward()

@@ -123,7 +123,7 @@ class TileWithPeriphery:
 
     @torch.no_grad()
     def entered(self, x: Any) -> Any:
-        """`[B, I]` (with the bias column, if analog): the inputs that the chips see, within the range and in its units."""
+        """`[B, I]` (with the bias column, if analog): what the chips see of inputs, in units of the range."""
         if self.input_range is None:
             return x
         inside = bridge.to_torch(entering(self._law)(bridge.to_jax(x), bridge.to_jax(self.input_range)))
