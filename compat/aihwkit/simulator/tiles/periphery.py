@@ -106,6 +106,7 @@ class TileWithPeriphery:
             self._follow(law, x)
         self._unclipped = self.with_bias(x.detach())  # for an update: the range may have moved until then
         y = self.product(self.with_bias(Enter.apply(law, call, x, self.input_range)))
+        self._unclipped = None
         if law.manage_output_clipping:
             call.passes = self.reading.passes
         return Leave.apply(y, self.input_range)
