@@ -105,10 +105,10 @@ def check_fields(view: Any) -> None:
                 f"{type(view).__name__} has its own {name}, which is never asked for: there is no compiled core to "
                 "bind to. Set the fields instead."
             )
-    for name in vars(view):
+    for name in [name for name in vars(view) if name not in fields and name not in view._more]:
         close = difflib.get_close_matches(name, fields, n=1)
         # a subclass by a user may remember more than fields, but nothing that looks like one
-        if name not in fields and name not in view._more and (close or type(view).__module__.startswith("compat.")):
+        if close or type(view).__module__.startswith("compat."):
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(f"{type(view).__name__} has no field {name!r}. Wrong attribute name?{hint}")
     for name, field in fields.items():

@@ -48,6 +48,15 @@ def put_in(tile: Any, w: Array) -> Any:
     return holding(tile, own)
 
 
+def rate_scales(tile: Any) -> Array | float:
+    """The factor of the learning rate of each weight, `[O, I]`, by which a mapping makes up for its scales."""
+    chip = chip_of(tile)
+    if not tile.config.mapping.weight_scaling_lr_compensation:
+        return 1.0
+    stack = chip.state.w.ndim - 2
+    return scales(with_chip(tile, scale=1 / jnp.mean(chip.scale, axis=tuple(range(stack, chip.scale.ndim)))))
+
+
 def scales(tile: Any) -> Array:
     """The logical weight per weight of the device, `[O, I]`."""
     return holding(tile, jnp.ones_like(chip_of(tile).state.w)).read()

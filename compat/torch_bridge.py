@@ -170,7 +170,8 @@ class Program:
 
     def _dense(self, leaves: Leaves, x: Array, d: Array) -> Array:
         # a weight of the device is the logical one by its scale: as in aihwkit a step moves the latter by the rate
-        return (d.T @ x) / tile_weights.scales(self._tile(leaves))
+        tile = self._tile(leaves)
+        return (d.T @ x) / (tile_weights.scales(tile) * tile_weights.rate_scales(tile))
 
 
 def _keys(root: Key, n: Scalar) -> tuple[Key, Key]:
@@ -185,14 +186,17 @@ def program(structure: Any) -> Program:
 
 
 class AnalogFunction(torch.autograd.Function):
-    """The product of a tile `[B, I] -> [B, O]`; going back, it leaves x and d with the tile's context."""
+    """The product of a tile `[B, I] -> [B, O]`; going back, it leaves x and d with the tile's context.
+
+    `recorded` is left there in place of x, where an update is to work out for itself what the chips see.
+    """
 
     @staticmethod
-    def forward(ctx: Any, context: Any, chips: Any, x: Any) -> Any:
+    def forward(ctx: Any, context: Any, chips: Any, x: Any, recorded: Any = None) -> Any:
         n = chips.next_use()
         y, ctx.passes = chips.program.forward(chips.leaves, chips.root, n, to_jax(x))
         chips.passes = ctx.passes
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(x if recorded is None else recorded)
         ctx.context, ctx.chips, ctx.use = context, chips, n
         return to_torch(y)
 
@@ -204,9 +208,9 @@ class AnalogFunction(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             ctx.context.record(x, d)
         if not ctx.needs_input_grad[2]:
-            return None, None, None
+            return None, None, None, None
         dx = chips.program.backward(chips.leaves, chips.root, ctx.use, ctx.passes, to_jax(d, "the gradient"))
-        return None, None, to_torch(dx)
+        return None, None, to_torch(dx), None
 
 
 class Chips:

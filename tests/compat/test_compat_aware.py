@@ -218,12 +218,41 @@ def test_beyond_the_range_inputs_are_clipped(kind):
 def test_a_pulsed_tile_is_updated_by_inputs_in_units_of_the_range():
     config = c.FloatingPointRPUConfig()
     config.pre_post.input_range.enable, config.pre_post.input_range.init_value = True, 2.0
-    config.pre_post.input_range.init_from_data = 0
+    config.pre_post.input_range.init_from_data, config.pre_post.input_range.learn_input_range = 0, False
     layer = layer_of(config, torch.tensor([[0.5, -0.25]]))
     optimizer = AnalogSGD(layer.parameters(), lr=0.1)
     layer(torch.tensor([[1.0, 6.0]])).sum().backward()
     optimizer.step()
     assert torch.allclose(layer.get_weights()[0], torch.tensor([[0.5 - 0.05, -0.25 - 0.1]]))
+
+
+def test_an_update_takes_the_range_as_the_step_left_it():
+    config = c.FloatingPointRPUConfig()
+    config.pre_post.input_range.enable, config.pre_post.input_range.init_value = True, 2.0
+    config.pre_post.input_range.init_from_data, config.mapping.digital_bias = 0, False
+    layer = layer_of(config, torch.tensor([[0.5, -0.25]]), bias=True)
+    layer(torch.tensor([[1.0, 6.0]])).sum().backward()
+    layer.analog_module.input_range.data[0] = 4.0
+    AnalogSGD([layer.analog_module.analog_ctx], lr=0.1).step()
+    weight, bias = layer.get_weights()
+    assert torch.allclose(weight, torch.tensor([[0.5 - 0.025, -0.25 - 0.1]])) and torch.allclose(
+        bias, torch.tensor([-0.1])
+    )
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_a_mapping_that_makes_up_for_its_scales_in_the_rate(size):
+    config = perfect()
+    config.mapping.weight_scaling_omega, config.mapping.weight_scaling_columnwise = 0.5, True
+    config.mapping.weight_scaling_lr_compensation, config.mapping.max_input_size = True, size
+    layer = layer_of(config)
+    before, tile = layer.get_weights()[0], layer.analog_module
+    layer(torch.ones(1, 3)).sum().backward()
+    with torch.no_grad():
+        tile.shared_weights -= 0.1 * tile.shared_weights.grad
+    # chip by chip, the mean scale of its outputs
+    means = torch.tensor([[1.3, 1.3, 1.3]]) if not size else torch.tensor([[1.3, 1.3, 0.7]])
+    assert torch.allclose(before - layer.get_weights()[0], 0.1 * means.expand(2, 3), atol=1e-6)
 
 
 def test_a_range_is_set_saved_and_made_anew():

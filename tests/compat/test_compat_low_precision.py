@@ -147,6 +147,15 @@ def test_each_output_may_have_a_step_of_its_own(kind, params, symmetric):
             assert torch.allclose(twin.get_params()[0][0], seen[n], rtol=1e-4)
 
 
+def test_a_weight_for_each_feature_may_have_steps_of_its_own_too():
+    how = to(weights=3)
+    how.module_qconfig_map[nn.LayerNorm].module_qconfig.weight_quant.per_channel = True
+    model = nn.LayerNorm(4)
+    model.weight.data = torch.tensor([0.1, 1.0, 10.0, -5.0])
+    rounded = convert_to_quantized(model, how)
+    assert torch.allclose(rounded.get_params()[0], model.weight) and rounded(torch.rand(2, 4)).shape == (2, 4)
+
+
 def test_ranges_are_estimated_kept_learned_and_forgotten():
     model = convert_to_quantized(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), to(acts=8, weights=8)).eval()
     quantizers = [model[0].activation_quantizer, model[0].weight_quantizer]

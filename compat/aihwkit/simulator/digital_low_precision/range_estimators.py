@@ -48,7 +48,10 @@ class RangeEstimatorBase(torch.nn.Module):
         raise NotImplementedError
 
     def _ends(self, x: Any) -> Range:
-        return (x.flatten(1).amin(1), x.flatten(1).amax(1)) if self.per_channel else (x.min(), x.max())
+        if not self.per_channel:
+            return x.min(), x.max()
+        rows = x.reshape(len(x), -1)
+        return rows.amin(1), rows.amax(1)
 
     def reset(self) -> None:
         """Forget the range."""
@@ -73,7 +76,7 @@ class CurrentMinMaxEstimator(RangeEstimatorBase):
     def _after(self, x: Any) -> Range:
         if not self.percentile:
             return self._ends(x)
-        rows = x.flatten(1) if self.per_channel else x.reshape(1, -1)
+        rows = x.reshape(len(x) if self.per_channel else 1, -1)
         low, high = np.percentile(rows.numpy(), (self.percentile, 100), axis=1)
         return torch.from_numpy(low).float(), torch.from_numpy(high).float()
 
@@ -157,7 +160,7 @@ class MSE_Estimator(RangeEstimatorBase):
             one.per_channel = False
             kind, args = type(self), (self.num_candidates, self.opt_method, self.range_margin)
             self.of_channels = [kind(*args, quantizer=one) for _ in range(len(x))]
-        ends = [one(row[None]) for one, row in zip(self.of_channels, x, strict=True)]
+        ends = [one(row.reshape(1, -1)) for one, row in zip(self.of_channels, x, strict=True)]
         return torch.cat([low.reshape(1) for low, _ in ends]), torch.cat([high.reshape(1) for _, high in ends])
 
     @property

@@ -19,7 +19,7 @@ from compat.torch_package import torch
 @cache
 def entering(p: InputRange) -> Any:
     """Compiled: inputs within a range `r` `[1]`, in units of it."""
-    return jax.jit(lambda x, r: p.limit(x, r[0]) / r[0])
+    return jax.jit(lambda x, r: p.limit(x, abs(r[0])) / r[0])  # an optimizer may have turned its sign
 
 
 @cache

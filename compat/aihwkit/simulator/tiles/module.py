@@ -116,7 +116,8 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     def product(self, x: Any) -> Any:
         """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
-        return bridge.AnalogFunction.apply(self.analog_ctx, self.reading, x)
+        recorded, self._unclipped = self._unclipped, None
+        return bridge.AnalogFunction.apply(self.analog_ctx, self.reading, x, recorded)
 
     def scaled(self, y: Any) -> Any:
         """`[B, O]` times the learned scale."""
@@ -200,10 +201,13 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     @torch.no_grad()
     def update(self, x_input: Any, d_input: Any) -> None:
-        """Pulse the devices for inputs `[B, I]` (with the bias column, if analog) and errors `[B, O]`."""
+        """Pulse the devices for inputs `[B, I]` (with the bias column, if analog) and errors `[B, O]`.
+
+        The input range, if there is one, is applied as it is now.
+        """
         if x_input.shape[0] > 0 and self._learning_rate != 0.0:
             x, d = x_input.reshape(-1, x_input.shape[-1]), d_input.reshape(-1, self.out_size)
-            self.chips.step(self._learning_rate, [x], [d], rest=False)
+            self.chips.step(self._learning_rate, [self.entered(x)], [d], rest=False)
 
     def update_and_rest(self, x: list, d: list) -> None:
         """`update` with everything collected, then `post_update_step`; in one go, unless a subclass has its own."""
@@ -211,7 +215,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
             self.update(torch.cat(x), torch.cat(d))
             self.post_update_step()
         else:
-            self.chips.step(self._learning_rate, x, d)
+            self.chips.step(self._learning_rate, [self.entered(part) for part in x], d)
 
     def _is_own(self, name: str) -> bool:
         return inspect.getattr_static(self, name) is not vars(TileModule)[name]

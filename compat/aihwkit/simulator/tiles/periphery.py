@@ -9,7 +9,7 @@ from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError
 from compat.aihwkit.simulator.parameters.enums import RPUDataType, WeightRemapType
-from compat.aihwkit.simulator.tiles.input_range import Call, Enter, Leave, from_data
+from compat.aihwkit.simulator.tiles.input_range import Call, Enter, Leave, entering, from_data
 from compat.torch_package import torch
 
 # aihwkit's names of what is drawn for each output when a chip is made
@@ -40,6 +40,7 @@ class TileWithPeriphery:
     out_scaling_alpha: Any
     input_range: Any
     input_range_update_idx: Any
+    _unclipped: Any = None
 
     # the range of inputs
 
@@ -103,7 +104,9 @@ class TileWithPeriphery:
         law, call = self._law, Call()
         if self.training:
             self._follow(law, x)
+        self._unclipped = self.with_bias(x.detach())  # for an update: the range may have moved until then
         y = self.product(self.with_bias(Enter.apply(law, call, x, self.input_range)))
+        self._unclipped = None
         if law.manage_output_clipping:
             call.passes = self.reading.passes
         return Leave.apply(y, self.input_range)
@@ -118,6 +121,16 @@ class TileWithPeriphery:
         )
         # new tensors: an earlier call may still need the old ones for its gradient
         self.input_range.data, self.input_range_update_idx.data = bridge.copied(r), bridge.copied(seen)
+
+    @torch.no_grad()
+    def entered(self, x: Any) -> Any:
+        """`[B, I]` (with the bias column, if analog): what the chips see of inputs, in units of the range."""
+        if self.input_range is None:
+            return x
+        inside = bridge.to_torch(entering(self._law)(bridge.to_jax(x), bridge.to_jax(self.input_range)))
+        if self.analog_bias:
+            inside[:, -1] = x[:, -1]
+        return inside
 
     def with_bias(self, x: Any) -> Any:
         """`[B, I]` and, where the bias is on the chip, a column of ones."""
