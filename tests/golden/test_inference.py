@@ -265,7 +265,7 @@ def _each(values, reference: dict) -> np.ndarray:
     return np.broadcast_to(np.asarray(values).reshape(len(values), -1), (len(values), np.size(reference["mean"])))
 
 
-@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, 1))
+@pytest.mark.parametrize(("name", "sequential"), replays(GROUP, unsupported, 2))
 def test_case(name: str, sequential: bool) -> None:
     replay(name, sequential).check()
 
