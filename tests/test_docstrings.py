@@ -179,7 +179,8 @@ IN_FULL = [
     *(getattr(experiments, name) for name in ("run_inference", "nll_loss", "cross_entropy_loss", "mse_loss")),
     *(getattr(optim.PulsedSGD, name) for name in ("init", "update")),
     *(getattr(physics.Device, name) for name in ("fabricate", "write", "update", "rest", "reset_cells", "age")),
-    *(getattr(physics, name) for name in ("calibrate", "e_rider", "residual", "tiki_taka")),
+    *(getattr(physics, name) for name in ("calibrate", "e_rider", "optimise_programming", "residual", "tiki_taka")),
+    *(getattr(experiments, name) for name in ("export_conductances", "import_conductances")),
     *(getattr(store.Checkpoints, name) for name in ("save", "restore")),
     *(fit_device, fit_noise, optim.joined, build_config, plot_device, pytree, store.Location.of, store.Checkpoints),
     *(

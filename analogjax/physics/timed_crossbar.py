@@ -117,7 +117,9 @@ class TimedCrossbar:
         fits = self.phys_input_size % self.segments == 0
         check(self, fits, "segments", f"must divide phys_input_size={self.phys_input_size!r}.")
         good = _of_pairs(self.g_converter)
-        check(self, good, "g_converter", "the circuit is made of pairs, which have a ratio; give a converter of pairs.")
+        check(
+            self, good, "g_converter", "the circuit is made of pairs that hold any weight; give a converter of pairs."
+        )
         good = not is_static(self.adc_frequency) or bool(self.adc_frequency > 0)
         check(self, good, "adc_frequency", "needs a frequency above 0 [GHz]; adc_quantization=False switches it off.")
 
@@ -254,8 +256,8 @@ def _significance(converter: Converter) -> tuple[float, ...] | Array:
 
 
 def _of_pairs(converter: Converter) -> bool:
-    """Whether a converter gives pairs of conductances, and a plain ratio that leads back."""
-    if not hasattr(converter, "conductances"):
+    """Whether a converter gives pairs of conductances, and a plain ratio that leads back, and does not round."""
+    if not hasattr(converter, "conductances") or getattr(converter, "rounds", False):
         return False
     g, back = jax.eval_shape(converter.conductances, jax.ShapeDtypeStruct((2, 3), "float32"))
     return g.shape == (2 * len(_significance(converter)), 2, 3) and getattr(back, "shape", None) == ()

@@ -62,6 +62,15 @@ def test_an_optimizer_finds_tables_and_says_how_good_they_are(f_lst):
     assert made.run_optimizer()[1] > 0  # not beaten
 
 
+def test_the_baseline_is_that_of_its_converter():
+    torch.manual_seed(3)
+    losses = [
+        optimizer([1.0], baseline=one, baseline_iterations=30).get_loss_baseline()
+        for one in (SinglePairConductanceConverter(), DualPairConductanceConverter([1.0, 3.0]))
+    ]
+    assert losses[1] < 0.6 * losses[0]  # errors of small weights count a quarter
+
+
 def test_one_by_one_is_what_all_at_once_is_n_100():
     torch.manual_seed(2)
     made = optimizer([1.0, 3.0], baseline=DualPairConductanceConverter([1.0, 3.0]))

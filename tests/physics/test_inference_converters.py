@@ -148,8 +148,10 @@ def test_what_is_common_to_a_pair_is_kept_if_it_is_wished():
         (lambda: Levels(levels=()), "a tuple of conductances"),
         (lambda: Levels(levels=(0.0, 5.0, 5.0)), "ascending order, each once"),
         (lambda: Levels(levels=(-1.0, 5.0)), "levels"),
-        (lambda: TimedCrossbar(g_converter=SingleDevice()), "made of pairs, which have a ratio"),
-        (lambda: TimedCrossbar(g_converter=Fusion()), "made of pairs, which have a ratio"),
+        (lambda: TimedCrossbar(g_converter=SingleDevice()), "made of pairs that hold any weight"),
+        (lambda: TimedCrossbar(g_converter=Fusion()), "made of pairs that hold any weight"),
+        (lambda: TimedCrossbar(g_converter=Levels(levels=(0.0, 25.0))), "made of pairs that hold any weight"),
+        (lambda: TimedCrossbar(g_converter=25.0), "made of pairs that hold any weight"),
     ],
 )
 def test_values_without_sense_are_refused(make, match):

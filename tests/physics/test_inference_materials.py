@@ -106,6 +106,23 @@ def test_cmo_relaxes_by_the_logarithm_of_time(key):
     assert_std(seen.T, noise / ratio)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        PCMLike(), PCMLike(g_converter=NPairs(f_lst=(1.0, 3.0))), Hermes(), Hermes(num_devices=1), ReRAMWan2022(),
+        ReRAMCMO(), StateIndependent(),
+    ],
+    ids=lambda model: type(model).__name__,
+)  # fmt: skip
+def test_drifted_weights_have_slopes_everywhere(model):
+    def seen(w):
+        k_program, k_drift = jax.random.split(jax.random.key(1))
+        return jnp.sum(model.drift(model.program(w, k_program), 86400.0, k_drift) ** 2)
+
+    for w in (jnp.array([[1.0, -0.5, 0.0]]), jnp.zeros((2, 3))):
+        assert jnp.all(jnp.isfinite(jax.grad(seen)(w)))
+
+
 def test_a_table_of_exponents_is_interpolated(key):
     table = DriftTable(g=(0.0, 10.0, 25.0), nu_mean=(0.2, 0.1, 0.04), nu_std=(0.0, 0.01, 0.02))
     nu = carrying(PCMLike(exponents=table, drift_scale=0.5).program(matrix(), key).memory)

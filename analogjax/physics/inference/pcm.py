@@ -34,6 +34,7 @@ COEFFICIENTS_OF_PCM = (0.26348, 1.9650, -1.1731)
 REFERENCE_OF_PCM = 25.0
 """Largest conductance of the devices that PCM's coefficients were measured on [uS]."""
 _LEAST = 1e-7  # of h, before its logarithm
+_LEAST_READ = 1e-3 ** (1 / 0.65)  # of h, before its power
 
 
 @pytree
@@ -98,6 +99,7 @@ class PCMLike(Material):
 
     def read(self, g: Array, memory: Array, t: Scalar, key: Key) -> Array:
         now = drifted(g, memory, t, self.t_0)
-        q = jnp.minimum(0.0088 / jnp.maximum((g / self.converter.g_max) ** 0.65, 1e-3), 0.2)
+        # the bound of h^0.65 as one of h: the slope of a power at 0 is infinite
+        q = jnp.minimum(0.0088 / jnp.maximum(g / self.converter.g_max, _LEAST_READ) ** 0.65, 0.2)
         noise = self.read_noise_scale * jnp.abs(now) * q * flicker(t + self.t_0, self.t_read)
         return seen(now, noise, key)

@@ -96,8 +96,8 @@ class Strategy(NamedTuple):
     def _mirrored(self, tables: Array) -> Array:
         if not self.symmetric:
             return tables
-        other = tables.reshape(-1, 2, self.levels)[:, ::-1, -2::-1]  # g+ of -w is g- of w; the middle is there
-        return jnp.concatenate([tables, other.reshape(tables.shape[0], -1)], 1)
+        other = tables.reshape(-1, 2, self.levels)[:, ::-1, ::-1]  # g+ of -w is g- of w, from weight 0 on
+        return jnp.concatenate([tables[:, :-1], other.reshape(tables.shape)], 1)
 
 
 def usual(significances: tuple[float | None, ...]) -> tuple[float, ...]:

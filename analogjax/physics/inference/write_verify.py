@@ -36,7 +36,7 @@ class _Loop(NamedTuple):
 
 @pytree
 class WriteVerify(Material):
-    """A material whose devices are read and written again until they are right.
+    """A material whose devices are read and written again until they are right. No gradient goes back through the loop.
 
     Example:
         >>> programmed = program(tile, WriteVerify(material=PCMLike(), tolerance=0.5), GlobalCompensation(), key)

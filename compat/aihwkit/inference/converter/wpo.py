@@ -38,6 +38,7 @@ from compat.aihwkit.nn.modules.linear import AnalogLinear
 from compat.aihwkit.simulator.tiles.programming import is_compiled, native_parts
 from compat.torch_package import torch
 
+_AT_ONCE = 16  # chips in memory
 _AMPLIFICATION = 10.0  # of an error, relative to the largest weight, before it is squared
 _BASELINES = (
     SinglePairConductanceConverter, DualPairConductanceConverter, NPairConductanceConverter,
@@ -254,16 +255,15 @@ class WeightProgrammingOptimizer:
         """`[size, N]` points to `[N]` losses, on chips of their own."""
         d = vars(self)
         chip, target, strategy = _chip(d), _target(d), _strategy(d)
-        compensation_of = _native(d)
+        material, compensation, times = _native(d)
 
         @jax.jit
         def losses(points: Array, keys: Key) -> Array:
-            def one(point: Array, key: Key) -> Array:
-                material, compensation, times = compensation_of
-                parts = converted_by(material, strategy.converter(point)), compensation, times
-                return _loss_of(chip, parts, target, key)
+            def one(given: tuple[Array, Key]) -> Array:
+                parts = converted_by(material, strategy.converter(given[0])), compensation, times
+                return _loss_of(chip, parts, target, given[1])
 
-            return jax.vmap(one)(points, keys)
+            return jax.lax.map(one, (points, keys), batch_size=_AT_ONCE)
 
         def at(x: Any) -> Any:
             points = np.stack([_point(one, d) for one in np.asarray(x, np.float32).T])
@@ -311,7 +311,7 @@ def _native(d: dict[str, Any]) -> tuple[Any, Any, tuple[float, ...]]:
 
 
 def _losses_of(chip: Any, parts: tuple, target: Array, keys: Key) -> Array:
-    return jax.vmap(lambda key: _loss_of(chip, parts, target, key))(keys)
+    return jax.lax.map(lambda key: _loss_of(chip, parts, target, key), keys, batch_size=_AT_ONCE)
 
 
 def _loss_of(chip: Any, parts: tuple, target: Array, key: Key) -> Array:
