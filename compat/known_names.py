@@ -10,7 +10,7 @@ MODULES = """
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.analog_info utils.fitting utils.legacy
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.fitting utils.legacy
     utils.visualization utils.visualization_web
 """
 
@@ -75,10 +75,6 @@ MISSING = {
     "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
     "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
     "simulator.tiles.utils": "UniformQuantize isinf",
-    "utils.analog_info": """
-        AnalogInfo COLUMN_DEFINITIONS COLUMN_NAMES COLUMN_WIDTH FLOAT_FORMAT FORMATTING_WIDTH LayerInfo TileInfo
-        analog_summary
-    """,
     "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
     "utils.legacy": "convert_legacy_checkpoint",
     "utils.visualization": """

@@ -11,6 +11,7 @@ import difflib
 import inspect
 import types
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from textwrap import indent
@@ -34,6 +35,8 @@ class View:
     _native: typing.ClassVar[Callable[..., Any] | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
     _more: typing.ClassVar[tuple[str, ...]] = ()  # attributes that are no fields
+    # whether attributes that are no fields are warned of and not refused: aihwkit looks at fields only in some classes
+    _tolerant: typing.ClassVar[bool] = False
 
     if not typing.TYPE_CHECKING:  # or every misspelt name would pass
 
@@ -97,7 +100,10 @@ def as_written(default: Any, kind: Any) -> Any:
 
 
 def check_fields(view: Any) -> None:
-    """Raise `ConfigError` for an attribute that is no field, or a value of the wrong type."""
+    """Raise `ConfigError` for an attribute that is no field, or a value of the wrong type.
+
+    Views that are `_tolerant` warn of such attributes instead.
+    """
     fields = {field.name: field for field in dataclasses.fields(view)}
     for name in _BINDINGS:
         if inspect.getattr_static(view, name, None) is not None:
@@ -110,6 +116,10 @@ def check_fields(view: Any) -> None:
         # a subclass by a user may remember more than fields, but nothing that looks like one
         if close or type(view).__module__.startswith("compat."):
             hint = f" Did you mean {close[0]!r}?" if close else ""
+            if view._tolerant:
+                said = f"{type(view).__name__} has no field {name!r}, so that setting it changes nothing.{hint}"
+                warnings.warn(said, stacklevel=3)
+                continue
             raise ConfigError(f"{type(view).__name__} has no field {name!r}. Wrong attribute name?{hint}")
     for name, field in fields.items():
         value = getattr(view, name)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 from enum import Enum
 from pathlib import Path
 
@@ -105,9 +106,30 @@ def test_a_wrong_name_is_found_out():
     with pytest.raises(exceptions.ConfigError, match=r"'inp_re'. Wrong attribute name\? Did you mean 'inp_res'"):
         config.to_native()
     other = c.SingleRPUConfig()
-    other.forwards = c.IOParameters()
+    other.device.w_maxi = 1.0
     with pytest.raises(exceptions.ConfigError, match="Wrong attribute name"):
         other.to_native()
+
+
+@pytest.mark.parametrize(
+    "part", ["", "mapping", "runtime", "pre_post", "pre_post.input_range", "forward"], ids=lambda part: part or "itself"
+)
+def test_names_that_aihwkit_never_looks_at_are_pointed_out(part):
+    config = c.TorchInferenceRPUConfigIRDropT()
+    plain = config.to_native(3)
+    view = operator.attrgetter(part)(config) if part else config
+    view.learning = True
+    with pytest.warns(UserWarning, match=f"{type(view).__name__} has no field 'learning', so that setting it changes"):
+        assert config.to_native(3) == plain
+
+
+@pytest.mark.parametrize("part", ["modifier", "clip", "remap"])
+def test_no_type_is_the_type_none(part):
+    config = c.InferenceRPUConfig()
+    view = getattr(config, part)
+    view.type = None
+    assert view.type.name == "NONE"
+    assert type(view)(type=None).to_native() is view.to_native() is None
 
 
 UNSUPPORTED = [

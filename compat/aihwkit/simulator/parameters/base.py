@@ -15,6 +15,8 @@ from compat.parameters import View, check_fields, parameters
 class RPUConfigBase(View):
     """What a tile is made of."""
 
+    _tolerant = True
+
     tile_class: type
     runtime: RuntimeParameter = dataclasses.field(default_factory=RuntimeParameter, compare=False)
     pre_post: PrePostProcessingParameter = dataclasses.field(default_factory=PrePostProcessingParameter)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import Drift
@@ -54,12 +54,22 @@ class DriftParameter(SimpleDriftParameter):
     w_noise_std: float = NATIVE
 
 
+class _Kinds(View):
+    """Parameters with a `type`; programs also write `None` for the type `NONE`."""
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            of_none = name == "type" and value is None
+            super().__setattr__(name, self.__class__.type if of_none else value)
+
+
 _COEFFICIENTS = [*Poly().coeffs]
 _NO_MODIFIERS = (WeightModifierType.NONE, WeightModifierType.COPY)
 
 
 @parameters()
-class WeightModifierParameter(View):
+class WeightModifierParameter(_Kinds):
     """How weights are disturbed in each training batch; see `analogjax.physics.hardware_aware`.
 
     `per_batch_sample` is for torch tiles only.
@@ -143,7 +153,7 @@ class WeightModifierParameter(View):
 
 
 @parameters()
-class WeightClipParameter(View):
+class WeightClipParameter(_Kinds):
     """How weights are clipped after each training batch; see `analogjax.physics.hardware_aware.clipping`."""
 
     fixed_value: float = -1.0
@@ -162,7 +172,7 @@ class WeightClipParameter(View):
 
 
 @parameters()
-class WeightRemapParameter(View):
+class WeightRemapParameter(_Kinds):
     """How weights are rescaled after each training batch; see `analogjax.physics.hardware_aware.remapping`."""
 
     remapped_wmax: float = 1.0

@@ -81,6 +81,8 @@ class IOParameters(View):
 class IOParametersIRDropT(IOParameters):
     """A product in time, with the voltage drop of the wires; see `analogjax.physics.TimedCrossbar`."""
 
+    _tolerant = True
+
     split_mode_bit_shift: ClassVar[int] = 3  # no field in aihwkit either
 
     ir_drop: float = NATIVE

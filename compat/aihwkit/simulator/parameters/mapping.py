@@ -8,6 +8,8 @@ from compat.parameters import NATIVE, View, parameters
 class MappingParameter(View):
     """Bias, output scales and splitting; see `analogjax.tile.Mapping`."""
 
+    _tolerant = True
+
     digital_bias: bool = NATIVE
     weight_scaling_omega: float = NATIVE
     weight_scaling_columnwise: bool | float = NATIVE  # programs for aihwkit write 0.0

@@ -15,6 +15,8 @@ from compat.parameters import View, check_fields, parameters
 class InputRangeParameter(View):
     """A fixed or learned range of the inputs; see `analogjax.physics.InputRange`."""
 
+    _tolerant = True
+
     enable: bool = dataclasses.field(default=False, metadata={"always_show": True})
     learn_input_range: bool = True
     init_value: float = 3.0
@@ -52,6 +54,8 @@ class InputRangeParameter(View):
 @parameters()
 class PrePostProcessingParameter(View):
     """What is done digitally around a tile."""
+
+    _tolerant = True
 
     input_range: InputRangeParameter = dataclasses.field(default_factory=InputRangeParameter)
 

@@ -8,6 +8,8 @@ from compat.parameters import View, check_fields, parameters, unsupported
 class RuntimeParameter(View):
     """Number type and memory; the memory switches change no result and have nothing to do here."""
 
+    _tolerant = True
+
     data_type: RPUDataType = RPUDataType.FLOAT
     on_the_fly_bindings: bool = False
     offload_input: bool = False
