@@ -124,6 +124,9 @@ def check_fields(view: Any) -> None:
     for name, field in fields.items():
         value = getattr(view, name)
         expected = _expected(field.type)
+        if expected is bool and type(value) in (int, float) and value in (0, 1):
+            value = bool(value)  # as aihwkit takes them
+            setattr(view, name, value)
         if not _is(value, expected):
             raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
         for n, item in enumerate(value if expected is list else ()):

@@ -255,3 +255,27 @@ def test_chips_of_a_whole_network():
     twin.load_state_dict(through_a_file(model.state_dict()))
     model.load_state_dict(copy.deepcopy(model.state_dict()))  # both at the same draw
     assert torch.equal(twin(x), model(x))
+
+
+def test_a_drifted_tile_tells_one_factor_as_a_number():
+    model = linear(0.5, config(PCMLikeNoiseModel(), GlobalDriftCompensation()))
+    tile = next(model.analog_tiles())
+    assert tile.alpha.shape == (1,) and float(tile.alpha) == 1.0
+    drift_analog_weights(model, 1e5)
+    assert tile.alpha.shape == () and f"{tile.alpha.numpy():.3f}" != "1.000"
+
+
+def test_what_was_drawn_for_the_drift_is_told():
+    tile = next(linear(0.5, config(PCMLikeNoiseModel())).analog_tiles())
+    assert tile.drift_noise_parameters is None
+    tile.drift_weights(1.0)
+    exponents = tile.drift_noise_parameters
+    assert [tuple(nu.shape) for nu in exponents] == [(2, 3)] * 2 and all(bool((nu > 0).all()) for nu in exponents)
+
+
+def test_truth_values_may_be_numbers_0_and_1():
+    made = config(weight_scaling_columnwise=1.0)
+    linear(0.5, made)
+    assert made.mapping.weight_scaling_columnwise is True
+    with pytest.raises(ConfigError, match="weight_scaling_columnwise"):
+        linear(0.5, config(weight_scaling_columnwise=0.5))

@@ -234,14 +234,13 @@ class InferenceTileWithPeriphery:
 
     @property
     def alpha(self) -> Any:
-        """The factors of drift compensation, `[1]` or `[O]`, of each chip; 1 where nothing has drifted."""
+        """The factors of drift compensation, `[]` or `[O]`, of each chip; `[1]`, a 1, where nothing has drifted."""
         written, chip = self._still_written(), tile_weights.chip_of(self._chips.tile)
         if written is None:
             return torch.ones(1)
         shown = tile_weights.chip_of(written.shown.tile).scale
         own = chip.scale[..., None] if chip.scale.ndim < shown.ndim else chip.scale
-        factors = bridge.copied(shown / own)
-        return factors.reshape(1) if factors.ndim == 0 else factors
+        return bridge.copied(shown / own)
 
     @property
     def reference_combined_weights(self) -> Any:

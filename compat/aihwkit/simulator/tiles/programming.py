@@ -55,8 +55,11 @@ class Compiled:
 
     @property
     def exponents(self) -> Any:
-        """Drift exponents, one tensor for each conductance of a weight."""
-        nu = bridge.copied(self.chips.programmed.nu)
+        """What was drawn for the drift, one tensor for each conductance of a weight; `None` of materials without it."""
+        memory = self.chips.programmed.memory
+        if memory is None:
+            return None
+        nu = bridge.copied(memory)
         return list(nu.unbind(nu.ndim - 3))
 
     def read_by(self, p: Any) -> None:
