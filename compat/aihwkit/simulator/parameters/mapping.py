@@ -12,7 +12,7 @@ class MappingParameter(View):
 
     digital_bias: bool = NATIVE
     weight_scaling_omega: float = NATIVE
-    weight_scaling_columnwise: bool | float = NATIVE  # programs for aihwkit write 0.0
+    weight_scaling_columnwise: bool = NATIVE
     weight_scaling_lr_compensation: bool = NATIVE
     learn_out_scaling: bool = NATIVE
     out_scaling_columnwise: bool = NATIVE
