@@ -9,7 +9,8 @@ Each is read a second, an hour, a day and a year after programming, with and wit
 were not seen in training. "gap" is the accuracy on the chip of the training (its own converters) minus that on unseen
 chips, both a second after programming.
 
-    python benchmarks/hardware_aware.py [--networks mlp lenet] [--epochs 10] [--chips 100] [--items 10000] [--plot FILE]
+    python benchmarks/hardware_aware.py [--networks mlp lenet] [--epochs 10] [--chips 100] [--items 10000] \
+        [--json FILE [--plot FILE]]
 """
 
 import argparse
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", help="append the rows to this file as JSON lines")
+    parser.add_argument("--plot", help="plot all rows of that file, with error bars over the chips, to this one")
     given = parser.parse_args()
     print(f"{'':34}{'s/epoch':>8}{'1 s':>15}{'1 h':>15}{'1 d':>15}{'1 y':>15}{'gap':>7}")
     for network in given.networks:
@@ -107,6 +109,8 @@ def main() -> None:
                 print(f"{network:7}{kind:27}{seconds:8.2f}{100 * results[-1]['accuracy']:10.2f}", flush=True)
             config = NOISY if digital else KINDS[kind]
             rows(network, "mapped" if digital else kind, config, results.variables, seconds, given)
+    if given.plot and given.json:
+        plot(given.json, given.plot)
 
 
 def rows(network: str, kind: str, config: HardwareAware, variables: nn.Variables, seconds: float, given: Any) -> None:
@@ -136,6 +140,24 @@ def rows(network: str, kind: str, config: HardwareAware, variables: nn.Variables
                    "chips": given.chips, "s_evaluate": spent}  # fmt: skip
             with open(given.json, "a") as file:
                 file.write(json.dumps(row) + "\n")
+
+
+def plot(source: str, path: str) -> None:
+    """Accuracy over time of each network, compensated."""
+    from matplotlib.figure import Figure
+
+    with open(source) as file:
+        found = [json.loads(line) for line in file]
+    names = sorted({row["network"] for row in found}, reverse=True)
+    figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        for row in (row for row in found if row["network"] == name and row["compensated"]):
+            percent, spread = 100 * np.array(row["accuracy"]), 100 * np.array(row["spread"])
+            axes.errorbar(row["times"], percent, spread, fmt="o-", capsize=3, label=row["kind"])
+        axes.set(xscale="log", xlabel="time since programming [s]", ylabel="accuracy [%]", title=name)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
 
 
 def with_scales(fresh: nn.Variables, trained: nn.Variables) -> Any:
