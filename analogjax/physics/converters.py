@@ -42,7 +42,8 @@ def clip(v: Array, bound: Scalar) -> Array:
     """`v` within `+-bound`; a bound of 0 or less is infinite."""
     if is_static(bound) and bound <= 0:
         return v
-    limit = bound if is_static(bound) else jnp.where(jnp.asarray(bound) > 0, bound, jnp.inf)
+    # a whole number has no derivative: JAX would refuse to multiply by it
+    limit = float(bound) if is_static(bound) else jnp.where(jnp.asarray(bound) > 0, bound, jnp.inf)
     return _held(v, limit)
 
 

@@ -62,8 +62,8 @@ def test_what_we_lack_is_said():
         import aihwkit.linalg
     with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogGRUCell is not part of analogjax's compat yet"):
         from aihwkit.nn import AnalogGRUCell  # noqa: F401
-    with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.InferenceTileWithPeriphery is not part"):
-        from aihwkit.simulator.tiles import InferenceTileWithPeriphery  # noqa: F401
+    with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.inference.RPUCudaSimulatorTileWrapper is not part"):
+        from aihwkit.simulator.tiles.inference import RPUCudaSimulatorTileWrapper  # noqa: F401
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.simulator.tiles.custom is not part"):
         import aihwkit.simulator.tiles.custom  # noqa: F401
     with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):

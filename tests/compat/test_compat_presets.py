@@ -5,7 +5,6 @@ import pickle
 
 import pytest
 import torch
-from aihwkit.exceptions import ConfigError, TileError
 from aihwkit.nn import AnalogLinear
 from aihwkit.optim import AnalogSGD
 from aihwkit.simulator import configs as c
@@ -145,13 +144,15 @@ def test_all_of_aihwkits_presets_can_be_named():
     assert len(PRESETS) == 52 and set(PRESETS) | set(PARTS) <= set(vars(presets))
 
 
-def test_what_is_not_simulated_can_be_made_and_says_so_when_it_is_used():
+def test_the_preset_of_hardware_aware_training_trains():
     config = presets.StandardHWATrainingPreset()
     assert config == pickle.loads(pickle.dumps(config))
-    with pytest.raises(ConfigError, match=r"InputRangeParameter\(enable=True\) is not supported by this version"):
-        AnalogLinear(4, 3, rpu_config=config)
-    config.pre_post.input_range.enable = False
     layer = AnalogLinear(4, 3, rpu_config=config)
-    assert layer.eval()(torch.rand(2, 4)).shape == (2, 3)
-    with pytest.raises(TileError, match="Hardware-aware training"):
-        layer.train()(torch.rand(2, 4))
+    optimizer, x = AnalogSGD(layer.parameters(), lr=0.1), torch.rand(16, 4)
+    before = layer.get_weights()[0]
+    for _ in range(2):
+        optimizer.zero_grad()
+        layer(x).square().sum().backward()
+        optimizer.step()
+    assert not torch.equal(layer.get_weights()[0], before) and layer.analog_module.input_range_update_idx.item() == 2
+    assert layer.eval()(x).shape == (16, 3)

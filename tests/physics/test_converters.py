@@ -50,3 +50,8 @@ def test_a_product_can_be_differentiated(key):
 def test_reads_of_one_vector_at_a_time_have_no_reverse_mode(key):
     with pytest.raises(ValueError, match="while_loop"):
         jax.grad(lambda x: mvm(Periphery(), jnp.eye(2), x, {}, key).sum())(jnp.ones((1, 2)))
+
+
+def test_a_bound_that_is_a_whole_number_has_a_derivative():
+    grads = [jax.grad(lambda v: clip(v, bound).sum())(jnp.asarray([0.5, 3.0])) for bound in (2, 2.0)]  # noqa: B023
+    assert jnp.array_equal(*grads)
