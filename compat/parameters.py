@@ -35,7 +35,8 @@ class View:
     _native: typing.ClassVar[Callable[..., Any] | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
     _more: typing.ClassVar[tuple[str, ...]] = ()  # attributes that are no fields
-    # whether attributes that are no fields are warned of and not refused: aihwkit looks at fields only in some classes
+    # aihwkit does not check these: attributes that are no fields are warned of, and bools and numbers may stand for each
+    # other
     _tolerant: typing.ClassVar[bool] = False
 
     if not typing.TYPE_CHECKING:  # or every misspelt name would pass
@@ -102,7 +103,7 @@ def as_written(default: Any, kind: Any) -> Any:
 def check_fields(view: Any) -> None:
     """Raise `ConfigError` for an attribute that is no field, or a value of the wrong type.
 
-    Views that are `_tolerant` warn of such attributes instead.
+    Views that are `_tolerant` warn of such attributes instead, and have numbers that are bools.
     """
     fields = {field.name: field for field in dataclasses.fields(view)}
     for name in _BINDINGS:
@@ -124,10 +125,10 @@ def check_fields(view: Any) -> None:
     for name, field in fields.items():
         value = getattr(view, name)
         expected = _expected(field.type)
-        if expected is bool and type(value) in (int, float) and value in (0, 1):
-            value = bool(value)  # as aihwkit takes them
+        if view._tolerant and expected is bool and type(value) in (int, float) and value in (0, 1):
+            value = bool(value)
             setattr(view, name, value)
-        if not _is(value, expected):
+        if not _is(value, expected) and not (view._tolerant and _is_switch(value, expected)):
             raise ConfigError(f"Expected type {expected} for field {name} of {type(view).__name__}, got {value!r}.")
         for n, item in enumerate(value if expected is list else ()):
             if not _is(item, kind := _of_items(field.type)):
@@ -141,6 +142,11 @@ def _is(value: Any, expected: Any) -> bool:
     if expected in (int, float) and isinstance(value, bool):
         return False
     return isinstance(value, (int, float) if expected is float else expected)
+
+
+def _is_switch(value: Any, expected: Any) -> bool:
+    """Whether a bool stands for the number 0 or 1."""
+    return isinstance(value, bool) and expected in (int, float)
 
 
 def refuse_own(view: Any, *names: str) -> None:
@@ -201,6 +207,8 @@ def _converted(view: Any, name: str, value: Any, defaults: dict[str, Any]) -> An
             raise unsupported(view, name, "this version knows " + ", ".join(item.name for item in known)) from None
     if isinstance(value, View):
         return value.to_native()
+    if _is_switch(value, type(defaults[name])):
+        return type(defaults[name])(value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -106,8 +106,15 @@ def test_a_torch_tile_may_draw_for_each_sample():
     config.mapping.max_input_size = 2
     cut = layer_of(config)
     assert cut(torch.ones(4, 3)).shape == (4, 2) and cut.analog_module.chip_count == 2
-    with pytest.raises(ConfigError, match=r"per_batch_sample=True\) is not supported .* only torch tiles"):
-        layer_of(noisy(per_batch_sample=True))
+
+
+def test_other_tiles_draw_for_no_sample_and_may_be_evaluated():
+    layer = layer_of(noisy(per_batch_sample=True))
+    assert torch.allclose(seen(layer.eval()), layer.get_weights()[0])
+    optimizer = AnalogSGD(layer.train().parameters(), lr=0.1)
+    layer(torch.ones(2, 3)).sum().backward()
+    with pytest.raises(ConfigError, match=r"per_batch_sample=True\): only torch tiles .* TorchInferenceRPUConfig"):
+        optimizer.step()
 
 
 def test_noise_of_a_torch_tile_is_relative_to_each_weight_n_4000():

@@ -123,6 +123,19 @@ def test_names_that_aihwkit_never_looks_at_are_pointed_out(part):
         assert config.to_native(3) == plain
 
 
+def test_a_bool_is_a_number_where_aihwkit_does_not_check():
+    config = c.InferenceRPUConfig()
+    config.mapping.weight_scaling_omega, config.mapping.max_input_size = True, False
+    mapping = config.to_native().mapping
+    assert (mapping.weight_scaling_omega, mapping.max_input_size) == (1.0, 0)
+    assert type(mapping.weight_scaling_omega) is float and type(mapping.max_input_size) is int
+    config.mapping.digital_bias = 0
+    assert config.to_native().mapping.digital_bias is False
+    config.forward.is_perfect = 1
+    with pytest.raises(exceptions.ConfigError, match="is_perfect of IOParameters, got 1"):
+        config.to_native()
+
+
 @pytest.mark.parametrize("part", ["modifier", "clip", "remap"])
 def test_no_type_is_the_type_none(part):
     config = c.InferenceRPUConfig()

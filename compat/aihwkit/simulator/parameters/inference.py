@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from analogjax import pytree
+from analogjax._typing import Array, Key
 from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import Drift
 from analogjax.physics.hardware_aware import (
@@ -28,7 +30,7 @@ from analogjax.physics.hardware_aware import (
 )  # fmt: skip
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierType, WeightRemapType
-from compat.parameters import NATIVE, View, check_fields, parameters, unsupported
+from compat.parameters import NATIVE, View, check_fields, parameters
 
 
 @parameters(native=Drift)
@@ -64,8 +66,19 @@ class _Kinds(View):
             super().__setattr__(name, self.__class__.type if of_none else value)
 
 
+@pytree
+class _OfEachSample:
+    """Stands for a disturbance of each sample where there are no torch tiles, which alone have one."""
+
+    def modify(self, w: Array, key: Key) -> Array:
+        """Raise `ConfigError`: training would need it."""
+        raise ConfigError(
+            "WeightModifierParameter(per_batch_sample=True): only torch tiles disturb the weights for each sample. "
+            "Train with TorchInferenceRPUConfig(), or set per_batch_sample=False."
+        )
+
+
 _COEFFICIENTS = [*Poly().coeffs]
-_NO_MODIFIERS = (WeightModifierType.NONE, WeightModifierType.COPY)
 
 
 @parameters()
@@ -98,11 +111,14 @@ class WeightModifierParameter(_Kinds):
     pcm_t0: float = 20.0
 
     def to_native(self) -> WeightModifier | None:
-        """The disturbance; `None` where there is none. Raises `ConfigError` for a wrong name, type or value."""
+        """The disturbance; `None` where there is none. Raises `ConfigError` for a wrong name, type or value.
+
+        With `per_batch_sample` it is one that can't be drawn.
+        """
         check_fields(self)
-        if self.per_batch_sample and self.type not in _NO_MODIFIERS:
-            raise unsupported(self, "per_batch_sample", "only torch tiles disturb each sample; use one of those")
-        return self._native_of(self._disturbance)
+        made = self._native_of(self._disturbance)
+        # such a configuration may be that of a model that was trained on torch tiles, and is only evaluated
+        return _OfEachSample() if made is not None and self.per_batch_sample else made
 
     def to_torch_tile(self) -> WeightModifier | None:
         """The disturbance as aihwkit's torch tile has it: other steps, and a noise that is relative to each weight."""
