@@ -35,7 +35,7 @@ class View:
     _native: typing.ClassVar[Callable[..., Any] | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
     _more: typing.ClassVar[tuple[str, ...]] = ()  # attributes that are no fields
-    # aihwkit does not check these: attributes that are no fields are warned of, bools and numbers may stand for each other
+    # aihwkit checks nothing of these: attributes that are no fields are warned of, and bools may stand for numbers
     _tolerant: typing.ClassVar[bool] = False
 
     if not typing.TYPE_CHECKING:  # or every misspelt name would pass
