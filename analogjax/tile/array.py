@@ -217,3 +217,23 @@ def join_matrix(parts: Array, outputs: int, inputs: int) -> Array:
     """`[G_out, G_in, o, i] -> [O, I]`: the reverse of `cut_matrix`."""
     rows = [_join(row, inputs) for row in parts]  # [o, I] each
     return _join(jnp.stack([row.T for row in rows]), outputs).T
+
+
+def each_chip(tile: Tile | TileArray, act: Any, key: Key, *data: Any) -> tuple:
+    """`act(chip, used, *data, key) -> (chip, ...)` for each chip; `used` `[O, I]` is 0 in the padding of an array."""
+    outputs, inputs = tile.shape
+    if isinstance(tile, Tile):
+        return act(tile, jnp.ones((outputs, inputs)), *data, key)
+    rows, columns = tile._along_rows(jnp.ones((1, outputs))), tile._along_columns(jnp.ones((1, inputs)))
+    used = jnp.swapaxes(rows, -1, -2) * columns
+    tiles, *rest = tile._each(act, key, used, *data)
+    return replace(tile, tiles=tiles), *rest
+
+
+def filled_padding(w: Array, used: Array) -> Array:
+    """Weights `[O, I]` whose padding repeats weights of the chip, so that it is neither the largest nor the smallest.
+
+    What the devices there hold counts nowhere: converters may add noise to its inputs, so chips hold 0 there.
+    """
+    w = jnp.where(used > 0, w, w[:, :1])
+    return jnp.where(used[:, :1] > 0, w, w[:1])

@@ -29,7 +29,7 @@ from analogjax.physics.devices import Ideal
 from analogjax.physics.hardware_aware import InputRange, WeightClip, WeightModifier, WeightRemap
 from analogjax.physics.periphery import Periphery
 from analogjax.random import check_key
-from analogjax.tile.array import TileArray, cut_matrix, cut_vectors, join_matrix
+from analogjax.tile.array import TileArray, cut_matrix, cut_vectors, each_chip, filled_padding, join_matrix
 from analogjax.tile.mapping import Mapping
 from analogjax.tile.tile import Tile, TileConfig
 
@@ -329,14 +329,12 @@ def _modified(tile: AwareTile, chips: Tile | TileArray, key: Key) -> Tile | Tile
     modifier = tile.config.modifier
     assert modifier is not None
 
-    def act(chip: Tile, used: Array | float, key: Key) -> Tile:
-        w = modifier.modify(chip.state.w, key) * used
-        return replace(chip, state=replace(chip.state, w=w.astype(chip.state.w.dtype)))
+    def act(chip: Tile, used: Array, key: Key) -> tuple[Tile]:
+        used = used.astype(chip.state.w.dtype)
+        w = modifier.modify(filled_padding(chip.state.w, used), key) * used
+        return (replace(chip, state=replace(chip.state, w=w.astype(chip.state.w.dtype))),)
 
-    if isinstance(chips, Tile):
-        return act(chips, 1.0, key)
-    used = cut_matrix(jnp.ones(tile.shape, chips.dtype), chips.grid)
-    return replace(chips, tiles=chips._each(act, key, used))
+    return each_chip(chips, act, key)[0]
 
 
 _Ranged = tuple[InputRange | None, Array | None, Array | None]  # how it is learned, the range, unclipped outputs

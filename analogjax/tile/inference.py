@@ -11,7 +11,6 @@ each of its outputs, so `read()` of a drifted tile includes it. Time is counted 
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from analogjax._typing import Array, Key, PyTree, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.inference import Compensation, NoiseModel, Programmed
 from analogjax.physics.inference.noise_model import check_time
-from analogjax.tile.array import TileArray
+from analogjax.tile.array import TileArray, each_chip, filled_padding
 from analogjax.tile.stack import over_stack
 from analogjax.tile.tile import Tile
 
@@ -110,7 +109,7 @@ def _program(
     tile: Tile | TileArray, noise_model: NoiseModel, compensation: Compensation | None, key: Key
 ) -> ProgrammedTile:
     act = partial(_program_chip, noise_model, compensation)
-    tile, programmed, baseline = _each(tile, act, key)
+    tile, programmed, baseline = each_chip(tile, act, key)
     return ProgrammedTile(
         tile=tile, programmed=programmed, noise_model=noise_model, compensation=compensation, baseline=baseline
     )
@@ -119,18 +118,7 @@ def _program(
 @jax.jit
 def _drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
     act = partial(_drift_chip, programmed.noise_model, programmed.compensation, t)
-    return _each(programmed.tile, act, key, programmed.programmed, programmed.baseline)[0]
-
-
-def _each(tile: Tile | TileArray, act: Any, key: Key, *data: Any) -> tuple:
-    """`act(chip, used, *data, key) -> (chip, ...)` for each chip; `used` `[O, I]` is 0 in the padding of an array."""
-    outputs, inputs = tile.shape
-    if isinstance(tile, Tile):
-        return act(tile, jnp.ones((outputs, inputs)), *data, key)
-    rows, columns = tile._along_rows(jnp.ones((1, outputs))), tile._along_columns(jnp.ones((1, inputs)))
-    used = jnp.swapaxes(rows, -1, -2) * columns
-    tiles, *rest = tile._each(act, key, used, *data)
-    return replace(tile, tiles=tiles), *rest
+    return each_chip(programmed.tile, act, key, programmed.programmed, programmed.baseline)[0]
 
 
 def _program_chip(
@@ -139,8 +127,8 @@ def _program_chip(
     k_write, k_read = jax.random.split(key)
     target = tile.state.w
     used = used.astype(target.dtype)
-    programmed = noise_model.program(_in_padding(target, used), k_write)
-    programmed = replace(programmed, w=_in_padding(programmed.w, used))
+    programmed = noise_model.program(filled_padding(target, used), k_write)
+    programmed = replace(programmed, w=filled_padding(programmed.w, used))
     tile = _holding(tile, programmed.w * used)
     if compensation is None:
         return tile, programmed, None
@@ -157,15 +145,6 @@ def _drift_chip(
     if compensation is None or baseline is None:
         return (tile,)
     return (replace(tile, scale=tile.scale * compensation.factor(baseline, _answers(tile, k_read), used.T)),)
-
-
-def _in_padding(w: Array, used: Array) -> Array:
-    """Weights `[O, I]` whose padding repeats weights of the chip, so that it is neither the largest nor the smallest.
-
-    What the devices there hold counts nowhere: converters may add noise to its inputs, so chips hold 0 there.
-    """
-    w = jnp.where(used > 0, w, w[:, :1])
-    return jnp.where(used[:, :1] > 0, w, w[:1])
 
 
 def _holding(tile: Tile, w: Array) -> Tile:

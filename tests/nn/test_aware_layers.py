@@ -21,6 +21,7 @@ from analogjax.physics import (
     NoiseManagement,
     PCMLike,
     Periphery,
+    SingleDevice,
     StateIndependent,
 )
 from analogjax.physics.hardware_aware import (
@@ -412,3 +413,13 @@ def test_only_what_follows_the_data_mixes_the_items_of_a_batch():
     configs = (NOISY, HardwareAware(input_range=InputRange()), HardwareAware(forward=average))
     mixed = [nn.mixes_items(made(config)[1].collections) for config in configs]
     assert mixed == [False, True, True] and nn.mixes_items({"batch_stats": {}}) and not nn.mixes_items({})
+
+
+def test_fresh_chips_of_unequal_sizes_know_their_smallest_weight():
+    """A material of single devices maps the smallest weight of a chip to `g_min`: padding is none of them."""
+    still = StateIndependent(g_converter=SingleDevice(), prog_noise_scale=0.0, read_noise_scale=0.0, drift_scale=0.0)
+    module, variables = made(HardwareAware(forward=EXACT, modifier=FreshChip(noise_model=still), mapping=CUT))
+    positive = {**variables.params, "weight": 1.0 + jnp.abs(variables.params["weight"])}
+    variables = variables.replace(params=positive)
+    seen = nn.apply_training(module, variables, X, key=random.key(3))[0]
+    np.testing.assert_allclose(seen, nn.apply(module, variables, X, key=random.key(3)), rtol=1e-4, atol=1e-4)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from analogjax._typing import Array, Key, Scalar
 from analogjax.physics import WeightClip, WeightModifier, WeightRemap
 from analogjax.tile import Tile, TileArray
-from analogjax.tile.inference import _each as each_chip
+from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
 

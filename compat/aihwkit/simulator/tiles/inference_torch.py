@@ -17,7 +17,7 @@ from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics import ADC, DAC, InputRange, Periphery, TimedCrossbar
 from analogjax.physics.converters import clip as masked_clip
 from analogjax.tile import Tile, TileArray
-from analogjax.tile.inference import _each as each_chip
+from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import AnalogBiasConfigError, TorchTileConfigError
