@@ -94,6 +94,16 @@ def pytree(cls: Any = None, *, kw_only: bool = True, data_only: bool = False) ->
     return cls
 
 
+def is_part(value: Any, kind: type) -> bool:
+    """Whether `value` is an object of a class or protocol that JAX can flatten, as parts of a configuration must be."""
+    return isinstance(value, kind) and not isinstance(value, type) and not jax.tree_util.all_leaves([value])
+
+
+def part_in_words(kind: type) -> str:
+    """What `is_part` asks for."""
+    return f"an object (no class) that is a {kind.__name__} and made by @analogjax.pytree"
+
+
 def data_fields(node: Any) -> tuple[str, ...]:
     """Names of the fields of a node that are traced, in the order of their definition."""
     return getattr(node, _DATA)

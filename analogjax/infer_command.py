@@ -133,6 +133,14 @@ def made_material(name: str, given: Mapping[str, Any]) -> Any:
     for setting in given:
         if setting not in fields:
             raise ConfigError(f"--set {setting}: {match} has no such parameter; it has {', '.join(fields)}.")
+    defaults = {field.name: field.default for field in dataclasses.fields(known[match])}
+    for setting, value in given.items():
+        default = defaults[setting]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise ConfigError(f"--set {setting}={value}: needs true or false.")
+        if not isinstance(default, bool) and not (number and isinstance(default, (int, float, type(None)))):
+            raise ConfigError(f"--set {setting}={value}: only numbers of {match} can be set here; use Python for it.")
     return known[match](**given)
 
 

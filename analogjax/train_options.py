@@ -105,6 +105,11 @@ def _one_of(*names: str) -> Callable[[Any], str]:
     return check
 
 
+def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The check of an option that an empty text takes back."""
+    return lambda value: None if value == "" else check(value)
+
+
 def _meant(value: Any, names: Any) -> str:
     close = difflib.get_close_matches(str(value).casefold(), {name.casefold(): name for name in names}, n=1)
     found = [name for name in names if close and name.casefold() == close[0]]
@@ -203,11 +208,12 @@ OPTIONS = {
         Option("hardware_aware", _flag, False,
                "train by gradients with the noise of chips, to be programmed later (`analogjax infer`)",
                off="--no-hardware-aware"),
-        Option("modifier", _one_of(*MODIFIERS), None,
+        Option("modifier", _or_none(_one_of(*MODIFIERS)), None,
                "hardware-aware: how weights are disturbed in each step (default: add-normal)",
                f"{{{','.join(MODIFIERS)}}}"),
         Option("weight_noise", _number(0, 10), None,
-               "hardware-aware: strength of the modifier, relative to the largest weight (default: 0.05)"),
+               "hardware-aware: standard deviation relative to the largest weight (add-normal) or to each weight "
+               "(mult-normal), step (discretize), or probability (drop-connect) of the modifier (default: 0.05)"),
         Option("weight_clip", _number(0, 100), None,
                "hardware-aware: clip weights at so many standard deviations (default: 2.5); 0: never"),
         Option("fresh_chips", _whole(0, 10**6), 0,

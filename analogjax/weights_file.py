@@ -1,6 +1,7 @@
 """Networks of linear layers from a file of matrices: NumPy's `.npz`, or `.safetensors`."""
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -58,33 +59,59 @@ def _arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             from safetensors.numpy import load_file
         except ImportError:
             raise MissingPackage('.safetensors files need safetensors: pip install "analogjax[safetensors]"') from None
-        return dict(load_file(os.fspath(path)))
+        return _in_order(path, load_file(os.fspath(path)))
     except MissingPackage:
         raise
     except Exception as error:  # both readers raise many kinds
         raise ConfigError(f"{os.fspath(path)}: can't be read ({type(error).__name__}: {error}).") from None
 
 
+def _in_order(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays in the order of the numbers in their names: safetensors sorts names, and keeps no other order."""
+    numbers = {name: tuple(int(part) for part in re.findall(r"\d+", name.rpartition(".")[0])) for name in arrays}
+    layers = [number for name, number in numbers.items() if name.rpartition(".")[2] in ("weight", "kernel")]
+    if len(layers) > 1 and (len(set(layers)) < len(layers) or () in layers):
+        raise ConfigError(
+            f"{os.fspath(path)}: {', '.join(sorted(arrays)[:4])}: a .safetensors file sorts its names, so these do "
+            "not say which layer comes first. Number them (0.weight, 1.weight), or save as .npz, which keeps the order."
+        )
+    return {name: arrays[name] for name in sorted(arrays, key=lambda name: numbers[name])}
+
+
 def _matrices(
     path: str | os.PathLike[str], arrays: dict[str, np.ndarray]
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Weights `[O, I]` and bias of each layer."""
-    found = []
+    found: list[tuple[np.ndarray, np.ndarray | None]] = []
+    left = {name for name in arrays if name.rpartition(".")[2] not in ("weight", "kernel")}
     for name, array in arrays.items():
         stem, _, kind = name.rpartition(".")
         if kind not in ("weight", "kernel"):
             continue
+        left.discard(f"{stem}.bias" if stem else "bias")
         if array.ndim != 2:
             raise ConfigError(
                 f"{os.fspath(path)}: {name} has the shape {list(array.shape)}; only linear layers can be read from a "
                 "file, since nothing says how others are connected. Use analogjax.experiments.evaluate for them."
             )
-        w = np.asarray(array.T if kind == "kernel" else array, np.float32)
-        bias = arrays.get(f"{stem}.bias" if stem else "bias")
-        found.append((w, None if bias is None else np.asarray(bias, np.float32)))
+        w, bias = (
+            _real(path, name, array.T if kind == "kernel" else array),
+            arrays.get(f"{stem}.bias" if stem else "bias"),
+        )
+        if bias is not None and bias.shape != (len(w),):
+            raise ConfigError(
+                f"{os.fspath(path)}: the bias of {name} has the shape {list(bias.shape)}; it must be [{len(w)}], "
+                "one number for each output."
+            )
+        found.append((w, None if bias is None else _real(path, f"{stem}.bias", bias)))
     if not found:
         raise ConfigError(
             f"{os.fspath(path)}: holds {', '.join(list(arrays)[:5]) or 'nothing'}; it needs arrays named NAME.weight."
+        )
+    if left:
+        raise ConfigError(
+            f"{os.fspath(path)}: {', '.join(sorted(left)[:3])} belongs to no linear layer, and would be left out; only "
+            "networks of linear layers can be read. Use analogjax.experiments.evaluate for others."
         )
     for (first, _), (second, _) in pairwise(found):
         if len(first) != second.shape[1]:
@@ -93,3 +120,9 @@ def _matrices(
                 "inputs; the layers must be in order."
             )
     return found
+
+
+def _real(path: str | os.PathLike[str], name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise ConfigError(f"{os.fspath(path)}: {name} is of {array.dtype}; weights are real numbers.")
+    return np.asarray(array, np.float32)

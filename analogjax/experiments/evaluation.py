@@ -28,12 +28,13 @@ from analogjax.data import named, sequential_indices
 from analogjax.errors import ConfigError, NonFiniteError
 from analogjax.experiments.dataset import DatasetLike
 from analogjax.experiments.images import Images, images_of
-from analogjax.experiments.losses import cross_entropy_loss
+from analogjax.experiments.losses import cross_entropy_loss, per_item
 from analogjax.experiments.memory import largest_array
 from analogjax.experiments.placement import find_device
 from analogjax.nn import Variables
 from analogjax.physics.inference import Compensation, GlobalCompensation, NoiseModel, PCMLike
 from analogjax.physics.inference.noise_model import check_time
+from analogjax.tile.inference import check_material
 
 TIMES = (1.0, 3600.0, 86400.0, 31_536_000.0)
 """A second, an hour, a day and a year [s]."""
@@ -84,7 +85,7 @@ def evaluate(
         compensation: Drift compensation; None: none.
         fresh: Give each chip converters and wires of its own, so that it is none that was seen in training; otherwise
             all have those of `variables`.
-        batch_size: Images read at once.
+        batch_size: Images read at once; each batch has noise of its own, so another size draws other numbers.
         loss_function: `(outputs [B, ...], targets [B, ...]) -> losses [B]`.
         seed: Seed of everything random; the same seed gives the same numbers.
         max_elements: Use only the first items; 0: all.
@@ -108,6 +109,8 @@ def evaluate(
     _check_numbers(chips=chips, batch_size=batch_size, **({} if at_once is None else {"at_once": at_once}))
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ConfigError(f"seed={seed!r}: needs a whole number.")
+    check_material("evaluate", noise_model, compensation)
+    _check_options(fresh, max_elements, memory)
     moments, chosen = check_times("evaluate", times), find_device(device)
     for t in moments:
         check_time(noise_model, t, "evaluate")
@@ -170,7 +173,8 @@ class _Evaluation(NamedTuple):
             x, y = data.batch(rows)
             outputs = nn.apply(self.model, variables, x, key=jax.random.fold_in(key, n))
             right = jnp.sum((jnp.argmax(outputs, -1) == y) * weight)
-            return (sums[0] + right, sums[1] + jnp.sum(self.loss_function(outputs, y) * weight)), None
+            losses = per_item(self.loss_function(outputs, y), weight, "loss_function")
+            return (sums[0] + right, sums[1] + jnp.sum(losses * weight)), None
 
         batches = (jnp.arange(indices.shape[0]), indices, weights)
         return lax.scan(body, (jnp.zeros(()), jnp.zeros(())), batches)[0]
@@ -216,6 +220,17 @@ def _check_numbers(**numbers: int) -> None:
     for name, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"evaluate({name}={value!r}): needs a whole number > 0.")
+
+
+def _check_options(fresh: bool, max_elements: int, memory: float) -> None:
+    for name, value, good in (
+        ("fresh", fresh, isinstance(fresh, bool)),
+        ("max_elements", max_elements, isinstance(max_elements, int) and max_elements >= 0),
+        ("memory", memory, isinstance(memory, (int, float)) and memory > 0),
+    ):
+        if not good:
+            needs = {"fresh": "True or False", "max_elements": "a whole number, 0 for all", "memory": "bytes above 0"}
+            raise ConfigError(f"evaluate({name}={value!r}): needs {needs[name]}.")
 
 
 def _check_loss(losses: np.ndarray, times: tuple[float, ...], first: int) -> None:

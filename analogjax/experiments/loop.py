@@ -26,9 +26,10 @@ from analogjax._processor import Tuned
 from analogjax._remembered import remembered
 from analogjax._typing import Array, Key, PyTree
 from analogjax.data import sequential_indices, shuffled_indices
-from analogjax.errors import ConfigError, ShapeError
+from analogjax.errors import ConfigError
 from analogjax.experiments.images import Images as Images
 from analogjax.experiments.images import images_of as images_of
+from analogjax.experiments.losses import per_item
 from analogjax.experiments.placement import default_platform
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables
@@ -188,17 +189,6 @@ def _with_decay(
         return optimizer
     plain = optax.sgd(learning_rate)
     return optax.chain(optax.add_decayed_weights(weight_decay), plain) if weight_decay else plain
-
-
-def per_item(values: Array, weights: Array, name: str) -> Array:
-    """`values` as float32 `[B]`. Raises `ShapeError` unless there is one per item."""
-    values = jnp.asarray(values)
-    if values.shape != weights.shape:
-        raise ShapeError(
-            f"{name} returned shape {list(values.shape)} for a batch of {weights.shape[0]} items; it needs one value "
-            "per item, [B], not their mean (the last batch of an epoch is padded with items that do not count)."
-        )
-    return values.astype(jnp.float32)
 
 
 def _right(outputs: Array, y: Array) -> Array:

@@ -79,3 +79,14 @@ def _check_classes(name: str, outputs: Array, labels: Array) -> None:
             f"{name}: outputs {list(outputs.shape)} and labels {list(labels.shape)}; it needs outputs [B, C] and one "
             "label for each item, [B]."
         )
+
+
+def per_item(values: Array, weights: Array, name: str) -> Array:
+    """`values` as float32 `[B]`. Raises `ShapeError` unless there is one per item."""
+    values = jnp.asarray(values)
+    if values.shape != weights.shape:
+        raise ShapeError(
+            f"{name} returned shape {list(values.shape)} for a batch of {weights.shape[0]} items; it needs one value "
+            "per item, [B], not their mean (the last batch of an epoch is padded with items that do not count)."
+        )
+    return values.astype(jnp.float32)

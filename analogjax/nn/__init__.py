@@ -10,6 +10,7 @@ from analogjax.nn.model import apply as apply
 from analogjax.nn.model import apply_training as apply_training
 from analogjax.nn.model import init as init
 from analogjax.nn.model import slots as slots
+from analogjax.nn.moving import moved as moved
 from analogjax.nn.programming import ProgrammedModel as ProgrammedModel
 from analogjax.nn.programming import exact_chips as exact_chips
 from analogjax.nn.programming import program as program

@@ -1,7 +1,8 @@
 r"""Digital models become analog ones, and back, layer by layer.
 
 A converted model runs the digital one, and computes each chosen `linen.Dense` and `linen.Conv` with an analog layer in
-its place, at the same path: so any flax model can be converted, however it calls its layers.
+its place, at the same path. Layers inside of flax's lifted transformations (`linen.scan`, `linen.RNN`, `linen.vmap`)
+are not converted: their analog ones need collections to be lifted, so write these as analog layers.
 
     dense kernel `[I, O]`              <->  weight `[O, I]`
     conv kernel `[k_1, ..., C, O]`     <->  weight `[O, C k_1 ...]`, as in torch: channel slowest
@@ -50,6 +51,12 @@ class Converted(linen.Module):
             config = self.rule("/".join(layer.path), layer)
             if config is None:
                 return method(*args, **kwargs)
+            assert self.scope is not None
+            if layer.scope is None or layer.scope.trace_level != self.scope.trace_level:
+                raise ConfigError(
+                    f"{'/'.join(layer.path)}: is called inside a lifted transformation (linen.scan, RNN, vmap, ...), "
+                    "and is not converted there; let the rule return None for it, or write it as an analog layer."
+                )
             if id(layer.scope) not in made:
                 made[id(layer.scope)] = (layer.scope, _analog(layer, config))
             return made[id(layer.scope)][1](_padded(layer, *args, **kwargs))
@@ -75,7 +82,8 @@ def convert_to_analog(
         The analog model and its variables, which hold the same weights as far as the devices can.
 
     Raises:
-        ConfigError: If a chosen layer has no analog counterpart (groups, circular padding, masks), or none is chosen.
+        ConfigError: If a chosen layer has no analog counterpart (groups, circular padding, masks), is inside a lifted
+            transformation, or none is chosen.
 
     Example:
         >>> analog, variables = nn.convert_to_analog(model, trained, x, HardwareAware(), key=random.key(0))

@@ -4,6 +4,7 @@ A layer with a `HardwareAware` configuration keeps its weights as the parameter 
 everything else of its chips in the collection `hardware`, which is mutable in training only: so a layer knows the mode.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as linen
@@ -36,6 +37,8 @@ def aware_product(layer: Any, x: Array) -> Array:
     if layer.is_mutable_collection(INPUTS):
         kept = layer.variable(INPUTS, TILE, tuple)
         kept.value = (*kept.value, x)
+        return aware_mvm(tile.value, w, x, r, key=layer.make_rng(NOISE), training=False)
+    _check_config(layer, tile.value)
     training = layer.is_mutable_collection(HARDWARE)
     if training:
         tile.value = observed(tile.value, x)
@@ -49,8 +52,20 @@ def _programmed_product(layer: Any, x: Array) -> Array:
             "the variables that were given to nn.program, and program them again."
         )
     chips, tile = layer.get_variable(TILES, TILE), layer.get_variable(HARDWARE, TILE)
+    _check_config(layer, tile)
     x, unit = limit_inputs(x, input_range(tile, _learned_range(layer)))
     return mvm(chips, x / unit, key=layer.make_rng(NOISE)) * unit
+
+
+def _check_config(layer: Any, tile: AwareTile) -> None:
+    """Raise `ConfigError` if the variables were made for another configuration, which would be used in silence."""
+    own, stored = jax.tree.structure(layer.config), jax.tree.structure(tile.config)
+    if not own == stored:
+        raise ConfigError(
+            f"{'/'.join(layer.path) or type(layer).__name__}: its variables are of another configuration,\n  "
+            f"{tile.config}\nand not\n  {layer.config}\nUse nn.moved(model, variables, x, key=key), which puts the "
+            "trained weights on chips of the model's configuration."
+        )
 
 
 def _learned_range(layer: Any) -> Array | None:
@@ -74,9 +89,14 @@ def after_step(params: PyTree, collections: PyTree) -> tuple[PyTree, PyTree]:
         >>> params = optax.apply_updates(variables.params, updates)
         >>> params, collections = nn.after_step(params, collections)
     """
+    for name, tree in (("params", params), ("collections", collections)):
+        if not isinstance(tree, Mapping):
+            raise ConfigError(f"after_step: {name} is of {type(tree).__name__}; give those of the model, as dicts.")
     for path in aware_paths(collections):
         tile, own = at(collections[HARDWARE], path)[TILE], at(params, path)
-        w, tile = _stepped(tile, own[WEIGHT])
+        if WEIGHT not in own:
+            raise ConfigError(f"after_step: {'/'.join(path) or 'the layer'} has no {WEIGHT!r}: it is programmed.")
+        w, tile = tile.after_step(own[WEIGHT])
         own = {**own, WEIGHT: w} | ({RANGE: _range(tile, own[RANGE])} if RANGE in own else {})
         params = put(params, path, own)
         collections = {**collections, HARDWARE: put(collections[HARDWARE], (*path, TILE), tile)}
@@ -133,13 +153,6 @@ def put(tree: Any, path: tuple[str, ...], value: Any) -> Any:
     if not path:
         return value
     return {**tree, path[0]: put(tree.get(path[0], {}), path[1:], value)}
-
-
-def _stepped(tile: AwareTile, w: Array) -> tuple[Array, AwareTile]:
-    act = lambda tile, w: tile.after_step(w)  # noqa: E731 - vmapped over layers that are stacked
-    for _ in range(w.ndim - 2):
-        act = jax.vmap(act)
-    return act(tile, w)
 
 
 def _range(tile: AwareTile, r: Array) -> Array:

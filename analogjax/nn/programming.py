@@ -19,6 +19,7 @@ from analogjax.nn.model import Variables
 from analogjax.physics.inference import Compensation, NoiseModel
 from analogjax.random import check_key
 from analogjax.tile import Tile, TileArray, drift_all, program_all, renewed
+from analogjax.tile.inference import check_material
 
 
 @pytree(data_only=True)
@@ -72,6 +73,7 @@ def program(
         ConfigError: If the model has no analog layer, or was programmed before.
     """
     check_key(key, "program")
+    check_material("program", noise_model, compensation)
     exact = exact_chips(variables)
     if not jax.tree.leaves(exact.tiles):
         raise ConfigError("program: this model has no analog layer, so there is nothing to program.")
@@ -108,13 +110,6 @@ def exact_chips(variables: Variables) -> Variables:
         if WEIGHT not in own:
             raise ConfigError(f"program: {'/'.join(path)} is programmed already; program the trained variables.")
         tile = at(variables.collections[HARDWARE], path)[TILE]
-        tiles = put(tiles, (*path, TILE), _chips(tile, own[WEIGHT]))
+        tiles = put(tiles, (*path, TILE), tile.chips(own[WEIGHT]))
         params = put(params, path, {name: value for name, value in own.items() if name != WEIGHT})
     return variables.replace(params=params, tiles=tiles)
-
-
-def _chips(tile: PyTree, w: PyTree) -> PyTree:
-    act = lambda tile, w: tile.chips(w)  # noqa: E731 - vmapped over layers that are stacked
-    for _ in range(w.ndim - 2):
-        act = jax.vmap(act)
-    return act(tile, w)

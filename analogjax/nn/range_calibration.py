@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array, Key, PyTree
-from analogjax.errors import ConfigError
+from analogjax.errors import ConfigError, NonFiniteError
 from analogjax.nn.hardware_aware import HARDWARE, INPUTS, NOISE, RANGE, TILE, at, aware_paths, put
 from analogjax.nn.mode import mode
 from analogjax.nn.model import Variables
@@ -44,7 +44,8 @@ def calibrate_input_ranges(
         The variables with the new ranges, which no longer follow the data.
 
     Raises:
-        ConfigError: If no layer has an input range, or there are no batches.
+        ConfigError: If no layer has an input range, a layer is a stack of layers, or there are no batches.
+        NonFiniteError: If an input of a layer is no finite number.
 
     Example:
         >>> variables = nn.calibrate_input_ranges(model, variables, [x], QuantileRange(quantile=0.999), key=key)
@@ -53,18 +54,45 @@ def calibrate_input_ranges(
     paths = [path for path in aware_paths(variables.collections) if _config(variables, path).input_range is not None]
     if not paths:
         raise ConfigError("calibrate_input_ranges: no layer has an input range; give HardwareAware(input_range=...).")
+    for path in paths:
+        tile = at(variables.collections[HARDWARE], path)[TILE]
+        if tile.range_seen is not None and tile.range_seen.ndim:
+            raise ConfigError(
+                f"calibrate_input_ranges: {'/'.join(path)} is a stack of layers (linen.scan or vmap), whose "
+                "inputs can't be told apart; calibrate them as layers of their own."
+            )
+        if variables.tiles and path in _programmed(variables):
+            raise ConfigError("calibrate_input_ranges: the model is programmed; give the trained variables.")
     reading, found = _exact(variables) if exact else variables, dict.fromkeys(paths, estimator)
     for number, x in enumerate(batches):
+        if not hasattr(x, "shape"):
+            raise ConfigError(
+                f"calibrate_input_ranges: batch {number} is of {type(x).__name__}; give inputs alone, arrays [B, ...]."
+            )
         k_read, k_observe = jax.random.split(jax.random.fold_in(key, number))
         seen = _inputs(model, reading, x, k_read)
         for n, path in enumerate(paths):
-            for vectors in at(seen, path)[TILE]:
+            for vectors in _finite(at(seen, path)[TILE], path, number):
                 found[path] = found[path].observe(vectors, jax.random.fold_in(k_observe, n))
     if all(found[path] is estimator for path in paths):
         raise ConfigError("calibrate_input_ranges: there were no batches; give at least one.")
     for path in paths:
         variables = _with_range(variables, path, found[path].value())
     return variables
+
+
+def _programmed(variables: Variables) -> set[tuple[str, ...]]:
+    flat, _ = jax.tree_util.tree_flatten_with_path(variables.tiles)
+    return {tuple(str(key.key) for key in at if hasattr(key, "key"))[:-1] for at, _ in flat}
+
+
+def _finite(inputs: tuple[Array, ...], path: tuple[str, ...], number: int) -> tuple[Array, ...]:
+    if not all(bool(jnp.all(jnp.isfinite(x))) for x in inputs):
+        raise NonFiniteError(
+            f"calibrate_input_ranges: inputs of {'/'.join(path)} in batch {number} are not finite numbers; are there "
+            "NaNs in the data?"
+        )
+    return inputs
 
 
 def _config(variables: Variables, path: tuple[str, ...]) -> Any:

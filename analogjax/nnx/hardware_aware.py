@@ -16,6 +16,7 @@ from analogjax.nnx.layers import Chips
 from analogjax.physics.inference import Compensation, NoiseModel
 from analogjax.random import check_key
 from analogjax.tile import drift_all, program_all
+from analogjax.tile.inference import check_material
 
 
 def after_step(model: nnx.Module) -> None:
@@ -28,7 +29,9 @@ def after_step(model: nnx.Module) -> None:
         >>> optimizer.update(model, gradients)
         >>> analogjax.nnx.after_step(model)
     """
-    for _, layer in _aware_layers(model):
+    for name, layer in _aware_layers(model):
+        if layer.weight is None:
+            raise ConfigError(f"after_step: {name} is programmed, and can't be trained.")
         w, tile = layer.hardware.get_value().after_step(layer.weight[...])
         layer.weight.set_value(w)
         layer.hardware.set_value(tile)
@@ -91,6 +94,7 @@ def program(
         ConfigError: If the model has no analog layer, or was programmed before.
     """
     check_key(key, "program")
+    check_material("program", noise_model, compensation)
     exact: dict[str, Any] = tiles(model)
     for name, layer in _aware_layers(model):
         if layer.weight is None:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from analogjax._pytree import pytree
+from analogjax._pytree import is_part, part_in_words, pytree
 from analogjax._typing import Array, Key
 from analogjax.errors import ShapeError
 from analogjax.physics.checks import check
@@ -77,7 +77,11 @@ class HardwareAware:
         )  # fmt: skip
         for name, kind in kinds:
             part = getattr(self, name)
-            check(self, part is None or isinstance(part, kind), name, f"needs a {kind.__name__}, or None.")
+            check(self, part is None or is_part(part, kind), name, f"needs {part_in_words(kind)}, or None.")
+        for name in ("noisy_backward", "modify_in_evaluation"):
+            check(self, isinstance(getattr(self, name), bool), name, "needs True or False.")
+        pulsed = self.mapping.weight_scaling_lr_compensation if isinstance(self.mapping, Mapping) else False
+        check(self, not pulsed, "mapping", "weight_scaling_lr_compensation changes the rate of pulses: give False.")
         check(self, isinstance(self.forward, Periphery), "forward", "needs a Periphery.")
         check(self, isinstance(self.mapping, Mapping), "mapping", "needs a Mapping.")
         number = self.fresh_chips
@@ -128,7 +132,10 @@ class AwareTile:
         return self.config.mapping.grid(*self.shape)
 
     def chips(self, w: Array) -> Tile | TileArray:
-        """The chips, with devices that hold the logical weights `w` `[O, I]` exactly."""
+        """The chips, with devices that hold the logical weights `w` `[*stack, O, I]` exactly."""
+        return _over_stack(AwareTile._chips, self, w)
+
+    def _chips(self, w: Array) -> Tile | TileArray:
         parts = self._parts(w)
         made = Tile(
             config=self.config.reading(), cells={}, state=State(w=parts / _beside(self.scale, parts), drift=None),
@@ -137,7 +144,10 @@ class AwareTile:
         return made if self.grid == (1, 1) else TileArray(tiles=made, outputs=self.outputs, inputs=self.inputs)
 
     def after_step(self, w: Array) -> tuple[Array, "AwareTile"]:
-        """Clip and remap after an optimiser step: the new logical weights `[O, I]` and the tile with its new scales."""
+        """Clip and remap after an optimiser step: the new logical weights `[*stack, O, I]`, and the tile."""
+        return _over_stack(AwareTile._after_step, self, w)
+
+    def _after_step(self, w: Array) -> tuple[Array, "AwareTile"]:
         clip, remap = self.config.clip, self.config.remap
         if clip is None and remap is None:
             return w, self
@@ -148,9 +158,11 @@ class AwareTile:
         return new.astype(w.dtype), replace(self, scale=scale)
 
     def scaled_for(self, w: Array) -> "AwareTile":
-        """The tile with the output scales that its mapping chooses for logical weights `w` `[O, I]`."""
-        scale = self._on_chips(lambda config, w: config.mapping.scale_for(w), self._parts(w))
-        return replace(self, scale=scale)
+        """The tile with the output scales that its mapping chooses for logical weights `w` `[*stack, O, I]`."""
+        return _over_stack(AwareTile._scaled_for, self, w)
+
+    def _scaled_for(self, w: Array) -> "AwareTile":
+        return replace(self, scale=self._on_chips(_scale_for, self._parts(w)))
 
     def _on_chips(self, act: Any, *data: Array) -> Any:
         """`act(config, *data)` for each chip."""
@@ -161,6 +173,22 @@ class AwareTile:
 
     def _parts(self, w: Array) -> Array:
         return w if self.grid == (1, 1) else cut_matrix(w, self.grid)
+
+
+def _over_stack(act: Any, tile: AwareTile, w: Array) -> Any:
+    """`act(tile, w)` for each layer of a stack (made under `vmap`), whose axes are in front of all arrays."""
+    for _ in range(w.ndim - 2):
+        act = jax.vmap(act)
+    return act(tile, w)
+
+
+def _scale_for(config: HardwareAware, w: Array) -> Array:
+    """The output scale of one chip, in the form that remapping gives it."""
+    scale = config.mapping.scale_for(w)
+    if config.remap is None:
+        return scale
+    form = jax.eval_shape(config.remap.remap, w, scale)[1].shape
+    return jnp.broadcast_to(scale, form)
 
 
 def _limited(config: HardwareAware, w: Array, used: Array, scale: Array) -> tuple[Array, Array]:

@@ -11,11 +11,12 @@ each of its outputs, so `read()` of a drifted tile includes it. Time is counted 
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from analogjax._pytree import pytree
+from analogjax._pytree import is_part, part_in_words, pytree
 from analogjax._typing import Array, Key, PyTree, Scalar
 from analogjax.errors import ConfigError
 from analogjax.physics.inference import Compensation, NoiseModel, Programmed
@@ -65,6 +66,7 @@ def program(
     """
     if not isinstance(tile, (Tile, TileArray)):
         raise ConfigError(f"program: got {type(tile).__name__}; give a Tile or a TileArray (program_all takes models).")
+    check_material("program", noise_model, compensation)
     return over_stack(lambda tile, key: _program(tile, noise_model, compensation, key), tile.stack, (tile,), key)
 
 
@@ -86,6 +88,14 @@ def drift(programmed: ProgrammedTile, t: Scalar, key: Key) -> Tile | TileArray:
     """
     check_time(programmed.noise_model, t, "drift")
     return over_stack(lambda one, key: _drift(one, t, key), programmed.tile.stack, (programmed,), key)
+
+
+def check_material(where: str, noise_model: Any, compensation: Any) -> None:
+    """Raise `ConfigError` unless these are a noise model, and a compensation or None, that JAX can flatten."""
+    for name, value, kind in (("noise_model", noise_model, NoiseModel), ("compensation", compensation, Compensation)):
+        if not is_part(value, kind) and not (value is None and name == "compensation"):
+            none = ", or None" if name == "compensation" else ""
+            raise ConfigError(f"{where}({name}={value!r}): needs {part_in_words(kind)}{none}.")
 
 
 def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: Compensation | None, key: Key) -> PyTree:

@@ -8,6 +8,7 @@ noise. Weights `[O, I]` in units of the tile, [w]; time `t` after programming, [
 by device need only three methods: see `material`.
 """
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -67,8 +68,8 @@ def check_time(model: Any, t: Scalar, where: str) -> None:
     """Raise `ConfigError` if a plain time is negative, or none of those that the model knows."""
     if isinstance(t, jax.core.Tracer) or not (is_static(t) or getattr(t, "ndim", 1) == 0):
         return
-    if not t >= 0:
-        raise ConfigError(f"{where}(t={t!r}): needs a time in seconds after programming, 0 or more.")
+    if not (isinstance(t, (int, float)) or hasattr(t, "dtype")) or isinstance(t, bool) or not 0 <= t < math.inf:
+        raise ConfigError(f"{where}(t={t!r}): needs a finite time in seconds after programming, 0 or more.")
     known = getattr(model, "known_times", None)
     if known is not None and not any(abs(t - one) <= TIME_TOLERANCE * one for one in known):
         listed = ", ".join(f"{one:g}" for one in known)
