@@ -141,7 +141,10 @@ def made_material(name: str, given: Mapping[str, Any]) -> Any:
             raise ConfigError(f"--set {setting}={value}: needs true or false.")
         if not isinstance(default, bool) and not (number and isinstance(default, (int, float, type(None)))):
             raise ConfigError(f"--set {setting}={value}: only numbers of {match} can be set here; use Python for it.")
-    return known[match](**given)
+    try:
+        return known[match](**given)
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"--set: only numbers of {match} can be set here ({error}); use Python for it.") from None
 
 
 def _materials() -> dict[str, Any]:

@@ -98,6 +98,19 @@ def test_a_file_of_weights_is_read(capsys):
     assert told(capsys, "infer", "s.safetensors", "--dataset", "Digits", "--activation", "tanh", *FEW) == answers[0]
 
 
+def test_layers_of_a_safetensors_file_are_in_the_order_of_their_numbers(capsys):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    generator = np.random.default_rng(1)
+    w = [generator.normal(size=size).astype(np.float32) for size in ((64, 64), (64, 64), (10, 64))]
+    arrays = {f"layers.{n}.weight": one for n, one in zip((2, 10, 11), w, strict=True)}
+    np.savez("n.npz", **arrays)
+    safetensors.save_file(arrays, "n.safetensors")
+    one, other = (told(capsys, "infer", name, "--dataset", "Digits", *FEW) for name in ("n.npz", "n.safetensors"))
+    assert one == other
+    safetensors.save_file({"input.weight": w[0], "hidden.weight": w[1], "output.weight": w[2]}, "w.safetensors")
+    assert "which layer comes first" in refused(capsys, "infer", "w.safetensors", "--dataset", "Digits")
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
@@ -105,6 +118,10 @@ def test_a_file_of_weights_is_read(capsys):
         ({"a.weight": np.zeros((6, 64)), "b.weight": np.zeros((10, 7))}, "in order"),
         ({"a.weight": np.zeros((6, 1, 3, 3))}, "only linear layers"),
         ({"a": np.zeros((6, 64))}, "NAME.weight"),
+        ({"a.weight": np.zeros((10, 64)), "a.bias": np.zeros((1, 10))}, "must be [10]"),
+        ({"a.weight": np.full((10, 64), "x")}, "real numbers"),
+        ({"a.weight": np.zeros((10, 64), complex)}, "real numbers"),
+        ({"a.weight": np.zeros((10, 64)), "norm.scale": np.ones(64)}, "norm.scale belongs to no"),
     ],
 )
 def test_files_that_hold_no_such_network_are_refused(capsys, arrays, words):
@@ -126,6 +143,8 @@ def test_files_that_hold_no_such_network_are_refused(capsys, arrays, words):
         (["a", "--material", "PCMlik"], "did you mean PCMLike"),
         (["a", "--set", "nu=1"], "--set nu: PCMLike has no such parameter"),
         (["a", "--set", "drift_scale=x"], "--set: drift_scale"),
+        (["a", "--set", "exponents=3"], "only numbers"),
+        (["a", "--set", "keeps_conductances=7"], "true or false"),
         (["a", "--plot", "none/p.png"], "no folder"),
     ],
 )

@@ -59,7 +59,8 @@ def _programmed_product(layer: Any, x: Array) -> Array:
 
 def _check_config(layer: Any, tile: AwareTile) -> None:
     """Raise `ConfigError` if the variables were made for another configuration, which would be used in silence."""
-    own, stored = jax.tree.structure(layer.config), jax.tree.structure(tile.config)
+    own: Any = jax.tree.structure(layer.config)
+    stored: Any = jax.tree.structure(tile.config)
     if not own == stored:
         raise ConfigError(
             f"{'/'.join(layer.path) or type(layer).__name__}: its variables are of another configuration,\n  "

@@ -359,7 +359,10 @@ def _modified(tile: AwareTile, chips: Tile | TileArray, key: Key) -> Tile | Tile
 
     def act(chip: Tile, used: Array, key: Key) -> tuple[Tile]:
         used = used.astype(chip.state.w.dtype)
-        w = modifier.modify(filled_padding(chip.state.w, used), key) * used
+        w = modifier.modify(filled_padding(chip.state.w, used), key)
+        if w.shape != used.shape:
+            raise ShapeError(f"{modifier!r} made weights of shape {w.shape} of those of shape {used.shape}.")
+        w = w * used
         return (replace(chip, state=replace(chip.state, w=w.astype(chip.state.w.dtype))),)
 
     return each_chip(chips, act, key)[0]

@@ -79,6 +79,14 @@ def test_what_does_not_fit_is_told_and_drifted_weights_too():
         model("inf").load_state_dict(state)
 
 
+def test_what_each_chip_has_for_itself_there_is_told():
+    state = tensors(FOUND["kinds"]["array"]["state"])
+    for place in ("0.0", "0.1", "1.0", "1.1"):
+        state[f"0.analog_module.array.{place}.input_range"] = torch.ones(1)
+    with pytest.raises(RuntimeError, match="its own input_range"):
+        model("array").load_state_dict(state)
+
+
 def test_a_checkpoint_of_neither_kind_is_told():
     state = model("inf").state_dict()
     state["0.analog_module.analog_tile_state"] = {"some": "thing"}

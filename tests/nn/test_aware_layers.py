@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from analogjax import nn, random
-from analogjax.errors import ConfigError, ShapeError
+from analogjax.errors import ConfigError, NonFiniteError, ShapeError
 from analogjax.nn.hardware_aware import HARDWARE
 from analogjax.optim import PulsedSGD
 from analogjax.physics import (
@@ -26,6 +26,7 @@ from analogjax.physics import (
 )
 from analogjax.physics.hardware_aware import (
     AddNormal,
+    ColumnwiseRemap,
     DropConnect,
     FixedClip,
     InputRange,
@@ -423,3 +424,110 @@ def test_fresh_chips_of_unequal_sizes_know_their_smallest_weight():
     variables = variables.replace(params=positive)
     seen = nn.apply_training(module, variables, X, key=random.key(3))[0]
     np.testing.assert_allclose(seen, nn.apply(module, variables, X, key=random.key(3)), rtol=1e-4, atol=1e-4)
+
+
+def test_variables_of_another_configuration_are_refused_and_can_be_moved():
+    module, variables = made(NOISY)
+    other = layer(HardwareAware(forward=EXACT, mapping=CUT))
+    for act in (nn.apply, nn.apply_training):
+        with pytest.raises(ConfigError, match=r"another configuration[\s\S]*nn\.moved"):
+            act(other, variables, X, key=random.key(2))
+    read = nn.program(variables, FAINT, key=random.key(3)).drift(0.0, key=random.key(4))
+    with pytest.raises(ConfigError, match="another configuration"):
+        nn.apply(other, read, X, key=random.key(2))
+    new = nn.moved(other, variables, X, key=random.key(5))
+    np.testing.assert_array_equal(new.params["weight"], variables.params["weight"])
+    expected = X @ variables.params["weight"].T + variables.params["bias"]
+    np.testing.assert_allclose(nn.apply(other, new, X, key=random.key(2)), expected, rtol=1e-5, atol=1e-6)
+    assert new.collections[HARDWARE]["tile"].scale.shape == (2, 2)
+    with pytest.raises(ConfigError, match=r"weight is \(5, 7\)"):
+        nn.moved(layer(NOISY, 4), variables, X, key=random.key(5))
+    with pytest.raises(ConfigError, match="pulsed layers"):
+        nn.moved(nn.AnalogLinear(5), variables, X, key=random.key(5))
+    # numbers that are swept are no other configuration
+    swept = jax.vmap(
+        lambda std: nn.apply_training(
+            layer(replace(NOISY, modifier=AddNormal(std_dev=std))),
+            nn.init(layer(replace(NOISY, modifier=AddNormal(std_dev=std))), X, random.key(1)), X, key=random.key(2),
+        )[0]
+    )  # fmt: skip
+    assert swept(jnp.array([0.0, 0.5])).shape == (2, 6, 5) and module is not other
+
+
+def test_columnwise_remapping_keeps_the_form_of_the_scales_from_the_start():
+    for mapping in (Mapping(), CUT):
+        module, variables = made(HardwareAware(forward=EXACT, remap=ColumnwiseRemap(), mapping=mapping))
+        before = variables.collections[HARDWARE]["tile"].scale.shape
+        after = nn.after_step(variables.params, variables.collections)[1][HARDWARE]["tile"].scale.shape
+        assert before == after == ((5,) if mapping == Mapping() else (2, 2, 3))
+        expected = X @ variables.params["weight"].T + variables.params["bias"]
+        np.testing.assert_allclose(nn.apply(module, variables, X, key=random.key(2)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scales_of_stacked_layers_are_chosen_one_by_one():
+    config = HardwareAware(forward=EXACT, remap=LayerwiseRemap(), mapping=Mapping(weight_scaling_omega=1.0))
+    chips = jax.vmap(lambda key: nn.init(layer(config), X, key))(jax.random.split(random.key(1), 3))
+    w = chips.params["weight"] * jnp.array([1.0, 10.0, 0.1])[:, None, None]
+    for scale in (
+        nn.with_weights(chips.collections, (), w)[HARDWARE]["tile"].scale,
+        nn.after_step({**chips.params, "weight": w}, chips.collections)[1][HARDWARE]["tile"].scale,
+    ):
+        np.testing.assert_allclose(scale, jnp.abs(w).max((1, 2)), rtol=1e-5)
+
+
+class NoNode:
+    """Has the method, and is nothing that JAX can flatten."""
+
+    def modify(self, w, key):
+        return w
+
+    def program(self, w, key):
+        return w
+
+    def drift(self, programmed, t, key):
+        return programmed
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"modifier": AddNormal}, "modifier"), ({"modifier": NoNode()}, "pytree"), ({"clip": FixedClip}, "clip"),
+        ({"remap": LayerwiseRemap}, "remap"), ({"noisy_backward": "no"}, "noisy_backward"),
+        ({"modify_in_evaluation": 3}, "modify_in_evaluation"),
+        ({"mapping": Mapping(weight_scaling_lr_compensation=True)}, "lr_compensation"),
+    ],
+)  # fmt: skip
+def test_classes_and_what_is_no_node_are_no_parts(given, words):
+    with pytest.raises(ConfigError, match=words):
+        HardwareAware(**given)
+
+
+@pytest.mark.parametrize("material", [PCMLike, NoNode(), None, "PCMLike"])
+def test_materials_are_checked_before_anything_is_compiled(material):
+    with pytest.raises(ConfigError, match="noise_model"):
+        nn.program(made(NOISY)[1], material, key=random.key(0))
+
+
+@pytest.mark.parametrize("t", [-1.0, np.inf, np.nan, "1d", None, True, jnp.array([1.0, 2.0])])
+def test_times_are_finite_numbers(t):
+    programmed = nn.program(made(NOISY)[1], PCMLike(), key=random.key(0))
+    with pytest.raises(ConfigError, match="time"):
+        programmed.drift(t, key=random.key(1))
+
+
+def test_what_after_step_and_calibration_can_not_take_is_told():
+    module, variables = made(replace(NOISY, input_range=InputRange()))
+    read = nn.program(variables, PCMLike(), key=random.key(0)).drift(1.0, key=random.key(1))
+    with pytest.raises(ConfigError, match="programmed"):
+        nn.after_step(read.params, read.collections)
+    with pytest.raises(ConfigError, match="as dicts"):
+        nn.after_step(variables, variables.collections)
+    with pytest.raises(ConfigError, match="programmed"):
+        nn.calibrate_input_ranges(module, read, [X], key=random.key(2))
+    with pytest.raises(ConfigError, match="batch 0 is of tuple"):
+        nn.calibrate_input_ranges(module, variables, [(X, X)], key=random.key(2))
+    with pytest.raises(NonFiniteError, match="batch 0"):
+        nn.calibrate_input_ranges(module, variables, [X * jnp.nan], key=random.key(2))
+    many = jax.vmap(lambda key: nn.init(module, X, key))(jax.random.split(random.key(1), 3))
+    with pytest.raises(ConfigError, match="stack of layers"):
+        nn.calibrate_input_ranges(module, many, [X], key=random.key(2))

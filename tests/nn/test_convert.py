@@ -112,3 +112,11 @@ def test_what_has_no_counterpart_is_told_by_its_path():
         nn.convert_to_analog(grouped, variables, X, lambda path, layer: None, key=random.key(1))
     with pytest.raises(ConfigError, match="convert_to_analog returned"):
         nn.convert_to_digital(grouped, nn.Variables({}, {}), X)
+
+
+def test_layers_inside_of_lifted_transformations_are_told_by_name():
+    lifted = linen.RNN(linen.LSTMCell(5))
+    x = random.normal(random.key(0), (2, 4, 3))
+    variables = lifted.init(jax.random.key(0), x)
+    with pytest.raises(ConfigError, match="inside a lifted transformation"):
+        nn.convert_to_analog(lifted, variables, x, AWARE, key=random.key(1))

@@ -12,8 +12,16 @@ from flax import nnx
 import analogjax.nnx as ours
 from analogjax import nn, random
 from analogjax.errors import ConfigError
-from analogjax.physics import AddNormal, FixedClip, InputRange, PCMLike, Periphery, StateIndependent
-from analogjax.tile import HardwareAware, TileConfig
+from analogjax.physics import (
+    AddNormal,
+    FixedClip,
+    InputRange,
+    LayerwiseRemap,
+    PCMLike,
+    Periphery,
+    StateIndependent,
+)
+from analogjax.tile import HardwareAware, Mapping, TileConfig
 
 EXACT = Periphery(is_perfect=True)
 CONFIG = HardwareAware(
@@ -106,3 +114,25 @@ def test_convolutions_take_the_configuration_too():
     assert conv(jnp.ones((2, 5, 5, 2))).shape == (2, 3, 3, 3)
     ours.after_step(conv)
     assert jax.tree.leaves(ours.program(conv, PCMLike(), key=random.key(1)).chips)
+
+
+def test_stacked_layers_are_clipped_and_remapped_one_by_one():
+    config = HardwareAware(forward=EXACT, remap=LayerwiseRemap(), mapping=Mapping(weight_scaling_omega=1.0))
+
+    @nnx.vmap
+    def stack(key):
+        return ours.AnalogLinear(6, 6, config=config, rngs=nnx.Rngs(key))
+
+    layers = stack(jax.random.split(jax.random.key(0), 3))
+    layers.weight.set_value(layers.weight[...] * jnp.array([1.0, 10.0, 0.1])[:, None, None])
+    ours.after_step(layers)
+    top = jnp.abs(layers.weight[...]).max((1, 2))
+    np.testing.assert_allclose(layers.hardware.get_value().scale, top, rtol=1e-5)
+
+
+def test_a_programmed_model_takes_no_step():
+    read = ours.program(net(), PCMLike(), key=random.key(5)).drift(1.0, key=random.key(6))
+    with pytest.raises(ConfigError, match="can't be trained"):
+        ours.after_step(read)
+    with pytest.raises(ConfigError, match="noise_model"):
+        ours.program(net(), "PCM", key=random.key(5))

@@ -66,6 +66,8 @@ class NoiseModel(Protocol):
 
 def check_time(model: Any, t: Scalar, where: str) -> None:
     """Raise `ConfigError` if a plain time is negative, or none of those that the model knows."""
+    if not isinstance(t, jax.core.Tracer) and getattr(t, "ndim", 0) > 0:
+        raise ConfigError(f"{where}(t={t!r}): needs one time; use jax.vmap, or evaluate(times=...), for several.")
     if isinstance(t, jax.core.Tracer) or not (is_static(t) or getattr(t, "ndim", 1) == 0):
         return
     if not (isinstance(t, (int, float)) or hasattr(t, "dtype")) or isinstance(t, bool) or not 0 <= t < math.inf:

@@ -7,11 +7,12 @@ r"""The `Compensation` protocol: digital factors that bring the outputs of a chi
 it would answer without any noise if it held exactly the weights that were to be programmed.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from analogjax._typing import Array, PyTree
 
 
+@runtime_checkable
 class Compensation(Protocol):
     """Protocol: one digital factor for each chip, or one for each of its outputs.
 

@@ -20,6 +20,7 @@ from compat.torch_package import torch
 _STATE, _SCALES = "analog_tile_state", "mapping_scales"
 # what is in a state dict there, beside the state of a tile, and says nothing more
 _BESIDE = ("analog_ctx", "shared_weights", _SCALES, "alpha", "tile.weight")
+_OF_EACH_CHIP = ("input_range", "input_range_update_idx", "out_scaling_alpha")  # of which a layer has one here
 
 
 def with_state(state_dict: Mapping[str, Any], prefix: str) -> Any:
@@ -38,7 +39,8 @@ def with_state(state_dict: Mapping[str, Any], prefix: str) -> Any:
 def names_in(prefix: str, chips: Mapping[tuple[int, int], Any]) -> set[str]:
     """The names in a state dict that belong to these chips, and to no parameter of ours."""
     places = [prefix, *(f"{prefix}array.{column}.{row}." for row, column in chips)]
-    return {place + name for place in places for name in (*_BESIDE, _STATE)}
+    own = {place + name for place in places for name in (*_BESIDE, _STATE)}
+    return own | {place + name for place in places[1:] for name in _OF_EACH_CHIP}
 
 
 class _Chip:
@@ -50,6 +52,7 @@ class _Chip:
         scales = state_dict.get(prefix + _SCALES, state.get(_SCALES))
         self.scales = np.ones(1, np.float32) if scales is None else scales.detach().float().numpy().reshape(-1)
         alpha = state_dict.get(prefix + "alpha")
+        self.of_its_own = [name for name in _OF_EACH_CHIP if prefix + name in state_dict]
         self.has_drifted = alpha is not None and not bool(torch.all(alpha == 1))
 
 
@@ -59,6 +62,12 @@ def take(module: Any, chips: Mapping[tuple[int, int], _Chip]) -> None:
     grid = tile.grid if isinstance(tile, TileArray) else (1, 1)
     if {(row, column) for row in range(grid[0]) for column in range(grid[1])} != set(chips):
         raise TileModuleError(f"the checkpoint has {len(chips)} chips, and the model {grid[0] * grid[1]}.")
+    own = next((chip.of_its_own for chip in chips.values() if len(chips) > 1 and chip.of_its_own), [])
+    if own:
+        raise TileModuleError(
+            f"each chip has its own {own[0]} in aihwkit, and here the layer has one for all. Take the weights alone: "
+            "model.load_state_dict of one without it, then calibrate or train it."
+        )
     if any(chip.has_drifted for chip in chips.values()):
         raise TileModuleError("its weights had drifted when they were saved; save a model that was not programmed.")
     _take_constants(module, chips)
