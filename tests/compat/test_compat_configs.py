@@ -123,6 +123,12 @@ def test_names_that_aihwkit_never_looks_at_are_pointed_out(part):
         assert config.to_native(3) == plain
 
 
+def test_number_types_have_a_torch_type():
+    torch = pytest.importorskip("torch")
+    types = [kind.as_torch() for kind in c.RPUDataType]
+    assert types == [torch.float32, torch.float64, torch.float16]
+
+
 def test_a_bool_is_a_number_where_aihwkit_does_not_check():
     config = c.InferenceRPUConfig()
     config.mapping.weight_scaling_omega, config.mapping.max_input_size = True, False
