@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
+import torch
 from aihwkit import exceptions
 from aihwkit.simulator import configs as c
 from aihwkit.simulator.parameters.io import IOParametersIRDropT
@@ -124,7 +125,6 @@ def test_names_that_aihwkit_never_looks_at_are_pointed_out(part):
 
 
 def test_number_types_have_a_torch_type():
-    torch = pytest.importorskip("torch")
     types = [kind.as_torch() for kind in c.RPUDataType]
     assert types == [torch.float32, torch.float64, torch.float16]
 
