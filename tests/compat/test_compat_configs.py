@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
+import torch
 from aihwkit import exceptions
 from aihwkit.simulator import configs as c
 from aihwkit.simulator.parameters.io import IOParametersIRDropT
@@ -123,6 +124,11 @@ def test_names_that_aihwkit_never_looks_at_are_pointed_out(part):
         assert config.to_native(3) == plain
 
 
+def test_number_types_have_a_torch_type():
+    types = [kind.as_torch() for kind in c.RPUDataType]
+    assert types == [torch.float32, torch.float64, torch.float16]
+
+
 def test_a_bool_is_a_number_where_aihwkit_does_not_check():
     config = c.InferenceRPUConfig()
     config.mapping.weight_scaling_omega, config.mapping.max_input_size = True, False
@@ -215,15 +221,27 @@ def test_products_in_time():
     view = IOParametersIRDropT(ir_drop_segments=4, mv_type=c.AnalogMVType.SPLIT_MODE)
     circuit = physics.TimedCrossbar(segments=4, mv_type="SplitMode")
     expected = physics.Periphery(crossbar=circuit, bound_management=WholeBatch())
-    assert view.to_native() == expected and view.ir_drop == 1.0
+    assert in_time(view) == expected and view.ir_drop == 1.0
     with pytest.raises(exceptions.ConfigError, match="must divide phys_input_size=512"):
-        IOParametersIRDropT(ir_drop_segments=3).to_native()
+        in_time(IOParametersIRDropT(ir_drop_segments=3))
     with pytest.raises(exceptions.ConfigError, match=r"IOParametersIRDropT\(ir_drop_rs=-1.0\): needs a finite"):
-        IOParametersIRDropT(ir_drop_rs=-1.0).to_native()
+        in_time(IOParametersIRDropT(ir_drop_rs=-1.0))
     with pytest.raises(exceptions.ConfigError, match=r"\(v_offset_std=0.1\): is not part of a crossbar"):
-        IOParametersIRDropT(v_offset_std=0.1).to_native()
+        in_time(IOParametersIRDropT(v_offset_std=0.1))
     with pytest.raises(exceptions.ConfigError, match=r"IOParameters\(mv_type=.*only a TimedCrossbar reads bits"):
         c.IOParameters(mv_type=c.AnalogMVType.BIT_WISE).to_native()
+
+
+def in_time(view):
+    return view.circuit(physics.TimedCrossbar().phys_input_size, physics.SinglePair())
+
+
+def test_other_tiles_than_those_in_time_have_the_plain_wires_and_say_what_they_do_not_read():
+    config = c.InferenceRPUConfig(forward=IOParametersIRDropT(ir_drop=0.5))
+    assert config.to_native().forward == c.IOParameters(ir_drop=0.5).to_native()
+    config.forward.ir_drop_rs = 0.35
+    with pytest.warns(UserWarning, match="ir_drop_rs: only TorchInferenceRPUConfigIRDropT reads these"):
+        assert config.to_native().forward == c.IOParameters(ir_drop=0.5).to_native()
 
 
 @pytest.mark.parametrize(("view", "field", "value"), UNSUPPORTED, ids=[row[1] for row in UNSUPPORTED])

@@ -69,6 +69,13 @@ def test_it_starts_as_torchs_layer_does_and_is_saved_and_loaded(tmp_path):
     assert "kernel_size=(3, 3)" in repr(layer) and "FloatingPointRPUConfig" in repr(layer)
 
 
+def test_a_view_can_be_taken_of_what_comes_out_pooled_or_not():
+    y = AnalogConv2d(2, 3, 3, rpu_config=exact())(torch.randn(4, 2, 7, 6))
+    assert torch.equal(y.view(4, -1), y.flatten(1))
+    pooled = torch.nn.functional.avg_pool2d(y, 2)
+    assert torch.equal(pooled.view(4, -1), pooled.flatten(1))
+
+
 @pytest.mark.parametrize("given", [{"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"rpu_config": 1}])
 def test_what_it_can_not_do_is_refused(given):
     with pytest.raises(ConfigError, match="AnalogConv2d"):

@@ -50,7 +50,8 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
         batched = x_input.ndim == len(self.kernel_size) + 2
         items = x_input if batched else x_input[None]
         patches = _patches(items, self.kernel_size, self.stride, self.padding, self.dilation)
-        y = self.analog_module(patches.transpose(1, 2)).transpose(1, 2)
+        # programs take views of what comes out, as they may of torch's layers
+        y = self.analog_module(patches.transpose(1, 2)).transpose(1, 2).contiguous()
         y = y.reshape(items.shape[0], self.out_channels, *self._places(items.shape[2:]))
         return y if batched else y[0]
 

@@ -1,6 +1,9 @@
 """Choices in configurations, with aihwkit's names and values."""
 
 from enum import Enum
+from typing import Any
+
+from compat.torch_package import torch
 
 
 class RPUDataType(Enum):
@@ -9,6 +12,10 @@ class RPUDataType(Enum):
     FLOAT = "float"
     DOUBLE = "double"
     HALF = "half"
+
+    def as_torch(self) -> Any:
+        """The torch dtype."""
+        return {"float": torch.float32, "double": torch.float64, "half": torch.float16}[self.value]
 
 
 class AnalogContextDataViewMode(Enum):

@@ -1,11 +1,12 @@
 """Converters and noise around a crossbar."""
 
 import dataclasses
+import warnings
 from enum import Enum
 from typing import Any, ClassVar
 
 from analogjax.errors import ConfigError as NativeConfigError
-from analogjax.physics import Crossbar, Periphery, SinglePair, TimedCrossbar
+from analogjax.physics import Crossbar, Periphery, TimedCrossbar
 from analogjax.physics.inference.converters import Converter
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import (
@@ -97,8 +98,13 @@ class IOParametersIRDropT(IOParameters):
     ir_drop_integration_sum: bool = NATIVE
 
     def to_native(self) -> Periphery:
-        """The native parameters, with the habits of aihwkit's torch tile, which alone reads them."""
-        return self.circuit(TimedCrossbar().phys_input_size, SinglePair())
+        """The native parameters of all but the torch tiles for these wires: those of `IOParameters`."""
+        check_fields(self)
+        shared = {field.name for field in dataclasses.fields(IOParameters)}
+        own = [field for field in dataclasses.fields(self) if field.name not in shared]
+        if changed := [field.name for field in own if getattr(self, field.name) != default_of(field)]:
+            warnings.warn(f"{', '.join(changed)}: only TorchInferenceRPUConfigIRDropT reads these.", stacklevel=2)
+        return IOParameters(**{name: getattr(self, name) for name in shared}).to_native()
 
     def circuit(self, rows: int, g_converter: Converter) -> Periphery:
         """`to_native` for a chip with so many rows, whose weights `g_converter` turns into conductances."""
