@@ -290,3 +290,13 @@ def test_what_is_no_analog_model_is_refused_and_nothing_to_do_is_nothing():
     calibrate_input_ranges(nn.Linear(2, 2), InputRangeCalibrationType.NONE, [])
     with pytest.raises(ArgumentError, match="Linear is no analog model"):
         calibrate_input_ranges(nn.Linear(2, 2), InputRangeCalibrationType.MAX, [])
+
+
+def test_a_single_input_may_be_given_as_it_is():
+    def ranges(batch):
+        model = two_layers()
+        calibrate_input_ranges(model, InputRangeCalibrationType.MAX, [(batch, {})])
+        return [float(tile.input_range) for tile in model.analog_tiles()]
+
+    x = torch.randn(5, 4)
+    assert ranges(x) == ranges((x,)) and ranges(x)[0] == pytest.approx(float(x.abs().max()))

@@ -76,7 +76,8 @@ def calibrate_input_ranges(
             observers.append(_Observer(tile, make(tile), calibration_type in _MOVING, max_samples))
             meanwhile.callback(tile.register_forward_pre_hook(observers[-1]).remove)
         for args, kwargs in dataloader:
-            model(*args, **kwargs)
+            # programs for aihwkit give a single input as it is, too
+            model(*((args,) if isinstance(args, torch.Tensor) else args), **kwargs)
     for (name, tile), observer in zip(tiles, observers, strict=True):
         _finish(tile, observer, calibration_type)
         if verbose:
