@@ -296,7 +296,7 @@ def test_a_single_input_may_be_given_as_it_is():
     def ranges(batch):
         model = two_layers()
         calibrate_input_ranges(model, InputRangeCalibrationType.MAX, [(batch, {})])
-        return [float(tile.input_range) for tile in model.analog_tiles()]
+        return [tile.input_range.item() for tile in model.analog_tiles()]
 
     x = torch.randn(5, 4)
     assert ranges(x) == ranges((x,)) and ranges(x)[0] == pytest.approx(float(x.abs().max()))
