@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
+import numpy as np
 
 from analogjax._pytree import is_static, pytree
 from analogjax._typing import Array, Key, Scalar
@@ -47,8 +48,8 @@ class RangeEstimator(Protocol):
         ...
 
 
-def _zero() -> Array:
-    return jnp.zeros(())
+def _zero() -> Any:
+    return np.zeros((), np.float32)  # not on a device: an estimator may be made before there is one
 
 
 @pytree
