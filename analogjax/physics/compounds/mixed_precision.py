@@ -19,10 +19,11 @@ from jax import lax
 
 from analogjax._pytree import pytree
 from analogjax._typing import Array, DType, Key, Scalar
-from analogjax.physics.checks import check, check_flags, check_kind, check_number, is_whole
+from analogjax.physics.checks import check, check_flags, check_number, is_whole
 from analogjax.physics.compounds.parts import cell
+from analogjax.physics.compounds.parts.cell import is_device
 from analogjax.physics.compounds.parts.lines import each_line
-from analogjax.physics.device import Device, PulsedDevice
+from analogjax.physics.device import PulsedDevice
 from analogjax.physics.devices import ConstantStep
 from analogjax.physics.pulses import Pulses, outer_product
 from analogjax.random import uniform
@@ -76,7 +77,7 @@ class MixedPrecision:
     def __post_init__(self) -> None:
         for name, low in (("transfer_every", 0), ("n_rows_per_transfer", -1), ("n_x_bins", 0), ("n_d_bins", 0)):
             check(self, is_whole(getattr(self, name), low), name, f"needs a whole number of {low} or more.")
-        check_kind(self, "device", Device)
+        check(self, is_device(self.device), "device", "needs a device of analogjax.physics.")
         check_flags(self)
         check_number(self, "granularity_override", "transfer_lr", low=0)
 

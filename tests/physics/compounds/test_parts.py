@@ -170,7 +170,7 @@ NO_PULSES = Pulses(pulse_type="None")
         (lambda: tiki_taka(SOFT), r"tiki_taka\(SoftBounds.*needs a tuple of devices"),
         (lambda: agad(3), r"agad\(3\): needs a tuple of devices"),
         (lambda: Transfer(devices=SOFT), r"Transfer\(devices=SoftBounds.*needs a tuple of devices"),
-        (lambda: MixedPrecision(device=3), "device=3.*class Device"),
+        (lambda: MixedPrecision(device=3), "device=3.*needs a device"),
         (lambda: Vector(devices=(SOFT, 3)), r"Vector\(devices=...\): device 1, 3, is none"),
         (lambda: tiki_taka((SOFT, devices.FloatingPoint())), "device 1, FloatingPoint.*sees no pulses"),
         (lambda: tiki_taka((SOFT, Vector(devices=TWO)), transfer_update=NO_PULSES), "pulse_type.*needs pulses"),
