@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from analogjax._typing import Array, PyTree
 from analogjax.errors import ConfigError
 from analogjax.tile import AwareTile, aware_mvm, create_aware, initial_weights, mvm, observed
-from analogjax.tile.hardware_aware import input_range, limit_inputs
+from analogjax.tile.hardware_aware import input_range, limit_inputs, range_after_step
 
 TILES, NOISE, HARDWARE = "tiles", "analog", "hardware"
 INPUTS = "inputs"  # a collection that keeps the inputs of each layer, where it is mutable
@@ -98,7 +98,7 @@ def after_step(params: PyTree, collections: PyTree) -> tuple[PyTree, PyTree]:
         if WEIGHT not in own:
             raise ConfigError(f"after_step: {'/'.join(path) or 'the layer'} has no {WEIGHT!r}: it is programmed.")
         w, tile = tile.after_step(own[WEIGHT])
-        own = {**own, WEIGHT: w} | ({RANGE: _range(tile, own[RANGE])} if RANGE in own else {})
+        own = {**own, WEIGHT: w} | ({RANGE: range_after_step(tile, own[RANGE])} if RANGE in own else {})
         params = put(params, path, own)
         collections = {**collections, HARDWARE: put(collections[HARDWARE], (*path, TILE), tile)}
     return params, collections
@@ -154,13 +154,3 @@ def put(tree: Any, path: tuple[str, ...], value: Any) -> Any:
     if not path:
         return value
     return {**tree, path[0]: put(tree.get(path[0], {}), path[1:], value)}
-
-
-def _range(tile: AwareTile, r: Array) -> Array:
-    """The input range: that of the data as long as batches are collected, then what the optimiser made of it."""
-    config = tile.config.input_range
-    assert config is not None
-    if tile.range_seen is None or tile.range_estimate is None:
-        return r
-    collecting = tile.range_seen <= config.init_from_data
-    return jnp.where(collecting, tile.range_estimate, r).astype(r.dtype)

@@ -6,7 +6,7 @@ import flax.linen as linen
 
 from analogjax._typing import Array, Key
 from analogjax.errors import ConfigError
-from analogjax.nn.hardware_aware import WEIGHT, aware_paths, put, with_weights
+from analogjax.nn.hardware_aware import WEIGHT, at, aware_paths, put, with_weights
 from analogjax.nn.model import Variables, init
 from analogjax.random import check_key
 
@@ -42,7 +42,7 @@ def moved(model: linen.Module, variables: Variables, x: Array, *, key: Key) -> V
     params: Any = _trained(fresh.params, variables.params, "params")
     collections = {**fresh.collections, **{n: t for n, t in variables.collections.items() if n != "hardware"}}
     for path in aware_paths(collections):
-        collections = with_weights(collections, path, _branch(params, path)[WEIGHT])
+        collections = with_weights(collections, path, at(params, path)[WEIGHT])
     return fresh.replace(params=params, collections=collections)
 
 
@@ -62,9 +62,3 @@ def _trained(fresh: Any, trained: Any, where: str) -> Any:
         elif name not in ("input_range", "out_scale"):
             raise ConfigError(f"moved: the variables have no {where}/{name}; give those of the same layers.")
     return made
-
-
-def _branch(tree: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        tree = tree[name]
-    return tree

@@ -20,6 +20,7 @@ from analogjax.physics.inference import Compensation, NoiseModel
 from analogjax.random import check_key
 from analogjax.tile import Tile, TileArray, drift_all, program_all, renewed
 from analogjax.tile.inference import check_material
+from analogjax.tile.stack import over_model
 
 
 @pytree(data_only=True)
@@ -80,15 +81,9 @@ def program(
     tiles = exact.tiles
     if fresh:
         k_chips, key = jax.random.split(key)
-        tiles = _renewed(tiles, k_chips)
+        tiles = over_model(lambda tile, key: renewed(tile, key=key), tiles, (Tile, TileArray), k_chips)
     chips = program_all(tiles, noise_model, compensation, key)
     return ProgrammedModel(variables=exact.replace(tiles={}), chips=chips)
-
-
-def _renewed(tiles: PyTree, key: Key) -> PyTree:
-    """All tiles with a new periphery; tile number `n` uses `fold_in(key, n)`."""
-    flat, treedef = jax.tree.flatten(tiles, is_leaf=lambda node: isinstance(node, (Tile, TileArray)))
-    return jax.tree.unflatten(treedef, [renewed(tile, key=jax.random.fold_in(key, n)) for n, tile in enumerate(flat)])
 
 
 def exact_chips(variables: Variables) -> Variables:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from analogjax._typing import Array, Key, PyTree
 from analogjax.errors import ConfigError, NonFiniteError
-from analogjax.nn.hardware_aware import HARDWARE, INPUTS, NOISE, RANGE, TILE, at, aware_paths, put
+from analogjax.nn.hardware_aware import HARDWARE, INPUTS, NOISE, RANGE, TILE, WEIGHT, at, aware_paths, put
 from analogjax.nn.mode import mode
 from analogjax.nn.model import Variables
 from analogjax.physics import Periphery
@@ -61,7 +61,7 @@ def calibrate_input_ranges(
                 f"calibrate_input_ranges: {'/'.join(path)} is a stack of layers (linen.scan or vmap), whose "
                 "inputs can't be told apart; calibrate them as layers of their own."
             )
-        if variables.tiles and path in _programmed(variables):
+        if WEIGHT not in at(variables.params, path):
             raise ConfigError("calibrate_input_ranges: the model is programmed; give the trained variables.")
     reading, found = _exact(variables) if exact else variables, dict.fromkeys(paths, estimator)
     for number, x in enumerate(batches):
@@ -79,11 +79,6 @@ def calibrate_input_ranges(
     for path in paths:
         variables = _with_range(variables, path, found[path].value())
     return variables
-
-
-def _programmed(variables: Variables) -> set[tuple[str, ...]]:
-    flat, _ = jax.tree_util.tree_flatten_with_path(variables.tiles)
-    return {tuple(str(key.key) for key in at if hasattr(key, "key"))[:-1] for at, _ in flat}
 
 
 def _finite(inputs: tuple[Array, ...], path: tuple[str, ...], number: int) -> tuple[Array, ...]:

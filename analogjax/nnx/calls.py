@@ -120,10 +120,12 @@ def _noted(graph: Any, params: nnx.State, others: nnx.State, loss: Callable, arg
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-def analog_layers(model: nnx.Module) -> Iterator[tuple[str, Any]]:
-    """All layers with tiles, by path, in order; a shared layer appears once."""
-    for path, node in nnx.iter_graph(model):
-        if isinstance(node, nnx.Module) and hasattr(node, "tile") and hasattr(node, "analog_bias"):
+def analog_layers(model: nnx.Module, attribute: str = "tile") -> Iterator[tuple[str, Any]]:
+    """All layers with tiles (or with another attribute of analog layers), by path, in order; a shared layer appears
+    once.
+    """
+    for path, node in list(nnx.iter_graph(model)):
+        if isinstance(node, nnx.Module) and hasattr(node, attribute) and hasattr(node, "analog_bias"):
             yield "/".join(str(part) for part in path) or "model", node
 
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from analogjax._field_docs import document_fields
 from analogjax._typing import Key, PyTree, Scalar
 from analogjax.errors import ConfigError
-from analogjax.nnx.calls import tiles
+from analogjax.nnx.calls import analog_layers, tiles
 from analogjax.nnx.layers import Chips
 from analogjax.physics.inference import Compensation, NoiseModel
 from analogjax.random import check_key
 from analogjax.tile import drift_all, program_all
+from analogjax.tile.hardware_aware import range_after_step
 from analogjax.tile.inference import check_material
 
 
@@ -36,9 +36,7 @@ def after_step(model: nnx.Module) -> None:
         layer.weight.set_value(w)
         layer.hardware.set_value(tile)
         if layer.input_range is not None:
-            collecting = tile.range_seen <= tile.config.input_range.init_from_data
-            r = layer.input_range[...]
-            layer.input_range.set_value(jnp.where(collecting, tile.range_estimate, r).astype(r.dtype))
+            layer.input_range.set_value(range_after_step(tile, layer.input_range[...]))
 
 
 @document_fields
@@ -68,7 +66,7 @@ class ProgrammedModel:
         copy = nnx.clone(self.model)
         copy.eval()
         found = drift_all(self.chips, t, key)
-        for name, layer in [*_aware_layers(copy), *_pulsed_layers(copy)]:
+        for name, layer in [*_aware_layers(copy), *analog_layers(copy)]:
             if hasattr(layer, "hardware"):
                 layer.programmed, layer.weight = Chips(found[name]), None
             else:
@@ -105,15 +103,5 @@ def program(
     return ProgrammedModel(model, program_all(exact, noise_model, compensation, key))
 
 
-def _layers(model: nnx.Module, attribute: str) -> Iterator[tuple[str, Any]]:
-    for path, node in list(nnx.iter_graph(model)):
-        if isinstance(node, nnx.Module) and hasattr(node, attribute) and hasattr(node, "analog_bias"):
-            yield "/".join(str(part) for part in path) or "model", node
-
-
 def _aware_layers(model: nnx.Module) -> Iterator[tuple[str, Any]]:
-    return _layers(model, "hardware")
-
-
-def _pulsed_layers(model: nnx.Module) -> Iterator[tuple[str, Any]]:
-    return _layers(model, "tile")
+    return analog_layers(model, "hardware")

@@ -31,7 +31,7 @@ from analogjax.physics.periphery import Periphery
 from analogjax.random import check_key
 from analogjax.tile.array import TileArray, cut_matrix, cut_vectors, each_chip, filled_padding, join_matrix
 from analogjax.tile.mapping import Mapping
-from analogjax.tile.tile import Tile, TileConfig
+from analogjax.tile.tile import Tile, TileConfig, beside
 
 _LEAST = 1e-6  # of an input range [x]
 _PERFECT = Periphery(is_perfect=True)
@@ -138,7 +138,7 @@ class AwareTile:
     def _chips(self, w: Array) -> Tile | TileArray:
         parts = self._parts(w)
         made = Tile(
-            config=self.config.reading(), cells={}, state=State(w=parts / _beside(self.scale, parts), drift=None),
+            config=self.config.reading(), cells={}, state=State(w=parts / beside(self.scale, parts), drift=None),
             scale=self.scale, frozen_forward=self.frozen, frozen_backward={}, average=self.average,
         )  # fmt: skip
         return made if self.grid == (1, 1) else TileArray(tiles=made, outputs=self.outputs, inputs=self.inputs)
@@ -153,7 +153,7 @@ class AwareTile:
             return w, self
         parts = self._parts(w)
         held, scale = self._on_chips(_limited, parts, self._parts(jnp.ones_like(w)), self.scale)
-        held = held * _beside(scale, held)
+        held = held * beside(scale, held)
         new = held if self.grid == (1, 1) else join_matrix(held, *self.shape)
         return new.astype(w.dtype), replace(self, scale=scale)
 
@@ -193,14 +193,10 @@ def _scale_for(config: HardwareAware, w: Array) -> Array:
 
 def _limited(config: HardwareAware, w: Array, used: Array, scale: Array) -> tuple[Array, Array]:
     """Device weights `[O, I]` and output scale of one chip after clipping and remapping."""
-    w = w / _beside(scale, w)
+    w = w / beside(scale, w)
     if config.clip is not None:
         w = config.clip.clip(w, used)
     return (w, scale) if config.remap is None else config.remap.remap(w, scale)
-
-
-def _beside(scale: Array, w: Array) -> Array:
-    return scale.reshape(*scale.shape, *(1,) * (w.ndim - scale.ndim))
 
 
 def create_aware(config: HardwareAware, w: Array, key: Key) -> AwareTile:
@@ -318,6 +314,14 @@ def input_range(tile: AwareTile, learned: Array | None) -> Array | None:
     if learned is not None:
         r = jnp.where(tile.range_seen <= given.init_from_data, r, learned)
     return jnp.maximum(r, _LEAST)  # an optimiser may have gone too far
+
+
+def range_after_step(tile: AwareTile, r: Array) -> Array:
+    """The learned range after an optimiser step: that of the data while batches are collected, then what it became."""
+    given = tile.config.input_range
+    if given is None or tile.range_estimate is None or tile.range_seen is None:
+        return r
+    return jnp.where(tile.range_seen <= given.init_from_data, tile.range_estimate, r).astype(r.dtype)
 
 
 def limit_inputs(x: Array, r: Array | None) -> tuple[Array, Array | float]:

@@ -22,7 +22,7 @@ from analogjax.errors import ConfigError
 from analogjax.physics.inference import Compensation, NoiseModel, Programmed
 from analogjax.physics.inference.noise_model import check_time
 from analogjax.tile.array import TileArray, each_chip, filled_padding
-from analogjax.tile.stack import over_stack
+from analogjax.tile.stack import over_model, over_stack
 from analogjax.tile.tile import Tile
 
 
@@ -100,18 +100,14 @@ def check_material(where: str, noise_model: Any, compensation: Any) -> None:
 
 def program_all(tiles: PyTree, noise_model: NoiseModel, compensation: Compensation | None, key: Key) -> PyTree:
     """Apply `program` to every tile of a model (`Variables.tiles`); tile number `n` uses `fold_in(key, n)`."""
-    flat, treedef = jax.tree.flatten(tiles, is_leaf=lambda node: isinstance(node, (Tile, TileArray)))
-    keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
-    return jax.tree.unflatten(
-        treedef, [program(tile, noise_model, compensation, key) for tile, key in zip(flat, keys, strict=True)]
-    )
+    return over_model(
+        lambda tile, key: program(tile, noise_model, compensation, key), tiles, (Tile, TileArray), key
+    )  # fmt: skip
 
 
 def drift_all(programmed: PyTree, t: Scalar, key: Key) -> PyTree:
     """Apply `drift` to every programmed tile of a model; tile number `n` uses `fold_in(key, n)`."""
-    flat, treedef = jax.tree.flatten(programmed, is_leaf=lambda node: isinstance(node, ProgrammedTile))
-    keys = [jax.random.fold_in(key, n) for n in range(len(flat))]
-    return jax.tree.unflatten(treedef, [drift(one, t, key) for one, key in zip(flat, keys, strict=True)])
+    return over_model(lambda one, key: drift(one, t, key), programmed, ProgrammedTile, key)
 
 
 @jax.jit

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from analogjax._typing import Key
+from analogjax._typing import Key, PyTree
 
 
 def over_stack(act: Callable[..., Any], stack: tuple[int, ...], data: tuple[Any, ...], key: Key) -> Any:
@@ -19,3 +19,9 @@ def over_stack(act: Callable[..., Any], stack: tuple[int, ...], data: tuple[Any,
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[depth:]), (data, jax.random.split(key, stack)))
     done = jax.vmap(lambda data, key: act(*data, key))(*flat)
     return jax.tree.map(lambda leaf: leaf.reshape(*stack, *leaf.shape[1:]), done)
+
+
+def over_model(act: Callable[[Any, Key], Any], tree: PyTree, kinds: Any, key: Key) -> PyTree:
+    """Call `act(node, key)` for every node of the given kinds in a tree; node number `n` uses `fold_in(key, n)`."""
+    flat, treedef = jax.tree.flatten(tree, is_leaf=lambda node: isinstance(node, kinds))
+    return jax.tree.unflatten(treedef, [act(node, jax.random.fold_in(key, n)) for n, node in enumerate(flat)])

@@ -89,7 +89,7 @@ class Tile:
 
     def read(self) -> Array:
         """Return the logical weights `[O, I]`, without read noise; `[*stack, O, I]` for a stack of chips."""
-        return self.state.w * _beside(self.scale, self.state.w)
+        return self.state.w * beside(self.scale, self.state.w)
 
     def write(self, w: Array, key: Key) -> "Tile":
         """Write logical weights `w` `[O, I]`, as far as the devices can hold them. Consumes `key`.
@@ -106,7 +106,7 @@ class Tile:
     @jax.jit
     def _written(self, w: Array, key: Key) -> "Tile":
         scale = self.config.mapping.scale_for(w)
-        return replace(self, scale=scale, state=self.config.device.write(self.cells, w / _beside(scale, w), key))
+        return replace(self, scale=scale, state=self.config.device.write(self.cells, w / beside(scale, w), key))
 
     @jax.jit
     def forward(self, x: Array, key: Key) -> tuple[Array, Array | None]:
@@ -214,7 +214,7 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
     return Tile(
         config=config,
         cells=cells,
-        state=config.device.write(cells, weights / _beside(scale, weights), k_write),
+        state=config.device.write(cells, weights / beside(scale, weights), k_write),
         scale=scale,
         frozen_forward=config.forward.fabricate(outputs, dtype, k_forward, inputs=inputs),
         frozen_backward=config.backward.fabricate(inputs, dtype, k_backward, inputs=outputs),
@@ -222,7 +222,7 @@ def _make(config: TileConfig, weights: Array, keys: tuple[Key, Key, Key, Key]) -
     )
 
 
-def _beside(scale: Array, w: Array) -> Array:
+def beside(scale: Array, w: Array) -> Array:
     """An output scale `[*stack]` or `[*stack, O]`, shaped to broadcast to weights `[*stack, O, I]`."""
     return scale.reshape(*scale.shape, *(1,) * (w.ndim - scale.ndim))
 
