@@ -233,6 +233,12 @@ def test_siblings_meet_only_in_shared_modules(family):
     assert exported and not wrong, "\n".join(wrong)
 
 
+def test_no_two_test_files_share_a_name():
+    """pytest imports test files by their name alone: with two of one name, whichever comes second is never run."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def _with_name(modules: dict, name: str) -> tuple[str, str, bool]:
     source, package = modules[name]
     return source, name, package
