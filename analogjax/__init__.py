@@ -30,12 +30,12 @@ _MODULES = ("data", "errors", "experiments", "nn", "optim", "physics", "random",
 
 
 def _is_command() -> bool:
-    """Whether this is the `analogjax` command, or `python -m analogjax...`, which sets up JAX's logging before JAX is
-    imported.
+    """Whether this is the `analogjax` command, `python -m analogjax...` or `python -m compat`, which set up JAX's
+    logging before JAX is imported.
     """
     if sys.argv[:1] == ["-m"]:
         after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :]
-        return bool(after) and after[0].partition(".")[0] == __name__
+        return bool(after) and after[0].partition(".")[0] in (__name__, "compat")
     return Path(sys.argv[0] if sys.argv else "").stem == __name__
 
 

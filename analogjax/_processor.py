@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,36 @@ def keep_own_programs() -> None:
     """If `JAX_COMPILATION_CACHE_DIR` names a folder shared by several machines, use the subfolder for this one."""
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if folder and "://" not in folder:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = program_cache(folder)  # read when JAX is imported
-        if "jax" in sys.modules:
-            sys.modules["jax"].config.update("jax_compilation_cache_dir", program_cache(folder))
+        _set("jax_compilation_cache_dir", program_cache(folder))
+
+
+def remember_programs() -> None:
+    """Keep compiled programs from one process to the next, in the user's cache folder.
+
+    `JAX_COMPILATION_CACHE_DIR` names another folder, or, empty, none. Where the folder can't be made, none are kept. It
+    holds at most 1 GiB, if `filelock` is installed, which JAX needs to remove the oldest.
+    """
+    quiet_cache()
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return keep_own_programs()
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "analogjax", "programs")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    _set("jax_compilation_cache_dir", program_cache(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        _set("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if find_spec("filelock") is not None and "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ:
+        _set("jax_compilation_cache_max_size", 2**30)
+    return None
+
+
+def _set(name: str, value: str | float) -> None:
+    """An option of JAX in this process, also where JAX is there already, and in those that it starts."""
+    os.environ[name.upper()] = str(value)
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update(name, value)
 
 
 def quiet_cache() -> None:

@@ -8,6 +8,7 @@ whole program.
 import importlib
 import sys
 import types
+from typing import Any
 
 from analogjax.errors import AnalogError
 from compat import keras_backend
@@ -35,6 +36,13 @@ def install(torchvision: bool | None = None, aitoolbox: bool | None = None) -> N
     if torchvision or (torchvision is None and not _is_importable("torchvision")):
         names.append("torchvision")
     take_over(names)
+
+
+def compile(model: Any, loss: Any, optimizer: Any) -> Any:
+    """A training step of a torch model as one compiled call; see `compat.whole_step.compile`."""
+    from compat import whole_step
+
+    return whole_step.compile(model, loss, optimizer)
 
 
 def take_over(names: list[str]) -> None:

@@ -1,14 +1,17 @@
 """`python -m compat script.py args...` or `python -m compat -m module args...`: run it with our packages in place."""
 
+import importlib
 import os
 import runpy
 import sys
 
+from analogjax._processor import remember_programs
 from compat import install
 
 _USAGE = """usage: python -m compat script.py [arguments]
        python -m compat -m module [arguments]
-Runs a program written for aihwkit or aitoolbox's savers on analogjax, unchanged."""
+Runs a program written for aihwkit or aitoolbox's savers on analogjax, unchanged. Compiled programs are kept in
+~/.cache/analogjax (at most 1 GiB) for the next run; JAX_COMPILATION_CACHE_DIR= (empty) keeps none."""
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +22,8 @@ def main(arguments: list[str]) -> int:
     if arguments[0] in ("-h", "--help"):
         print(_USAGE)
         return 0
+    remember_programs()  # before JAX is imported
+    importlib.import_module("analogjax.nn.serialization")  # flax's own checkpoints must know chips
     if arguments[0] == "-m":
         return _run_module(arguments[1], arguments[2:])
     return _run_script(arguments[0], arguments[1:])

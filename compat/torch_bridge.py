@@ -36,11 +36,23 @@ def to_jax(tensor: Any, what: str = "x") -> Array:
 
     Raises `InputTypeError` for another number type (JAX would narrow 64 bits silently), `TileError` for another device.
     """
-    if tensor.dtype != torch.float32:
+    return jnp.from_dlpack(_computable(tensor, what).contiguous())
+
+
+def lent(tensor: Any, what: str = "x") -> np.ndarray:
+    """The same as a NumPy array, which costs a tenth: for compiled functions that get arrays of a chip as well.
+
+    What they get besides goes where the chip's arrays are; alone it would go to an accelerator, if there is one.
+    """
+    return _computable(tensor, what).numpy()
+
+
+def _computable(tensor: Any, what: str) -> Any:
+    if tensor.dtype is not torch.float32:
         raise InputTypeError(f"{what} is {tensor.dtype}, and tiles compute in torch.float32; convert it with .float().")
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise TileError(f"{what} is on {tensor.device}; this version keeps torch layers on the CPU: use .cpu().")
-    return jnp.from_dlpack(tensor.detach().contiguous())
+    return tensor.detach()
 
 
 def to_torch(array: Array) -> Any:
@@ -104,8 +116,11 @@ class Program:
     """What a tile does, compiled; use `n` of a tile with root key `root` draws from `fold_in(root, n)`."""
 
     structure: Any
+    moving: tuple[int, ...] = ()  # which arrays an update changes; the others are not copied for each step
 
     def __post_init__(self) -> None:
+        chip = tile_weights.chip_of(self.tile(list(range(self.structure.num_leaves))))
+        object.__setattr__(self, "moving", tuple(jax.tree.leaves((chip.state, chip.average))))
         for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay", "raw",
                      "put_in", "dense"):  # fmt: skip
             object.__setattr__(self, name, jax.jit(getattr(self, "_" + name)))
@@ -124,53 +139,59 @@ class Program:
     put_in: Any = None
     dense: Any = None
 
-    def _tile(self, leaves: Leaves) -> Any:
+    def tile(self, leaves: Any) -> Any:
+        """The tile with these arrays."""
         return jax.tree.unflatten(self.structure, leaves)
+
+    def moving_of(self, tile: Any) -> Leaves:
+        """The arrays of a tile that an update changes."""
+        leaves = jax.tree.leaves(tile)
+        return [leaves[place] for place in self.moving]
 
     def _forward(self, leaves: Leaves, root: Key, n: Scalar, x: Array) -> tuple[Array, Array | None]:
         k_forward, _ = _keys(root, n)
-        return self._tile(leaves).forward(x, k_forward)
+        return self.tile(leaves).forward(x, k_forward)
 
     def _backward(self, leaves: Leaves, root: Key, n: Scalar, passes: Array | None, d: Array) -> Array:
         _, k_backward = _keys(root, n)
-        return self._tile(leaves).backward(d, passes, k_backward)
+        return self.tile(leaves).backward(d, passes, k_backward)
 
     def _pulse(self, leaves: Leaves, root: Key, n: Scalar, lr: Scalar, x: Array, d: Array) -> Leaves:
-        return jax.tree.leaves(tile_update(self._tile(leaves), Signal(x=x, d=d), lr, key=_keys(root, n)[0]))
+        return self.moving_of(tile_update(self.tile(leaves), Signal(x=x, d=d), lr, key=_keys(root, n)[0]))
 
     def _step(self, leaves: Leaves, root: Key, n: Scalar, lr: Scalar, x: Array, d: Array) -> Leaves:
         # the keys are those of analogjax.optim.PulsedSGD
         k_pulse, k_rest = _keys(root, n)
-        tile = tile_update(self._tile(leaves), Signal(x=x, d=d), lr, key=k_pulse)
-        return jax.tree.leaves(tile.rest(k_rest) if tile.config.device.needs_rest else tile)
+        tile = tile_update(self.tile(leaves), Signal(x=x, d=d), lr, key=k_pulse)
+        return self.moving_of(tile.rest(k_rest) if tile.config.device.needs_rest else tile)
 
     def _rest(self, leaves: Leaves, root: Key, n: Scalar) -> Leaves:
-        return jax.tree.leaves(self._tile(leaves).rest(_keys(root, n)[1]))
+        return self.moving_of(self.tile(leaves).rest(_keys(root, n)[1]))
 
     def _decay(self, leaves: Leaves, root: Key, n: Scalar, alpha: Scalar) -> Leaves:
-        return jax.tree.leaves(self._tile(leaves).rest(_keys(root, n)[1], alpha))
+        return jax.tree.leaves(self.tile(leaves).rest(_keys(root, n)[1], alpha))
 
     def _write(self, leaves: Leaves, root: Key, n: Scalar, w: Array) -> Any:
-        return self._tile(leaves).write(w, _keys(root, n)[0])
+        return self.tile(leaves).write(w, _keys(root, n)[0])
 
     def _read(self, leaves: Leaves) -> Array:
-        return self._tile(leaves).read()
+        return self.tile(leaves).read()
 
     def _age(self, leaves: Leaves, root: Key, n: Scalar, dt: Scalar) -> Any:
-        return self._tile(leaves).age(dt, _keys(root, n)[0])
+        return self.tile(leaves).age(dt, _keys(root, n)[0])
 
     def _reset(self, leaves: Leaves, root: Key, n: Scalar, probability: Scalar) -> Any:
-        return self._tile(leaves).reset(_keys(root, n)[0], probability)
+        return self.tile(leaves).reset(_keys(root, n)[0], probability)
 
     def _raw(self, leaves: Leaves) -> Array:
-        return tile_weights.raw(self._tile(leaves))
+        return tile_weights.raw(self.tile(leaves))
 
     def _put_in(self, leaves: Leaves, w: Array) -> Leaves:
-        return jax.tree.leaves(tile_weights.put_in(self._tile(leaves), w))
+        return jax.tree.leaves(tile_weights.put_in(self.tile(leaves), w))
 
     def _dense(self, leaves: Leaves, x: Array, d: Array) -> Array:
         # a weight of the device is the logical one by its scale: as in aihwkit a step moves the latter by the rate
-        tile = self._tile(leaves)
+        tile = self.tile(leaves)
         return (d.T @ x) / (tile_weights.scales(tile) * tile_weights.rate_scales(tile))
 
 
@@ -194,7 +215,7 @@ class AnalogFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, context: Any, chips: Any, x: Any, recorded: Any = None) -> Any:
         n = chips.next_use()
-        y, ctx.passes = chips.program.forward(chips.leaves, chips.root, n, to_jax(x))
+        y, ctx.passes = chips.program.forward(chips.leaves, chips.root, n, lent(x))
         chips.passes = ctx.passes
         ctx.save_for_backward(x if recorded is None else recorded)
         ctx.context, ctx.chips, ctx.use = context, chips, n
@@ -209,7 +230,7 @@ class AnalogFunction(torch.autograd.Function):
             ctx.context.record(x, d)
         if not ctx.needs_input_grad[2]:
             return None, None, None, None
-        dx = chips.program.backward(chips.leaves, chips.root, ctx.use, ctx.passes, to_jax(d, "the gradient"))
+        dx = chips.program.backward(chips.leaves, chips.root, ctx.use, ctx.passes, lent(d, "the gradient"))
         return None, None, to_torch(dx), None
 
 
@@ -261,7 +282,7 @@ class Chips:
 
     def holding(self, weight: Any) -> Leaves:
         """The arrays of the tile whose devices hold `weight`, `[O, I]` in units of the device."""
-        return jax.block_until_ready(self.program.put_in(self._leaves, to_jax(weight, "the weight")))
+        return jax.block_until_ready(self.program.put_in(self._leaves, lent(weight, "the weight")))
 
     def read_by(self, p: Periphery) -> None:
         """Read the chips by another periphery from now on; what is on them stays."""
@@ -280,15 +301,23 @@ class Chips:
 
     def step(self, lr: float, x: Sequence[Any], d: Sequence[Any], rest: bool = True) -> None:
         """Pulse with everything given, in order, then rest (unless disabled)."""
-        x_all, d_all = (to_jax(torch.cat(list(parts))) for parts in (x, d))
-        act = self.program.step if rest else self.program.pulse
+        act, leaves = self.program.step if rest else self.program.pulse, self.leaves
         # torch.cat has made new tensors that die with this call; JAX holds on to their memory until it is done
-        self.leaves = act(self.leaves, self.root, self.next_use(), lr, x_all, d_all)
+        given = lent(torch.cat(list(x))), lent(torch.cat(list(d)))
+        self.moved(leaves, act(leaves, self.root, self.next_use(), lr, *given))
+
+    def moved(self, leaves: Leaves, moved: Leaves) -> None:
+        """Hold these arrays, but for those that an update has changed to `moved`."""
+        leaves = list(leaves)
+        for place, leaf in zip(self.program.moving, moved, strict=True):
+            leaves[place] = leaf
+        self.leaves = leaves
 
     def rest(self) -> None:
         """Diffusion and decay of one mini-batch."""
         if self.needs_rest:
-            self.leaves = self.program.rest(self.leaves, self.root, self.next_use())
+            leaves = self.leaves
+            self.moved(leaves, self.program.rest(leaves, self.root, self.next_use()))
 
     def __getstate__(self) -> dict[str, Any]:
         leaves = [np.asarray(leaf) for leaf in self.leaves]

@@ -1,5 +1,6 @@
 """`python -m compat`: whole programs, unchanged."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from compat.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
+ALONE = {"PYTHONPATH": str(ROOT), "PATH": "", "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache")}
 
 
 def run(*arguments, cwd=ROOT):
     return subprocess.run([sys.executable, "-W", "error", "-m", "compat", *map(str, arguments)], capture_output=True,
-                          text=True, cwd=cwd, timeout=300, env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
+                          text=True, cwd=cwd, timeout=300, env=ALONE)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ def test_modules_exit_codes_and_tracebacks_pass_through(tmp_path):
 
 def test_wrong_use(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["compat"])
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")  # this process keeps what it has
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     assert main([]) == 2 and main(["-m"]) == 2
     assert "usage: python -m compat script.py" in capsys.readouterr().err
@@ -68,6 +71,30 @@ def test_processes_that_are_started_anew_find_the_same_names(how):
     script = SCRIPTS / "spawned.py"
     command = ["-m", "compat", str(script)] if how == "module" else [str(script), "install"]
     done = subprocess.run([sys.executable, "-W", "error", *command], capture_output=True, text=True, timeout=300,
-                          env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
+                          env=ALONE)  # fmt: skip
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert done.stdout.splitlines() == ["True", "FloatingPointRPUConfig compat.aitoolbox"]
+
+
+def test_compiled_programs_are_kept_for_the_next_run(tmp_path):
+    """In the user's cache folder; `JAX_COMPILATION_CACHE_DIR` names another, or none."""
+    (tmp_path / "one.py").write_text(
+        "import torch\nfrom aihwkit.nn import AnalogLinear\nprint(AnalogLinear(2, 2)(torch.ones(1, 2)).shape)\n"
+    )
+    (tmp_path / "blocked").write_text("")
+    places = {
+        "XDG_CACHE_HOME": (tmp_path / "home", "home/analogjax/programs/*/*-cache"),
+        "JAX_COMPILATION_CACHE_DIR": (tmp_path / "mine", "mine/*/*-cache"),
+    }
+    environment = {name: value for name, value in os.environ.items() if "CACHE" not in name}
+    runs = [({name: str(folder)}, found) for name, (folder, found) in places.items()]
+    runs += [({"XDG_CACHE_HOME": str(tmp_path / "none"), "JAX_COMPILATION_CACHE_DIR": ""}, None)]
+    runs += [({"XDG_CACHE_HOME": str(tmp_path / "blocked")}, None)]
+    for more, found in [*runs, runs[0]]:  # XLA would write pages of errors about a program that it finds
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "compat", str(tmp_path / "one.py")], capture_output=True, text=True,
+            timeout=300, cwd=ROOT, env=environment | more | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, "torch.Size([1, 2])\n", "")
+        assert found is None or list(tmp_path.glob(found))
+    assert not (tmp_path / "none").exists()

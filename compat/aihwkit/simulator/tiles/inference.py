@@ -34,7 +34,7 @@ class DenseGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, trained: Any, reading: Any, leaves: Any, x: Any, weight: Any) -> Any:
         n = reading.next_use()
-        y, ctx.passes = reading.program.forward(leaves, reading.root, n, bridge.to_jax(x))
+        y, ctx.passes = reading.program.forward(leaves, reading.root, n, bridge.lent(x))
         reading.passes = ctx.passes
         ctx.save_for_backward(x)
         ctx.trained, ctx.program, ctx.use = trained, reading.program, (leaves, reading.root, n)
@@ -44,11 +44,11 @@ class DenseGradient(torch.autograd.Function):
     @bridge.once_differentiable
     def backward(ctx: Any, d: Any) -> Any:
         (x,) = ctx.saved_tensors
-        error, dx, dw = bridge.to_jax(d, "the gradient"), None, None
+        error, dx, dw = bridge.lent(d, "the gradient"), None, None
         if ctx.needs_input_grad[3]:
             dx = bridge.to_torch(ctx.program.backward(*ctx.use, ctx.passes, error))
         if ctx.needs_input_grad[4]:
-            dw = bridge.to_torch(ctx.trained.dense(bridge.to_jax(x), error))
+            dw = bridge.to_torch(ctx.trained.dense(bridge.lent(x), error))
         return None, None, None, dx, dw
 
 
@@ -160,7 +160,7 @@ class InferenceTileWithPeriphery:
             return
         chips, alpha = self.chips, self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
         act = step(chips.structure, clip, remap, None).settle
-        learned = None if alpha is None else bridge.to_jax(alpha)
+        learned = None if alpha is None else bridge.lent(alpha)
         chips.leaves = act(chips.leaves, chips.root, chips.next_use(), learned)
         if alpha is not None:
             alpha.fill_(1.0)

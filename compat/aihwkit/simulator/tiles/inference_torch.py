@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from analogjax import pytree
@@ -164,12 +165,12 @@ class StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, chips: Any, compiled: Product, x: Any, weight: Any, r: Any) -> Any:
-        w = bridge.to_jax(weight, "the weight")
+        w = bridge.lent(weight, "the weight")
         if chips.weight is None:  # chips that were programmed answer with what is on them
             w = chips.program.raw(chips.leaves)
         else:
-            w = jnp.array(w)  # the weights may move before the gradient comes
-        given = (chips.arrays, chips.root, chips.next_use(), w, bridge.to_jax(x), _range(r))
+            w = np.array(w)  # the weights may move before the gradient comes
+        given = (chips.arrays, chips.root, chips.next_use(), w, bridge.lent(x), _range(r))
         if not any(ctx.needs_input_grad):
             return bridge.to_torch(compiled.forward(*given))
         y, ctx.back = compiled.linear(*given)
@@ -182,13 +183,13 @@ class StraightThrough(torch.autograd.Function):
     @bridge.once_differentiable
     def backward(ctx: Any, d: Any) -> Any:
         _ = ctx.saved_tensors  # torch says so where they were changed since
-        dw, dx, dr = ctx.compiled.transposed(ctx.leaves, ctx.back, bridge.to_jax(d, "the gradient"))
+        dw, dx, dr = ctx.compiled.transposed(ctx.leaves, ctx.back, bridge.lent(d, "the gradient"))
         grads = zip((dx, dw, dr), ctx.needs_input_grad[2:], strict=True)
         return None, None, *(bridge.to_torch(one) if wanted else None for one, wanted in grads)
 
 
-def _range(r: Any) -> Array | None:
-    return None if r is None else bridge.to_jax(r)
+def _range(r: Any) -> Any:
+    return None if r is None else bridge.lent(r)
 
 
 class Differentiated:

@@ -1,7 +1,6 @@
 """The torch module around the chips of one logical matrix, with its digital bias and output scale."""
 
 import copy
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +27,7 @@ from compat.aihwkit.simulator.tiles.steps import steps_of
 from compat.torch_package import torch
 
 STATE = "analog_tile_state"
+_STEP = frozenset(("update", "post_update_step"))  # what may be set on a tile module itself
 
 
 class TileModule(TileWithPeriphery, torch.nn.Module):
@@ -148,7 +148,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
             self.out_scaling_alpha.fill_(1.0)
 
     def _write(self, weight: Any, apply_weight_scaling: bool, omega: float | None) -> None:
-        chips, w = self.chips, bridge.to_jax(weight, "the weight")
+        chips, w = self.chips, bridge.lent(weight, "the weight")
         mapping = chips.tile.config.mapping
         scaled = omega if apply_weight_scaling else 0.0
         if scaled is None or scaled == mapping.weight_scaling_omega:
@@ -211,14 +211,16 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     def update_and_rest(self, x: list, d: list) -> None:
         """`update` with everything collected, then `post_update_step`; in one go, unless a subclass has its own."""
-        if any(self._is_own(name) for name in ("update", "post_update_step")):
+        if self._has_own_update():
             self.update(torch.cat(x), torch.cat(d))
             self.post_update_step()
         else:
             self.chips.step(self._learning_rate, [self.entered(part) for part in x], d)
 
-    def _is_own(self, name: str) -> bool:
-        return inspect.getattr_static(self, name) is not vars(TileModule)[name]
+    def _has_own_update(self) -> bool:
+        kind = type(self)
+        own = kind.update is not TileModule.update or kind.post_update_step is not TileModule.post_update_step
+        return own or not _STEP.isdisjoint(vars(self))
 
     def post_update_step(self) -> None:
         """Diffusion and decay of one mini-batch."""

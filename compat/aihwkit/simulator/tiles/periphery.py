@@ -226,7 +226,7 @@ class TileWithPeriphery:
     def backward(self, d_input: Any, ctx: Any = None) -> Any:
         """`[B, O] -> [B, I]`: the errors as they come back through the chips, for outputs of which none was clipped."""
         chips = self.reading
-        d = bridge.to_jax(d_input, "the error")
+        d = bridge.lent(d_input, "the error")
         return bridge.to_torch(chips.program.backward(chips.leaves, chips.root, chips.next_use(), None, d))
 
     # what is around
