@@ -45,6 +45,13 @@ def compile(model: Any, loss: Any, optimizer: Any) -> Any:
     return whole_step.compile(model, loss, optimizer)
 
 
+def save_for_aihwkit(model: Any, file: Any) -> None:
+    """Save a model so that the real aihwkit loads it; see `compat.aihwkit.simulator.tiles.aihwkit_written`."""
+    from compat.aihwkit.simulator.tiles import aihwkit_written
+
+    aihwkit_written.save_for_aihwkit(model, file)
+
+
 def take_over(names: list[str]) -> None:
     """Make these names mean ours, here and in the processes that this one starts. Raises `InstallError`."""
     for name in names:

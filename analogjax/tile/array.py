@@ -11,6 +11,7 @@ chip with one line less transfers each of its lines a little less often.
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import jax
@@ -196,15 +197,19 @@ def cut_vectors(v: Array, parts: int) -> Array:
     return jnp.stack([jnp.pad(part, ((0, 0),) * (v.ndim - 1) + ((0, base + 1 - part.shape[-1]),)) for part in cut])
 
 
-def _edges(size: int, parts: int) -> list[int]:
+def cut_sizes(size: int, parts: int) -> list[int]:
+    """The sizes of nearly equal parts, larger ones first."""
     base, extra = divmod(size, parts)
-    return [base * k + min(k, extra) for k in range(1, parts)]
+    return [base + (k < extra) for k in range(parts)]
+
+
+def _edges(size: int, parts: int) -> list[int]:
+    return list(accumulate(cut_sizes(size, parts)))[:-1]
 
 
 def _join(v: Array, size: int) -> Array:
     """`[P, B, n] -> [B, N]`: the reverse of `cut_vectors`."""
-    base, extra = divmod(size, v.shape[0])
-    return jnp.concatenate([v[k, ..., : base + (k < extra)] for k in range(v.shape[0])], axis=-1)
+    return jnp.concatenate([v[k, ..., :n] for k, n in enumerate(cut_sizes(size, v.shape[0]))], axis=-1)
 
 
 def cut_matrix(w: Array, grid: tuple[int, int]) -> Array:

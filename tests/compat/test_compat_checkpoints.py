@@ -1,12 +1,17 @@
 """Checkpoints that the real aihwkit 1.2.0 wrote, with the answers of its models, both in aihwkit_checkpoints.json."""
 
 import json
+import pickletools
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from compat.aihwkit.nn import AnalogLinear, AnalogSequential
+import compat
+from compat.aihwkit.exceptions import TileModuleError
+from compat.aihwkit.nn import AnalogLinear, AnalogLinearMapped, AnalogSequential
+from compat.aihwkit.optim import AnalogSGD
 from compat.aihwkit.simulator.configs import (
     InferenceRPUConfig,
     IOParameters,
@@ -92,3 +97,84 @@ def test_a_checkpoint_of_neither_kind_is_told():
     state["0.analog_module.analog_tile_state"] = {"some": "thing"}
     with pytest.raises(RuntimeError, match="no tile state"):
         model("inf").load_state_dict(state)
+
+
+def trained(kind):
+    torch.manual_seed(5)
+    ours = model(kind).train()
+    optimizer = AnalogSGD(ours.parameters(), lr=0.1)
+    optimizer.regroup_param_groups(ours)
+    for _ in range(3):
+        optimizer.zero_grad()
+        ours(torch.randn(4, 8)).square().mean().backward()
+        optimizer.step()
+    return ours.eval()
+
+
+@pytest.mark.parametrize("kind", list(FOUND["kinds"]))
+def test_what_is_written_for_aihwkit_is_as_it_writes_it(kind, tmp_path):
+    """The same names and shapes as in its own file, and the answers survive the way there and back."""
+    ours = trained(kind)
+    compat.save_for_aihwkit(ours, tmp_path / "model.pt")
+    written = torch.load(tmp_path / "model.pt", weights_only=False)
+    theirs = tensors(FOUND["kinds"][kind]["state"])
+    assert set(written) == set(theirs)
+    for name, value in theirs.items():
+        if not isinstance(value, dict):
+            assert written[name].shape == value.shape
+            continue
+        assert set(value) - {"shared_weights"} <= set(written[name]) | {"out_scaling_alpha", "rpu_config"}
+        for key in ("analog_tile_weights", "analog_tile_hidden_parameters"):
+            assert key not in value or written[name][key].shape == value[key].shape
+        assert written[name]["analog_tile_hidden_parameter_names"] == value["analog_tile_hidden_parameter_names"]
+    again = model(kind)
+    again.load_state_dict(written)
+    x = tensors(FOUND["x"])
+    torch.testing.assert_close(again(x), ours(x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_file_names_no_class_of_ours(tmp_path):
+    """aihwkit can't import them; and each name is that of a module which it has."""
+    places = set()
+    for kind in FOUND["kinds"]:
+        compat.save_for_aihwkit(model(kind), tmp_path / "model.pt")
+        with zipfile.ZipFile(tmp_path / "model.pt") as file:
+            content = file.read(next(name for name in file.namelist() if name.endswith("data.pkl")))
+        words = {argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)}
+        assert not [word for word in words if "compat" in word or "analogjax" in word]
+        places |= {word for word in words if word.startswith("aihwkit.")}
+    assert places == {
+        f"aihwkit.{name}"
+        for name in (
+            "inference.compensation.drift", "inference.converter.conductance", "inference.noise.pcm",
+            "simulator.configs.compounds", "simulator.configs.configs", "simulator.configs.devices",
+            "simulator.parameters.enums", "simulator.parameters.inference", "simulator.parameters.io",
+            "simulator.parameters.mapping", "simulator.parameters.pre_post", "simulator.parameters.runtime",
+            "simulator.parameters.training", "simulator.tiles.analog", "simulator.tiles.array",
+            "simulator.tiles.inference", "simulator.tiles.inference_torch", "simulator.tiles.torch_tile",
+        )
+    }  # fmt: skip
+
+
+def test_what_aihwkit_lays_out_otherwise_is_not_written(tmp_path):
+    cut = SingleRPUConfig(device=SoftBoundsDevice(), mapping=MappingParameter(max_input_size=4))
+    for layer, says in [
+        (AnalogLinear(8, 3, rpu_config=cut), "devices of a matrix on 2 chips"),
+        (AnalogLinearMapped(8, 3, rpu_config=config("inf")), "another layout"),
+    ]:
+        with pytest.raises(TileModuleError, match=says):
+            compat.save_for_aihwkit(AnalogSequential(layer), tmp_path / "model.pt")
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_digital_layers_are_written_as_they_are(tmp_path):
+    ours = AnalogSequential(
+        torch.nn.Linear(8, 8), torch.nn.BatchNorm1d(8), AnalogLinear(8, 3, rpu_config=config("inf"))
+    )
+    ours(torch.randn(6, 8))
+    compat.save_for_aihwkit(ours, tmp_path / "model.pt")
+    written = torch.load(tmp_path / "model.pt", weights_only=False)
+    for name, value in ours.state_dict().items():
+        if name[0] in "01":
+            assert torch.equal(written[name], value)
+    assert "1.running_mean" in written and float(written["1.num_batches_tracked"]) == 1
