@@ -6,7 +6,7 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions linalg linalg.matrix nn.modules.rnn
+    extension extension.functions nn.modules.rnn
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
@@ -20,7 +20,6 @@ MISSING = {
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
     "extension": "EXTENSION_COMPILED extension_ops",
     "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
-    "linalg.matrix": "AnalogMatrix",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
     """,
