@@ -11,7 +11,7 @@ MODULES = """
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
     simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.fitting utils.legacy
-    utils.visualization utils.visualization_web
+    
 """
 
 MISSING = {
@@ -76,15 +76,6 @@ MISSING = {
     "simulator.tiles.utils": "UniformQuantize isinf",
     "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
     "utils.legacy": "convert_legacy_checkpoint",
-    "utils.visualization": """
-        compute_pulse_response compute_pulse_statistics estimate_n_steps get_tile_for_plotting plot_device
-        plot_device_compact plot_device_symmetry plot_model_programming_error plot_programming_error
-        plot_pulse_response plot_pulse_statistics plot_response_overview plot_weight_drift
-    """,
-    "utils.visualization_web": """
-        DEVICES WEB_COLORS args destination_path parser plot_device_compact_web save_plots_for_web
-        set_dark_style
-    """,
 }
 
 ALSO_AT = {
