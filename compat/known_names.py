@@ -10,7 +10,7 @@ MODULES = """
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.fitting utils.legacy
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.legacy
     
 """
 
@@ -74,7 +74,6 @@ MISSING = {
     "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
     "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
     "simulator.tiles.utils": "UniformQuantize isinf",
-    "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
     "utils.legacy": "convert_legacy_checkpoint",
 }
 

@@ -92,7 +92,7 @@ class TestResponse:
         for up, law in ((True, 0.01 * (1 - nodes / 0.5)), (False, -0.01 * (1 + nodes))):
             mean, spread = visualization.compute_pulse_statistics(nodes, trace, direction, up)
             assert mean.shape == spread.shape == (14, 2, 1)
-            # a kernel 0.025 wide sees starts that are that far away, where the steps differ by its width times the slope
+            # the kernel is 0.025 wide: it sees starts that far away, whose steps differ by its width times the slope
             np.testing.assert_allclose(mean[..., 0], np.stack([law, law], 1), rtol=0, atol=0.025 * 0.02)
             assert (spread < 2e-3).all()
         unknown, _ = visualization.compute_pulse_statistics(np.array([2.0, 2.1]), trace, direction, True)
