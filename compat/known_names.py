@@ -7,7 +7,7 @@ import from further modules, because these use them.
 
 MODULES = """
     extension extension.functions nn.modules.rnn
-    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
+    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn 
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
     simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.legacy
@@ -29,11 +29,6 @@ MISSING = {
     """,
     "nn.modules.rnn.layers": "AnalogBidirRNNLayer AnalogRNNLayer AnalogReverseRNNLayer",
     "nn.modules.rnn.rnn": "AnalogRNN ModularRNN",
-    "optim.context": "PlaceholderDataView ReadOnlyWeightView raise_if_readonly_write_target",
-    "optim.weight_view": """
-        PlaceholderDataView ReadOnlyWeightView is_inplace_operation raise_if_readonly_write_target
-        raise_readonly_error
-    """,
     "simulator.configs.compounds": "parameters_to_bindings",
     "simulator.configs.configs": """
         MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
