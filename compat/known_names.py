@@ -6,7 +6,7 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions nn.modules.rnn
+    nn.modules.rnn
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn 
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
@@ -18,8 +18,6 @@ MISSING = {
     "cloud.converter.v1.i_mappings": "TYPES TYPES_LISTS Type",
     "cloud.converter.v1.rpu_config_info": "NoiseModelDeviceIDException RPU_CLASSES",
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
-    "extension": "EXTENSION_COMPILED extension_ops",
-    "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
     """,

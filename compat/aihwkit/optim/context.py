@@ -5,9 +5,9 @@ import weakref
 from typing import Any
 
 from compat.aihwkit.exceptions import PlaceholderError
-from compat.aihwkit.simulator.parameters.enums import AnalogContextDataViewMode
 from compat.aihwkit.optim.weight_view import PlaceholderDataView, ReadOnlyWeightView, is_inplace_operation
 from compat.aihwkit.optim.weight_view import raise_if_readonly_write_target as raise_if_readonly_write_target
+from compat.aihwkit.simulator.parameters.enums import AnalogContextDataViewMode
 from compat.torch_package import torch
 
 # of parameters that torch trains: the tile modules that rest after a step
@@ -36,7 +36,8 @@ _METADATA = frozenset(
     """.split()
 )
 _LAYOUT = ("is_contiguous", "stride")
-_DATA: Any = torch.Tensor.data.__get__
+_tensor: Any = torch.Tensor
+_DATA = _tensor.data.__get__
 _VIEWS = ("T", "mT", "H", "mH", "real", "imag")
 
 
