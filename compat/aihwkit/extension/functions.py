@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from compat.aihwkit.extension.aihwkit_extension.ops import float_precision_cast
+from compat.extension_ops import float_precision_cast
 from compat.torch_package import torch
 
 

@@ -17,7 +17,6 @@ from jax import lax
 
 from analogjax._typing import Array, Key
 from analogjax.errors import MissingPackage
-from analogjax.fit.parameters import with_values
 from analogjax.tile import Signal, TileConfig, create_array
 from analogjax.tile import update as tile_update
 from compat import tile_weights
@@ -162,7 +161,7 @@ def _traced(rpu_config: Any, params: Any, inputs: int) -> TileConfig:
     config = rpu_config.to_native(inputs)
     varied = {name: getattr(config.device, name, None) for name in params.valuesdict() if params[name].vary}
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in varied.items() if isinstance(value, float)}
-    return replace(config, device=with_values(config.device, arrays))
+    return replace(config, device=replace(config.device, **arrays))
 
 
 def _columns(given: Any) -> np.ndarray:
