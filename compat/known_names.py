@@ -6,21 +6,18 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions linalg linalg.matrix nn.modules.rnn
-    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
+    nn.modules.rnn
+    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn 
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.fitting utils.legacy
-    utils.visualization utils.visualization_web
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.legacy
+    
 """
 
 MISSING = {
     "cloud.converter.v1.i_mappings": "TYPES TYPES_LISTS Type",
     "cloud.converter.v1.rpu_config_info": "NoiseModelDeviceIDException RPU_CLASSES",
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
-    "extension": "EXTENSION_COMPILED extension_ops",
-    "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
-    "linalg.matrix": "AnalogMatrix",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
     """,
@@ -30,11 +27,6 @@ MISSING = {
     """,
     "nn.modules.rnn.layers": "AnalogBidirRNNLayer AnalogRNNLayer AnalogReverseRNNLayer",
     "nn.modules.rnn.rnn": "AnalogRNN ModularRNN",
-    "optim.context": "PlaceholderDataView ReadOnlyWeightView raise_if_readonly_write_target",
-    "optim.weight_view": """
-        PlaceholderDataView ReadOnlyWeightView is_inplace_operation raise_if_readonly_write_target
-        raise_readonly_error
-    """,
     "simulator.configs.compounds": "parameters_to_bindings",
     "simulator.configs.configs": """
         MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
@@ -75,17 +67,7 @@ MISSING = {
     "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
     "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
     "simulator.tiles.utils": "UniformQuantize isinf",
-    "utils.fitting": "RPUConfigGeneric fit_measurements model_response",
     "utils.legacy": "convert_legacy_checkpoint",
-    "utils.visualization": """
-        compute_pulse_response compute_pulse_statistics estimate_n_steps get_tile_for_plotting plot_device
-        plot_device_compact plot_device_symmetry plot_model_programming_error plot_programming_error
-        plot_pulse_response plot_pulse_statistics plot_response_overview plot_weight_drift
-    """,
-    "utils.visualization_web": """
-        DEVICES WEB_COLORS args destination_path parser plot_device_compact_web save_plots_for_web
-        set_dark_style
-    """,
 }
 
 ALSO_AT = {

@@ -222,8 +222,9 @@ def test_products_in_time():
     circuit = physics.TimedCrossbar(segments=4, mv_type="SplitMode")
     expected = physics.Periphery(crossbar=circuit, bound_management=WholeBatch())
     assert in_time(view) == expected and view.ir_drop == 1.0
-    with pytest.raises(exceptions.ConfigError, match="must divide phys_input_size=512"):
-        in_time(IOParametersIRDropT(ir_drop_segments=3))
+    with pytest.raises(exceptions.ConfigError, match=r"ir_drop_segments=3\): must divide the rows.*gives it 512"):
+        IOParametersIRDropT(ir_drop_segments=3).check_rows(512)
+    IOParametersIRDropT(ir_drop_segments=3, ir_drop=0.0).check_rows(512)
     with pytest.raises(exceptions.ConfigError, match=r"IOParametersIRDropT\(ir_drop_rs=-1.0\): needs a finite"):
         in_time(IOParametersIRDropT(ir_drop_rs=-1.0))
     with pytest.raises(exceptions.ConfigError, match=r"\(v_offset_std=0.1\): is not part of a crossbar"):

@@ -146,3 +146,9 @@ def test_a_pool_with_a_dilation_runs_in_torch():
     """JAX has no gradient for it."""
     with pytest.raises(convert.Obstacle, match="dilation"):
         list(convert.layers_of(AnalogSequential(MaxPool2d(2, dilation=2))))
+
+
+def test_sizes_by_the_names_of_linear_layers():
+    layer = AnalogConv2d(2, 5, (3, 2), stride=2, padding=1, rpu_config=exact())
+    assert (layer.in_features, layer.out_features, layer.get_tile_size(4, 1, (3, 3))) == (12, 5, 36)
+    assert [layer.get_image_size(9, axis) for axis in (0, 1)] == [5, 5]

@@ -346,3 +346,11 @@ def test_weights_are_estimated_from_noisy_reads():
     exact, exact_bias = layer.get_weights()
     assert not torch.equal(weight, exact) and torch.equal(bias, exact_bias)
     assert (weight - exact).abs().max() < 0.2
+
+
+def test_a_layer_keeps_the_configuration_it_was_made_with():
+    config = c.SingleRPUConfig()
+    layer, other = AnalogLinear(3, 2, rpu_config=config), AnalogLinear(3, 2, rpu_config=config)
+    config.forward.out_noise = 7.0
+    layer.analog_module.rpu_config.forward.out_noise = 3.0
+    assert other.analog_module.rpu_config.forward.out_noise == c.SingleRPUConfig().forward.out_noise

@@ -94,8 +94,8 @@ def test_a_noise_model_given_once_is_that_of_later_chips_but_of_no_other_layer()
 
 
 def test_drift_is_that_of_the_models_of_today():
-    made = config()
-    model = linear(0.5, made)
+    model = linear(0.5, config())
+    made = model.analog_module.rpu_config
     model.program_analog_weights()
     made.noise_model.t_0 = 1e15  # the exponents have been drawn
     model.drift_analog_weights(1e7)

@@ -164,8 +164,17 @@ def test_without_a_limit_a_chip_has_the_rows_of_its_layer():
     assert AnalogLinear(24, 4, rpu_config=config).analog_module.tile.config.forward.crossbar.phys_input_size == 24
     with pytest.raises(ConfigError, match=r"as many rows as its layer has inputs; give them: to_native\(inputs\)"):
         config.to_native()
-    with pytest.raises(ConfigError, match=r"ir_drop_segments=8.*must divide phys_input_size=20"):
-        AnalogLinear(20, 4, rpu_config=config)
+
+
+def test_rows_that_can_not_be_cut_into_segments_are_refused_where_the_wires_are_read():
+    config = TIMED()
+    config.mapping.max_input_size = 20
+    layer = AnalogLinear(10, 4, rpu_config=config)
+    assert layer(torch.ones(2, 10)).shape == (2, 4)  # training knows no wires
+    with pytest.raises(ConfigError, match=r"ir_drop_segments=8\): must divide the rows.*gives it 20"):
+        layer.eval()(torch.ones(2, 10))
+    config.forward.ir_drop = 0.0
+    assert AnalogLinear(10, 4, rpu_config=config).eval()(torch.ones(2, 10)).shape == (2, 4)
 
 
 def test_wires_lose_voltage_in_evaluation_mode_only():

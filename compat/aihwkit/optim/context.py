@@ -5,6 +5,8 @@ import weakref
 from typing import Any
 
 from compat.aihwkit.exceptions import PlaceholderError
+from compat.aihwkit.optim.weight_view import PlaceholderDataView, ReadOnlyWeightView, is_inplace_operation
+from compat.aihwkit.optim.weight_view import raise_if_readonly_write_target as raise_if_readonly_write_target
 from compat.aihwkit.simulator.parameters.enums import AnalogContextDataViewMode
 from compat.torch_package import torch
 
@@ -33,6 +35,9 @@ _METADATA = frozenset(
     storage_offset stride to type
     """.split()
 )
+_LAYOUT = ("is_contiguous", "stride")
+_tensor: Any = torch.Tensor
+_DATA = _tensor.data.__get__
 _VIEWS = ("T", "mT", "H", "mH", "real", "imag")
 
 
@@ -75,15 +80,19 @@ class AnalogContext(torch.nn.Parameter):
         """Everything that torch does with a context comes here."""
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
         if name in ("__get__", "__set__"):
+            if func == _DATA:
+                return args[0]._seen()
             name = getattr(getattr(func, "__self__", None), "__name__", name)
             if name not in _VIEWS and not (name == "data" and len(args) > 1 and not isinstance(args[1], cls)):
                 name = "__get__"
+        if name in _LAYOUT:  # that of weights, although one zero stands for all of them
+            return getattr(torch.empty(tuple(args[0].shape), device="meta"), name)(*args[1:], **kwargs)
         if name not in _METADATA:
             return _on_values(func, name, args, kwargs)
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **kwargs)
-        if not isinstance(result, torch.Tensor) or isinstance(result, cls) or result is args[0].grad:
-            return result
+            if not isinstance(result, torch.Tensor) or isinstance(result, cls) or result is args[0].grad:
+                return result
         # another placeholder, never a tensor of zeros
         new = cls._standing(result, args[0].requires_grad and name != "detach", args[0].analog_tile)
         new._mode, new._buffer = args[0]._mode, args[0]._buffer
@@ -119,12 +128,20 @@ class AnalogContext(torch.nn.Parameter):
         """What functions of torch see. Raises `PlaceholderError` where that is nothing."""
         return self._shown_to("get_data", False)
 
+    def _seen(self) -> Any:
+        """`context.data`: a placeholder, the weights as they are now, which can't be written, or the buffer."""
+        if self._mode is AnalogContextDataViewMode.BUFFER:
+            return self._buffer
+        if self._mode is AnalogContextDataViewMode.PLACEHOLDER:
+            return PlaceholderDataView(torch.zeros(()).expand(tuple(self.shape)))
+        return ReadOnlyWeightView(self.analog_tile.get_weights()[0].detach())
+
     def _shown_to(self, name: str, writes: bool) -> Any:
         if self._mode is AnalogContextDataViewMode.BUFFER:
             return self._buffer
         if self._mode is AnalogContextDataViewMode.PLACEHOLDER or writes:
             raise PlaceholderError(
-                f"{name}: an analog context only stands for the weights of its chips, and has no values. Read "
+                f"{_named(name)}: an analog context only stands for the weights of its chips, and has no values. Read "
                 "them with tile.get_weights(), or after context.enable_data_view(); write them with tile.set_weights()."
             )
         return self.analog_tile.get_weights()[0]
@@ -174,17 +191,17 @@ def _rebuilt(shape: tuple[int, ...], requires_grad: bool) -> AnalogContext:
 
 def _on_values(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
     """A function of torch on what contexts let it see."""
-    writes = name == "__setitem__" or name == "data" or (name.endswith("_") and not name.endswith("__"))
+    writes = name in ("__setitem__", "data") or is_inplace_operation(name)
 
-    def seen(value: Any) -> Any:
+    def seen(value: Any, is_target: bool = False) -> Any:
         if isinstance(value, (list, tuple)):
-            return type(value)(map(seen, value))
-        return value._shown_to(name, writes) if isinstance(value, AnalogContext) else value
+            return type(value)(seen(one, is_target) for one in value)
+        return value._shown_to(name, is_target) if isinstance(value, AnalogContext) else value
 
-    if any(isinstance(value, AnalogContext) for value in _flat(kwargs.get("out"))):
-        writes = True
-    return func(*map(seen, args), **{key: seen(value) for key, value in kwargs.items()})
+    first = [seen(args[0], writes)] if args else []
+    given = {key: seen(value, key == "out") for key, value in kwargs.items()}
+    return func(*first, *map(seen, args[1:]), **given)
 
 
-def _flat(values: Any) -> Any:
-    return values if isinstance(values, (list, tuple)) else (values,)
+def _named(name: str) -> str:
+    return "Direct replacement of `data`" if name == "data" else name

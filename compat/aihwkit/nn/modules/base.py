@@ -8,7 +8,7 @@ from compat.aihwkit.simulator.tiles.module import STATE, TileModule
 from compat.aihwkit.simulator.tiles.saved_config import of_data
 from compat.torch_package import torch
 
-_NOT_YET = ("prepare_for_ddp", "get_tile_size", "from_digital", "to_digital")
+_NOT_YET = ("prepare_for_ddp", "from_digital", "to_digital")
 
 
 class AnalogLayerBase:

@@ -30,7 +30,8 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
                 "group, and a number of zeros on each side, are possible."
             )
         self._digital.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
-        self.in_features = in_channels * int(torch.Size(self.kernel_size).numel())
+        self.in_features = self.get_tile_size(in_channels, groups, self.kernel_size)
+        self.out_features = out_channels
         move_to_chips(self, out_channels, self.in_features, bias, rpu_config, tile_module_class)
         self.reset_parameters()
 
@@ -57,8 +58,15 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
 
     def _places(self, item: Any) -> list[int]:
         """The sizes of what comes out."""
-        sizes = zip(item, self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
-        return [(n + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for n, k, stride, pad, dilation in sizes]
+        return [self.get_image_size(size, axis) for axis, size in enumerate(item)]
+
+    def get_tile_size(self, in_channels: int, groups: int, kernel_size: Any) -> int:
+        """Inputs of the tile: the values of a patch."""
+        return in_channels // groups * int(torch.Size(kernel_size).numel())
+
+    def get_image_size(self, size: int, i: int) -> int:
+        """The size of what comes out along axis `i`, for items of size `size`."""
+        return (size + 2 * self.padding[i] - self.dilation[i] * (self.kernel_size[i] - 1) - 1) // self.stride[i] + 1
 
     def extra_repr(self) -> str:
         """What torch shows, and the kind of configuration."""

@@ -39,6 +39,9 @@ class TorchInferenceRPUConfig(InferenceRPUConfig):
         self.simulator_tile_class.check_rpu_config_support(self)
         return super()._parts(inputs)
 
+    def check_read(self, inputs: int) -> None:
+        """Raise `ConfigError` where a layer with so many inputs can be trained, and not be read in evaluation mode."""
+
     def _reading(self, inputs: int) -> Periphery:
         return as_torch_tile(super()._reading(inputs))
 
@@ -68,6 +71,10 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
 
     simulator_tile_class: type = TorchSimulatorTileIRDropT
     forward: IOParametersIRDropT = dataclasses.field(default_factory=IOParametersIRDropT)
+
+    def check_read(self, inputs: int) -> None:
+        """Raise `ConfigError` where a layer with so many inputs can't be read in evaluation mode."""
+        self.forward.check_rows(self.mapping.max_input_size or inputs)
 
     def _reading(self, inputs: int) -> Periphery:
         rows = self.mapping.max_input_size or inputs

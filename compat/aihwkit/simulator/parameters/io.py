@@ -107,9 +107,24 @@ class IOParametersIRDropT(IOParameters):
         return IOParameters(**{name: getattr(self, name) for name in shared}).to_native()
 
     def circuit(self, rows: int, g_converter: Converter) -> Periphery:
-        """`to_native` for a chip with so many rows, whose weights `g_converter` turns into conductances."""
+        """`to_native` for a chip with so many rows, whose weights `g_converter` turns into conductances.
+
+        Training knows no wires: rows that can't be cut into `ir_drop_segments` are in one, until `check_rows`.
+        """
         check_fields(self)
         given = {
             "split_mode_bit_shift": self.split_mode_bit_shift, "phys_input_size": rows, "g_converter": g_converter,
         }  # fmt: skip
-        return as_torch_tile(self._nested(TimedCrossbar, given))
+        cut = self if self._fits(rows) else dataclasses.replace(self, ir_drop_segments=1)
+        return as_torch_tile(cut._nested(TimedCrossbar, given))
+
+    def check_rows(self, rows: int) -> None:
+        """Raise `ConfigError` where a chip with so many rows can't be read through wires of so many segments."""
+        if self.ir_drop > 0.0 and not self.is_perfect and not self._fits(rows):
+            raise ConfigError(
+                f"IOParametersIRDropT(ir_drop_segments={self.ir_drop_segments}): must divide the rows of a chip, and "
+                f"mapping.max_input_size gives it {rows}. In training mode, and with ir_drop=0, it need not."
+            )
+
+    def _fits(self, rows: int) -> bool:
+        return self.ir_drop_segments < 1 or rows % self.ir_drop_segments == 0

@@ -199,6 +199,7 @@ class Differentiated:
     rpu_config: Any
     reading: Any
     training: bool
+    in_size: int
     analog_bias: bool
     shared_weights: Any
     input_range: Any
@@ -254,6 +255,8 @@ class Differentiated:
         return config.clip.to_native(), config.remap.to_native(one_scale=True), None
 
     def _answers(self, x: Any, each: bool) -> Any:
+        if not self.training:
+            self.rpu_config.check_read(self.in_size)
         chips, parameter = self.reading, self.rpu_config.modifier
         modifier, weight = parameter.to_torch_tile() if self.training else None, self.shared_weights
         if self.training and "modify_weight" in self._own:

@@ -51,7 +51,8 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         refuse_own_methods(self)
         if in_trans or out_trans:
             raise ConfigError("tiles with transposed inputs or outputs are not supported by this version of analogjax.")
-        self.rpu_config, self.out_size, self.in_size, self.use_bias = rpu_config, out_size, in_size, bool(bias)
+        self.rpu_config = copy.deepcopy(rpu_config)  # a layer keeps what it was made with
+        self.out_size, self.in_size, self.use_bias = out_size, in_size, bool(bias)
         config = rpu_config.to_native(in_size)
         split = config.mapping.grid(out_size, in_size) != (1, 1)
         # an array of chips has its bias at the digital sum, and so have layers that are meant to be one

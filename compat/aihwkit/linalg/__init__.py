@@ -1,0 +1,3 @@
+"""Linear algebra with analog matrices."""
+
+from compat.aihwkit.linalg.matrix import AnalogMatrix as AnalogMatrix
