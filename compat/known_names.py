@@ -6,9 +6,8 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    extension extension.functions linalg linalg.matrix nn.modules.rnn
-    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn optim.weight_view
-    simulator.parameters.helpers simulator.tiles.analog_mvm
+    extension extension.functions linalg linalg.matrix optim.weight_view simulator.parameters.helpers
+    simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
     simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.fitting utils.legacy
     utils.visualization utils.visualization_web
@@ -21,15 +20,7 @@ MISSING = {
     "extension": "EXTENSION_COMPILED extension_ops",
     "extension.functions": "FloatPrecisionCast FloatPrecisionCastFunction",
     "linalg.matrix": "AnalogMatrix",
-    "nn": """
-        AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
-    """,
     "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
-    "nn.modules.rnn.cells": """
-        AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogVanillaRNNCell LSTMState
-    """,
-    "nn.modules.rnn.layers": "AnalogBidirRNNLayer AnalogRNNLayer AnalogReverseRNNLayer",
-    "nn.modules.rnn.rnn": "AnalogRNN ModularRNN",
     "optim.context": "PlaceholderDataView ReadOnlyWeightView raise_if_readonly_write_target",
     "optim.weight_view": """
         PlaceholderDataView ReadOnlyWeightView is_inplace_operation raise_if_readonly_write_target
@@ -110,6 +101,8 @@ ALSO_AT = {
     """,
     "nn.modules.base": "RPUConfigBase",
     "nn.modules.conv": "ModuleError",
+    "nn.modules.rnn.cells": "RPUConfigBase",
+    "nn.modules.rnn.rnn": "RPUConfigBase",
     "optim.context": "AnalogContextDataViewMode",
     "simulator.configs.compounds": "RPUDataType",
     "simulator.configs.configs": """
