@@ -6,27 +6,16 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    nn.modules.rnn
-    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn 
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
     simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.legacy
-    
 """
 
 MISSING = {
     "cloud.converter.v1.i_mappings": "TYPES TYPES_LISTS Type",
     "cloud.converter.v1.rpu_config_info": "NoiseModelDeviceIDException RPU_CLASSES",
     "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
-    "nn": """
-        AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
-    """,
     "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
-    "nn.modules.rnn.cells": """
-        AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogVanillaRNNCell LSTMState
-    """,
-    "nn.modules.rnn.layers": "AnalogBidirRNNLayer AnalogRNNLayer AnalogReverseRNNLayer",
-    "nn.modules.rnn.rnn": "AnalogRNN ModularRNN",
     "simulator.configs.compounds": "parameters_to_bindings",
     "simulator.configs.configs": """
         MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
@@ -92,6 +81,8 @@ ALSO_AT = {
     """,
     "nn.modules.base": "RPUConfigBase",
     "nn.modules.conv": "ModuleError",
+    "nn.modules.rnn.cells": "RPUConfigBase",
+    "nn.modules.rnn.rnn": "RPUConfigBase",
     "optim.context": "AnalogContextDataViewMode",
     "simulator.configs.compounds": "RPUDataType",
     "simulator.configs.configs": """

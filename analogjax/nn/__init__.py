@@ -15,6 +15,10 @@ from analogjax.nn.programming import ProgrammedModel as ProgrammedModel
 from analogjax.nn.programming import exact_chips as exact_chips
 from analogjax.nn.programming import program as program
 from analogjax.nn.range_calibration import calibrate_input_ranges as calibrate_input_ranges
+from analogjax.nn.recurrent import AnalogRNN as AnalogRNN
+from analogjax.nn.recurrent_cells import AnalogGRUCell as AnalogGRUCell
+from analogjax.nn.recurrent_cells import AnalogLSTMCell as AnalogLSTMCell
+from analogjax.nn.recurrent_cells import AnalogRNNCell as AnalogRNNCell
 from analogjax.nn.sequential import Sequential as Sequential
 from analogjax.nn.serialization import register as _register_with_flax
 from analogjax.nn.table import *  # noqa: F403 - the layers, by the names in its `__all__`

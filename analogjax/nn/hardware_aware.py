@@ -29,7 +29,7 @@ def aware_product(layer: Any, x: Array) -> Array:
     config, shape = layer.config, (layer.features, x.shape[-1])
     if layer.has_variable(TILES, TILE):
         return _programmed_product(layer, x)
-    w = layer.param(WEIGHT, lambda key: initial_weights(shape, key, layer.param_dtype))
+    w = layer.param(WEIGHT, lambda key: initial_weights(shape, key, layer.param_dtype, layer.initial_bound))
     tile = layer.variable(HARDWARE, TILE, lambda: create_aware(config, w, layer.make_rng("params")))
     r = _learned_range(layer)
     if layer.is_initializing():

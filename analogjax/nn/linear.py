@@ -22,7 +22,17 @@ from analogjax._field_docs import document_fields
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
 from analogjax.nn.hardware_aware import NOISE, TILE, TILES, aware_product
-from analogjax.tile import HardwareAware, Signal, Tile, TileArray, TileConfig, create_array, mvm, slot_for
+from analogjax.tile import (
+    HardwareAware,
+    Signal,
+    Tile,
+    TileArray,
+    TileConfig,
+    create_array,
+    initial_weights,
+    mvm,
+    slot_for,
+)
 from analogjax.tile.tile import across
 
 SIGNALS = "signals"
@@ -63,6 +73,8 @@ class AnalogLinear(linen.Module):
     """Dtype of the outputs; None: that of x and the tiles, promoted."""
     param_dtype: DType = jnp.float32
     """Dtype of tiles, bias and output scale."""
+    initial_bound: float | None = None
+    """Weights and bias are initialised uniformly in +- this; None: 1/sqrt(I)."""
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
@@ -81,7 +93,7 @@ class AnalogLinear(linen.Module):
             shape = (self.features,) if mapping.out_scaling_columnwise else ()
             y = y * across(self.param("out_scale", linen.initializers.ones, shape, self.param_dtype), y)
         if self.use_bias and mapping.digital_bias:
-            y = y + across(self.param("bias", _uniform(inputs), (self.features,), self.param_dtype), y)
+            y = y + across(self.param("bias", _uniform(self._bound(inputs)), (self.features,), self.param_dtype), y)
         return y if self.dtype is None else y.astype(self.dtype)
 
     def _pulsed_product(self, x: Array) -> Array:
@@ -95,7 +107,14 @@ class AnalogLinear(linen.Module):
 
     def _chips(self, shape: tuple[int, int]) -> Tile | TileArray:
         assert isinstance(self.config, TileConfig)
-        return create_array(self.config, shape, self.make_rng("params"), dtype=self.param_dtype)
+        key, weights = self.make_rng("params"), None
+        if self.initial_bound is not None:
+            key, k_weights = jax.random.split(key)
+            weights = initial_weights(shape, k_weights, self.param_dtype, self.initial_bound)
+        return create_array(self.config, shape, key, weights, self.param_dtype)
+
+    def _bound(self, inputs: int) -> float:
+        return 1 / inputs**0.5 if self.initial_bound is None else self.initial_bound
 
     def _recorded(self, tile: Tile | TileArray, x: Array) -> Array:
         """Record the shapes of this call, in a pass that computes shapes only: tracing the physics would cost more than
@@ -162,9 +181,7 @@ class AnalogLinear(linen.Module):
             )
 
 
-def _uniform(inputs: int) -> Callable[[Key, Shape, DType], Array]:
-    bound = 1 / inputs**0.5
-
+def _uniform(bound: float) -> Callable[[Key, Shape, DType], Array]:
     def init(key: Key, shape: Shape, dtype: DType) -> Array:
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 

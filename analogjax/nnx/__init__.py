@@ -18,3 +18,8 @@ from analogjax.nnx.layers import AnalogConv3d as AnalogConv3d
 from analogjax.nnx.layers import AnalogLinear as AnalogLinear
 from analogjax.nnx.layers import Chips as Chips
 from analogjax.nnx.layers import Hardware as Hardware
+from analogjax.nnx.recurrent import AnalogGRUCell as AnalogGRUCell
+from analogjax.nnx.recurrent import AnalogLSTMCell as AnalogLSTMCell
+from analogjax.nnx.recurrent import AnalogRNN as AnalogRNN
+from analogjax.nnx.recurrent import AnalogRNNCell as AnalogRNNCell
+from analogjax.nnx.recurrent import over_time as over_time

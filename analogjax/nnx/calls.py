@@ -48,10 +48,13 @@ class _Handing:
                 "custom loop), where its calls can't be distinguished. Call it outside, or use analogjax.nn with "
                 "linen's transformations, which lift slots."
             )
+        return mvm(tile, x, self.next_slot(), key=key)
+
+    def next_slot(self) -> Signal:
         if self.used == len(self.slots):
             raise SlotError(f"{self.name}: was called more often than the {len(self.slots)} times recorded before.")
         self.used += 1
-        return mvm(tile, x, self.slots[self.used - 1], key=key)
+        return self.slots[self.used - 1]
 
 
 def product(layer: Any, x: Array, key: Key) -> Array:
@@ -120,6 +123,40 @@ def _noted(graph: Any, params: nnx.State, others: nnx.State, loss: Callable, arg
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
+def slots_of_steps(model: nnx.Module, steps: int, run: Callable[[nnx.Module], Any]) -> dict[str, tuple[Signal, ...]]:
+    """The slots that the layers of a model need for a scan over `steps`, by layer; none if no signals are wanted.
+
+    `run` calls a copy of the model as one step does; of that only shapes are computed.
+    """
+    found = {name: getattr(layer, _PASS, None) for name, layer in analog_layers(model)}
+    passes = {name: current for name, current in found.items() if current is not None}
+    if not passes:
+        return {}
+    notes = {name: _Noting() for name in passes}
+
+    def note() -> None:
+        copy = nnx.clone(model)
+        with_pass(copy, notes)
+        run(copy)
+
+    jax.eval_shape(note)
+    stacked = {}
+    for name, current in passes.items():
+        like = [
+            jax.tree.map(lambda leaf: jnp.zeros((steps, *leaf.shape), leaf.dtype), one) for one in notes[name].calls
+        ]
+        if isinstance(current, _Noting):
+            current.calls += like
+        stacked[name] = tuple(like if isinstance(current, _Noting) else (current.next_slot() for _ in like))
+    return stacked
+
+
+def with_slots(model: nnx.Module, slots: dict[str, tuple[Signal, ...]]) -> None:
+    """Attach a pass that hands out these slots in the trace of now; without any, none."""
+    if slots:
+        with_pass(model, {name: _Handing(name, own) for name, own in slots.items()})
+
+
 def analog_layers(model: nnx.Module, attribute: str = "tile") -> Iterator[tuple[str, Any]]:
     """All layers with tiles (or with another attribute of analog layers), by path, in order; a shared layer appears
     once.
@@ -136,9 +173,10 @@ def with_pass(model: nnx.Module, found: dict[str, Any]) -> None:
 
 
 def without_pass(model: nnx.Module) -> None:
-    """Detach the pass from the layers of a model."""
+    """Detach the pass from the layers of a model, if there is one."""
     for _, layer in list(analog_layers(model)):
-        object.__delattr__(layer, _PASS)
+        if hasattr(layer, _PASS):
+            object.__delattr__(layer, _PASS)
 
 
 def tiles(model: nnx.Module) -> dict[str, Any]:

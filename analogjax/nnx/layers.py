@@ -49,6 +49,7 @@ class AnalogLinear(nnx.Module):
         use_bias: Add a bias: digital, or one more column of devices (`Mapping(digital_bias=False)`).
         dtype: Dtype of the outputs; by default that of x and the tiles, promoted.
         param_dtype: Dtype of tiles, bias and output scale.
+        initial_bound: Weights and bias are initialised uniformly in +- this; by default 1/sqrt(I).
         rngs: `params` makes the tiles; `analog` (or the default stream) is the noise of every call.
 
     Raises:
@@ -65,6 +66,7 @@ class AnalogLinear(nnx.Module):
         use_bias: bool = True,
         dtype: DType | None = None,
         param_dtype: DType = jnp.float32,
+        initial_bound: float | None = None,
         rngs: nnx.Rngs,
     ) -> None:
         for name, size in (("in_features", in_features), ("out_features", out_features)):
@@ -75,16 +77,19 @@ class AnalogLinear(nnx.Module):
         self.analog_bias = use_bias and not mapping.digital_bias
         columns = in_features + self.analog_bias
         self.deterministic = False  # what `eval()` sets
+        shape = (out_features, columns)
+        own_start = isinstance(config, HardwareAware) or initial_bound is not None
+        w = initial_weights(shape, rngs.params(), param_dtype, initial_bound) if own_start else None
         if isinstance(config, HardwareAware):
-            self._make_aware(config, (out_features, columns), rngs, param_dtype)
+            self._make_aware(config, w, rngs, param_dtype)
         else:
-            self.tile = Chips(create_array(config, (out_features, columns), rngs.params(), dtype=param_dtype))
-        bound = 1 / in_features**0.5
+            self.tile = Chips(create_array(config, shape, rngs.params(), w, param_dtype))
+        bound = 1 / in_features**0.5 if initial_bound is None else initial_bound
         digital = use_bias and mapping.digital_bias
         bias = nnx.initializers.uniform(2 * bound)(rngs.params(), (out_features,), param_dtype) - bound
         self.bias = nnx.Param(bias) if digital else None
-        shape = (out_features,) if mapping.out_scaling_columnwise else ()
-        self.out_scale = nnx.Param(jnp.ones(shape, param_dtype)) if mapping.learn_out_scaling else None
+        scales = (out_features,) if mapping.out_scaling_columnwise else ()
+        self.out_scale = nnx.Param(jnp.ones(scales, param_dtype)) if mapping.learn_out_scaling else None
         self.rngs = rngs.fork() if hasattr(rngs, "fork") else rngs
 
     def __call__(self, x: Array) -> Array:
@@ -107,8 +112,7 @@ class AnalogLinear(nnx.Module):
             y = y + across(self.bias[...], y)
         return y if self.dtype is None else y.astype(self.dtype)
 
-    def _make_aware(self, config: HardwareAware, shape: tuple[int, int], rngs: nnx.Rngs, dtype: DType) -> None:
-        w = initial_weights(shape, rngs.params(), dtype)
+    def _make_aware(self, config: HardwareAware, w: Any, rngs: nnx.Rngs, dtype: DType) -> None:
         self.weight: nnx.Param | None = nnx.Param(w)
         self.hardware = Hardware(create_aware(config, w, rngs.params()))
         given = config.input_range

@@ -240,7 +240,7 @@ def _wide(v: Array, dtype: DType | None = None) -> Array:
     return v.astype(jnp.promote_types(v.dtype if dtype is None else dtype, jnp.float32))
 
 
-def initial_weights(shape: tuple[int, int], key: Key, dtype: DType = jnp.float32) -> Array:
-    """Uniform in +-1/sqrt(I), `[O, I]`. Consumes `key`."""
-    bound = 1 / shape[1] ** 0.5
+def initial_weights(shape: tuple[int, int], key: Key, dtype: DType = jnp.float32, bound: float | None = None) -> Array:
+    """Uniform in +-bound, by default 1/sqrt(I), `[O, I]`. Consumes `key`."""
+    bound = 1 / shape[1] ** 0.5 if bound is None else bound
     return jax.random.uniform(key, shape, dtype, -bound, bound)

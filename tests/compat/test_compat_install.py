@@ -55,22 +55,23 @@ def test_version_and_cuda():
 
 
 def test_what_we_lack_is_said():
-    import aihwkit.nn as nn
+    from aihwkit.cloud.converter.v1 import i_mappings
     from aihwkit.simulator.configs import configs
 
-    with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogGRUCell is not part of analogjax's compat yet"):
-        from aihwkit.nn import AnalogGRUCell  # noqa: F401
+    with pytest.raises(ImportError, match=r"aihwkit.cloud.converter.v1.i_mappings.TYPES is not part of analogjax's"):
+        from aihwkit.cloud.converter.v1.i_mappings import TYPES  # noqa: F401
     with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.inference.RPUCudaSimulatorTileWrapper is not part"):
         from aihwkit.simulator.tiles.inference import RPUCudaSimulatorTileWrapper  # noqa: F401
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.simulator.tiles.custom is not part"):
         import aihwkit.simulator.tiles.custom  # noqa: F401
-    with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):
-        _ = nn.AnalogRNN
+    with pytest.raises(AttributeError, match=r"aihwkit.cloud.converter.v1.i_mappings.Type is not part"):
+        _ = i_mappings.Type
     assert not hasattr(configs, "MappableRPU")
 
 
 def test_what_nobody_has_is_called_unknown():
     import aihwkit.nn
+    from aihwkit.cloud.converter.v1 import i_mappings
 
     with pytest.raises(ImportError, match=r"aihwkit.nn has no name 'AnalogLineer', in aihwkit 1.2.0.*'AnalogLinear'\?"):
         from aihwkit.nn import AnalogLineer  # noqa: F401
@@ -79,9 +80,9 @@ def test_what_nobody_has_is_called_unknown():
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.nn has no name 'module'.*Did you mean 'modules'\?"):
         import aihwkit.nn.module
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit has no name 'qwertz', in aihwkit 1.2.0 neither\.$"):
-        import aihwkit.qwertz
-    with pytest.raises(AttributeError, match=r"Did you mean 'AnalogRNN'"):  # which is to come
-        _ = aihwkit.nn.AnalogRN
+        import aihwkit.qwertz  # noqa: F401
+    with pytest.raises(AttributeError, match=r"Did you mean 'TYPES_LISTS'"):  # which is to come
+        _ = i_mappings.TYPES_LIST
 
 
 def test_lists_of_what_is_missing_are_up_to_date():

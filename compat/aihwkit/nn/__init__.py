@@ -6,3 +6,5 @@ from compat.aihwkit.nn.modules.conv import *  # noqa: F403
 from compat.aihwkit.nn.modules.conv_mapped import *  # noqa: F403
 from compat.aihwkit.nn.modules.linear import *  # noqa: F403
 from compat.aihwkit.nn.modules.linear_mapped import *  # noqa: F403
+from compat.aihwkit.nn.modules.rnn.cells import *  # noqa: F403
+from compat.aihwkit.nn.modules.rnn.rnn import *  # noqa: F403
