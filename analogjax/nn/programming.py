@@ -18,9 +18,9 @@ from analogjax.nn.hardware_aware import HARDWARE, TILE, WEIGHT, at, aware_paths,
 from analogjax.nn.model import Variables
 from analogjax.physics.inference import Compensation, NoiseModel
 from analogjax.random import check_key
-from analogjax.tile import Tile, TileArray, drift_all, program_all, renewed
+from analogjax.tile import drift_all, program_all
 from analogjax.tile.inference import check_material
-from analogjax.tile.stack import over_model
+from analogjax.tile.renewal import all_renewed
 
 
 @pytree(data_only=True)
@@ -81,7 +81,7 @@ def program(
     tiles = exact.tiles
     if fresh:
         k_chips, key = jax.random.split(key)
-        tiles = over_model(lambda tile, key: renewed(tile, key=key), tiles, (Tile, TileArray), k_chips)
+        tiles = all_renewed(tiles, k_chips)
     chips = program_all(tiles, noise_model, compensation, key)
     return ProgrammedModel(variables=exact.replace(tiles={}), chips=chips)
 

@@ -17,6 +17,7 @@ from analogjax.random import check_key
 from analogjax.tile import drift_all, program_all
 from analogjax.tile.hardware_aware import range_after_step
 from analogjax.tile.inference import check_material
+from analogjax.tile.renewal import all_renewed
 
 
 def after_step(model: nnx.Module) -> None:
@@ -75,7 +76,12 @@ class ProgrammedModel:
 
 
 def program(
-    model: nnx.Module, noise_model: NoiseModel, compensation: Compensation | None = None, *, key: Key
+    model: nnx.Module,
+    noise_model: NoiseModel,
+    compensation: Compensation | None = None,
+    *,
+    fresh: bool = False,
+    key: Key,
 ) -> ProgrammedModel:
     """Program the chips of a trained model.
 
@@ -83,7 +89,9 @@ def program(
         model: A model with pulsed layers, hardware-aware layers, or both.
         noise_model: Material, with its programming noise and drift exponents.
         compensation: Drift compensation; None: the outputs fade with time.
-        key: Consumed. Random are the programming noise, the drift exponents, and the baseline of the compensation.
+        fresh: Program other chips than those of the model, with converters and wires of their own.
+        key: Consumed. Random are the programming noise, the drift exponents, the baseline of the compensation, and the
+            constants of fresh chips.
 
     Returns:
         The programmed model; `drift` gives a model to read.
@@ -100,6 +108,9 @@ def program(
         exact[name] = layer.hardware.get_value().chips(layer.weight[...])
     if not jax.tree.leaves(exact):
         raise ConfigError("program: this model has no analog layer, so there is nothing to program.")
+    if fresh:
+        k_chips, key = jax.random.split(key)
+        exact = all_renewed(exact, k_chips)
     return ProgrammedModel(model, program_all(exact, noise_model, compensation, key))
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import jax
 
-from analogjax._typing import Key
+from analogjax._typing import Key, PyTree
 from analogjax.tile.array import TileArray
-from analogjax.tile.stack import over_stack
+from analogjax.tile.stack import over_model, over_stack
 from analogjax.tile.tile import Tile
 
 
@@ -21,6 +21,11 @@ def renewed(tile: Tile | TileArray, *, key: Key) -> Tile | TileArray:
         The tile, with the same devices and weights.
     """
     return over_stack(_renewed, tile.stack, (tile,), key)
+
+
+def all_renewed(tiles: PyTree, key: Key) -> PyTree:
+    """`renewed` for each tile of a model. Consumes `key`."""
+    return over_model(lambda tile, key: renewed(tile, key=key), tiles, (Tile, TileArray), key)
 
 
 def _renewed(tile: Tile | TileArray, key: Key) -> Tile | TileArray:

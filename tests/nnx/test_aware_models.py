@@ -13,7 +13,9 @@ import analogjax.nnx as ours
 from analogjax import nn, random
 from analogjax.errors import ConfigError
 from analogjax.physics import (
+    ADC,
     AddNormal,
+    Crossbar,
     FixedClip,
     InputRange,
     LayerwiseRemap,
@@ -98,6 +100,21 @@ def test_programmed_without_noise_it_is_the_trained_model():
     model.eval()
     np.testing.assert_allclose(read(X), model(X), rtol=1e-4, atol=1e-5)
     assert model.first.weight is not None and read.first.weight is None
+
+
+def test_fresh_chips_have_offsets_of_their_own():
+    forward = Periphery(adc=ADC(noise=0.0), crossbar=Crossbar(v_offset_std=0.5))
+    model = ours.AnalogLinear(7, 5, config=HardwareAware(forward=forward), use_bias=False, rngs=rngs())
+    model.eval()
+
+    def read(seed, fresh):
+        chip = ours.program(model, STILL, fresh=fresh, key=random.key(seed)).drift(0.0, key=random.key(9))
+        return np.asarray(chip(X))
+
+    own = read(1, False)
+    step = 0.02 * np.abs(own).max()
+    assert np.abs(read(2, False) - own).max() < step
+    assert np.abs(read(1, True) - own).max() > step and np.abs(read(1, True) - read(2, True)).max() > step
 
 
 def test_programmed_models_are_read_only():

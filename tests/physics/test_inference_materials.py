@@ -259,7 +259,19 @@ def test_tables_beat_pairs_where_drift_depends_on_the_conductance(key):
         (lambda: optimise_programming(jnp.ones(9), (1.0,), PCMLike(), (), jax.random.key(0)), "at least one time"),
         (lambda: optimise_programming(jnp.ones(9), (1.0,), PCMLike(), (-1.0,), jax.random.key(0)), "0 or more"),
         (lambda: optimise_programming(jnp.ones(9), (1.0,), PCMLike(), (1.0,), jax.random.key(0), sample=33), "of 32"),
-        (lambda: optimise_programming(jnp.ones(1), (1.0,), PCMLike(), (1.0,), jax.random.key(0)), "a distribution"),
+        (lambda: optimise_programming(jnp.ones(1), (1.0,), PCMLike(), (1.0,), jax.random.key(0)), "the distribution"),
+        *(
+            (lambda w=w, f=f, t=t: optimise_programming(w, f, PCMLike(), t, jax.random.key(0)), match)
+            for w, f, t, match in [
+                (jnp.zeros(9), (1.0,), (1.0,), "not all 0"),
+                (jnp.asarray([1.0, jnp.nan, jnp.inf]), (1.0,), (1.0,), "3 weights, 2 of them not finite"),
+                (["a", "b"], (1.0,), (1.0,), "0 weights"),
+                (jnp.ones(9), (float("nan"),), (1.0,), "significances"),
+                (jnp.ones(9), ("2",), (1.0,), "significances"),
+                (jnp.ones(9), 1.0, (1.0,), "significances=1.0 needs a tuple"),
+                (jnp.ones(9), (1.0,), 60.0, "times=60.0 needs a tuple"),
+            ]
+        ),
     ],
 )  # fmt: skip
 def test_values_without_sense_are_refused(make, match):

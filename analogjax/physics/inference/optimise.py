@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from analogjax._field_docs import document_fields
 from analogjax._typing import Array, Key
@@ -153,15 +154,32 @@ def _check(weights: Any, significances: Any, noise_model: Any, times: Any) -> No
     where = "optimise_programming"
     if not isinstance(noise_model, Material):
         raise ConfigError(f"{where}: noise_model={noise_model!r} needs a Material, such as PCMLike().")
-    if jnp.size(weights) < 2:
-        raise ConfigError(f"{where}: {jnp.size(weights)} weights; needs a distribution of them.")
-    good = len(significances) > 0 and all(one is None or one > 0 for one in significances)
-    if not good:
-        raise ConfigError(f"{where}: significances={significances!r} needs numbers above 0, or None to search for one.")
+    w = np.asarray(weights, np.float32) if _are_numbers(weights) else np.zeros(0)
+    if w.size < 2 or not np.all(np.isfinite(w)) or not np.any(w):
+        given = f"{w.size} weights, {np.sum(~np.isfinite(w))} of them not finite, {np.sum(w == 0)} of them 0"
+        raise ConfigError(f"{where}: {given}; needs the distribution of a layer, finite numbers that are not all 0.")
+    several = isinstance(significances, (tuple, list)) and len(significances) > 0
+    if not several or not all(one is None or (_is_number(one) and 0 < one < np.inf) for one in significances):
+        raise ConfigError(
+            f"{where}: significances={significances!r} needs a tuple of finite numbers above 0, or None to be searched."
+        )
+    if not isinstance(times, (tuple, list)):
+        raise ConfigError(f"{where}: times={times!r} needs a tuple of times, in seconds.")
     if len(times) == 0:
         raise ConfigError(f"{where}: times={times!r} needs at least one time, in seconds.")
     for t in times:
         check_time(noise_model, t, where)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _are_numbers(values: Any) -> bool:
+    try:
+        return jnp.issubdtype(np.asarray(values).dtype, jnp.number)
+    except ValueError:  # lists of different lengths
+        return False
 
 
 def _check_counts(counts: dict[str, int]) -> None:
