@@ -2,16 +2,19 @@
 
 from typing import Any
 
+from compat.aihwkit.nn.modules.rnn import whole_sequence
 from compat.torch_package import torch
 
 
-def over_time(cell: Any, inputs: Any, state: Any) -> tuple[list[Any], Any]:
-    """The outputs of a cell for inputs `[B, I]` in order, and its last state."""
+def over_time(cell: Any, inputs: Any, state: Any) -> tuple[Any, Any]:
+    """Outputs `[T, B, H]` of a cell for inputs `[T, B, I]`, and its last state."""
+    if whole_sequence.can_run(cell, inputs, state):
+        return whole_sequence.run(cell, inputs, state)
     outputs = []
-    for x in inputs:
+    for x in inputs.unbind(0):
         y, state = cell(x, state)
         outputs.append(y)
-    return outputs, state
+    return torch.stack(outputs), state
 
 
 class AnalogRNNLayer(torch.nn.Module):
@@ -27,8 +30,7 @@ class AnalogRNNLayer(torch.nn.Module):
 
     def forward(self, input_: Any, state: Any) -> tuple[Any, Any]:
         """Outputs `[T, B, H]`, and the state after the last time step."""
-        outputs, state = over_time(self.cell, input_.unbind(0), state)
-        return torch.stack(outputs), state
+        return over_time(self.cell, input_, state)
 
 
 class AnalogReverseRNNLayer(torch.nn.Module):
@@ -49,8 +51,8 @@ class AnalogReverseRNNLayer(torch.nn.Module):
 
     def forward(self, input_: Any, state: Any) -> tuple[Any, Any]:
         """Outputs `[T, B, H]`, and the state after the first time step."""
-        outputs, state = over_time(self.cell, self.reverse(input_.unbind(0)), state)
-        return torch.stack(self.reverse(outputs)), state
+        outputs, state = over_time(self.cell, input_.flip(0), state)
+        return outputs.flip(0), state
 
 
 class AnalogBidirRNNLayer(torch.nn.Module):
