@@ -10,14 +10,11 @@ MODULES = """
     nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn 
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.legacy
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils 
     
 """
 
 MISSING = {
-    "cloud.converter.v1.i_mappings": "TYPES TYPES_LISTS Type",
-    "cloud.converter.v1.rpu_config_info": "NoiseModelDeviceIDException RPU_CLASSES",
-    "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
     "nn": """
         AnalogGRUCell AnalogLSTMCell AnalogLSTMCellCombinedWeight AnalogRNN AnalogVanillaRNNCell
     """,
@@ -67,7 +64,6 @@ MISSING = {
     "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
     "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
     "simulator.tiles.utils": "UniformQuantize isinf",
-    "utils.legacy": "convert_legacy_checkpoint",
 }
 
 ALSO_AT = {
