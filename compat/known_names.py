@@ -8,13 +8,10 @@ import from further modules, because these use them.
 MODULES = """
     simulator.parameters.helpers simulator.tiles.analog_mvm
     simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils utils.legacy
+    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils
 """
 
 MISSING = {
-    "cloud.converter.v1.i_mappings": "TYPES TYPES_LISTS Type",
-    "cloud.converter.v1.rpu_config_info": "NoiseModelDeviceIDException RPU_CLASSES",
-    "experiments.experiments.inferencing": "WEIGHT_TEMPLATE_URL convert_legacy_checkpoint download",
     "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
     "simulator.configs.compounds": "parameters_to_bindings",
     "simulator.configs.configs": """
@@ -56,7 +53,6 @@ MISSING = {
     "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
     "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
     "simulator.tiles.utils": "UniformQuantize isinf",
-    "utils.legacy": "convert_legacy_checkpoint",
 }
 
 ALSO_AT = {

@@ -282,7 +282,7 @@ class Chips:
 
     def holding(self, weight: Any) -> Leaves:
         """The arrays of the tile whose devices hold `weight`, `[O, I]` in units of the device."""
-        return jax.block_until_ready(self.program.put_in(self._leaves, lent(weight, "the weight")))
+        return jax.block_until_ready(self.program.put_in(self._leaves, lent(weight.float(), "the weight")))
 
     def read_by(self, p: Periphery) -> None:
         """Read the chips by another periphery from now on; what is on them stays."""

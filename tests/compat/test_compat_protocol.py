@@ -7,7 +7,7 @@ import pytest
 import torch
 from aihwkit.exceptions import ConfigError, TileError, TorchTileConfigError
 from aihwkit.inference import PCMLikeNoiseModel
-from aihwkit.nn import AnalogConv2d, AnalogLinear
+from aihwkit.nn import AnalogLinear
 from aihwkit.optim import AnalogContext, AnalogSGD
 from aihwkit.simulator.configs import (
     ConstantStepDevice,

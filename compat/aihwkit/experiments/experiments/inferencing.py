@@ -7,12 +7,30 @@ from typing import Any
 
 import numpy as np
 
+from analogjax.errors import MissingPackage
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.experiments.experiments.base import Experiment, Signals
 from compat.aihwkit.experiments.experiments.training import scaled, splits_of
+from compat.aihwkit.utils.legacy import convert_legacy_checkpoint as convert_legacy_checkpoint
 from compat.torch_package import torch
 
+WEIGHT_TEMPLATE_URL = "https://github.com/IBM-AI-Hardware-Center/Composer/raw/main/"
+
 _NORMALISED = ("SVHN",)  # the others are only scaled to 0..1, as in aihwkit
+
+
+def download(url: str, destination: str) -> None:
+    """Fetch a file; `destination` is as it was until all of it is there. Raises `requests.RequestException`."""
+    try:
+        import requests
+    except ImportError as error:
+        raise MissingPackage(f'download needs requests ({error}): pip install "analogjax[cloud]"') from error
+    answer = requests.get(url, timeout=30.0)
+    answer.raise_for_status()
+    folder, name = os.path.split(os.path.abspath(destination))
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.", delete=False) as part:
+        part.write(answer.content)
+    os.replace(part.name, destination)
 
 
 class BasicInferencing(Experiment):

@@ -1,11 +1,12 @@
 """Configurations of chips that are trained through their converters, and programmed once."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from analogjax.physics import Periphery
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
+from compat.aihwkit.simulator.parameters.enums import RPUDataType
 from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
@@ -24,6 +25,8 @@ from compat.whole_batch import as_torch_tile
 @parameters()
 class TorchInferenceRPUConfig(InferenceRPUConfig):
     """Differentiated through its converters; raises `TorchTileConfigError` for what aihwkit's torch tile lacks."""
+
+    _data_types: ClassVar[tuple[RPUDataType, ...]] = (RPUDataType.FLOAT, RPUDataType.HALF)
 
     tile_class: type = TorchInferenceTile
     tile_array_class: type = TorchInferenceTileArray

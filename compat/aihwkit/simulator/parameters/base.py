@@ -1,10 +1,11 @@
 """The root of tile configurations."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from analogjax.tile import TileConfig
 from compat.aihwkit.exceptions import ConfigError
+from compat.aihwkit.simulator.parameters.enums import RPUDataType
 from compat.aihwkit.simulator.parameters.mapping import MappingParameter
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameter
 from compat.aihwkit.simulator.parameters.runtime import RuntimeParameter
@@ -16,6 +17,7 @@ class RPUConfigBase(View):
     """What a tile is made of."""
 
     _tolerant = True
+    _data_types: ClassVar[tuple[RPUDataType, ...]] = (RPUDataType.FLOAT,)  # those of its tiles
 
     tile_class: type
     runtime: RuntimeParameter = dataclasses.field(default_factory=RuntimeParameter, compare=False)
@@ -29,7 +31,7 @@ class RPUConfigBase(View):
         Raises `ConfigError` for a wrong name or type, or something not supported.
         """
         check_fields(self)
-        self.runtime.check()
+        self.runtime.check(self._data_types)
         self.pre_post.check()
         return TileConfig(mapping=self.mapping.to_native(), **self._parts(inputs))
 

@@ -15,8 +15,9 @@ class RuntimeParameter(View):
     offload_input: bool = False
     offload_gradient: bool = False
 
-    def check(self) -> None:
-        """Raise `ConfigError` unless the settings are well formed and the numbers are float32."""
+    def check(self, data_types: tuple[RPUDataType, ...] = (RPUDataType.FLOAT,)) -> None:
+        """Raise `ConfigError` unless the settings are well formed, and the number type is one of `data_types`."""
         check_fields(self)
-        if self.data_type is not RPUDataType.FLOAT:
-            raise unsupported(self, "data_type")
+        if self.data_type not in data_types:
+            names = " and ".join(f"RPUDataType.{one.name}" for one in data_types)
+            raise unsupported(self, "data_type", f"these tiles know {names}")

@@ -115,7 +115,8 @@ class InferenceTileWithPeriphery:
         written = self._written
         # values are compared, since torch does not count writes through `.data`; scales change by `writes` only
         if written is not None and not (
-            written.writes == self._chips.writes and torch.equal(written.weights, self.shared_weights)
+            written.writes == self._chips.writes
+            and torch.equal(written.weights.to(self.shared_weights.dtype), self.shared_weights)
         ):
             self._written = None
         return self._written
@@ -160,7 +161,7 @@ class InferenceTileWithPeriphery:
             return
         chips, alpha = self.chips, self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
         act = step(chips.structure, clip, remap, None).settle
-        learned = None if alpha is None else bridge.lent(alpha)
+        learned = None if alpha is None else bridge.lent(alpha.float())
         chips.leaves = act(chips.leaves, chips.root, chips.next_use(), learned)
         if alpha is not None:
             alpha.fill_(1.0)

@@ -21,14 +21,16 @@ from analogjax.tile import Tile, TileArray
 from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
-from compat.aihwkit.exceptions import AnalogBiasConfigError, TorchTileConfigError
-from compat.aihwkit.simulator.parameters.enums import WeightClipType, WeightRemapType
+from compat.aihwkit.exceptions import AnalogBiasConfigError, InputTypeError, TorchTileConfigError
+from compat.aihwkit.simulator.parameters.enums import RPUDataType, WeightClipType, WeightRemapType
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.module import TileModule
 from compat.aihwkit.simulator.tiles.protocol import own_steps
 from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 from compat.torch_package import torch
+
+_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @pytree
@@ -193,7 +195,11 @@ def _range(r: Any) -> Any:
 
 
 class Differentiated:
-    """What is added to a tile module. Raises `AnalogBiasConfigError` where the bias would be on the chip."""
+    """What is added to a tile module. Raises `AnalogBiasConfigError` where the bias would be on the chip.
+
+    Weights, inputs and outputs may be of half precision (`runtime.data_type`, or `model.to(torch.bfloat16)`); what the
+    chips do with them is computed in float32, and rounded.
+    """
 
     supports_manage_output_clipping = False
     rpu_config: Any
@@ -212,6 +218,15 @@ class Differentiated:
             raise AnalogBiasConfigError(
                 f"{type(self).__name__}: its chips hold no bias; set mapping.digital_bias=True, or use no bias."
             )
+        self.to(self.rpu_config.runtime.data_type.as_torch())  # type: ignore[attr-defined]
+
+    def get_dtype(self) -> Any:
+        """The number type of weights, inputs and outputs."""
+        return self.shared_weights.dtype
+
+    def get_data_type(self) -> RPUDataType:
+        """The same, as the configuration names it."""
+        return self.rpu_config.runtime.data_type
 
     @property
     def tile(self) -> Any:
@@ -262,10 +277,20 @@ class Differentiated:
         if self.training and "modify_weight" in self._own:
             modifier, weight = None, self._modified_by_user(parameter)
         samples = self._samples if modifier is not None and parameter.per_batch_sample else 0
-        law = None if self.input_range is None else self._law  # type: ignore[attr-defined]
-        asked = Asked(self.training, each, modifier, samples, law)
-        compiled = product(chips.structure, asked)
-        return StraightThrough.apply(chips, compiled, x, weight, self.input_range)
+        law, r = None, self.input_range
+        if r is not None:
+            law, r = self._law, r.float()  # type: ignore[attr-defined]
+        compiled = product(chips.structure, Asked(self.training, each, modifier, samples, law))
+        return StraightThrough.apply(chips, compiled, self._of_its_type(x).float(), weight.float(), r).to(x.dtype)
+
+    def _of_its_type(self, x: Any) -> Any:
+        mixed = torch.is_autocast_enabled(x.device.type)
+        if x.dtype not in _TYPES or not (mixed or x.dtype == self.get_dtype()):
+            raise InputTypeError(
+                f"x is {x.dtype}, and the weights of this tile are {self.get_dtype()}; both must be one of "
+                f"{', '.join(map(str, _TYPES))}. Convert x, or the model with .to()."
+            )
+        return x
 
     def _modified_by_user(self, parameter: Any) -> Any:
         kind = self.rpu_config.simulator_tile_class

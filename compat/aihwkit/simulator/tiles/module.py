@@ -171,6 +171,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     def _parted(self, weight: Any, apply_weight_scaling: bool) -> tuple[Any, Any]:
         bias = self.bias.detach().clone() if self.bias is not None else None
+        weight = weight.to(self.get_dtype())
         if apply_weight_scaling and self.out_scaling_alpha is not None:
             weight = weight * self.out_scaling_alpha.detach()[:, None]
         if self.analog_bias:
@@ -183,10 +184,11 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
     ) -> tuple[Any, Any]:
         """The weights as least squares finds them from the chips' noisy answers to random (or given) inputs."""
         x = torch.randn(self.in_size * over_sampling, self.in_size) if x_values is None else x_values
+        x = x.to(self.get_dtype())
         trains, self.training = self.training, False
         y = self.within_range(x)
         self.training = trains
-        weight = torch.linalg.lstsq(self.with_bias(x), y).solution.T.contiguous()
+        weight = torch.linalg.lstsq(self.with_bias(x).float(), y.float()).solution.T.contiguous()
         if not apply_weight_scaling:
             weight = weight / bridge.copied(tile_weights.scales(self.chips.tile))
         return self._parted(weight, apply_weight_scaling)

@@ -117,10 +117,11 @@ class TileWithPeriphery:
         if float(self.input_range_update_idx) >= law.init_from_data:
             return
         r, seen = from_data(law)(
-            bridge.to_jax(x), bridge.to_jax(self.input_range), bridge.to_jax(self.input_range_update_idx)
+            *(bridge.to_jax(one.float()) for one in (x, self.input_range, self.input_range_update_idx))
         )
         # new tensors: an earlier call may still need the old ones for its gradient
-        self.input_range.data, self.input_range_update_idx.data = bridge.copied(r), bridge.copied(seen)
+        dtype = self.input_range.dtype
+        self.input_range.data, self.input_range_update_idx.data = (bridge.copied(one).to(dtype) for one in (r, seen))
 
     @torch.no_grad()
     def entered(self, x: Any) -> Any:

@@ -2,8 +2,11 @@
 
 from analogjax.nn.table import LAYERS
 from compat.aihwkit.cloud.converter.v1 import mappings as training
+from compat.aihwkit.cloud.converter.v1.functions import TYPES as TYPES
+from compat.aihwkit.cloud.converter.v1.functions import TYPES_LISTS as TYPES_LISTS
 from compat.aihwkit.cloud.converter.v1.functions import Function as Function
 from compat.aihwkit.cloud.converter.v1.functions import LayerFunction as LayerFunction
+from compat.aihwkit.cloud.converter.v1.functions import Type as Type
 from compat.aihwkit.cloud.converter.v1.functions import build_inverse_mapping as build_inverse_mapping
 from compat.aihwkit.nn.table import CLASSES
 from compat.aihwkit.simulator.configs import InferenceRPUConfig

@@ -9,10 +9,14 @@ from compat.aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel,
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
 from compat.aihwkit.simulator.presets import web
 
-_CLASSES = {
+RPU_CLASSES = {
     kind.__name__: kind
     for kind in (InferenceRPUConfig, web.WebComposerInferenceRPUConfig, web.OldWebComposerInferenceRPUConfig)
 }
+
+
+class NoiseModelDeviceIDException(ConversionError):
+    """A noise model is of an unknown kind."""
 
 
 class RPUconfigInfo:
@@ -37,9 +41,11 @@ class RPUconfigInfo:
             for argument in item.layer.arguments
             if item.layer.id.startswith("Analog") and argument.name == "rpu_config"
         } or {"WebComposerInferenceRPUConfig"}
-        if len(names) > 1 or not names <= set(_CLASSES):
-            raise ConversionError(f"rpu_config {sorted(names)}: all layers need the same one of {', '.join(_CLASSES)}.")
-        return _CLASSES[names.pop()]
+        if len(names) > 1 or not names <= set(RPU_CLASSES):
+            raise ConversionError(
+                f"rpu_config {sorted(names)}: all layers need the same one of {', '.join(RPU_CLASSES)}."
+            )
+        return RPU_CLASSES[names.pop()]
 
     def _noise_model(self) -> Any:
         info = self.nm_info
@@ -50,4 +56,6 @@ class RPUconfigInfo:
         }  # fmt: skip
         if info.device_id == NoiseModelInfo.PCM:
             return PCMLikeNoiseModel(**given)
+        if info.device_id != NoiseModelInfo.GENERIC:
+            raise NoiseModelDeviceIDException(f"noise model {info.device_id!r} is none of pcm and generic.")
         return StateIndependentNoiseModel(drift_nu_mean=info.drift_mean, drift_nu_std=info.drift_std, **given)
