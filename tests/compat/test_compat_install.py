@@ -56,19 +56,15 @@ def test_version_and_cuda():
 
 def test_what_we_lack_is_said():
     import aihwkit.nn as nn
-    from aihwkit.simulator.configs import configs
 
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit.linalg is not part of analogjax's compat yet"):
         import aihwkit.linalg
     with pytest.raises(ImportError, match=r"aihwkit.nn.AnalogGRUCell is not part of analogjax's compat yet"):
         from aihwkit.nn import AnalogGRUCell  # noqa: F401
-    with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.inference.RPUCudaSimulatorTileWrapper is not part"):
-        from aihwkit.simulator.tiles.inference import RPUCudaSimulatorTileWrapper  # noqa: F401
-    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.simulator.tiles.custom is not part"):
-        import aihwkit.simulator.tiles.custom  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.utils.fitting is not part"):
+        import aihwkit.utils.fitting  # noqa: F401
     with pytest.raises(AttributeError, match=r"aihwkit.nn.AnalogRNN is not part"):
         _ = nn.AnalogRNN
-    assert not hasattr(configs, "MappableRPU")
 
 
 def test_what_nobody_has_is_called_unknown():

@@ -5,6 +5,7 @@ import weakref
 from typing import Any
 
 from compat.aihwkit.exceptions import PlaceholderError
+from compat.aihwkit.optim.weight_view import ReadOnlyWeightView, is_inplace_operation
 from compat.aihwkit.simulator.parameters.enums import AnalogContextDataViewMode
 from compat.torch_package import torch
 
@@ -82,7 +83,8 @@ class AnalogContext(torch.nn.Parameter):
             return _on_values(func, name, args, kwargs)
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **kwargs)
-        if not isinstance(result, torch.Tensor) or isinstance(result, cls) or result is args[0].grad:
+            gradient = args[0].grad
+        if not isinstance(result, torch.Tensor) or isinstance(result, cls) or result is gradient:
             return result
         # another placeholder, never a tensor of zeros
         new = cls._standing(result, args[0].requires_grad and name != "detach", args[0].analog_tile)
@@ -129,11 +131,33 @@ class AnalogContext(torch.nn.Parameter):
             )
         return self.analog_tile.get_weights()[0]
 
+    @property
+    def data(self) -> Any:
+        """What functions of torch see, as a tensor: nothing, weights that nobody may write to, or the buffer."""
+        if self._mode is AnalogContextDataViewMode.PLACEHOLDER:
+            return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined]
+        seen = self.get_data()
+        return seen if self._mode is AnalogContextDataViewMode.BUFFER else ReadOnlyWeightView(seen)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not isinstance(value, AnalogContext):
+            raise PlaceholderError("Direct replacement of the data of an analog context: use tile.set_weights().")
+        torch.Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
+
+    def _raw_data(self) -> Any:
+        """The weights on the chip, with the column of a bias, in units of the chip (a copy)."""
+        return self.analog_tile.tile.get_weights()
+
     def reset(self, analog_tile: Any = None) -> None:
         """Forget what was collected."""
         if analog_tile is not None:
             self.analog_tile = analog_tile
         self.analog_input, self.analog_grad_output = [], []
+
+    def set_indexed(self, value: bool = True) -> None:
+        """Say whether inputs are images, whose patches the tile gathers."""
+        self.use_indexed = value
 
     def has_gradient(self) -> bool:
         """Whether anything was collected."""
@@ -174,17 +198,12 @@ def _rebuilt(shape: tuple[int, ...], requires_grad: bool) -> AnalogContext:
 
 def _on_values(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
     """A function of torch on what contexts let it see."""
-    writes = name == "__setitem__" or name == "data" or (name.endswith("_") and not name.endswith("__"))
+    writes = name == "__setitem__" or name == "data" or is_inplace_operation(name)
 
-    def seen(value: Any) -> Any:
+    def seen(value: Any, written: bool = False) -> Any:
         if isinstance(value, (list, tuple)):
-            return type(value)(map(seen, value))
-        return value._shown_to(name, writes) if isinstance(value, AnalogContext) else value
+            return type(value)(seen(item, written) for item in value)
+        return value._shown_to(name, written) if isinstance(value, AnalogContext) else value
 
-    if any(isinstance(value, AnalogContext) for value in _flat(kwargs.get("out"))):
-        writes = True
-    return func(*map(seen, args), **{key: seen(value) for key, value in kwargs.items()})
-
-
-def _flat(values: Any) -> Any:
-    return values if isinstance(values, (list, tuple)) else (values,)
+    first = [seen(value, writes) for value in args[:1]]
+    return func(*first, *map(seen, args[1:]), **{key: seen(value, key == "out") for key, value in kwargs.items()})

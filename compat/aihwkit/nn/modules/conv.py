@@ -1,5 +1,6 @@
 """The analog convolutions over sequences, images and volumes."""
 
+import math
 from typing import Any, ClassVar
 
 from compat.aihwkit.exceptions import ConfigError
@@ -59,6 +60,10 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
         """The sizes of what comes out."""
         sizes = zip(item, self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
         return [(n + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for n, k, stride, pad, dilation in sizes]
+
+    def get_tile_size(self, in_channels: int, groups: int, kernel_size: Any) -> int:
+        """Columns of the matrix of such a convolution, without that of a bias."""
+        return (in_channels // groups) * math.prod(kernel_size)
 
     def extra_repr(self) -> str:
         """What torch shows, and the kind of configuration."""
