@@ -6,53 +6,15 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    simulator.parameters.helpers simulator.tiles.analog_mvm
-    simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils
 """
 
 MISSING = {
-    "nn.modules.base": "AnalogTileStateNames InferenceTileWithPeriphery",
-    "simulator.configs.compounds": "parameters_to_bindings",
-    "simulator.configs.configs": """
-        MappableRPU PrePostProcessingRPU tile_parameters_to_bindings
-    """,
-    "simulator.configs.devices": "parameters_to_bindings",
     "simulator.digital_low_precision.quantizers": "floor_ste_func round_ste_func",
     "simulator.digital_low_precision.range_estimators": "NoDataPassedError to_numpy",
-    "simulator.parameters.base": "RPUConfigGeneric",
-    "simulator.parameters.helpers": """
-        ALL_SKIP_FIELD ALWAYS_INCLUDE FIELD_MAP HAS_ORIGIN get_bindings_class parameters_to_bindings
-        tile_parameters_to_bindings
-    """,
     "simulator.parameters.inference": "tiles",
-    "simulator.parameters.mapping": "MappableRPU",
-    "simulator.parameters.pre_post": "PrePostProcessingRPU",
-    "simulator.rpu_base": "devices tiles",
-    "simulator.tiles.analog": """
-        AnalogFunction AnalogTileWithoutPeriphery BaseTile RPUConfigGeneric RPUCudaSimulatorTileWrapper
-        TileWithPeriphery tiles
-    """,
-    "simulator.tiles.analog_mvm": "AnalogMVM",
-    "simulator.tiles.analog_mvm_irdrop_t": "AnalogMVMIRDropT",
-    "simulator.tiles.array": "TileModuleBase convert_act_config_to_kwargs_dict",
-    "simulator.tiles.base": "AnalogTileStateNames BaseTile SimulatorTile SimulatorTileWrapper TileModuleBase",
-    "simulator.tiles.custom": "CustomRPUConfig CustomSimulatorTile CustomTile CustomUpdateParameters",
-    "simulator.tiles.floating_point": """
-        AnalogFunction RPUConfigGeneric RPUCudaSimulatorTileWrapper TileWithPeriphery tiles
-    """,
-    "simulator.tiles.functions": "AnalogFunction",
-    "simulator.tiles.inference": """
-        AnalogFunction BaseTile RPUCudaSimulatorTileWrapper TileWithPeriphery parameters_to_bindings tiles
-    """,
-    "simulator.tiles.inference_torch": "InputRangeForward SimulatorTileWrapper",
-    "simulator.tiles.module": "AnalogTileStateNames BaseTile MappableRPU TileModuleBase",
-    "simulator.tiles.quantized_inference_torch": "convert_act_config_to_kwargs_dict",
-    "simulator.tiles.rpucuda": "MAP_TILE_CLASS_TO_CUDA RPUCudaSimulatorTileWrapper",
-    "simulator.tiles.torch_tile": "AnalogMVM SimulatorTile UniformQuantize",
-    "simulator.tiles.torch_tile_irdrop_t": "AnalogMVMIRDropT",
-    "simulator.tiles.transfer": "TorchTransferTile TransferSimulatorTile",
-    "simulator.tiles.utils": "UniformQuantize isinf",
+    "simulator.tiles.analog": "tiles",
+    "simulator.tiles.floating_point": "tiles",
+    "simulator.tiles.inference": "tiles",
 }
 
 ALSO_AT = {
@@ -80,17 +42,17 @@ ALSO_AT = {
     "nn.modules.rnn.cells": "RPUConfigBase",
     "nn.modules.rnn.rnn": "RPUConfigBase",
     "optim.context": "AnalogContextDataViewMode",
-    "simulator.configs.compounds": "RPUDataType",
+    "simulator.configs.compounds": "RPUDataType parameters_to_bindings",
     "simulator.configs.configs": """
         ActivationQuantConfig AnalogTile BaseDriftCompensation BaseNoiseModel ConstantStepDevice
         DigitalRankUpdateCell FloatingPointDevice FloatingPointTile GlobalDriftCompensation IOParameters
         IOParametersIRDropT IdealDevice InferenceTile PCMLikeNoiseModel PrePostProcessingParameterQuant
-        PulseType PulsedDevice QuantizedTileModuleArray QuantizedTorchInferenceTile RuntimeParameter TileModuleArray
-        TorchInferenceTile
-        TorchSimulatorTile TorchSimulatorTileIRDropT TransferCompound UnitCell UpdateParameters
-        WeightClipParameter WeightModifierParameter WeightRemapParameter
+        PulseType PulsedDevice QuantizedTileModuleArray QuantizedTorchInferenceTile RuntimeParameter
+        TileModuleArray TorchInferenceTile TorchSimulatorTile TorchSimulatorTileIRDropT TransferCompound
+        UnitCell UpdateParameters WeightClipParameter WeightModifierParameter WeightRemapParameter MappableRPU
+        PrePostProcessingRPU tile_parameters_to_bindings
     """,
-    "simulator.configs.devices": "RPUDataType",
+    "simulator.configs.devices": "RPUDataType parameters_to_bindings",
     "simulator.configs.helpers": "PulsedDevice",
     "simulator.digital_low_precision.base_quantized_classes": "RangeEstimators",
     "simulator.digital_low_precision.config_utils": "QMethods",
@@ -111,17 +73,26 @@ ALSO_AT = {
     "simulator.presets.utils": "BoundManagementType NoiseManagementType PulseType WeightNoiseType",
     "simulator.presets.web": "BaseDriftCompensation BaseNoiseModel GlobalDriftCompensation PCMLikeNoiseModel",
     "simulator.tiles.array": """
-        QMethods QuantizationManager QuantizedActivation QuantizedTileModuleArray RangeEstimators TileModuleError
+        QMethods QuantizationManager QuantizedActivation QuantizedTileModuleArray RangeEstimators
+        TileModuleError TileModuleBase convert_act_config_to_kwargs_dict
     """,
-    "simulator.tiles.inference": "BaseNoiseModel TileModule WeightClipType WeightModifierType WeightRemapType",
+    "simulator.tiles.inference": """
+        BaseNoiseModel TileModule WeightClipType WeightModifierType WeightRemapType AnalogFunction BaseTile
+        RPUCudaSimulatorTileWrapper TileWithPeriphery parameters_to_bindings
+    """,
     "simulator.tiles.inference_torch": """
         ArgumentError TorchSimulatorTile TorchTileConfigError WeightClipType WeightRemapType
+        SimulatorTileWrapper
     """,
-    "simulator.tiles.module": "RPUConfigBase",
+    "simulator.tiles.module": "RPUConfigBase AnalogTileStateNames BaseTile MappableRPU TileModuleBase",
     "simulator.tiles.torch_tile": """
         AnalogBiasConfigError WeightClipParameter WeightModifierParameter WeightRemapParameter WeightRemapType
+        UniformQuantize
     """,
     "simulator.tiles.torch_tile_irdrop_t": "TorchTileConfigError",
+    "simulator.tiles.analog": "AnalogFunction BaseTile RPUCudaSimulatorTileWrapper TileWithPeriphery",
+    "simulator.tiles.floating_point": "AnalogFunction RPUCudaSimulatorTileWrapper TileWithPeriphery",
+    "simulator.tiles.quantized_inference_torch": "convert_act_config_to_kwargs_dict",
 }
 
 # where names of `ALSO_AT` are looked for
@@ -137,5 +108,8 @@ PLACES = (
     "simulator.digital_low_precision.config_utils", "simulator.digital_low_precision.base_quantized_classes",
     "simulator.digital_low_precision.quantization_manager", "simulator.digital_low_precision.range_estimators",
     "cloud.client.entities", "cloud.client.exceptions", "cloud.client.session", "cloud.client.utils",
-    "cloud.client.v1.api_client", "cloud.client.v1.i_api_client",
+    "cloud.client.v1.api_client", "cloud.client.v1.i_api_client", "simulator.tiles.base", "simulator.tiles.functions",
+    "simulator.tiles.rpucuda", "simulator.tiles.periphery", "simulator.tiles.inference", "simulator.tiles.utils",
+    "simulator.parameters.mapping", "simulator.parameters.pre_post", "simulator.parameters.helpers",
+    "optim.weight_view",
 )  # fmt: skip

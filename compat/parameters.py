@@ -20,13 +20,13 @@ from typing import Any, TypeVar, dataclass_transform
 from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import ConstantStep
 from analogjax.physics.compounds.parts.fields import flat
+from compat import bindings
 from compat.aihwkit.exceptions import ConfigError
 
 _Class = TypeVar("_Class", bound=type)
 NATIVE: Any = object()
 # what aihwkit's parameters have for its compiled core, and for checkpoints that hold configurations
 _BINDINGS = ("as_bindings", "bindings_class", "bindings_module", "bindings_ignore", "bindings_typed")
-_NOT_YET = (*_BINDINGS, "compatible_with", "supports_manage_output_clipping")
 
 
 class View:
@@ -35,6 +35,7 @@ class View:
     _native: typing.ClassVar[Callable[..., Any] | None] = None
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
     _more: typing.ClassVar[tuple[str, ...]] = ()  # attributes that are no fields
+    _idle: typing.ClassVar[tuple[str, ...]] = ()  # what aihwkit lets be set, without effect; it is warned of
     # aihwkit checks nothing of these: attributes that are no fields are warned of, and bools may stand for numbers
     _tolerant: typing.ClassVar[bool] = False
 
@@ -42,8 +43,8 @@ class View:
 
         def __getattr__(self, name: str) -> Any:
             kind = type(self).__name__
-            if name in _NOT_YET:
-                raise AttributeError(f"{kind}.{name} is not part of analogjax's compat yet.", name=name, obj=self)
+            if name in ("bindings_class", "bindings_module", "bindings_ignore") and bindings.name_of(type(self)):
+                return _told(type(self))[name]
             raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __str__(self) -> str:
@@ -51,6 +52,11 @@ class View:
             return _folded(f"{type(self).__name__}(", [f"{k}={_text(v)}" for k, v in vars(self).items()], ")")
         shown = [f"{field.name}={_text(getattr(self, field.name))}" for field in _shown(self)]
         return _folded(f"{type(self).__name__}(", shown, ")")
+
+    def as_bindings(self, data_type: Any = None) -> Any:
+        """What it holds as `compat.bindings`; numbers are float32. Raises `ConfigError` for a wrong name or type."""
+        check_all_fields(self)
+        return bindings.of(self)
 
     def to_native(self) -> Any:
         """The native parameters. Raises `ConfigError` for a wrong name or type, or something not supported."""
@@ -106,12 +112,17 @@ def check_fields(view: Any) -> None:
     """
     fields = {field.name: field for field in dataclasses.fields(view)}
     for name in _BINDINGS:
-        if inspect.getattr_static(view, name, None) is not None:
+        found = inspect.getattr_static(view, name, None)
+        if found is not None and not getattr(found, "__module__", "").startswith("compat."):
             raise ConfigError(
                 f"{type(view).__name__} has its own {name}, which is never asked for: there is no compiled core to "
                 "bind to. Set the fields instead."
             )
-    for name in [name for name in vars(view) if name not in fields and name not in view._more]:
+    if idle := [name for name in view._idle if name in vars(view)]:
+        said = f"{type(view).__name__} has no {' and no '.join(idle)} of its own, so that setting it changes nothing"
+        warnings.warn(f"{said}: set it on the devices inside.", stacklevel=3)
+    others = (*fields, *view._more, *view._idle)
+    for name in [name for name in vars(view) if name not in others]:
         close = difflib.get_close_matches(name, fields, n=1)
         # a subclass by a user may remember more than fields, but nothing that looks like one
         if close or type(view).__module__.startswith("compat."):
@@ -132,6 +143,27 @@ def check_fields(view: Any) -> None:
         for n, item in enumerate(value if expected is list else ()):
             if not _is(item, kind := _of_items(field.type)):
                 raise ConfigError(f"Expected type {kind} for {name}[{n}] of {type(view).__name__}, got {item!r}.")
+
+
+def check_all_fields(view: Any) -> None:
+    """`check_fields` of a view, and of all views in it."""
+    check_fields(view)
+    for field in dataclasses.fields(view):
+        value = getattr(view, field.name)
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, View):
+                check_all_fields(part)
+
+
+def _told(kind: type) -> dict[str, Any]:
+    """What aihwkit's parameter classes tell of their bindings."""
+    name = bindings.name_of(kind)
+    idle: Any = kind
+    return {
+        "bindings_class": name,
+        "bindings_module": "tiles" if name in bindings.IN_TILES else "devices",
+        "bindings_ignore": list(idle._idle),
+    }
 
 
 def _is(value: Any, expected: Any) -> bool:

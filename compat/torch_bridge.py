@@ -47,6 +47,11 @@ def lent(tensor: Any, what: str = "x") -> np.ndarray:
     return _computable(tensor, what).numpy()
 
 
+def widened(tensor: Any) -> Any:
+    """A tensor of half precision in float32; any other as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
 def _computable(tensor: Any, what: str) -> Any:
     if tensor.dtype is not torch.float32:
         raise InputTypeError(f"{what} is {tensor.dtype}, and tiles compute in torch.float32; convert it with .float().")
@@ -142,6 +147,13 @@ class Program:
     def tile(self, leaves: Any) -> Any:
         """The tile with these arrays."""
         return jax.tree.unflatten(self.structure, leaves)
+
+    def after(self, leaves: Leaves, moved: Leaves) -> Leaves:
+        """`leaves` with those that an update has changed to `moved`."""
+        leaves = list(leaves)
+        for place, leaf in zip(self.moving, moved, strict=True):
+            leaves[place] = leaf
+        return leaves
 
     def moving_of(self, tile: Any) -> Leaves:
         """The arrays of a tile that an update changes."""
@@ -282,7 +294,7 @@ class Chips:
 
     def holding(self, weight: Any) -> Leaves:
         """The arrays of the tile whose devices hold `weight`, `[O, I]` in units of the device."""
-        return jax.block_until_ready(self.program.put_in(self._leaves, lent(weight.float(), "the weight")))
+        return jax.block_until_ready(self.program.put_in(self._leaves, lent(widened(weight), "the weight")))
 
     def read_by(self, p: Periphery) -> None:
         """Read the chips by another periphery from now on; what is on them stays."""
@@ -308,10 +320,7 @@ class Chips:
 
     def moved(self, leaves: Leaves, moved: Leaves) -> None:
         """Hold these arrays, but for those that an update has changed to `moved`."""
-        leaves = list(leaves)
-        for place, leaf in zip(self.program.moving, moved, strict=True):
-            leaves[place] = leaf
-        self.leaves = leaves
+        self.leaves = self.program.after(leaves, moved)
 
     def rest(self) -> None:
         """Diffusion and decay of one mini-batch."""

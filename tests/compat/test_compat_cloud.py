@@ -134,7 +134,9 @@ def test_the_experiment_comes_back_with_the_trained_chips_exact_to_the_bit(servi
     variables = remote.get_experiment(root).variables
     for n, layer in enumerate(trained.model):
         if isinstance(layer, AnalogLinear | AnalogConv2d):
-            ours, theirs = (jax.tree.leaves(t) for t in (layer.analog_module.tile, variables.tiles[f"layers_{n}"]))
+            ours, theirs = (
+                jax.tree.leaves(t) for t in (layer.analog_module.chips.tile, variables.tiles[f"layers_{n}"])
+            )
             assert len(ours) == len(theirs) > 1
             assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, theirs, strict=True))
     with np.load(remote.download("weights.npz", tmp_path)) as weights:

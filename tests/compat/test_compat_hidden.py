@@ -171,9 +171,9 @@ def test_pulses_are_counted_with_the_steps_that_are_set():
     loaded.load_state_dict(layer.state_dict())
     for one in (layer, copied, loaded):
         assert abs(moved(one) - 0.028) < 4 * error
-        assert one.analog_module.tile.config.device.dw_min == pytest.approx(0.01)
+        assert one.analog_module.chips.tile.config.device.dw_min == pytest.approx(0.01)
     layer.load_state_dict(layer_with(WIDE, 30, 40).state_dict())  # back to what was configured
-    assert layer.analog_module.tile.config.device.dw_min == 0.001 and abs(moved(layer) - 0.028) < 4 * error
+    assert layer.analog_module.chips.tile.config.device.dw_min == 0.001 and abs(moved(layer) - 0.028) < 4 * error
 
 
 def test_steps_of_parts_of_a_cell_are_told_apart():
@@ -184,7 +184,9 @@ def test_steps_of_parts_of_a_cell_are_told_apart():
     shown["dwmin_down_1"] *= 3
     with pytest.warns(UserWarning, match="0.003 on average"):
         layer.analog_module.set_hidden_parameters(shown)
-    assert [part.dw_min for part in layer.analog_module.tile.config.device.devices] == pytest.approx([0.001, 0.003])
+    assert [part.dw_min for part in layer.analog_module.chips.tile.config.device.devices] == pytest.approx(
+        [0.001, 0.003]
+    )
 
 
 def test_steps_within_the_configured_spread_change_no_count(recwarn):
@@ -193,7 +195,7 @@ def test_steps_within_the_configured_spread_change_no_count(recwarn):
     for key in ("dwmin_up", "dwmin_down"):
         shown[key] *= 1.5
     layer.analog_module.set_hidden_parameters(shown)
-    assert layer.analog_module.tile.config.device.dw_min == 0.001 and len(recwarn) == 0
+    assert layer.analog_module.chips.tile.config.device.dw_min == 0.001 and len(recwarn) == 0
 
 
 @pytest.mark.parametrize("name", ["transfer", "written", "both"])

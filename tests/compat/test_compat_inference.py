@@ -83,7 +83,7 @@ def test_programming_and_drift_leave_the_trained_weights_alone():
         with pytest.raises(ModuleError, match=r"model\.eval\(\)"):
             act()
     with pytest.raises(TileError, match=r"model\.eval\(\)"):
-        layer.analog_module.program_weights()
+        layer.analog_module.drift_weights(1.0)
     layer.eval()
     layer.program_analog_weights()
     programmed = layer.get_weights()[0]
@@ -129,7 +129,7 @@ def test_remapped_weights_are_the_same_logical_ones():
     weight, bias = layer.get_weights()
     layer.remap_analog_weights(1.0)
     assert torch.allclose(layer.get_weights()[0], weight, atol=1e-6) and torch.equal(layer.get_weights()[1], bias)
-    assert float(np.abs(layer.analog_module.tile.state.w).max()) == pytest.approx(1.0)
+    assert float(np.abs(layer.analog_module.chips.tile.state.w).max()) == pytest.approx(1.0)
 
 
 def test_the_web_composers_configuration_trains_with_noise_on_the_weights():

@@ -55,23 +55,17 @@ def test_version_and_cuda():
 
 
 def test_what_we_lack_is_said():
-    from aihwkit.cloud.converter.v1 import i_mappings
-    from aihwkit.simulator.configs import configs
+    from aihwkit.simulator.digital_low_precision import quantizers
 
-    with pytest.raises(ImportError, match=r"aihwkit.cloud.converter.v1.i_mappings.TYPES is not part of analogjax's"):
-        from aihwkit.cloud.converter.v1.i_mappings import TYPES  # noqa: F401
-    with pytest.raises(ImportError, match=r"aihwkit.simulator.tiles.inference.RPUCudaSimulatorTileWrapper is not part"):
-        from aihwkit.simulator.tiles.inference import RPUCudaSimulatorTileWrapper  # noqa: F401
-    with pytest.raises(ModuleNotFoundError, match=r"aihwkit.simulator.tiles.custom is not part"):
-        import aihwkit.simulator.tiles.custom  # noqa: F401
-    with pytest.raises(AttributeError, match=r"aihwkit.cloud.converter.v1.i_mappings.Type is not part"):
-        _ = i_mappings.Type
-    assert not hasattr(configs, "MappableRPU")
+    with pytest.raises(ImportError, match=r"quantizers.floor_ste_func is not part of analogjax's compat yet"):
+        from aihwkit.simulator.digital_low_precision.quantizers import floor_ste_func  # noqa: F401
+    with pytest.raises(AttributeError, match=r"quantizers.round_ste_func is not part"):
+        _ = quantizers.round_ste_func
 
 
 def test_what_nobody_has_is_called_unknown():
     import aihwkit.nn
-    from aihwkit.cloud.converter.v1 import i_mappings
+    from aihwkit.simulator.digital_low_precision import quantizers
 
     with pytest.raises(ImportError, match=r"aihwkit.nn has no name 'AnalogLineer', in aihwkit 1.2.0.*'AnalogLinear'\?"):
         from aihwkit.nn import AnalogLineer  # noqa: F401
@@ -81,8 +75,8 @@ def test_what_nobody_has_is_called_unknown():
         import aihwkit.nn.module
     with pytest.raises(ModuleNotFoundError, match=r"aihwkit has no name 'qwertz', in aihwkit 1.2.0 neither\.$"):
         import aihwkit.qwertz  # noqa: F401
-    with pytest.raises(AttributeError, match=r"Did you mean 'TYPES_LISTS'"):  # which is to come
-        _ = i_mappings.TYPES_LIST
+    with pytest.raises(AttributeError, match=r"Did you mean 'floor_ste_func'"):  # which is to come
+        _ = quantizers.floor_ste_fun
 
 
 def test_lists_of_what_is_missing_are_up_to_date():

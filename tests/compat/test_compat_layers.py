@@ -42,7 +42,7 @@ def train(model, steps=3, rate=0.1):
 
 def test_forward_and_backward_are_those_of_the_native_tile_for_the_same_key():
     layer = AnalogLinear(3, 2, bias=False)
-    chips, tile = layer.analog_module.chips, layer.analog_module.tile
+    chips, tile = layer.analog_module.chips, layer.analog_module.chips.tile
     x, d = torch.randn(4, 3, requires_grad=True), torch.randn(4, 2)
     k_forward, k_backward = jax.random.split(jax.random.fold_in(chips.root, chips.uses + 1))
     y = layer(x)
@@ -269,7 +269,9 @@ def test_a_large_matrix_is_cut_and_drifted_states_load():
     config = c.SingleRPUConfig(device=c.ConstantStepDevice(drift=c.DriftParameter(nu=0.1)))
     config.mapping.max_input_size = 2
     layer = AnalogLinear(3, 2, rpu_config=config)
-    assert type(layer.analog_module).__name__ == "TileModuleArray" and isinstance(layer.analog_module.tile, TileArray)
+    assert type(layer.analog_module).__name__ == "TileModuleArray" and isinstance(
+        layer.analog_module.chips.tile, TileArray
+    )
     model = AnalogSequential(layer)
     assert model.analog_tile_count() == 2
     assert layer(torch.ones(4, 3)).shape == (4, 2)

@@ -274,7 +274,7 @@ def test_layers_without_a_range_get_one_unless_they_are_to_be_left():
     calibrate_input_ranges(managed, InputRangeCalibrationType.MAX, batches())
     io = managed[0].analog_module.rpu_config.forward
     assert io.noise_management is c.NoiseManagementType.NONE
-    assert managed[0].analog_module.tile.config.forward.noise_management is None
+    assert managed[0].analog_module.chips.tile.config.forward.noise_management is None
 
 
 def test_chips_that_were_programmed_stay_programmed():

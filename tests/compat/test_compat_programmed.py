@@ -207,7 +207,7 @@ def test_a_state_from_before_there_was_such_a_parameter():
     model = linear(0.4, config(max_input_size=2, weight_scaling_omega=0.7))
     state = model.state_dict()
     old = state["analog_module.analog_tile_state"]
-    old["arrays"]["tiles.state.w"] = torch.from_numpy(np.array(model.analog_module.tile.tiles.state.w))
+    old["arrays"]["tiles.state.w"] = torch.from_numpy(np.array(model.analog_module.chips.tile.tiles.state.w))
     del state["analog_module.shared_weights"]
     twin = linear(0.1, config(max_input_size=2, weight_scaling_omega=0.7))
     assert not twin.load_state_dict(through_a_file(state)).missing_keys
@@ -274,8 +274,7 @@ def test_what_was_drawn_for_the_drift_is_told():
 
 
 def test_truth_values_may_be_numbers_0_and_1():
-    made = config(weight_scaling_columnwise=1.0)
-    linear(0.5, made)
+    made = linear(0.5, config(weight_scaling_columnwise=1.0)).analog_module.rpu_config
     assert made.mapping.weight_scaling_columnwise is True
     with pytest.raises(ConfigError, match="weight_scaling_columnwise"):
         linear(0.5, config(weight_scaling_columnwise=0.5))

@@ -9,6 +9,7 @@ from aihwkit.exceptions import ConfigError, TileError, TorchTileConfigError
 from aihwkit.inference import PCMLikeNoiseModel
 from aihwkit.nn import AnalogLinear
 from aihwkit.optim import AnalogContext, AnalogSGD
+from aihwkit.optim.weight_view import PlaceholderDataView
 from aihwkit.simulator.configs import (
     ConstantStepDevice,
     FloatingPointRPUConfig,
@@ -98,7 +99,7 @@ def test_an_update_of_an_inference_tile_makes_no_gradient():
     assert layer_with(by_hand, TorchInferenceRPUConfig).analog_module.update(1, 2) == 7
 
 
-@pytest.mark.parametrize("name", ["forward", "__init__", "set_config", "set_weights"])
+@pytest.mark.parametrize("name", ["set_weights", "get_weights", "get_x_size"])
 def test_simulator_tiles_of_users_are_refused_or_asked(name):
     own = type("Own", (TorchSimulatorTile,), {name: lambda self, *_, **__: None})
     with pytest.raises(TorchTileConfigError, match=rf"simulator_tile_class=Own has its own {name}\(\)"):
@@ -165,14 +166,7 @@ def test_what_devices_of_users_say_of_themselves_is_refused(base):
 
 def test_what_is_to_come_is_said_by_name():
     training = AnalogLinear(3, 2)
-    for thing, name in (
-        (training.analog_module, "decay_weights"),
-        (training.analog_module, "diffuse_weights"), (training.analog_module, "post_backward"),
-        (training.analog_module, "get_hidden_update_index"), (training.analog_module, "dump_extra"),
-        (training.analog_module, "set_hidden_update_index"), (training.analog_module, "is_floating_point"),
-        (training.analog_module, "program_weights"), (training, "prepare_for_ddp"),
-        (SingleRPUConfig(), "as_bindings"), (ConstantStepDevice(), "bindings_class"),
-    ):  # fmt: skip
+    for thing, name in ((training.analog_module, "drift_baseline"), (training.analog_module, "set_delta_weights")):
         assert not hasattr(thing, name)
         with pytest.raises(
             AttributeError, match=rf"{type(thing).__name__}\.{name}.* is not part of analogjax's compat"
@@ -197,14 +191,14 @@ def test_a_context_has_a_size_and_no_values():
     assert (context.numel(), context.nelement(), len(context), context.dim()) == (6, 6, 2, 2)
     assert context.size() == context.shape == (2, 3) and context.dtype is torch.float32 and context.is_leaf
     assert sum(p.numel() for p in layer.parameters()) == 8
-    assert isinstance(context.data, AnalogContext) and isinstance(context.detach(), AnalogContext)
+    assert isinstance(context.data, PlaceholderDataView) and isinstance(context.detach(), AnalogContext)
     for read in (
         torch.norm, torch.sum, torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.item, torch.clone, lambda c: c + 1,
         lambda c: c[0], lambda c: c.T, lambda c: c.data.pow(2), lambda c: c.detach().mean(), lambda c: c == c,
         lambda c: torch.stack([c, c]), lambda c: c.double().abs(), lambda c: c.get_data(),
         lambda c: torch.nn.utils.parameters_to_vector([c]),
     ):  # fmt: skip
-        with pytest.raises(RuntimeError, match=r"only stands for the weights of its chips.*tile\.get_weights\(\)"):
+        with pytest.raises(RuntimeError, match=r"is in placeholder mode.*tile\.get_weights\(\)"):
             read(context)
 
 
@@ -218,7 +212,7 @@ def test_nobody_writes_to_a_context():
                   lambda c: torch.nn.utils.vector_to_parameters(torch.zeros(6), [c]),
                   lambda c: c.__setitem__(0, 1.0)):  # fmt: skip
         for seen in (context.enable_placeholder(), context.enable_data_view()):
-            with torch.no_grad(), pytest.raises(TileError, match=r"tile\.set_weights\(\)"):
+            with torch.no_grad(), pytest.raises((TileError, RuntimeError), match=r"tile\.set_weights\("):
                 write(seen)
 
 

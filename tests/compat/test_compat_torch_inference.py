@@ -154,14 +154,14 @@ def test_the_circuit_of_a_layer():
     native = config.to_native()
     assert native.forward == expected and native.backward == physics.Periphery(is_perfect=True)
     layer = AnalogLinear(10, 4, rpu_config=config)
-    assert type(layer.analog_module) is TorchInferenceTile and layer.analog_module.tile.config == native
+    assert type(layer.analog_module) is TorchInferenceTile and layer.analog_module.chips.tile.config == native
 
 
 def test_without_a_limit_a_chip_has_the_rows_of_its_layer():
     config = TIMED()
     config.mapping.max_input_size = 0
     assert config.to_native(24).forward.crossbar.phys_input_size == 24
-    assert AnalogLinear(24, 4, rpu_config=config).analog_module.tile.config.forward.crossbar.phys_input_size == 24
+    assert AnalogLinear(24, 4, rpu_config=config).analog_module.chips.tile.config.forward.crossbar.phys_input_size == 24
     with pytest.raises(ConfigError, match=r"as many rows as its layer has inputs; give them: to_native\(inputs\)"):
         config.to_native()
 
@@ -231,7 +231,7 @@ def test_noise_from_output_to_output_spreads_as_in_aihwkits_torch_tile():
     config.forward.out_noise, config.forward.out_noise_std, config.mapping.max_output_size = 0.1, 0.02, 0
     torch.manual_seed(3)
     n = 4000
-    frozen = AnalogLinear(2, n, rpu_config=config).analog_module.tile.frozen_forward["out_noise"]
+    frozen = AnalogLinear(2, n, rpu_config=config).analog_module.chips.tile.frozen_forward["out_noise"]
     # |1 + xi|, whatever out_noise_std: mean sqrt(2 / pi) e^-1/2 + erf(1 / sqrt 2), mean square 2
     mean = np.sqrt(2 / np.pi) * np.exp(-0.5) + 0.6826894921
     assert abs(np.mean(frozen) / 0.1 - mean) < 4 * np.sqrt((2 - mean**2) / n)

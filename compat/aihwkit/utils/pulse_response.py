@@ -23,7 +23,7 @@ from compat.aihwkit.simulator.parameters.enums import PulseType
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
 from compat.aihwkit.simulator.tiles.analog import AnalogTile
-from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.aihwkit.simulator.tiles.module import CompiledTile
 from compat.torch_package import torch
 
 _STEPS_OF_OTHERS = 1000  # what is shown of devices whose range is not known
@@ -54,11 +54,11 @@ def compute_pulse_response(analog_tile: Any, direction: np.ndarray, use_forward:
 
 def _is_plain(tile: Any) -> bool:
     """Whether the passes of a tile are those of its chips alone."""
-    if not isinstance(tile, TileModule) or tile.chips.weight is not None or tile.get_learning_rate() == 0.0:
+    if not isinstance(tile, CompiledTile) or tile.chips.weight is not None or tile.get_learning_rate() == 0.0:
         return False
     surroundings = (tile.input_range, tile.out_scaling_alpha, tile.use_bias or None)
     hooks = tile._forward_hooks or tile._forward_pre_hooks
-    own = [name for name in _CALLED if inspect.getattr_static(tile, name) is not vars(TileModule).get(name, None)]
+    own = [name for name in _CALLED if inspect.getattr_static(tile, name) is not vars(CompiledTile).get(name, None)]
     return not hooks and set(own) <= {"entered"} and all(one is None for one in surroundings)
 
 
@@ -86,7 +86,8 @@ def _run(structure: Any, shape: tuple[int, int], use_forward: bool) -> Callable[
     def run(leaves: bridge.Leaves, root: Key, uses: Scalar, lr: Scalar, signs: Array) -> tuple[bridge.Leaves, Array]:
         def pulse(carry: tuple[bridge.Leaves, Array], sign: Array) -> tuple[tuple[bridge.Leaves, Array], Array]:
             leaves, n = carry[0], carry[1] + 1
-            leaves = program.pulse(leaves, root, n, lr, -jnp.ones((1, inputs)), jnp.full((1, outputs), sign))
+            given = -jnp.ones((1, inputs)), jnp.full((1, outputs), sign)
+            leaves = program.after(leaves, program.pulse(leaves, root, n, lr, *given))
             if not use_forward:
                 return (leaves, n), program.read(leaves)
             return (leaves, n + 1), program.forward(leaves, root, n + 1, jnp.eye(inputs))[0].T

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from compat.aihwkit.exceptions import ModuleError, TileModuleError
-from compat.aihwkit.simulator.tiles.module import STATE, TileModule
+from compat.aihwkit.simulator.tiles.base import AnalogTileStateNames as AnalogTileStateNames
+from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery as InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.saved_config import of_data
+from compat.aihwkit.simulator.tiles.tile_module import STATE, TileModule
 from compat.torch_package import torch
 
-_NOT_YET = ("prepare_for_ddp", "from_digital", "to_digital")
+_NOT_YET = ("from_digital", "to_digital")
 
 
 class AnalogLayerBase:
@@ -58,6 +60,22 @@ class AnalogLayerBase:
             fn(tile)
         return self
 
+    def prepare_for_ddp(self) -> None:
+        """Tell torch's `DistributedDataParallel` to leave the chips alone: it keeps only ordinary parameters the same.
+
+        Raises `ModuleError` where a tile has devices, whose pulses would differ from process to process.
+        """
+        for name, tile in self.named_analog_tiles():
+            if not tile.supports_ddp:
+                raise ModuleError(
+                    f"prepare_for_ddp: {name} is a {type(tile).__name__}, whose devices would go ways of their own in "
+                    "each process; only chips of an InferenceRPUConfig are trained like that."
+                )
+        names = (AnalogTileStateNames.CONTEXT, AnalogTileStateNames.ANALOG_STATE_NAME)
+        state: Any = self.state_dict()  # type: ignore[attr-defined]
+        left = [name for name in state if any(own in name for own in names)]
+        self._ddp_params_and_buffers_to_ignore = left
+
     def program_analog_weights(self, noise_model: Any = None) -> None:
         """Program every tile again, in evaluation mode.
 
@@ -66,7 +84,7 @@ class AnalogLayerBase:
         """
         self._need_evaluation("program_analog_weights")
         for name, tile in self.named_analog_tiles():
-            if not hasattr(tile, "program_weights"):
+            if not isinstance(tile, InferenceTileWithPeriphery):
                 raise ModuleError(
                     f"program_analog_weights: {name} is a {type(tile).__name__}, whose configuration is for training; "
                     "only chips of an InferenceRPUConfig can be programmed yet."
@@ -90,7 +108,7 @@ class AnalogLayerBase:
             tile.remap_weights(configured if weight_scaling_omega is None else weight_scaling_omega)
 
     def _programmable(self) -> Iterator[Any]:
-        return (tile for tile in self.analog_tiles() if hasattr(tile, "program_weights"))
+        return (tile for tile in self.analog_tiles() if isinstance(tile, InferenceTileWithPeriphery))
 
     def _need_evaluation(self, what: str) -> None:
         if self.training:  # type: ignore[attr-defined]
@@ -98,7 +116,8 @@ class AnalogLayerBase:
 
     def analog_tile_count(self) -> int:
         """The number of chips."""
-        return sum(tile.chip_count for tile in self.analog_tiles())
+        tiles: list[Any] = list(self.analog_tiles())
+        return sum(tile.chip_count for tile in tiles)
 
     def get_analog_tile_devices(self) -> list[Any]:
         """The torch device of each tile module."""

@@ -5,6 +5,7 @@ from typing import Any
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.configs.configs import SingleRPUConfig
 from compat.aihwkit.simulator.parameters.base import RPUConfigBase
+from compat.aihwkit.simulator.tiles.module import CompiledTile
 from compat.torch_package import torch
 
 
@@ -23,7 +24,8 @@ def move_to_chips(
     kind = tile_module_class or rpu_config.get_default_tile_module_class(out_size, in_size)
     # the key of the chips is drawn aside, so that weights are those of a digital layer with the same seed
     with torch.random.fork_rng(devices=[]):
-        layer.analog_module = kind(out_size, in_size, rpu_config, bias, **layer._tile_options)
+        options = layer._tile_options if issubclass(kind, CompiledTile) else {}
+        layer.analog_module = kind(out_size, in_size, rpu_config, bias, **options)
     layer.unregister_parameter("weight")
     layer._parameters.pop("bias", None)
     layer.bias = bias

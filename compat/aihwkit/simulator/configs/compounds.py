@@ -35,6 +35,8 @@ def _single_pulses() -> UpdateParameters:
 class UnitCell(View):
     """Several devices at each crosspoint."""
 
+    _idle = ("diffusion", "lifetime")
+
     unit_cell_devices: list = dataclasses.field(default_factory=list)
     construction_seed: int = 0
 
@@ -224,6 +226,8 @@ class DynamicTransferCompound(ChoppedTransferCompound):
 @parameters()
 class DigitalRankUpdateCell(View):
     """A device whose updates are computed digitally."""
+
+    _idle = ("diffusion", "lifetime")
 
     device: View = dataclasses.field(default_factory=VectorUnitCell)
     construction_seed: int = 0

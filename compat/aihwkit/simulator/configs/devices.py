@@ -17,6 +17,8 @@ from compat.aihwkit.simulator.configs.compounds import ReferenceUnitCell as Refe
 from compat.aihwkit.simulator.configs.compounds import TransferCompound as TransferCompound
 from compat.aihwkit.simulator.configs.compounds import VectorUnitCell as VectorUnitCell
 from compat.aihwkit.simulator.parameters.inference import DriftParameter, SimpleDriftParameter
+from compat.aihwkit.simulator.tiles.simulator import FloatingPointTile as FloatingPointSimulator
+from compat.aihwkit.simulator.tiles.simulator import exact, made
 from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own
 
 _Class = TypeVar("_Class", bound=type)
@@ -70,6 +72,10 @@ class FloatingPointDevice(Device):
     diffusion: float = NATIVE
     lifetime: float = NATIVE
     drift: SimpleDriftParameter = dataclasses.field(default_factory=SimpleDriftParameter)
+
+    def simulator(self, x_size: int, d_size: int) -> Any:
+        """A simulator tile of such weights."""
+        return made(FloatingPointSimulator, exact(self.to_native()), x_size, d_size, self.as_bindings())
 
 
 @_viewing(physics.Ideal)
@@ -151,6 +157,14 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     w_max: float | None = _derived()  # type: ignore[assignment]
     dw_min: float | None = _derived()  # type: ignore[assignment]
     up_down: float | None = _derived()  # type: ignore[assignment]
+
+    def as_bindings(self, data_type: Any = None) -> Any:
+        """As soft bounds with the bounds and steps that follow."""
+        derived = self.to_native().soft_bounds
+        fields = [field.name for field in dataclasses.fields(SoftBoundsDevice)]
+        given: dict[str, Any] = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        found: dict[str, Any] = {name: float(getattr(derived, name)) for name in fields if name not in given}
+        return SoftBoundsDevice(**given, **found).as_bindings(data_type)
 
 
 @_viewing(physics.ExpStep)

@@ -6,26 +6,21 @@ from typing import Any, ClassVar
 from analogjax.tile import TileConfig
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import RPUDataType
-from compat.aihwkit.simulator.parameters.mapping import MappingParameter
-from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameter
 from compat.aihwkit.simulator.parameters.runtime import RuntimeParameter
 from compat.parameters import View, check_fields, parameters
 
 
 @parameters()
 class RPUConfigBase(View):
-    """What a tile is made of."""
+    """What a tile is made of. Those for tiles of ours are `MappableRPU` and `PrePostProcessingRPU`, too."""
 
     _tolerant = True
     _data_types: ClassVar[tuple[RPUDataType, ...]] = (RPUDataType.FLOAT,)  # those of its tiles
 
     tile_class: type
     runtime: RuntimeParameter = dataclasses.field(default_factory=RuntimeParameter, compare=False)
-    pre_post: PrePostProcessingParameter = dataclasses.field(default_factory=PrePostProcessingParameter)
-    tile_array_class: type = object
-    mapping: MappingParameter = dataclasses.field(default_factory=MappingParameter)
 
-    def to_native(self, inputs: int = 0) -> TileConfig:
+    def to_native(self: Any, inputs: int = 0) -> TileConfig:
         """The native configuration of a layer with so many inputs (0: of none in particular).
 
         Raises `ConfigError` for a wrong name or type, or something not supported.
@@ -40,12 +35,12 @@ class RPUConfigBase(View):
         raise NotImplementedError
 
     @property
-    def trains_aware(self) -> bool:
+    def trains_aware(self: Any) -> bool:
         """Whether training is more than steps of the weights: inputs have a range."""
         return self.pre_post.input_range.enable
 
     @property
-    def population_seed(self) -> int:
+    def population_seed(self: Any) -> int:
         """The seed of the device population (`construction_seed`); 0: none was chosen."""
         device = getattr(self, "device", None)
         # a digital rank update hands its seed to the device inside, which may have one of its own
@@ -56,15 +51,18 @@ class RPUConfigBase(View):
             raise ConfigError(f"{type(device).__name__}(construction_seed={seed}): needs 0 or more.")
         return seed
 
-    def get_default_tile_module_class(self, out_size: int = 0, in_size: int = 0) -> type:
+    def get_default_tile_module_class(self: Any, out_size: int = 0, in_size: int = 0) -> type:
         """The class of the tile module: the array class where the matrix is larger than one chip."""
         limits = ((out_size, self.mapping.max_output_size), (in_size, self.mapping.max_input_size))
         return self.tile_array_class if any(0 < limit < size for size, limit in limits) else self.tile_class
 
-    def create_tile(self, *args: Any, **kwargs: Any) -> Any:
+    def create_tile(self: Any, *args: Any, **kwargs: Any) -> Any:
         """A tile module with this configuration."""
         return self.tile_class(*args, rpu_config=self, **kwargs)
 
-    def compatible_with(self, tile_class_name: str) -> bool:
+    def compatible_with(self: Any, tile_class_name: str) -> bool:
         """Whether a tile module of that class may have this configuration."""
         return tile_class_name in (self.tile_class.__name__, self.tile_array_class.__name__)
+
+
+RPUConfigGeneric = RPUConfigBase

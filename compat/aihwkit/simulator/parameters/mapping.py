@@ -1,7 +1,13 @@
 """How a logical matrix lies on chips."""
 
+import dataclasses
+from typing import Any
+
 from analogjax.tile import Mapping
+from compat.aihwkit.simulator.parameters.base import RPUConfigBase
 from compat.parameters import NATIVE, View, parameters
+
+_FREE = ("weight_scaling_omega", "weight_scaling_columnwise", "weight_scaling_lr_compensation")
 
 
 @parameters(native=Mapping)
@@ -18,3 +24,16 @@ class MappingParameter(View):
     out_scaling_columnwise: bool = NATIVE
     max_input_size: int = NATIVE
     max_output_size: int = NATIVE
+
+    def compatible_with(self, mapping: Any) -> bool:
+        """Whether a tile may have that mapping instead: only the scales of weights may be others."""
+        names = [field.name for field in dataclasses.fields(self) if field.name not in _FREE]
+        return all(getattr(self, name) == getattr(mapping, name) for name in names)
+
+
+@parameters()
+class MappableRPU(RPUConfigBase):
+    """A configuration whose logical matrix is mapped to chips."""
+
+    tile_array_class: type = object
+    mapping: MappingParameter = dataclasses.field(default_factory=MappingParameter)

@@ -6,6 +6,7 @@ from typing import Any
 from analogjax.errors import ConfigError as NativeConfigError
 from analogjax.physics import InputRange
 from compat.aihwkit.exceptions import ConfigError
+from compat.aihwkit.simulator.parameters.base import RPUConfigBase
 from compat.aihwkit.simulator.parameters.enums import BoundManagementType, NoiseManagementType
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.parameters import View, check_fields, parameters
@@ -99,3 +100,10 @@ class PrePostProcessingParameterQuant(PrePostProcessingParameter):
         """Raise `ConfigError` unless the settings are well formed."""
         super().check()
         self.periph_quant.check()
+
+
+@parameters()
+class PrePostProcessingRPU(RPUConfigBase):
+    """A configuration with digital processing before and after a tile."""
+
+    pre_post: PrePostProcessingParameter = dataclasses.field(default_factory=PrePostProcessingParameter)

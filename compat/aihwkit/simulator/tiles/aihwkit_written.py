@@ -17,7 +17,8 @@ from compat import tile_weights
 from compat.aihwkit.exceptions import TileModuleError
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
-from compat.aihwkit.simulator.tiles.module import STATE, TileModule
+from compat.aihwkit.simulator.tiles.module import CompiledTile
+from compat.aihwkit.simulator.tiles.tile_module import STATE, TileModule
 from compat.aihwkit.version import __version__
 from compat.torch_package import torch
 
@@ -79,7 +80,9 @@ def save_for_aihwkit(model: Any, file: Any) -> None:
 @torch.no_grad()
 def aihwkit_state_dict(model: Any) -> dict[str, Any]:
     """The state dict of a model as aihwkit has it. Raises `TileModuleError`, see `save_for_aihwkit`."""
-    tiles = {f"{name}." if name else "": one for name, one in model.named_modules() if isinstance(one, TileModule)}
+    tiles: dict[str, Any] = {
+        f"{name}." if name else "": one for name, one in model.named_modules() if isinstance(one, TileModule)
+    }
     own = {prefix + name for prefix, tile in tiles.items() for name in (STATE, *tile._parameters, *tile._buffers)}
     written = {name: value for name, value in model.state_dict().items() if name not in own}
     for prefix, tile in tiles.items():
@@ -88,17 +91,19 @@ def aihwkit_state_dict(model: Any) -> dict[str, Any]:
     return written
 
 
-def _of_tile(prefix: str, tile: TileModule, layer: str) -> dict[str, Any]:
-    written = {} if tile.bias is None else {f"{prefix}bias": tile.bias.detach().clone()}
+def _of_tile(prefix: str, tile: Any, layer: str) -> dict[str, Any]:
+    if not isinstance(tile, CompiledTile):
+        raise TileModuleError(f"{prefix[:-1]}: a {type(tile).__name__}, which is of torch code, can't be written.")
     if layer.endswith("Mapped"):
         raise TileModuleError(f"{prefix[:-1]}: aihwkit keeps the chips of {layer} in another layout; save a plain one.")
+    written: dict[str, Any] = {} if tile.bias is None else {f"{prefix}bias": tile.bias.detach().clone()}
     for place, chip in _chips(prefix, tile):
         written |= chip
         written[f"{place}{STATE}"]["rpu_config"] = tile.rpu_config
     return written
 
 
-def _chips(prefix: str, tile: TileModule) -> Iterator[tuple[str, dict[str, Any]]]:
+def _chips(prefix: str, tile: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """The place of each chip, and what there is of it."""
     native = tile.chips.tile
     raw, scale = np.asarray(tile_weights.raw(native)), np.asarray(tile_weights.chip_of(native).scale)
@@ -120,7 +125,7 @@ def _chips(prefix: str, tile: TileModule) -> Iterator[tuple[str, dict[str, Any]]
             yield place, _chip(place, tile, part, of_chip, outputs)
 
 
-def _chip(place: str, tile: TileModule, raw: Any, scale: Any, outputs: slice = slice(None)) -> dict[str, Any]:
+def _chip(place: str, tile: Any, raw: Any, scale: Any, outputs: slice = slice(None)) -> dict[str, Any]:
     """What a state dict of aihwkit has of one chip with weights `[O, I]`, in units of the device."""
     weights, hidden = torch.from_numpy(raw.copy()), tile.get_hidden_parameters()
     values = {"analog_ctx": weights, "input_range": tile.input_range}

@@ -1,7 +1,10 @@
 """The tile module of pulsed devices."""
 
-from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.aihwkit.simulator.tiles.module import CompiledTile
+from compat.aihwkit.simulator.tiles.without_periphery import (
+    AnalogTileWithoutPeriphery as AnalogTileWithoutPeriphery,
+)
 
 
-class AnalogTile(TileModule):
+class AnalogTile(CompiledTile):
     """Pulsed devices with their converters, on one chip."""

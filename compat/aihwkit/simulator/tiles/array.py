@@ -1,7 +1,24 @@
 """The tile module of a matrix that is cut over several chips."""
 
-from compat.aihwkit.simulator.tiles.module import TileModule
+from typing import Any
+
+from compat.aihwkit.simulator.tiles.array_of_tiles import TileGrid, split_sizes
+from compat.aihwkit.simulator.tiles.module import CompiledTile
 
 
-class TileModuleArray(TileModule):
-    """Several chips that hold one matrix together (stacked into one native `TileArray`)."""
+class TileModuleArray(CompiledTile):
+    """Several chips that hold one matrix together (stacked into one native `TileArray`).
+
+    Where the tiles of the configuration are not compiled, it makes a `TileGrid` of them instead.
+    """
+
+    def __new__(cls, out_size: int = 0, in_size: int = 0, rpu_config: Any = None, bias: bool = False, **_: Any) -> Any:
+        """Either of them."""
+        kind = CompiledTile if rpu_config is None else rpu_config.tile_class
+        if issubclass(kind, CompiledTile) and kind.is_stacked(rpu_config):
+            return super().__new__(cls)
+        return TileGrid(out_size, in_size, rpu_config, bias)
+
+    def get_split_sizes(self, size: int, split_max_size: int) -> list[int]:
+        """Sizes of the parts of so many rows or columns."""
+        return split_sizes(size, split_max_size)

@@ -1,7 +1,7 @@
 """The tile module of exact arithmetic."""
 
-from compat.aihwkit.simulator.tiles.module import TileModule
+from compat.aihwkit.simulator.tiles.module import CompiledTile
 
 
-class FloatingPointTile(TileModule):
+class FloatingPointTile(CompiledTile):
     """Exact weights and products."""

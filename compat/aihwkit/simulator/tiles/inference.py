@@ -19,10 +19,11 @@ from compat.aihwkit.simulator.parameters.enums import WeightRemapType
 from compat.aihwkit.simulator.tiles.analog import AnalogTile
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.inference_step import step, with_scale_of_each_output
-from compat.aihwkit.simulator.tiles.module import STATE, TileModule
+from compat.aihwkit.simulator.tiles.module import CompiledTile
 from compat.aihwkit.simulator.tiles.programming import programmed, restored
 from compat.aihwkit.simulator.tiles.protocol import refuse_own_update
 from compat.aihwkit.simulator.tiles.saved import key_of, saved_key
+from compat.aihwkit.simulator.tiles.tile_module import STATE
 from compat.torch_package import torch
 
 _WEIGHT = "shared_weights"
@@ -57,9 +58,10 @@ class Written:
     """Chips after programming, and what was to be written to them."""
 
     chips: Any
-    weights: Any
+    weights: Any  # the trained ones, as they were then
     writes: int
     shown: Any  # the `bridge.Chips` that answer
+    target: Any
 
 
 @dataclass
@@ -76,6 +78,7 @@ class InferenceTileWithPeriphery:
     rpu_config: Any
     shared_weights: Any
     training: bool
+    supports_ddp = True
     _written: Written | None = None
     _disturbed: Disturbed | None = None
 
@@ -183,18 +186,18 @@ class InferenceTileWithPeriphery:
         """Write the trained weights to a fresh chip, with the noise of the configuration's model.
 
         `noise_model` replaces that of the configuration, for good. Without `from_reference` the target is what the chip
-        returns now, with drift.
+        returns now, with drift. In training mode, what is on the chip then is what is trained from there on.
         """
-        if self.training:
-            raise TileError("Weights are programmed in evaluation mode only: call model.eval() first.")
         if noise_model is not None:
             self._replace_noise_model(noise_model)
         target = self.chips.tile
         if not from_reference:
             seen = self.reading
             target = tile_weights.put_in(target, seen.program.raw(seen.leaves))
-        chips = programmed(target, self.rpu_config, self._key())
-        self._show(chips, bridge.Chips(chips.tile, self._key()))
+        chips, wanted = programmed(target, self.rpu_config, self._key()), bridge.copied(tile_weights.raw(target))
+        if self.training:
+            self.shared_weights.copy_(bridge.copied(tile_weights.raw(chips.tile)))
+        self._show(chips, bridge.Chips(chips.tile, self._key()), wanted)
 
     def read_by(self, p: Any) -> None:
         """Read the chips by another native periphery from now on, programmed ones too; what is on them stays."""
@@ -220,7 +223,7 @@ class InferenceTileWithPeriphery:
         assert self._written is not None
         chips = self._written.chips
         tile = chips.drifted(self.rpu_config, float(t_inference), self._key())
-        self._show(chips, bridge.Chips(tile, self._key()))
+        self._show(chips, bridge.Chips(tile, self._key()), self._written.target)
 
     @torch.no_grad()
     def remap_weights(self, weight_scaling_omega: float = 1.0) -> None:
@@ -246,7 +249,8 @@ class InferenceTileWithPeriphery:
     @property
     def reference_combined_weights(self) -> Any:
         """What was to be written to the chips, `[O, I]` in units of the device; `None` before anything was."""
-        return None if self._still_written() is None else self.shared_weights.detach().clone()
+        written = self._still_written()
+        return None if written is None else written.target.clone()
 
     @property
     def programmed_weights(self) -> Any:
@@ -276,8 +280,8 @@ class InferenceTileWithPeriphery:
     def _key(self) -> Any:
         return jax.random.fold_in(self.chips.root, self.chips.next_use())
 
-    def _show(self, chips: Any, shown: bridge.Chips) -> None:
-        self._written = Written(chips, self.shared_weights.detach().clone(), self._chips.writes, shown)
+    def _show(self, chips: Any, shown: bridge.Chips, target: Any) -> None:
+        self._written = Written(chips, self.shared_weights.detach().clone(), self._chips.writes, shown, target)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
@@ -289,6 +293,7 @@ class InferenceTileWithPeriphery:
         if written is not None:
             shown = written.shown
             state["programmed"] = written.chips.saved() | {
+                "target": written.target,
                 "answers": bridge.named(shown.tile), "answers_key": saved_key(shown.root), "answers_uses": shown.uses,
             }  # fmt: skip
 
@@ -323,7 +328,9 @@ class InferenceTileWithPeriphery:
         name = next(name for name in state["answers"] if name.endswith("scale"))
         scale = jax.ShapeDtypeStruct(tuple(state["answers"][name].shape), jnp.float32)
         answers = bridge.filled(tile_weights.with_chip(tile, scale=scale), state["answers"], "the programmed chip")
-        self._show(chips, bridge.Chips(answers, key_of(state["answers_key"]), state["answers_uses"]))
+        target = state.get("target", self.shared_weights)  # which are the same, but for programming while training
+        shown = bridge.Chips(answers, key_of(state["answers_key"]), state["answers_uses"])
+        self._show(chips, shown, target.detach().clone())
 
 
 def _held(arrays: dict[str, Any]) -> str:
@@ -345,17 +352,17 @@ def _given(module: Any, state: Any, weight: Any) -> Any:
     return {**state, "arrays": {**state["arrays"], _held(held): held[_held(held)]}}
 
 
-class InferenceTile(InferenceTileWithPeriphery, AnalogTile):
+class InferenceTile(InferenceTileWithPeriphery, AnalogTile):  # type: ignore[misc]
     """Chips that are programmed once: one chip."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        refuse_own_update(self, TileModule.update)
+        refuse_own_update(self, CompiledTile.update)
         super().__init__(*args, **kwargs)
 
 
-class InferenceTileArray(InferenceTileWithPeriphery, TileModuleArray):
+class InferenceTileArray(InferenceTileWithPeriphery, TileModuleArray):  # type: ignore[misc]
     """Chips that are programmed once: a matrix on several of them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        refuse_own_update(self, TileModule.update)
+        refuse_own_update(self, CompiledTile.update)
         super().__init__(*args, **kwargs)

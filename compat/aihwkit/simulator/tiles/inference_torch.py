@@ -25,8 +25,9 @@ from compat.aihwkit.exceptions import AnalogBiasConfigError, InputTypeError, Tor
 from compat.aihwkit.simulator.parameters.enums import RPUDataType, WeightClipType, WeightRemapType
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
-from compat.aihwkit.simulator.tiles.module import TileModule
-from compat.aihwkit.simulator.tiles.protocol import own_steps
+from compat.aihwkit.simulator.tiles.input_range import InputRangeForward as InputRangeForward
+from compat.aihwkit.simulator.tiles.module import CompiledTile
+from compat.aihwkit.simulator.tiles.protocol import is_asked, own_steps
 from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 from compat.torch_package import torch
 
@@ -214,6 +215,7 @@ class Differentiated:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rpu_config.modifier.to_torch_tile()  # what is wrong with it is said now
+        self._ask_own_simulator()
         if self.analog_bias:
             raise AnalogBiasConfigError(
                 f"{type(self).__name__}: its chips hold no bias; set mapping.digital_bias=True, or use no bias."
@@ -228,10 +230,25 @@ class Differentiated:
         """The same, as the configuration names it."""
         return self.rpu_config.runtime.data_type
 
+    @classmethod
+    def is_stacked(cls, rpu_config: Any) -> bool:
+        """Whether several chips of a matrix are one compiled array; else each is asked in torch."""
+        return not is_asked(rpu_config.simulator_tile_class)
+
     @property
     def tile(self) -> Any:
-        """The simulator tile: it shows the weights, and all of the native tile."""
-        return self.rpu_config.simulator_tile_class.seen(self)
+        """The simulator tile, which shows the weights."""
+        own = self._modules.get("tile")  # type: ignore[attr-defined]
+        return self.rpu_config.simulator_tile_class.seen(self) if own is None else own
+
+    def _ask_own_simulator(self) -> None:
+        """Make a simulator tile of a class of a user's, whose weights are those of the module."""
+        kind = self.rpu_config.simulator_tile_class
+        if not is_asked(kind):
+            return
+        tile = kind(x_size=self.in_size, d_size=self.out_size, rpu_config=self.rpu_config)  # type: ignore[attr-defined]
+        tile._parameters["weight"] = self.shared_weights
+        self._modules["tile"] = tile  # type: ignore[attr-defined]
 
     @property
     def _own(self) -> set[str]:
@@ -269,9 +286,28 @@ class Differentiated:
         config = self.rpu_config
         return config.clip.to_native(), config.remap.to_native(one_scale=True), None
 
+    def _asked(self, x: Any) -> Any:
+        """`[B, I] -> [B, O]`: what a simulator tile of a user's answers, in logical units."""
+        tile, chips, weight = self.tile, self.reading, self.shared_weights
+        scale = bridge.copied(tile_weights.scales(chips.tile)[:, 0])
+        if chips.weight is None:  # chips that were programmed answer with what is on them
+            weight = bridge.copied(chips.program.raw(chips.leaves))
+        elif weight.requires_grad and torch.is_grad_enabled():
+            weight = weight.clone()
+            # a step moves the logical weight by the rate: as in aihwkit, its gradient is divided by the scale
+            weight.register_hook(lambda grad: grad / scale[:, None] ** 2)
+        tile.set_config(self.rpu_config)
+        r = self.input_range
+        within = x if r is None else x.clamp(-r.abs(), r.abs()) / r
+        given = (within, False, False, False, not self.training, False)
+        y = torch.func.functional_call(tile, {"weight": weight}, given)
+        return y * scale if r is None else y * (scale * r)
+
     def _answers(self, x: Any, each: bool) -> Any:
         if not self.training:
             self.rpu_config.check_read(self.in_size)
+        if "tile" in self._modules:  # type: ignore[attr-defined]
+            return self._asked(x)
         chips, parameter = self.reading, self.rpu_config.modifier
         modifier, weight = parameter.to_torch_tile() if self.training else None, self.shared_weights
         if self.training and "modify_weight" in self._own:
@@ -303,9 +339,9 @@ class Differentiated:
         return weight
 
 
-class TorchInferenceTile(Differentiated, InferenceTileWithPeriphery, TileModule):
+class TorchInferenceTile(Differentiated, InferenceTileWithPeriphery, CompiledTile):  # type: ignore[misc]
     """Chips that are trained through their converters, then programmed: one chip."""
 
 
-class TorchInferenceTileArray(Differentiated, InferenceTileWithPeriphery, TileModuleArray):
+class TorchInferenceTileArray(Differentiated, InferenceTileWithPeriphery, TileModuleArray):  # type: ignore[misc]
     """Chips that are trained through their converters, then programmed: a matrix on several of them."""

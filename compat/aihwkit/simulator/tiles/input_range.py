@@ -59,6 +59,25 @@ class Enter(torch.autograd.Function):
         return None, None, d, bridge.to_torch(dr)
 
 
+class InputRangeForward(torch.autograd.Function):
+    """Inputs as they are; going back, a range `[1]` (or `None`) gets the gradient of its parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, x_input: Any, input_range: Any, ir_params: Any) -> Any:
+        ctx.save_for_backward(x_input, input_range)
+        ctx.p = ir_params.to_native()
+        return x_input.view_as(x_input)
+
+    @staticmethod
+    @bridge.once_differentiable
+    def backward(ctx: Any, d_output: Any) -> Any:
+        x, r = ctx.saved_tensors
+        if r is None:
+            return d_output, None, None
+        given = (bridge.to_jax(x), bridge.to_jax(d_output), bridge.to_jax(r))
+        return d_output, bridge.to_torch(gradient(ctx.p)(*given, 1.0)), None
+
+
 class Leave(torch.autograd.Function):
     """`r y`, whose gradient passes as it is."""
 

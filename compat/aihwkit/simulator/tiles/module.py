@@ -1,36 +1,37 @@
-"""The torch module around the chips of one logical matrix, with its digital bias and output scale."""
+"""The tile module around compiled chips of one logical matrix, with its digital bias and output scale."""
 
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from analogjax import random
+from analogjax.physics import FloatingPoint
 from analogjax.tile import TileArray
-from compat import tile_weights
+from compat import bindings, tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
 from compat.aihwkit.optim.context import AnalogContext
 from compat.aihwkit.simulator.tiles import aihwkit_state
-from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
-from compat.aihwkit.simulator.tiles.periphery import TileWithPeriphery
-from compat.aihwkit.simulator.tiles.protocol import refuse_own_methods, refuse_patches, said
+from compat.aihwkit.simulator.tiles.chip_periphery import ChipsWithPeriphery
+from compat.aihwkit.simulator.tiles.functions import AnalogFunction
+from compat.aihwkit.simulator.tiles.protocol import refuse_own_methods, refuse_patches
+from compat.aihwkit.simulator.tiles.pulsed_programming import written_by_pulses
 from compat.aihwkit.simulator.tiles.saved import restored, saved
-from compat.aihwkit.simulator.tiles.saved_config import as_data
-from compat.aihwkit.simulator.tiles.setting import checked, with_given
+from compat.aihwkit.simulator.tiles.simulator import AnalogTile, FloatingPointTile
 from compat.aihwkit.simulator.tiles.steps import steps_of
+from compat.aihwkit.simulator.tiles.tile_module import STATE, TileModule
 from compat.torch_package import torch
+from compat.whole_tensors import tensor_of
 
-STATE = "analog_tile_state"
 _STEP = frozenset(("update", "post_update_step"))  # what may be set on a tile module itself
 
 
-class TileModule(TileWithPeriphery, torch.nn.Module):
+class CompiledTile(ChipsWithPeriphery, TileModule):
     """Chips, bias and scales of an `[out_size, in_size]` matrix.
 
     All randomness of a tile comes from one key, drawn from torch's global generator when the module is made, and the
@@ -38,8 +39,7 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
     in the configuration decides the device population instead.
     """
 
-    supports_ddp = False
-    supports_indexed = False
+    _reference: Any = None  # what was to be programmed
     bias: Any
     out_scaling_alpha: Any
 
@@ -47,11 +47,11 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         self, out_size: int, in_size: int, rpu_config: Any, bias: bool = False, in_trans: bool = False,
         out_trans: bool = False, bias_outside: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__()
+        TileModule.__init__(self)
         refuse_own_methods(self)
         if in_trans or out_trans:
             raise ConfigError("tiles with transposed inputs or outputs are not supported by this version of analogjax.")
-        self.rpu_config = copy.deepcopy(rpu_config)  # a layer keeps what it was made with
+        self.rpu_config = rpu_config = copy.deepcopy(rpu_config)
         self.out_size, self.in_size, self.use_bias = out_size, in_size, bool(bias)
         config = rpu_config.to_native(in_size)
         split = config.mapping.grid(out_size, in_size) != (1, 1)
@@ -67,6 +67,8 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         self.register_parameter("out_scaling_alpha", learned)
         self.init_input_processing()
         self._learning_rate = 0.1
+        kind = FloatingPointTile if isinstance(config.device, FloatingPoint) else AnalogTile
+        self._simulator = kind.held_by(self)
 
     def _made(self, config: Any, seed: int) -> bridge.Chips:
         root = bridge.draw_key()
@@ -74,10 +76,15 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         blank = np.zeros((self.out_size, self.in_size + self.analog_bias), np.float32)
         return bridge.Chips(bridge.make(config, blank, random.key(seed) if seed else made_with), own)
 
+    @classmethod
+    def is_stacked(cls, rpu_config: Any) -> bool:
+        """Whether several chips of a matrix are one compiled array."""
+        return True
+
     @property
     def tile(self) -> Any:
-        """The native `analogjax` tile (or array of tiles) as it is now."""
-        return self.chips.tile
+        """The simulator tile, which looks at the chips; the native `analogjax` tile is `chips.tile`."""
+        return self._simulator
 
     @property
     def reading(self) -> bridge.Chips:
@@ -107,6 +114,8 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """`[..., I] -> [..., O]` with the noise of the chips, and bias and learned scale."""
         refuse_patches(self)
+        if self.analog_ctx.use_indexed:
+            return self._of_images(x_input)
         if x_input.ndim == 0 or x_input.shape[-1] != self.in_size:
             raise TileError(
                 f"an input of shape {tuple(x_input.shape)} for a tile of {self.in_size} inputs and {self.out_size} "
@@ -114,6 +123,13 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
             )
         y = self.biased(self.scaled(self.within_range(x_input.reshape(-1, self.in_size))))
         return y.reshape(*x_input.shape[:-1], self.out_size)
+
+    def _of_images(self, x: Any) -> Any:
+        """Images `[N, C, ...] -> [N, O, ...]`, whose patches the simulator tile gathers."""
+        y = AnalogFunction.apply(self.analog_ctx, self, x, None, not self.training)
+        view = self.get_tensor_view(y.dim(), 1)
+        y = self.apply_out_scaling(y, view)
+        return y if self.bias is None else y + self.bias.view(view)
 
     def product(self, x: Any) -> Any:
         """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
@@ -133,20 +149,20 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         self, weight: Any, bias: Any = None, apply_weight_scaling: bool = True, realistic: bool = False,
         weight_scaling_omega: float | None = None,
     ) -> None:  # fmt: skip
-        """Write logical weights, as far as the devices can hold them, and the bias."""
-        if realistic:
-            raise TileError("set_weights(realistic=True) is not supported by this version of analogjax.")
+        """Write logical weights, as far as the devices can hold them, and the bias; `realistic`: program them."""
+        weight, self._reference = tensor_of(weight), None
         if tuple(weight.shape) != (self.out_size, self.in_size):
             raise TileError(f"weights of shape {tuple(weight.shape)} for a tile of {self.out_size} x {self.in_size}.")
-        weight = torch.as_tensor(weight).detach().float()
         if self.analog_bias:
-            column = torch.zeros(self.out_size) if bias is None else torch.as_tensor(bias).detach().float()
+            column = torch.zeros(self.out_size) if bias is None else tensor_of(bias)
             weight = torch.cat([weight, column[:, None]], dim=1)
         elif self.bias is not None and bias is not None:
-            self.bias.copy_(bias)
+            self.bias.copy_(tensor_of(bias))
         self._write(weight, apply_weight_scaling, weight_scaling_omega)
         if self.out_scaling_alpha is not None:
             self.out_scaling_alpha.fill_(1.0)
+        if realistic:
+            self.program_weights()
 
     def _write(self, weight: Any, apply_weight_scaling: bool, omega: float | None) -> None:
         chips, w = self.chips, bridge.lent(weight, "the weight")
@@ -214,7 +230,10 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     def update_and_rest(self, x: list, d: list) -> None:
         """`update` with everything collected, then `post_update_step`; in one go, unless a subclass has its own."""
-        if self._has_own_update():
+        if self.analog_ctx.use_indexed:
+            self.update_indexed(torch.cat(x), torch.cat(d))
+            self.post_update_step()
+        elif self._has_own_update():
             self.update(torch.cat(x), torch.cat(d))
             self.post_update_step()
         else:
@@ -222,26 +241,28 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
 
     def _has_own_update(self) -> bool:
         kind = type(self)
-        own = kind.update is not TileModule.update or kind.post_update_step is not TileModule.post_update_step
+        own = kind.update is not CompiledTile.update or kind.post_update_step is not CompiledTile.post_update_step
         return own or not _STEP.isdisjoint(vars(self))
 
     def post_update_step(self) -> None:
         """Diffusion and decay of one mini-batch."""
         self.chips.rest()
 
-    @torch.no_grad()
     def reset(self, reset_prob: float = 1.0) -> None:
         """Reset each device with a probability."""
-        chips = self.chips
-        chips.tile = chips.program.reset(chips.leaves, chips.root, chips.next_use(), float(reset_prob))
+        self.tile.reset_columns(0, -1, reset_prob)
 
-    @torch.no_grad()
     def reset_columns(self, start_column_idx: int = 0, num_columns: int = 1, reset_prob: float = 1.0) -> None:
         """Reset each device of some columns (from the first to the last and on, in a circle) with a probability."""
-        chips = self.chips
-        tile = chips.tile
-        columns = (jnp.arange(num_columns) + start_column_idx) % tile.shape[1]
-        chips.tile = tile.reset(jax.random.fold_in(chips.root, chips.next_use()), float(reset_prob), columns)
+        self.tile.reset_columns(start_column_idx, num_columns, reset_prob)
+
+    def decay_weights(self, alpha: float = 1.0) -> None:
+        """Let the devices decay for `alpha` mini-batches."""
+        self.tile.decay_weights(alpha)
+
+    def diffuse_weights(self) -> None:
+        """Let the devices diffuse for one mini-batch."""
+        self.tile.diffuse_weights()
 
     @torch.no_grad()
     def drift_weights(self, delta_t: float = 1.0) -> None:
@@ -249,14 +270,32 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         chips = self.chips
         chips.tile = chips.program.age(chips.leaves, chips.root, chips.next_use(), float(delta_t))
 
-    def get_hidden_parameters(self) -> "OrderedDict[str, Any]":
-        """The constants and hidden weights of each crosspoint, by aihwkit's names (copies)."""
-        tile = self.chips.tile
-        chips = tile.tiles if isinstance(tile, TileArray) else tile
-        shown = hidden_parameters(tile.config.device, chips.cells, chips.state)
-        return OrderedDict((name, bridge.copied(value)) for name, value in shown)
+    @property
+    def reference_combined_weights(self) -> Any:
+        """What was to be programmed, `[O, I]` in units of the device; `None` before anything was."""
+        return self._reference
 
     @torch.no_grad()
+    def program_weights(
+        self, from_reference: bool = True, x_values: Any = None, learning_rate: float = 0.1, max_iter: int = 10000,
+        tolerance: float | None = 0.01, w_init: Any = 0.01,
+    ) -> None:  # fmt: skip
+        """Write the weights again by pulses, until the chip answers as it should; see `pulsed_programming`."""
+        kept = self._reference if from_reference else None
+        target = self.tile.get_weights() if kept is None else kept
+        self._reference = target
+        written_by_pulses(self.tile, target, x_values, learning_rate, max_iter, tolerance, w_init)
+
+    @torch.no_grad()
+    def remap_weights(self, weight_scaling_omega: float | None = 1.0) -> None:
+        """Write the weights again, the largest of each output (or of the matrix) as `weight_scaling_omega`."""
+        weight, bias = self.get_weights()
+        self.set_weights(weight, bias, weight_scaling_omega=weight_scaling_omega)
+
+    def get_hidden_parameters(self) -> "OrderedDict[str, Any]":
+        """The constants and hidden weights of each crosspoint, by aihwkit's names (copies)."""
+        return OrderedDict(self._simulator.named_hidden_parameters())
+
     def set_hidden_parameters(self, ordered_parameters: Any) -> None:
         """Set what `get_hidden_parameters` gave, all of it and in its order; an empty dictionary sets nothing.
 
@@ -264,43 +303,40 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         is another one afterwards, the pulses of updates are counted with it, with a warning. Raises `TileError` naming
         what does not fit, and then nothing has changed.
         """
-        if len(ordered_parameters) == 0:
-            return
-        chips, shown = self.chips, self.get_hidden_parameters()
-        given = checked(ordered_parameters, shown)
-        chips.tile = with_given(chips.tile, given, jax.random.fold_in(chips.root, chips.uses + 1))
-        seen = "persistent_weights"
-        if seen in given and not np.array_equal(given[seen], shown[seen].numpy()):
-            chips.next_use()  # write noise was drawn
+        self._simulator.set_named_hidden_parameters(ordered_parameters)
 
-    if not TYPE_CHECKING:  # or every misspelt name would pass
+    def get_hidden_update_index(self) -> int:
+        """The device of a unit cell that is pulsed and written, where that is a fixed one; else 0."""
+        return self._simulator.get_hidden_update_index()
 
-        def __getattr__(self, name: str) -> Any:
-            try:
-                return super().__getattr__(name)
-            except AttributeError:
-                missing = said(self, name)
-                if missing is None:
-                    raise
-            raise missing
+    def set_hidden_update_index(self, index: int) -> None:
+        """Choose it; other devices have none to choose."""
+        self._simulator.set_hidden_update_index(index)
 
-    def compatible_with(self, rpu_config: Any) -> tuple[bool, str | None]:
-        """Whether the tile may have another configuration, and if not, why."""
-        ours, given = type(self.rpu_config), type(rpu_config)
-        if not (issubclass(ours, given) or issubclass(given, ours)):
-            return False, f"{given.__name__} is another kind of configuration than {ours.__name__}."
-        free = ("weight_scaling_omega", "weight_scaling_columnwise", "weight_scaling_lr_compensation")
-        for name, value in vars(self.rpu_config.mapping).items():
-            if name not in free and getattr(rpu_config.mapping, name) != value:
-                return False, f"mapping.{name} is {getattr(rpu_config.mapping, name)}, and {value} here."
-        return True, None
+    def dump_extra(self) -> dict[str, list[float]]:
+        """All that is neither weight nor constant of a crosspoint, by names that start as aihwkit's do."""
+        return self._simulator.dump_extra()
 
-    def replace_with(self, rpu_config: Any) -> None:
-        """Go on with a copy of another configuration: devices, weights, scales and bias stay, what is around is new.
+    def load_extra(self, extra: Any, strict: bool = False) -> None:
+        """Set what `dump_extra` gave; `strict`: all of it. Raises `RuntimeError` for what does not fit."""
+        self._simulator.load_extra(extra, strict)
 
-        Raises `TileModuleError` where the devices would be of another kind, and nothing has changed then.
-        """
-        self.replacing(rpu_config)()
+    def set_verbosity_level(self, verbose: int) -> None:
+        """Nothing: there is nothing to print."""
+
+    def tile_rate(self) -> float:
+        """The learning rate of the simulator tile, which makes up for the scale of the mapping where that is asked."""
+        return self.get_learning_rate() * self.mapping_lr_scale
+
+    def set_tile_rate(self, rate: float) -> None:
+        """Set it."""
+        self.set_learning_rate(rate / self.mapping_lr_scale)
+
+    def tile_bindings(self) -> Any:
+        """The parameters that the chips have, as bindings."""
+        if isinstance(self.chips.tile.config.device, FloatingPoint):
+            return bindings.of(self.rpu_config.device)
+        return bindings.of(self.rpu_config)
 
     @torch.no_grad()
     def replacing(self, rpu_config: Any) -> Callable[[], None]:
@@ -330,11 +366,6 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         """What a state dict holds of the chips."""
         return saved(self)
 
-    @staticmethod
-    def get_analog_state_name(prefix: str = "") -> str:
-        """The name of that in a state dict."""
-        return prefix + STATE
-
     def get_brief_info(self) -> str:
         """The class, sizes and device."""
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -343,37 +374,14 @@ class TileModule(TileWithPeriphery, torch.nn.Module):
         """Size and device."""
         return f"{self.out_size}, {self.in_size}, {type(getattr(self.rpu_config, 'device', None)).__name__}"
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        # the context stands for the weights; they are in the state below
-        destination.pop(prefix + "analog_ctx", None)
-        destination[prefix + STATE] = saved(self) | {"rpu_config": as_data(self.rpu_config)}
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
-        unexpected_keys: list, error_msgs: list,
-    ) -> None:  # fmt: skip
+    def found_in(self, state_dict: Any, prefix: str) -> tuple[set[str], Callable[[], None] | None]:
+        """The names in a state dict that stand for the chips, and what takes them from it; `None`: nothing does."""
         theirs = aihwkit_state.with_state(state_dict, prefix)
-        known = set() if theirs is None else aihwkit_state.names_in(prefix, theirs)
-        super()._load_from_state_dict(
-            {name: value for name, value in state_dict.items() if name not in known}, prefix, local_metadata, strict,
-            missing_keys, unexpected_keys, error_msgs,
-        )  # fmt: skip
-        for keys, name in ((missing_keys, "analog_ctx"), (unexpected_keys, "analog_ctx"), (unexpected_keys, STATE)):
-            if prefix + name in keys:
-                keys.remove(prefix + name)
         if theirs is not None:
-            missing_keys[:] = [name for name in missing_keys if name not in known]
-        elif prefix + STATE not in state_dict:
-            missing_keys.append(prefix + STATE)
-            return
-        try:
-            if theirs is not None:
-                aihwkit_state.take(self, theirs)
-            else:
-                restored(self, state_dict[prefix + STATE])
-        except TileModuleError as error:
-            error_msgs.append(f"{prefix + STATE}: {error}")
+            return aihwkit_state.names_in(prefix, theirs), lambda: aihwkit_state.take(self, theirs)
+        if prefix + STATE not in state_dict:
+            return set(), None
+        return set(), lambda: restored(self, state_dict[prefix + STATE])
 
 
 def _written(chips: bridge.Chips, w: Any, mapping: Any) -> Any:

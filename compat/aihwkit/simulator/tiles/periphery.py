@@ -1,26 +1,17 @@
-"""The digital surroundings of the chips of a tile module: range of the inputs, and scales of the outputs."""
+"""The digital surroundings of a tile: range of the inputs, and scales of the outputs."""
 
 from typing import Any
 
-import jax.numpy as jnp
-
-from analogjax.tile import TileArray
-from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError
-from compat.aihwkit.simulator.parameters.enums import RPUDataType, WeightRemapType
-from compat.aihwkit.simulator.tiles.input_range import Call, Enter, Leave, entering, from_data
+from compat.aihwkit.simulator.parameters.enums import RPUDataType
+from compat.aihwkit.simulator.tiles.base import BaseTile
+from compat.aihwkit.simulator.tiles.input_range import Call, from_data, gradient
 from compat.torch_package import torch
 
-# aihwkit's names of what is drawn for each output when a chip is made
-_FORWARD = {
-    "out_noise_values": "out_noise", "v_offset": "v_offset", "w_asymmetry": "read_asymmetry",
-    "out_nonlinearity": "out_nonlinearity",
-}  # fmt: skip
 
-
-class TileWithPeriphery:
-    """Added to a tile module.
+class TileWithPeriphery(BaseTile):
+    """Added to a tile module, whose `tile` is in units of the chip.
 
     Attributes:
         input_range: The range of the inputs `[1]`, a parameter or (if it is not learned) a buffer; `None`: none.
@@ -28,19 +19,33 @@ class TileWithPeriphery:
     """
 
     supports_manage_output_clipping = True
-    in_trans = out_trans = False
+    in_trans: Any = False
+    out_trans: Any = False
     non_blocking = False
     rpu_config: Any
-    chips: Any
-    reading: Any
+    tile: Any
     training: bool
     out_size: int
     in_size: int
     analog_bias: bool
+    digital_bias: bool
     out_scaling_alpha: Any
+    mapping_scales: Any
+    mapping_lr_scale: float
     input_range: Any
     input_range_update_idx: Any
-    _unclipped: Any = None
+
+    def __init__(self) -> None:
+        """After the constructor of a `SimulatorTileWrapper`: bias, scales and range."""
+        module: Any = self
+        module.register_parameter("bias", torch.nn.Parameter(torch.zeros(self.out_size)) if self.digital_bias else None)
+        mapping, each = self.rpu_config.mapping, self.out_size
+        columns = each if mapping.weight_scaling_columnwise else 1
+        module.register_buffer("mapping_scales", torch.ones(columns) if mapping.weight_scaling_omega > 0 else None)
+        columns = each if mapping.out_scaling_columnwise else 1
+        learned = torch.nn.Parameter(torch.ones(columns)) if mapping.learn_out_scaling else None
+        module.register_parameter("out_scaling_alpha", learned)
+        self.init_input_processing()
 
     # the range of inputs
 
@@ -97,20 +102,6 @@ class TileWithPeriphery:
     def _law(self) -> Any:
         return self.rpu_config.pre_post.input_range.to_native()
 
-    def within_range(self, x: Any) -> Any:
-        """`[B, I] -> [B, O]`: what the chips answer, added up, to inputs of which the range takes what is beyond it."""
-        if self.input_range is None:
-            return self.product(self.with_bias(x))
-        law, call = self._law, Call()
-        if self.training:
-            self._follow(law, x)
-        self._unclipped = self.with_bias(x.detach())  # for an update: the range may have moved until then
-        y = self.product(self.with_bias(Enter.apply(law, call, x, self.input_range)))
-        self._unclipped = None
-        if law.manage_output_clipping:
-            call.passes = self.reading.passes
-        return Leave.apply(y, self.input_range)
-
     @torch.no_grad()
     def _follow(self, law: Any, x: Any) -> None:
         """The first batches of a training set the range."""
@@ -123,51 +114,11 @@ class TileWithPeriphery:
         dtype = self.input_range.dtype
         self.input_range.data, self.input_range_update_idx.data = (bridge.copied(one).to(dtype) for one in (r, seen))
 
-    @torch.no_grad()
-    def entered(self, x: Any) -> Any:
-        """`[B, I]` (with the bias column, if analog): what the chips see of inputs, in units of the range."""
-        if self.input_range is None:
-            return x
-        inside = bridge.to_torch(entering(self._law)(bridge.to_jax(x), bridge.to_jax(self.input_range)))
-        if self.analog_bias:
-            inside[:, -1] = x[:, -1]
-        return inside
-
-    def with_bias(self, x: Any) -> Any:
-        """`[B, I]` and, where the bias is on the chip, a column of ones."""
-        return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=1) if self.analog_bias else x
-
-    def product(self, x: Any) -> Any:
-        """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
-        raise NotImplementedError
-
     # the scales of outputs
 
-    @property
-    def mapping_scales(self) -> Any:
-        """The scale of the mapping, `[1]` or `[O]`, of each chip; `None` where weights are on the chip as they are."""
-        mapped = self.rpu_config.mapping.weight_scaling_omega > 0
-        remap = getattr(self.rpu_config, "remap", None)
-        tile = self.chips.tile
-        scale = tile_weights.chip_of(tile).scale
-        plain = not mapped and (remap is None or remap.type is WeightRemapType.NONE)
-        if plain and bool(jnp.all(scale == 1)):
-            return None
-        copied = bridge.copied(scale)
-        return copied.reshape(1) if copied.ndim == 0 else copied
-
     def get_mapping_scales(self) -> Any:
-        """The same."""
+        """The scale of the mapping, `[1]` or `[O]`; `None`: none."""
         return self.mapping_scales
-
-    @torch.no_grad()
-    def set_mapping_scales(self, mapping_scales: Any) -> None:
-        """Set the scale of the mapping, one or one for each output (`None`: 1), and leave what is on the chip."""
-        given = torch.ones(1) if mapping_scales is None else torch.as_tensor(mapping_scales).detach().float()
-        given = given.reshape(-1)
-        if given.numel() not in (1, self.out_size):
-            raise TileError(f"{given.numel()} scales for {self.out_size} outputs; give one, or one for each.")
-        self.chips.tile = _with_scales(self.chips.tile, jnp.array(given.numpy()))
 
     def init_mapping_scales(self) -> None:
         """Nothing: scales are made with the chips, and by `set_weights`."""
@@ -206,35 +157,55 @@ class TileWithPeriphery:
         view[ndim - 1 if dim is None else dim] = -1
         return tuple(view)
 
-    @property
-    def mapping_lr_scale(self) -> float:
-        """The factor of the learning rate that makes up for the scale of the mapping."""
-        if not self.rpu_config.mapping.weight_scaling_lr_compensation:
-            return 1.0
-        return 1.0 / float(jnp.mean(tile_weights.chip_of(self.chips.tile).scale))
+    # the passes, step by step
 
-    # the passes alone
+    def pre_forward(self, x_input: Any, dim: int, is_test: bool = False, ctx: Any = None) -> Any:
+        """Inputs within the range, in units of it."""
+        if self.input_range is None:
+            return x_input
+        return self.apply_input_range(x_input, not is_test) / self.input_range
 
-    def joint_forward(self, x_input: Any, is_test: bool = False, ctx: Any = None) -> Any:
-        """`[B, I] -> [B, O]`: what the chips answer in training or in test, without learned scale and bias."""
-        trains, self.training = self.training, not is_test
-        try:
-            return self.within_range(x_input)
-        finally:
-            self.training = trains
+    def post_forward(self, x_output: Any, dim: int, is_test: bool = False, ctx: Any = None) -> Any:
+        """Outputs of the chip with the scales of the range and of the mapping."""
+        scale = self._scale_of_range(self._mapping_view(x_output, dim))
+        return x_output if scale is None else x_output * scale
 
-    @torch.no_grad()
-    def backward(self, d_input: Any, ctx: Any = None) -> Any:
-        """`[B, O] -> [B, I]`: the errors as they come back through the chips, for outputs of which none was clipped."""
-        chips = self.reading
-        d = bridge.lent(d_input, "the error")
-        return bridge.to_torch(chips.program.backward(chips.leaves, chips.root, chips.next_use(), None, d))
+    def _scale_of_range(self, mapped: Any) -> Any:
+        if self.input_range is None:
+            return mapped
+        return self.input_range if mapped is None else mapped * self.input_range
+
+    def _mapping_view(self, values: Any, dim: int) -> Any:
+        scales = self.mapping_scales
+        return None if scales is None else scales.view(self.get_tensor_view(values.dim(), dim))
+
+    def pre_backward(self, d_input: Any, dim: int, ctx: Any = None) -> Any:
+        """Errors in units of the chip."""
+        scales = self._mapping_view(d_input, dim)
+        return d_input if scales is None else d_input * scales
+
+    def post_backward(self, d_output: Any, dim: int, ctx: Any = None) -> Any:
+        """Errors as they leave the tile; the range of the inputs gets its gradient."""
+        if self.input_range is not None and ctx is not None:
+            x = bridge.to_jax(ctx.saved_analog_tensors[0].contiguous())
+            unclipped = Call().unclipped(d_output.numel())
+            r = self.input_range
+            grad = bridge.to_torch(gradient(self._law)(x, bridge.to_jax(d_output), bridge.to_jax(r), unclipped))
+            r.grad = grad if r.grad is None else r.grad + grad
+        return d_output
+
+    def pre_update(self, x_input: Any, x_dim: int, d_input: Any, d_dim: int) -> tuple[Any, Any]:
+        """Inputs and errors as the chip sees them in an update."""
+        scales = self._mapping_view(d_input, d_dim)
+        x = self.pre_forward(x_input, x_dim, is_test=True)
+        return x, d_input if scales is None else d_input / (scales * self.mapping_lr_scale)
+
+    def get_forward_out_bound(self) -> float | None:
+        """The output of the chip from which on it counts as clipped; `None`: there is no bound."""
+        io = getattr(self.rpu_config, "forward", None)
+        return None if io is None or io.out_bound <= 0 else io.out_scale * io.out_bound * 0.999
 
     # what is around
-
-    def read_by(self, p: Any) -> None:
-        """Read the chips by another native periphery from now on; what is on them stays."""
-        self.chips.read_by(p)
 
     def get_runtime(self) -> Any:
         """How the simulation runs."""
@@ -244,43 +215,44 @@ class TileWithPeriphery:
         """The number type of the chips."""
         return RPUDataType.FLOAT
 
+    # patches of a convolution, gathered by the tile
+
+    image_sizes: Any = ()
+    analog_ctx: Any
+    set_mapping_scales: Any
+
     def is_indexed(self) -> bool:
-        """Whether the tile gathers the patches of a convolution itself, which changes no result: never here."""
-        return False
+        """Whether the tile gathers the patches of a convolution itself, which changes no result."""
+        return bool(self.analog_ctx.use_indexed)
 
-    def get_forward_parameters(self) -> dict[str, Any]:
-        """What was drawn for the outputs when the chips were made, by aihwkit's names (copies)."""
-        frozen = tile_weights.chip_of(self.chips.tile).frozen_forward
-        return {name: bridge.copied(frozen[ours]) for name, ours in _FORWARD.items() if ours in frozen}
+    def set_indexed(self, indices: Any, image_sizes: Any) -> None:
+        """Take whole images from now on: `indices` say what each column sees of them, for each place of the kernel.
 
-    def get_backward_parameters(self) -> dict[str, Any]:
-        """What was drawn for the inputs, which are read when errors come back, by aihwkit's names (copies)."""
-        frozen = tile_weights.chip_of(self.chips.tile).frozen_backward
-        return {name: bridge.copied(frozen[ours]) for name, ours in _FORWARD.items() if ours in frozen}
+        `image_sizes` are `[C, (D), H, (W), ...]` of the images, and then the sizes of the outputs without channels.
+        """
+        if not hasattr(self.tile, "set_matrix_indices"):
+            raise TileError(f"{type(self.tile).__name__} gathers no patches; only simulator tiles of rpu_base do.")
+        if len(image_sizes) not in (3, 5, 7):
+            raise TileError(f"image_sizes={list(image_sizes)}: needs 3, 5 or 7 sizes, of an image and its output.")
+        self.tile.set_matrix_indices(indices)
+        self.image_sizes = tuple(int(size) for size in image_sizes)
+        self.analog_ctx.use_indexed = True
 
     @torch.no_grad()
-    def set_forward_parameters(self, dic: Any = None, **kwargs: Any) -> None:
-        """Set what `get_forward_parameters` gave. Raises `TileError` for other names or shapes."""
-        given, known = kwargs if dic is None else dic, self.get_forward_parameters()
-        for name, value in given.items():
-            if name not in known or tuple(value.shape) != tuple(known[name].shape):
-                shapes = {key: tuple(one.shape) for key, one in known.items()}
-                raise TileError(
-                    f"set_forward_parameters: {name} {tuple(value.shape)} does not fit; there are {shapes}."
-                )
-        chip = tile_weights.chip_of(self.chips.tile)
-        new = {_FORWARD[name]: jnp.array(value.detach().float().numpy()) for name, value in given.items()}
-        self.chips.tile = tile_weights.with_chip(self.chips.tile, frozen_forward={**chip.frozen_forward, **new})
+    def joint_forward_indexed(self, x_input: Any, is_test: bool = False, ctx: Any = None) -> Any:
+        """Images `[N, C, ...] -> [N, O, ...]`."""
+        x = self.pre_forward(x_input, 1, is_test, ctx)
+        out = x.new_empty((len(x), self.out_size, *self.image_sizes[1 + len(self.image_sizes) // 2 :]))
+        return self.post_forward(self.tile.forward_indexed(x, out, is_test, self.non_blocking), 1, is_test, ctx)
 
+    def backward_indexed(self, d_input: Any, ctx: Any = None) -> Any:
+        """Errors `[N, O, ...]` `->` those of the images `[N, C, ...]`."""
+        d = self.pre_backward(d_input, 1, ctx)
+        x = d.new_empty((len(d), *self.image_sizes[: 1 + len(self.image_sizes) // 2]))
+        return self.post_backward(self.tile.backward_indexed(d, x, self.non_blocking), 1, ctx)
 
-def _with_scales(tile: Any, scales: Any) -> Any:
-    """The tile, or array of tiles, with the output scales `[1]` or `[O]`."""
-    old = tile_weights.chip_of(tile).scale
-    each = scales.shape[0] > 1 or old.ndim > (2 if isinstance(tile, TileArray) else 0)
-    if not isinstance(tile, TileArray):
-        new = jnp.broadcast_to(scales, (tile.shape[0],)) if each else scales[0]
-    elif each:
-        new = tile._along_rows(jnp.broadcast_to(scales, (tile.outputs,))[None])[:, :, 0]
-    else:
-        new = jnp.broadcast_to(scales[0], old.shape)
-    return tile_weights.with_chip(tile, scale=new)
+    @torch.no_grad()
+    def update_indexed(self, x_input: Any, d_input: Any) -> Any:
+        """Change the weights by images and errors."""
+        x, d = self.pre_update(x_input, 1, d_input, 1)
+        return self.tile.update_indexed(x, d, self.non_blocking)

@@ -31,10 +31,9 @@ _OUTSIDE = frozenset(
     set_load_rpu_config_state set_verbosity_level
     """.split()
 )
-_SIMULATOR = (
-    "__init__", "forward", "set_weights", "get_weights", "get_x_size", "get_d_size", "get_brief_info", "extra_repr",
-    "set_config", "register_weight_hook", "weight",
-)  # fmt: skip
+# of a simulator tile: what can't be another one, and what is asked in torch, step by step, where a user has it
+_FIXED = ("set_weights", "get_weights", "get_x_size", "get_d_size", "weight", "seen", "product")
+_ASKED = ("__init__", "forward", "set_config", "register_weight_hook")
 _CALLED = ("modify_weight", "clip_weights", "remap_weights")  # of a simulator tile, where a user has them
 
 
@@ -63,13 +62,23 @@ def refuse_own_update(tile: Any, known: Any) -> None:
 
 
 def refuse_own_simulator(kind: type, known: type) -> None:
-    """Raise `TorchTileConfigError` where a simulator tile class has methods of its own."""
-    for name in _SIMULATOR:
-        if getattr(kind, name, None) is not getattr(known, name, None):
+    """Raise `TorchTileConfigError` where a simulator tile class has methods of its own that can't be called."""
+    for name in _FIXED:
+        if _is_own(kind, name):
             raise TorchTileConfigError(
-                f"simulator_tile_class={kind.__name__} has its own {name}(), which can't be called: analogjax "
-                "simulates chips itself. Override forward() of the tile module (tile_class), or of the layer."
+                f"simulator_tile_class={kind.__name__} has its own {name}(), which can't be called: the weights are a "
+                "parameter of the tile module. Override forward(), or modify_weight()."
             )
+
+
+def is_asked(kind: type) -> bool:
+    """Whether a simulator tile class has methods of its own for which it has to be asked, in torch."""
+    return any(_is_own(kind, name) for name in _ASKED)
+
+
+def _is_own(kind: type, name: str) -> bool:
+    found = next((base for base in kind.__mro__ if name in vars(base)), None)
+    return found is not None and not found.__module__.startswith(("compat.", "torch."))
 
 
 def own_steps(kind: type, known: type) -> set[str]:

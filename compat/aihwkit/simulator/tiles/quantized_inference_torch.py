@@ -106,7 +106,7 @@ class Rounded:
         return y + self.bias_quantizer(self.bias)
 
 
-class QuantizedTorchInferenceTile(Rounded, TorchInferenceTile):
+class QuantizedTorchInferenceTile(Rounded, TorchInferenceTile):  # type: ignore[misc]
     """One chip."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -125,7 +125,7 @@ class QuantizedTorchInferenceTile(Rounded, TorchInferenceTile):
         return y if self.out_quantizer is None else self.out_quantizer(y)
 
 
-class QuantizedTileModuleArray(Rounded, TorchInferenceTileArray):
+class QuantizedTileModuleArray(Rounded, TorchInferenceTileArray):  # type: ignore[misc]
     """A matrix on several chips."""
 
     array: Any

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from compat import torch_bridge as bridge
-from compat.aihwkit.exceptions import TorchTileConfigError
+from compat.aihwkit.exceptions import AnalogBiasConfigError, TorchTileConfigError
 from compat.aihwkit.simulator.parameters.enums import (
     AnalogMVType,
     BoundManagementType,
@@ -15,6 +16,8 @@ from compat.aihwkit.simulator.parameters.enums import (
     WeightModifierType,
     WeightNoiseType,
 )
+from compat.aihwkit.simulator.tiles.analog_mvm import AnalogMVM
+from compat.aihwkit.simulator.tiles.base import SimulatorTile
 from compat.parameters import check_fields
 from compat.torch_package import torch
 
@@ -29,44 +32,70 @@ _MODIFIERS = (
 )  # fmt: skip
 
 
-class TorchSimulatorTile:
-    """The kind of chip that `TorchInferenceRPUConfig` names: it is trained through its converters.
+class TorchSimulatorTile(SimulatorTile, torch.nn.Module):
+    """A crossbar in torch, with converters: the kind of chip that `TorchInferenceRPUConfig` names.
 
-    The `tile` of a tile module is one, and only looks at the module; what it has not itself is that of the native tile.
-    Subclasses may have a `modify_weight`, `clip_weights` or `remap_weights` of their own, which are called.
+    The `tile` of a tile module is one. Where its class is one of ours, or only has a `modify_weight`, `clip_weights` or
+    `remap_weights` of its own, the module is compiled, and its `tile` looks at it. Where a user has more of its own,
+    such as `forward`, the module asks it, in torch.
     """
 
-    _module: Any
+    weight: Any
+    out_noise_values: Any
 
     mv_types: tuple[AnalogMVType, ...] = (AnalogMVType.ONE_PASS,)
     absent: tuple[str, ...] = (*_OFF, "ir_drop")  # of `forward`: must not be above 0
 
+    def __init__(
+        self, x_size: int, d_size: int, rpu_config: Any, bias: bool = False, analog_mvm: type[AnalogMVM] = AnalogMVM
+    ) -> None:
+        torch.nn.Module.__init__(self)
+        if bias:
+            raise AnalogBiasConfigError(f"{type(self).__name__} holds no bias; set mapping.digital_bias=True.")
+        self.check_rpu_config_support(rpu_config)
+        self.x_size, self.d_size, self._analog_mvm = int(x_size), int(d_size), analog_mvm
+        self._f_io, self._modifier = rpu_config.forward, rpu_config.modifier
+        io = rpu_config.forward
+        drawn = (io.out_noise * (1.0 + torch.randn(self.d_size))).abs() if io.out_noise_std > 0 else None
+        self.register_buffer("out_noise_values", drawn)
+        self.weight = torch.nn.Parameter(torch.zeros(self.d_size, self.x_size))
+
     @classmethod
     def seen(cls, module: Any) -> Any:
-        """The simulator tile of a tile module."""
-        tile = object.__new__(cls)
-        tile.__dict__["_module"] = module
+        """The simulator tile of a compiled tile module."""
+        tile = cls.__new__(cls)
+        torch.nn.Module.__init__(tile)
+        weight = module.shared_weights
+        tile.d_size, tile.x_size = (int(size) for size in weight.shape)
+        tile.set_config(module.rpu_config)
+        tile._analog_mvm = cls.product()
+        drawn = module.get_forward_parameters().get("out_noise_values")
+        tile.register_buffer("out_noise_values", drawn)
+        tile.weight = weight
         return tile
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-        return getattr(self._module.chips.tile, name)
+    @classmethod
+    def product(cls) -> type[AnalogMVM]:
+        """The class of the product."""
+        return AnalogMVM
 
-    @property
-    def weight(self) -> Any:
-        """The trained weights `[O, I]`, in units of the device: a parameter."""
-        return self._module.shared_weights
+    def forward(
+        self, x_input: Any, bias: bool = False, in_trans: bool = False, out_trans: bool = False, is_test: bool = False,
+        non_blocking: bool = False,
+    ) -> Any:  # fmt: skip
+        """`[..., x] -> [..., d]`; in training by weights that the modifier disturbs."""
+        if bias or in_trans or out_trans:
+            raise TorchTileConfigError(f"{type(self).__name__} has no bias, and takes vectors along the last axis.")
+        weight = self.weight if is_test else self.modify_weight(self.weight, self._modifier, len(x_input))
+        return self._analog_mvm.matmul(weight, x_input, self._f_io, False, is_test=is_test, **self._circuit())
 
-    @property
-    def x_size(self) -> int:
-        """Columns."""
-        return int(self.weight.shape[1])
+    def _circuit(self) -> dict[str, Any]:
+        """What the product needs to know besides."""
+        return {"out_noise_values": self.out_noise_values}
 
-    @property
-    def d_size(self) -> int:
-        """Rows."""
-        return int(self.weight.shape[0])
+    def set_config(self, rpu_config: Any) -> None:
+        """Read by that configuration from now on."""
+        self._f_io, self._modifier = rpu_config.forward, rpu_config.modifier
 
     def get_x_size(self) -> int:
         """Columns."""
@@ -75,6 +104,10 @@ class TorchSimulatorTile:
     def get_d_size(self) -> int:
         """Rows."""
         return self.d_size
+
+    def set_weights_uniform_random(self, bmin: float, bmax: float) -> None:
+        """Set weights that are uniform between two values."""
+        self.set_weights(torch.rand(self.d_size, self.x_size) * (bmax - bmin) + bmin)
 
     @torch.no_grad()
     def set_weights(self, weight: Any) -> None:
@@ -90,8 +123,8 @@ class TorchSimulatorTile:
         return f"{type(self).__name__}({self.extra_repr()})"
 
     def extra_repr(self) -> str:
-        """The sizes."""
-        return f"{self.d_size}, {self.x_size}, cpu"
+        """The sizes, and where torch sees it."""
+        return f"{self.d_size}, {self.x_size}, {self.weight.device}"
 
     def register_weight_hook(self, hook: Any) -> Any:
         """Call `hook` with the gradient of the weights."""
@@ -110,16 +143,20 @@ class TorchSimulatorTile:
             drawn = native.modify(w, key)
         return inp_weight + (bridge.copied(drawn) - inp_weight).detach()
 
+    @torch.no_grad()
     def clip_weights(self, clip: Any) -> None:
         """Clip the weights as a `WeightClipParameter` says."""
-        self._module.settle(clip.to_native(), None)
+        law = clip.to_native()
+        if law is not None:
+            w = bridge.to_jax(self.weight, "the weight")
+            self.weight.copy_(bridge.copied(law.clip(w, jnp.ones_like(w))))
 
     @torch.no_grad()
     def remap_weights(self, remap: Any, scales: Any) -> Any:
         """Remap the weights as a `WeightRemapParameter` says, for given output scales; the new scales."""
-        w, scale = remap.to_native(one_scale=True).remap(
-            bridge.to_jax(self.weight, "the weight"), bridge.to_jax(scales.reshape(-1).expand(self.d_size), "the scale")
-        )
+        given = scales.reshape(-1).expand(self.d_size).contiguous()
+        w = bridge.to_jax(self.weight, "the weight")
+        w, scale = remap.to_native(one_scale=True).remap(w, bridge.to_jax(given, "the scale"))
         self.weight.copy_(bridge.copied(w))
         return bridge.copied(scale)
 

@@ -1,0 +1,35 @@
+"""Parameters of tiles and devices, as aihwkit's compiled core has them."""
+
+from compat.aihwkit.simulator.configs import basic, compounds, devices
+from compat.aihwkit.simulator.parameters import enums, inference, io, training
+from compat.bindings import class_of, enum_of
+
+AnalogTileParameter = class_of(basic.IOManagedRPUConfig)
+AnalogTileInputOutputParameter = class_of(io.IOParameters)
+AnalogTileUpdateParameter = class_of(training.UpdateParameters)
+DriftParameter = class_of(inference.DriftParameter)
+FloatingPointTileParameter = class_of(devices.FloatingPointDevice)
+IdealResistiveDeviceParameter = class_of(devices.IdealDevice)
+PulsedResistiveDeviceParameter = class_of(devices.PulsedDevice)
+ConstantStepResistiveDeviceParameter = class_of(devices.ConstantStepDevice)
+LinearStepResistiveDeviceParameter = class_of(devices.LinearStepDevice)
+SoftBoundsResistiveDeviceParameter = class_of(devices.SoftBoundsDevice)
+SoftBoundsReferenceResistiveDeviceParameter = class_of(devices.SoftBoundsReferenceDevice)
+ExpStepResistiveDeviceParameter = class_of(devices.ExpStepDevice)
+PowStepResistiveDeviceParameter = class_of(devices.PowStepDevice)
+PowStepReferenceResistiveDeviceParameter = class_of(devices.PowStepReferenceDevice)
+PiecewiseStepResistiveDeviceParameter = class_of(devices.PiecewiseStepDevice)
+VectorResistiveDeviceParameter = class_of(compounds.UnitCell)
+OneSidedResistiveDeviceParameter = class_of(compounds.OneSidedUnitCell)
+TransferResistiveDeviceParameter = class_of(compounds.TransferCompound)
+BufferedTransferResistiveDeviceParameter = class_of(compounds.BufferedTransferCompound)
+ChoppedTransferResistiveDeviceParameter = class_of(compounds.ChoppedTransferCompound)
+DynamicTransferResistiveDeviceParameter = class_of(compounds.DynamicTransferCompound)
+AbstractResistiveDeviceParameter = class_of(compounds.DigitalRankUpdateCell)
+MixedPrecResistiveDeviceParameter = class_of(compounds.MixedPrecisionCompound)
+AnalogMVType = enum_of(enums.AnalogMVType)
+BoundManagementType = enum_of(enums.BoundManagementType)
+NoiseManagementType = enum_of(enums.NoiseManagementType)
+PulseType = enum_of(enums.PulseType)
+VectorUnitCellUpdatePolicy = enum_of(enums.VectorUnitCellUpdatePolicy)
+WeightNoiseType = enum_of(enums.WeightNoiseType)
