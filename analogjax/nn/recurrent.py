@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array
+from analogjax._varying import varying_like
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.nn.hardware_aware import INPUTS, NOISE, TILES
 from analogjax.nn.linear import SIGNALS, document_layer
@@ -78,6 +79,7 @@ class AnalogRNN(linen.Module):
             variable_broadcast=linen.DenyList((*_EACH_STEP, *carried)), variable_axes=dict.fromkeys(_EACH_STEP, 0),
             split_rngs={NOISE: True, "dropout": True},
         )  # fmt: skip
+        state = varying_like(state, (x, self.variables))
         # the scan goes from the end, so that signals are in the order of the errors
         state, y = steps(cell, state, x if backwards else jnp.flip(x, axis=1))
         return (y if backwards else jnp.flip(y, axis=1)), state

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from analogjax._typing import Array, Shape
+from analogjax._varying import varying_like
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.nn.recurrent_cells import gru_step, lstm_step
 from analogjax.nnx.calls import slots_of_steps, with_slots, without_pass
@@ -207,6 +208,7 @@ def over_time(cell: Any, x: Array, state: State, *, backwards: bool = False) -> 
     xs = jnp.moveaxis(x if backwards else jnp.flip(x, axis=1), 1, 0)
     slots = slots_of_steps(cell, len(xs), lambda copy: copy(state, xs[0]))
     graph, (fixed, changing) = _parted(cell)
+    state = varying_like(state, (x, fixed))
 
     def step(carry: Any, given: Any) -> Any:
         (state, changing), (x, own) = carry, given

@@ -89,6 +89,25 @@ def test_it_is_what_the_modules_give(config, cell, monkeypatch):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_one_program_serves_sequences_of_all_lengths(monkeypatch):
+    made = []
+    make = whole_sequence._program
+
+    def noted(*given):
+        made.append(make(*given))
+        return made[-1]
+
+    monkeypatch.setattr(whole_sequence, "_program", noted)
+    layer = AnalogRNNLayer(nn.AnalogVanillaRNNCell, INPUTS, UNITS + 1, True, c.FloatingPointRPUConfig())
+    sizes = []
+    for steps in (5, 16, 40):
+        y, _ = layer(inputs(steps), layer.get_zero_state(ITEMS))
+        assert y.shape == (steps, ITEMS, UNITS + 1)
+        y.sum().backward()
+        sizes.append((made[-1].derive._cache_size(), made[-1].back._cache_size()))
+    assert len(set(made)) == 1 and len(set(sizes)) == 1
+
+
 def test_programmed_chips_are_read(monkeypatch):
     torch.manual_seed(3)
     layer = nn.AnalogRNN(nn.AnalogGRUCell, INPUTS, UNITS, True, aware()).eval()

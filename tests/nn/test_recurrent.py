@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import Mesh, PartitionSpec
 
-from analogjax import nn, optim, random
+from analogjax import BasicTraining, LocalRunner, nn, optim, random
+from analogjax.data import Split
 from analogjax.errors import ConfigError, ShapeError
+from analogjax.experiments import Arrays
 from analogjax.nn.hardware_aware import HARDWARE
 from analogjax.physics import ConstantStep, FloatingPoint, GlobalCompensation, PCMLike, Periphery
 from analogjax.physics.hardware_aware import AddNormal, FixedClip, InputRange, MaxRange
@@ -333,6 +336,42 @@ def test_variables_are_stored_and_restored(key):
     other = nn.init(layer, X, random.key(9))
     again = flax.serialization.from_bytes(other, stored)
     assert_same_bits(nn.apply(layer, again, X, key=key), nn.apply(layer, variables, X, key=key))
+
+
+def test_a_batch_may_be_split_over_devices(key):
+    layer = nn.AnalogRNN(nn.AnalogLSTMCell(UNITS, EXACT))
+    x = X[:2]
+    variables = nn.init(layer, x, key)
+
+    def signals(variables, x):
+        slots = nn.slots(layer, variables, x)
+        found = jax.grad(lambda s: nn.apply(layer, variables, x, key=random.key(3), slots=s).sum())(slots)
+        return found["layer_0"]["weight_hh"]["tile"][0]
+
+    mesh, items = Mesh(np.array(jax.devices()[:2]), ("items",)), PartitionSpec(None, "items")
+    split = jax.shard_map(signals, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec("items")), out_specs=items)
+    found, whole = jax.jit(split)(variables, x), jax.jit(signals)(variables, x)
+    jax.tree.map(lambda a, b: assert_close(a, b, factor=4), found, whole)
+
+
+@pytest.mark.parametrize(
+    "switch", ["rank promotion", "keys", *(pytest.param(one, marks=pytest.mark.slow) for one in ("leaks", "x64"))]
+)
+@pytest.mark.parametrize("config", [TileConfig(), HardwareAware()], ids=["pulsed", "aware"])
+def test_a_training_under(config, switch):
+    data = np.random.default_rng(0).random((12, STEPS, INPUTS), np.float32)
+    split = Split(images=data, labels=(data.sum((1, 2)) > 10).astype(np.int32))
+    rnn = nn.AnalogRNN(nn.AnalogLSTMCell(UNITS, config), num_layers=2, dropout=0.2)
+    model = nn.Sequential(rnn, lambda y: y[:, -1], nn.AnalogLinear(2, config), jax.nn.log_softmax)
+    switches = {
+        "rank promotion": lambda: jax.numpy_rank_promotion("raise"),
+        "leaks": jax.checking_leaks,
+        "keys": lambda: jax.debug_key_reuse(True),
+        "x64": lambda: jax.enable_x64(True),
+    }
+    with switches[switch]():
+        results = LocalRunner().run(BasicTraining(Arrays(split, split), model, batch_size=4, epochs=1), stdout=False)
+    assert np.isfinite(results[0]["train_loss"])
 
 
 def test_matrices_larger_than_a_chip(key):
