@@ -10,6 +10,8 @@ from flax import nnx
 
 from analogjax import TileConfig, nn, optim, random
 from analogjax import nnx as analog_nnx
+from analogjax.cloud.errors import DescriptionError
+from analogjax.cloud.layers import described_layer
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.physics import ADC, ConstantStep, FloatingPoint, Periphery
 from analogjax.tile import HardwareAware, Mapping, Signal, create, update
@@ -191,3 +193,9 @@ def test_what_is_not_possible_is_told(given, error, words, key):
 def test_what_a_transposed_one_can_not_do(given, words, key):
     with pytest.raises(ConfigError, match=words):
         nn.init(nn.AnalogConvTranspose1d(6, CONFIG, **given), jnp.zeros((1, 5, 4)), key)
+
+
+@pytest.mark.parametrize("given", [{"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}])
+def test_what_a_description_has_no_word_for_is_not_lost(given):
+    with pytest.raises(DescriptionError, match=rf"AnalogConv2d.*{next(iter(given))}"):
+        described_layer(nn.AnalogConv2d(4, CONFIG, in_channels=2, **given), 0)
