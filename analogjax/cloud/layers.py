@@ -89,6 +89,11 @@ def _check_nothing_lost(row: table.Layer, found: Arguments, layer: Any, n: int) 
     """Raise `DescriptionError` if a flax module has a setting that no argument represents, such as a dtype."""
     if row.module is None:
         return
+    for name, value in found.items():
+        try:
+            row.arguments[name].complete(value)
+        except ConfigError as error:
+            raise DescriptionError(f"layer {n} of the model, {row.name}.{name}: {error}") from None
     more = {_CONFIG: layer.config} if row.analog else {}
     again = row.build(found, **more)
     for name in (field.name for field in fields(layer) if field.name != "parent"):

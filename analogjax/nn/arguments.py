@@ -165,6 +165,21 @@ def convolved(arguments: Arguments, shape: Shape) -> Shape:
     return _windowed(arguments, shape, arguments["in_channels"], arguments["out_channels"])
 
 
+def convolved_back(arguments: Arguments, shape: Shape) -> Shape:
+    """A kernel spread from each place of an item."""
+    kernel, wanted = arguments["kernel_size"], arguments["in_channels"]
+    if len(shape) != len(kernel) + 1:
+        raise ShapeError(f"it needs {_ITEMS[len(kernel)]}")
+    if wanted not in (None, shape[0]):
+        raise ShapeError(f"in_channels={wanted}")
+    names = ("stride", "padding", "dilation", "output_padding")
+    axes = zip(shape[1:], kernel, *(arguments[name] for name in names), strict=True)
+    places = (
+        (size - 1) * stride - 2 * pad + apart * (k - 1) + more + 1 for size, k, stride, pad, apart, more in axes
+    )  # fmt: skip
+    return (arguments["out_channels"], *places)
+
+
 def pooled(arguments: Arguments, shape: Shape) -> Shape:
     """A window at each place of each channel of an item."""
     if any(2 * pad > kernel for pad, kernel in zip(arguments["padding"], arguments["kernel_size"], strict=True)):

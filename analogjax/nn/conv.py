@@ -6,6 +6,7 @@ The columns of `W` are in the order of torch's flattened weights: channel slowes
 one fastest. Each item gives one vector per place, which reach the devices in row-major order, item by item.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as linen
@@ -14,9 +15,10 @@ from jax import lax
 
 from analogjax._typing import Array
 from analogjax.errors import ConfigError, ShapeError
+from analogjax.nn.groups import check_groups, cut
 from analogjax.nn.linear import AnalogLinear, document_layer
+from analogjax.nn.padding import Sizes, padded, sides_of
 
-Sizes = tuple[int, ...]  # one number for each axis of the kernel
 # number of axes -> what such items are called, their axes, and what a kernel's sizes are called
 _CALLED = {
     1: ("sequences", "L", "tuples of one number, such as (3,)"),
@@ -33,10 +35,14 @@ class AnalogConv(AnalogLinear):
     """Size of the kernel along each axis."""
     strides: Sizes = ()
     """Step of the kernel along each axis."""
-    padding: Sizes = ()
-    """Zeros added on both sides of each axis."""
+    padding: Sizes | str = ()
+    """Values added on both sides of each axis; 'same': as many as keep the size, 'valid': none."""
     dilation: Sizes = ()
     """Distance between the elements of the kernel along each axis."""
+    padding_mode: str = "zeros"
+    """What is added: 'zeros', 'reflect' or 'replicate' (the edge), or 'circular'."""
+    groups: int = 1
+    """Groups of channels that do not mix: each has a matrix `[O / groups, C k_1 ... / groups]` on chips of its own."""
     in_channels: int | None = None
     """Expected number of input channels; None: whatever x has."""
     channels_first: bool = False
@@ -44,13 +50,21 @@ class AnalogConv(AnalogLinear):
 
     @linen.compact
     def __call__(self, x: Array) -> Array:
-        window = (self.kernel_size, self.strides, self.padding, self.dilation)
-        check_window(type(self).__name__, self.axes, window)
+        name, window = type(self).__name__, (self.kernel_size, self.strides, self.dilation)
+        check_window(name, self.axes, window if isinstance(self.padding, str) else (*window, self.padding))
+        sides = sides_of(name, self.padding, *window)
+        return self.over_places(x, lambda items: padded(name, items, sides, self.padding_mode), window)
+
+    def over_places(self, x: Array, around: Callable[[Array], Array], window: tuple[Sizes, Sizes, Sizes]) -> Array:
+        """Apply the matrix to each patch of the items `around(x)`; the window is kernel size, strides and dilation."""
         if x.ndim == self.axes + 1 and self.in_channels in (None, 1):  # a batch without the axis of channels
             x = x[:, None] if self.channels_first else x[..., None]
         self._check_items(x)
         items = jnp.moveaxis(x, 1, -1) if self.channels_first else x
-        y = self.dense(patches(items, *window))
+        check_groups(type(self).__name__, self.groups, channels=items.shape[-1], features=self.features)
+        kernel_size, strides, dilation = window
+        found = patches(around(items), kernel_size, strides, (0,) * self.axes, dilation)
+        y = self.dense(cut(found, self.groups), self.groups)
         return jnp.moveaxis(y, -1, 1) if self.channels_first else y
 
     def _check_items(self, x: Array) -> None:
@@ -85,7 +99,7 @@ class AnalogConv1d(AnalogConv):
     axes: ClassVar[int] = 1
     kernel_size: Sizes = (3,)
     strides: Sizes = (1,)
-    padding: Sizes = (0,)
+    padding: Sizes | str = (0,)
     dilation: Sizes = (1,)
 
 
@@ -108,7 +122,7 @@ class AnalogConv2d(AnalogConv):
     axes: ClassVar[int] = 2
     kernel_size: Sizes = (3, 3)
     strides: Sizes = (1, 1)
-    padding: Sizes = (0, 0)
+    padding: Sizes | str = (0, 0)
     dilation: Sizes = (1, 1)
 
 
@@ -127,14 +141,14 @@ class AnalogConv3d(AnalogConv):
     axes: ClassVar[int] = 3
     kernel_size: Sizes = (3, 3, 3)
     strides: Sizes = (1, 1, 1)
-    padding: Sizes = (0, 0, 0)
+    padding: Sizes | str = (0, 0, 0)
     dilation: Sizes = (1, 1, 1)
 
 
 def check_window(layer: str, axes: int, window: tuple[Sizes, ...]) -> None:
-    """Raise `ConfigError` unless kernel size, strides, padding and dilation have a number for each axis."""
+    """Raise `ConfigError` unless kernel size, strides, dilation and the like have a number for each axis."""
     if not all(isinstance(sizes, tuple) and len(sizes) == axes for sizes in window):
-        raise ConfigError(f"{layer}(kernel_size, strides, padding, dilation = {window}): needs {_CALLED[axes][2]}.")
+        raise ConfigError(f"{layer}: the sizes of its window are {window}; it needs {_CALLED[axes][2]}.")
 
 
 def check_items(layer: str, axes: int, channels: int, x: Array) -> None:

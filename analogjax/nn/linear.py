@@ -21,18 +21,9 @@ from jax.extend.core import get_opaque_trace_state
 from analogjax._field_docs import document_fields
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
+from analogjax.nn.groups import chips_of, joined, product_of
 from analogjax.nn.hardware_aware import NOISE, TILE, TILES, aware_product
-from analogjax.tile import (
-    HardwareAware,
-    Signal,
-    Tile,
-    TileArray,
-    TileConfig,
-    create_array,
-    initial_weights,
-    mvm,
-    slot_for,
-)
+from analogjax.tile import HardwareAware, Signal, Tile, TileArray, TileConfig, slot_for
 from analogjax.tile.tile import across
 
 SIGNALS = "signals"
@@ -81,14 +72,15 @@ class AnalogLinear(linen.Module):
         self._check(x)
         return self.dense(x)
 
-    def dense(self, x: Array) -> Array:
-        """Apply the layer to vectors `[..., I]`."""
-        self._check_fields()
+    def dense(self, x: Array, groups: int = 1) -> Array:
+        """Apply the layer to vectors `[..., I]`; with groups `[G, ..., I / G]`, each of which has chips of its own."""
+        self._check_fields(groups)
         mapping, inputs = self.config.mapping, x.shape[-1]
         x = x if self.dtype is None else x.astype(self.dtype)
         if self.use_bias and not mapping.digital_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
-        y = aware_product(self, x) if isinstance(self.config, HardwareAware) else self._pulsed_product(x)
+        aware = isinstance(self.config, HardwareAware)
+        y = joined(aware_product(self, x) if aware else self._pulsed_product(x, groups), groups)
         if mapping.learn_out_scaling:
             shape = (self.features,) if mapping.out_scaling_columnwise else ()
             y = y * across(self.param("out_scale", linen.initializers.ones, shape, self.param_dtype), y)
@@ -96,22 +88,18 @@ class AnalogLinear(linen.Module):
             y = y + across(self.param("bias", _uniform(self._bound(inputs)), (self.features,), self.param_dtype), y)
         return y if self.dtype is None else y.astype(self.dtype)
 
-    def _pulsed_product(self, x: Array) -> Array:
-        tile = self.variable(TILES, TILE, self._chips, (self.features, x.shape[-1])).value
+    def _pulsed_product(self, x: Array, groups: int) -> Array:
+        tile = self.variable(TILES, TILE, self._chips, (self.features // groups, x.shape[-1]), groups).value
         if self.is_initializing():
             # only shapes matter while chips are made; reading them would be compiled for nothing
             return slot_for(tile, x).d
         if self.is_mutable_collection(SIGNALS) and not self.has_variable(SIGNALS, SLOTS):
             return self._recorded(tile, x)
-        return mvm(tile, x, self._slot(), key=self.make_rng(NOISE))
+        return product_of(tile, x, self._slot(), self.make_rng(NOISE))
 
-    def _chips(self, shape: tuple[int, int]) -> Tile | TileArray:
+    def _chips(self, shape: tuple[int, int], groups: int) -> Tile | TileArray:
         assert isinstance(self.config, TileConfig)
-        key, weights = self.make_rng("params"), None
-        if self.initial_bound is not None:
-            key, k_weights = jax.random.split(key)
-            weights = initial_weights(shape, k_weights, self.param_dtype, self.initial_bound)
-        return create_array(self.config, shape, key, weights, self.param_dtype)
+        return chips_of(self.config, groups, shape, self.make_rng("params"), self.param_dtype, self.initial_bound)
 
     def _bound(self, inputs: int) -> float:
         return 1 / inputs**0.5 if self.initial_bound is None else self.initial_bound
@@ -164,13 +152,18 @@ class AnalogLinear(linen.Module):
         slots.value = (*slots.value[:place], None, *slots.value[place + 1 :])
         return slot
 
-    def _check_fields(self) -> None:
+    def _check_fields(self, groups: int) -> None:
         if not isinstance(self.features, int) or self.features < 1:
             raise ConfigError(f"{type(self).__name__}(features={self.features!r}): needs a whole number above 0.")
         if not isinstance(self.config, (TileConfig, HardwareAware)):
             raise ConfigError(
                 f"{type(self).__name__}({self.features}, {self.config!r}): the second argument is the configuration of "
                 "the chips, a TileConfig or a HardwareAware; give everything else by name, such as kernel_size=(3, 3)."
+            )
+        if groups > 1 and isinstance(self.config, HardwareAware):
+            raise ConfigError(
+                f"{type(self).__name__}(groups={groups}): a hardware-aware layer has one group; use a layer for each, "
+                "or a TileConfig."
             )
 
     def _check(self, x: Array) -> None:

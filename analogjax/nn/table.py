@@ -24,6 +24,7 @@ from analogjax.nn.arguments import (
     along_classes,
     axis,
     convolved,
+    convolved_back,
     each,
     flag,
     flat,
@@ -39,12 +40,16 @@ from analogjax.nn.arguments import (
     whole,
 )
 from analogjax.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from analogjax.nn.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
 from analogjax.nn.linear import AnalogLinear
 from analogjax.nn.model import flatten, unflatten
 from analogjax.nn.pool import max_pool
 
 # what `analogjax.nn` exports of the layers
-__all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLinear", "flatten", "max_pool", "unflatten"]
+__all__ = [
+    "AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogConvTranspose1d", "AnalogConvTranspose2d",
+    "AnalogConvTranspose3d", "AnalogLinear", "flatten", "max_pool", "unflatten",
+]  # fmt: skip
 
 
 class Message(Enum):
@@ -180,6 +185,7 @@ _POOL = {  # the protocol has one number for both axes
 }
 _DIM = {"dim": Argument("axis", axis, int, -1)}
 _KERNELS = Matrix("convolution", "in_channels", "out_channels", "kernel_size")
+_KERNELS_BACK = Matrix("transposed convolution", "in_channels", "out_channels", "kernel_size")
 _ROWS = Matrix("linear", "in_features", "out_features")
 _ONE_GROUP = {"groups": 1, "padding_mode": "zeros"}
 
@@ -188,6 +194,14 @@ def _analog_conv(module: type[AnalogLinear], axes: int) -> Layer:
     return Layer(
         module.__name__, _conv(axes), convolved, module, matrix=_KERNELS, has_channels=True, fixed=_ONE_GROUP,
         message=Message.LAYER,
+    )  # fmt: skip
+
+
+def _analog_conv_transpose(module: type[AnalogLinear], axes: int) -> Layer:
+    more = {"output_padding": Argument("output_padding", each(axes, 0), default=(0,) * axes)}
+    return Layer(
+        module.__name__, _conv(axes) | more, convolved_back, module, matrix=_KERNELS_BACK, has_channels=True,
+        fixed=_ONE_GROUP,
     )  # fmt: skip
 
 
@@ -200,6 +214,9 @@ LAYERS = (
     _analog_conv(AnalogConv1d, 1),
     _analog_conv(AnalogConv2d, 2),
     _analog_conv(AnalogConv3d, 3),
+    _analog_conv_transpose(AnalogConvTranspose1d, 1),
+    _analog_conv_transpose(AnalogConvTranspose2d, 2),
+    _analog_conv_transpose(AnalogConvTranspose3d, 3),
     Layer("Linear", _dense(), multiplied, digital_linear, matrix=_ROWS, message=Message.LAYER),
     Layer("MaxPool2d", _POOL, pooled, function=max_pool, has_channels=True, fixed={"return_indices": False},
           message=Message.LAYER),

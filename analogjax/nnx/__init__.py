@@ -15,6 +15,9 @@ from analogjax.nnx.hardware_aware import program as program
 from analogjax.nnx.layers import AnalogConv1d as AnalogConv1d
 from analogjax.nnx.layers import AnalogConv2d as AnalogConv2d
 from analogjax.nnx.layers import AnalogConv3d as AnalogConv3d
+from analogjax.nnx.layers import AnalogConvTranspose1d as AnalogConvTranspose1d
+from analogjax.nnx.layers import AnalogConvTranspose2d as AnalogConvTranspose2d
+from analogjax.nnx.layers import AnalogConvTranspose3d as AnalogConvTranspose3d
 from analogjax.nnx.layers import AnalogLinear as AnalogLinear
 from analogjax.nnx.layers import Chips as Chips
 from analogjax.nnx.layers import Hardware as Hardware

@@ -16,7 +16,8 @@ from jax.extend.core import get_opaque_trace_state
 
 from analogjax._typing import Array, Key, PyTree
 from analogjax.errors import SlotError
-from analogjax.tile import Signal, mvm, slot_for
+from analogjax.nn.groups import product_of
+from analogjax.tile import Signal, slot_for
 
 _PASS = "_pass"  # the attribute of a layer in which a pass stands
 Path = tuple[Any, ...]
@@ -48,7 +49,7 @@ class _Handing:
                 "custom loop), where its calls can't be distinguished. Call it outside, or use analogjax.nn with "
                 "linen's transformations, which lift slots."
             )
-        return mvm(tile, x, self.next_slot(), key=key)
+        return product_of(tile, x, self.next_slot(), key)
 
     def next_slot(self) -> Signal:
         if self.used == len(self.slots):
@@ -61,7 +62,7 @@ def product(layer: Any, x: Array, key: Key) -> Array:
     """The noisy product of a layer's tile with `x`, using the slot of this call if signals are wanted."""
     current = getattr(layer, _PASS, None)
     tile = layer.tile.get_value()
-    return mvm(tile, x, key=key) if current is None else current.read(tile, x, key)
+    return product_of(tile, x, None, key) if current is None else current.read(tile, x, key)
 
 
 def value_and_grad(loss: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., tuple[Any, nnx.State, PyTree]]:

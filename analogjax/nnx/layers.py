@@ -14,13 +14,15 @@ from flax import nnx
 
 from analogjax._typing import Array, DType
 from analogjax.errors import ConfigError, ShapeError
-from analogjax.nn.conv import Sizes, check_items, check_window, patches
+from analogjax.nn.conv import check_items, check_window, patches
+from analogjax.nn.conv_transpose import transposed_sides
+from analogjax.nn.groups import check_groups, chips_of, cut, joined
+from analogjax.nn.padding import Sizes, padded, sides_of, spread
 from analogjax.nnx.calls import product
 from analogjax.tile import (
     HardwareAware,
     TileConfig,
     aware_mvm,
-    create_array,
     create_aware,
     initial_weights,
     mvm,
@@ -50,10 +52,11 @@ class AnalogLinear(nnx.Module):
         dtype: Dtype of the outputs; by default that of x and the tiles, promoted.
         param_dtype: Dtype of tiles, bias and output scale.
         initial_bound: Weights and bias are initialised uniformly in +- this; by default 1/sqrt(I).
+        groups: Groups of inputs and outputs that do not mix, each on chips of its own.
         rngs: `params` makes the tiles; `analog` (or the default stream) is the noise of every call.
 
     Raises:
-        ConfigError: If a size is not a whole number above 0.
+        ConfigError: If a size is not a whole number above 0, or a hardware-aware layer has several groups.
         ShapeError: If x has another size.
     """
 
@@ -67,6 +70,7 @@ class AnalogLinear(nnx.Module):
         dtype: DType | None = None,
         param_dtype: DType = jnp.float32,
         initial_bound: float | None = None,
+        groups: int = 1,
         rngs: nnx.Rngs,
     ) -> None:
         for name, size in (("in_features", in_features), ("out_features", out_features)):
@@ -75,16 +79,18 @@ class AnalogLinear(nnx.Module):
         self.in_features, self.out_features, self.dtype = in_features, out_features, dtype
         mapping = config.mapping
         self.analog_bias = use_bias and not mapping.digital_bias
-        columns = in_features + self.analog_bias
+        check_groups("AnalogLinear", groups, in_features=in_features, out_features=out_features)
+        self.groups, columns = groups, in_features // groups + self.analog_bias
         self.deterministic = False  # what `eval()` sets
-        shape = (out_features, columns)
-        own_start = isinstance(config, HardwareAware) or initial_bound is not None
-        w = initial_weights(shape, rngs.params(), param_dtype, initial_bound) if own_start else None
-        if isinstance(config, HardwareAware):
+        if not isinstance(config, HardwareAware):
+            matrix = (out_features // groups, columns)
+            self.tile = Chips(chips_of(config, groups, matrix, rngs.params(), param_dtype, initial_bound))
+        elif groups == 1:
+            w = initial_weights((out_features, columns), rngs.params(), param_dtype, initial_bound)
             self._make_aware(config, w, rngs, param_dtype)
         else:
-            self.tile = Chips(create_array(config, shape, rngs.params(), w, param_dtype))
-        bound = 1 / in_features**0.5 if initial_bound is None else initial_bound
+            raise ConfigError(f"AnalogLinear(groups={groups}): a hardware-aware layer has one group.")
+        bound = 1 / (in_features // groups) ** 0.5 if initial_bound is None else initial_bound
         digital = use_bias and mapping.digital_bias
         bias = nnx.initializers.uniform(2 * bound)(rngs.params(), (out_features,), param_dtype) - bound
         self.bias = nnx.Param(bias) if digital else None
@@ -102,10 +108,11 @@ class AnalogLinear(nnx.Module):
 
     def dense(self, x: Array) -> Array:
         """Apply the layer to vectors `[..., I]`."""
-        x = x if self.dtype is None else x.astype(self.dtype)
+        x = cut(x if self.dtype is None else x.astype(self.dtype), self.groups)
         if self.analog_bias:
             x = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
         y = self._aware_product(x) if hasattr(self, "hardware") else product(self, x, self.rngs.analog())
+        y = joined(y, self.groups)
         if self.out_scale is not None:
             y = y * across(self.out_scale[...], y)
         if self.bias is not None:
@@ -142,8 +149,77 @@ class AnalogConv(nnx.Module):
         out_features: Output channels `O`.
         kernel_size: Size of the kernel along each axis.
         strides: Step of the kernel along each axis.
-        padding: Zeros added on both sides of each axis.
+        padding: Values added on both sides of each axis; 'same': as many as keep the size, 'valid': none.
         dilation: Distance between the elements of the kernel along each axis.
+        padding_mode: What is added: 'zeros', 'reflect', 'replicate' or 'circular'.
+        options: Those of `AnalogLinear`, including `rngs`.
+
+    Raises:
+        ConfigError: If a size has another number of axes.
+        ShapeError: If x is not a batch of such items, or has another number of channels.
+    """
+
+    axes: ClassVar[int]
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: Sizes | None = None,
+        *,
+        strides: Sizes | None = None,
+        padding: Sizes | str | None = None,
+        dilation: Sizes | None = None,
+        padding_mode: str = "zeros",
+        **options: Any,
+    ) -> None:
+        name = type(self).__name__
+        self.kernel_size, self.strides, self.dilation = (
+            (default,) * self.axes if sizes is None else sizes
+            for sizes, default in ((kernel_size, 3), (strides, 1), (dilation, 1))
+        )
+        around = (0,) * self.axes if padding is None else padding
+        window = (self.kernel_size, self.strides, self.dilation)
+        check_window(name, self.axes, window if isinstance(around, str) else (*window, around))
+        self.sides, self.padding_mode = sides_of(name, around, *window), padding_mode
+        self.in_features = in_features
+        self.linear = AnalogLinear(in_features * math.prod(self.kernel_size), out_features, **options)
+
+    def __call__(self, x: Array) -> Array:
+        check_items(type(self).__name__, self.axes, self.in_features, x)
+        items = padded(type(self).__name__, x, self.sides, self.padding_mode)
+        return self.linear(patches(items, self.kernel_size, self.strides, (0,) * self.axes, self.dilation))
+
+
+class AnalogConv1d(AnalogConv):
+    """`[B, L, C] -> [B, L', O]`; arguments and errors are those of `AnalogConv`. A kernel has 3 places by default."""
+
+    axes: ClassVar[int] = 1
+
+
+class AnalogConv2d(AnalogConv):
+    """`[B, H, W, C] -> [B, H', W', O]`; arguments and errors are those of `AnalogConv`. A kernel is 3x3 by default."""
+
+    axes: ClassVar[int] = 2
+
+
+class AnalogConv3d(AnalogConv):
+    """`[B, D, H, W, C] -> [B, D', H', W', O]`; arguments and errors are those of `AnalogConv`; 3x3x3 by default."""
+
+    axes: ClassVar[int] = 3
+
+
+class AnalogConvTranspose(nnx.Module):
+    """Common part of the transposed convolutions. Abstract; see `nn.AnalogConvTranspose2d`.
+
+    Args:
+        in_features: Input channels `C`.
+        out_features: Output channels `O`.
+        kernel_size: Size of the kernel along each axis.
+        strides: Places between the values of x along each axis.
+        padding: Places left out on both sides of each axis of the outputs.
+        dilation: Distance between the elements of the kernel along each axis.
+        output_padding: Places added at the end of each axis of the outputs.
         options: Those of `AnalogLinear`, including `rngs`.
 
     Raises:
@@ -162,32 +238,38 @@ class AnalogConv(nnx.Module):
         strides: Sizes | None = None,
         padding: Sizes | None = None,
         dilation: Sizes | None = None,
+        output_padding: Sizes | None = None,
         **options: Any,
     ) -> None:
-        given = ((kernel_size, 3), (strides, 1), (padding, 0), (dilation, 1))
-        window = tuple((default,) * self.axes if sizes is None else sizes for sizes, default in given)
-        check_window(type(self).__name__, self.axes, window)
-        self.window, self.in_features = window, in_features
-        self.linear = AnalogLinear(in_features * math.prod(window[0]), out_features, **options)
+        self.kernel_size, self.strides, left_out, self.dilation, more = (
+            (default,) * self.axes if sizes is None else sizes
+            for sizes, default in ((kernel_size, 3), (strides, 1), (padding, 0), (dilation, 1), (output_padding, 0))
+        )
+        self.sides = transposed_sides(
+            type(self).__name__, self.axes, self.kernel_size, self.strides, left_out, self.dilation, more
+        )
+        self.in_features = in_features
+        self.linear = AnalogLinear(in_features * math.prod(self.kernel_size), out_features, **options)
 
     def __call__(self, x: Array) -> Array:
         check_items(type(self).__name__, self.axes, self.in_features, x)
-        return self.linear(patches(x, *self.window))
+        zero, one = (0,) * self.axes, (1,) * self.axes
+        return self.linear(patches(spread(x, self.strides, self.sides), self.kernel_size, one, zero, self.dilation))
 
 
-class AnalogConv1d(AnalogConv):
-    """`[B, L, C] -> [B, L', O]`; arguments and errors are those of `AnalogConv`. A kernel has 3 places by default."""
+class AnalogConvTranspose1d(AnalogConvTranspose):
+    """`[B, L, C] -> [B, L', O]`; arguments and errors are those of `AnalogConvTranspose`."""
 
     axes: ClassVar[int] = 1
 
 
-class AnalogConv2d(AnalogConv):
-    """`[B, H, W, C] -> [B, H', W', O]`; arguments and errors are those of `AnalogConv`. A kernel is 3x3 by default."""
+class AnalogConvTranspose2d(AnalogConvTranspose):
+    """`[B, H, W, C] -> [B, H', W', O]`; arguments and errors are those of `AnalogConvTranspose`."""
 
     axes: ClassVar[int] = 2
 
 
-class AnalogConv3d(AnalogConv):
-    """`[B, D, H, W, C] -> [B, D', H', W', O]`; arguments and errors are those of `AnalogConv`; 3x3x3 by default."""
+class AnalogConvTranspose3d(AnalogConvTranspose):
+    """`[B, D, H, W, C] -> [B, D', H', W', O]`; arguments and errors are those of `AnalogConvTranspose`."""
 
     axes: ClassVar[int] = 3

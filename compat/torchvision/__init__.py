@@ -1,6 +1,7 @@
-"""A small stand-in for torchvision, for programs that only load a dataset: `datasets` and `transforms`."""
+"""A small stand-in for torchvision: `datasets`, `transforms`, and `models` without trained weights."""
 
 from compat.torchvision import datasets as datasets
+from compat.torchvision import models as models
 from compat.torchvision import transforms as transforms
 
 __version__ = "0+analogjax"

@@ -65,3 +65,62 @@ class Lambda:
 
     def __repr__(self) -> str:
         return "Lambda()"
+
+
+class RandomHorizontalFlip:
+    """Left and right of an image are changed with probability `p`; draws from torch's generator."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, image: Any) -> Any:
+        if torch.rand(1).item() >= self.p:
+            return image
+        return _on_pixels(image, lambda pixels: np.ascontiguousarray(pixels[:, ::-1]))
+
+    def __repr__(self) -> str:
+        return f"RandomHorizontalFlip(p={self.p})"
+
+
+class RandomCrop:
+    """A part of an image at a random place, draws from torch's generator.
+
+    Args:
+        size: Rows and columns of the part, or one number for both.
+        padding: Rows and columns of `fill` around the image, before.
+        fill: Value of these.
+
+    Raises:
+        ValueError: If an image is smaller than the part.
+    """
+
+    def __init__(self, size: Any, padding: int | None = None, fill: float = 0) -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        self.padding, self.fill = padding or 0, fill
+
+    def __call__(self, image: Any) -> Any:
+        return _on_pixels(image, self._cut)
+
+    def _cut(self, pixels: np.ndarray) -> np.ndarray:
+        around = ((self.padding, self.padding),) * 2 + ((0, 0),) * (pixels.ndim - 2)
+        pixels = np.pad(pixels, around, constant_values=self.fill)
+        room = [have - want for have, want in zip(pixels.shape, self.size, strict=False)]
+        if min(room) < 0:
+            raise ValueError(f"RandomCrop({self.size}): the image has {pixels.shape[:2]} pixels, padding included.")
+        row, column = (int(torch.randint(0, more + 1, (1,))) for more in room)
+        return pixels[row : row + self.size[0], column : column + self.size[1]]
+
+    def __repr__(self) -> str:
+        return f"RandomCrop(size={self.size}, padding={self.padding})"
+
+
+def _on_pixels(image: Any, act: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """`act` on the pixels `[H, W]` or `[H, W, C]` of a PIL image, an array, or a tensor `[C, H, W]`."""
+    if isinstance(image, torch.Tensor):
+        return torch.from_numpy(np.array(act(image.movedim(0, -1).numpy()))).movedim(-1, 0).contiguous()
+    done = act(np.asarray(image))
+    if isinstance(image, np.ndarray):
+        return done
+    from PIL import Image  # which has made the image
+
+    return Image.fromarray(done)

@@ -26,8 +26,13 @@ from analogjax.nn.table import LAYERS, Message
 from compat.aihwkit.experiments import convert
 from compat.aihwkit.nn.table import CLASSES
 from tests.compat.test_compat_experiments import Digits, OwnLoop
-from tests.contracts.test_layer_rows import ANALOG, BATCH, CASES, ROWS, complete
+from tests.contracts.test_layer_rows import ANALOG as NATIVE_ANALOG
+from tests.contracts.test_layer_rows import BATCH, CASES, complete
+from tests.contracts.test_layer_rows import ROWS as NATIVE_ROWS
 
+# aihwkit has no transposed convolutions
+ROWS = {name: row for name, row in NATIVE_ROWS.items() if not name.startswith("AnalogConvTranspose")}
+ANALOG = [name for name in NATIVE_ANALOG if name in ROWS]
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 # arguments of torch's convolutions, with the shape of a batch that they take
 WIDE = {

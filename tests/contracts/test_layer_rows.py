@@ -46,6 +46,20 @@ CASES = {
          "dilation": [2, 1, 1]},
         (2, 5, 4, 4),
     ),
+    "AnalogConvTranspose1d": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": [3], "stride": [2], "padding": [1], "dilation": [2],
+         "output_padding": [1]},
+        (2, 5),
+    ),
+    "AnalogConvTranspose2d": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": [2, 3], "stride": [2, 1], "padding": [0, 2],
+         "dilation": [1, 2], "bias": False},
+        (2, 4, 3),
+    ),
+    "AnalogConvTranspose3d": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": [2, 1, 3], "stride": [1, 2, 1], "padding": [0, 0, 1]},
+        (2, 3, 2, 4),
+    ),
     "Linear": ({"in_features": 6, "out_features": 4}, (6,)),
     "MaxPool2d": ({"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "ceil_mode": True}, (2, 7, 6)),
     "Flatten": ({}, (2, 3, 4)),
@@ -88,10 +102,14 @@ def about(name):
         bias = params.get("bias", jnp.zeros(len(w)))
         if matrix.kernel is None:
             return x @ w.T + bias
-        axes = "DHW"[-len(arguments["kernel_size"]) :]
+        axes, kernel = "DHW"[-len(arguments["kernel_size"]) :], arguments["kernel_size"]
+        steps, spread, around = arguments["stride"], None, [(n, n) for n in arguments["padding"]]
+        if "output_padding" in arguments:  # a convolution over items with zeros between their values
+            steps, spread = (1,) * len(axes), steps
+            sizes = zip(kernel, arguments["padding"], arguments["dilation"], arguments["output_padding"], strict=True)
+            around = [(apart * (k - 1) - n, apart * (k - 1) - n + more) for k, n, apart, more in sizes]
         y = lax.conv_general_dilated(
-            x, w.reshape(len(w), x.shape[1], *arguments["kernel_size"]), arguments["stride"],
-            [(n, n) for n in arguments["padding"]], rhs_dilation=arguments["dilation"],
+            x, w.reshape(len(w), x.shape[1], *kernel), steps, around, spread, rhs_dilation=arguments["dilation"],
             dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"), precision="highest",
         )  # fmt: skip
         return y + jnp.reshape(bias, (-1, *(1 for _ in axes)))

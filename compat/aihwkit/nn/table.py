@@ -10,15 +10,19 @@ from compat.torch_package import torch
 
 def _classes(row: Layer) -> dict[str, Any]:
     """By name: aihwkit's class of an analog layer and its Mapped twin, torch's of any other."""
-    names = (row.name, f"{row.name}Mapped") if row.analog else (row.name,)
-    return {name: getattr(nn if row.analog else torch.nn, name) for name in names}
+    if not row.analog:
+        return {row.name: getattr(torch.nn, row.name)}
+    found = {name: getattr(nn, name, None) for name in (row.name, f"{row.name}Mapped")}
+    return {name: kind for name, kind in found.items() if kind is not None}  # aihwkit has no transposed ones
 
 
 CLASSES: dict[str, type] = {name: kind for row in LAYERS for name, kind in _classes(row).items()}
 ROWS: dict[type, Layer] = {kind: row for row in LAYERS for kind in _classes(row).values()}
 # torch's layers that have an analog one
 ANALOG: dict[type, Any] = {
-    getattr(torch.nn, row.name.removeprefix("Analog")): CLASSES[row.name] for row in LAYERS if row.analog
+    getattr(torch.nn, row.name.removeprefix("Analog")): CLASSES[row.name]
+    for row in LAYERS
+    if row.analog and row.name in CLASSES
 }
 
 

@@ -1,6 +1,6 @@
 """What an inference may be made of in version 1 of the format, and what it is called there."""
 
-from analogjax.nn.table import LAYERS
+from analogjax.nn.table import LAYERS, Message
 from compat.aihwkit.cloud.converter.v1 import mappings as training
 from compat.aihwkit.cloud.converter.v1.functions import TYPES as TYPES
 from compat.aihwkit.cloud.converter.v1.functions import TYPES_LISTS as TYPES_LISTS
@@ -25,7 +25,7 @@ class Mappings(training.Mappings):
     layers: dict[type, Function] = training.Mappings.layers | {
         CLASSES[name]: LayerFunction(name, training.arguments_of(row), _PRESETS)
         for row in LAYERS
-        if row.analog
+        if row.message is Message.LAYER and row.analog
         for name in (row.name, f"{row.name}Mapped")
     }
 
