@@ -6,7 +6,7 @@ from typing import Any
 from analogjax.physics import Periphery
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
-from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT
+from compat.aihwkit.simulator.parameters.io import IOParameters, IOParametersIRDropT
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
@@ -70,6 +70,8 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
     forward: IOParametersIRDropT = dataclasses.field(default_factory=IOParametersIRDropT)
 
     def _reading(self, inputs: int) -> Periphery:
+        if self.forward.is_perfect:  # there is no circuit, whatever its size
+            return as_torch_tile(IOParameters(is_perfect=True).to_native())
         rows = self.mapping.max_input_size or inputs
         if rows == 0:
             raise ConfigError(
