@@ -146,8 +146,9 @@ def test_programming_of_a_training_tile_by_pulses():
         found["read_error"].append(tile.read_weights()[0] - stored)
     for name, expected in seen.items():
         error = torch.stack(found[name]).flatten(1)
-        for values, told, se in ((error.mean(1), expected["mean"], expected["se_mean"]),
-                                 (error.var(1), expected["std"] ** 2, 2 * expected["std"] * expected["se_std"])):  # fmt: skip
+        mean = (error.mean(1), expected["mean"], expected["se_mean"])
+        variance = (error.var(1), expected["std"] ** 2, 2 * expected["std"] * expected["se_std"])
+        for values, told, se in (mean, variance):
             own = float(values.std()) / len(values) ** 0.5
             assert abs(float(values.mean()) - told) < 4 * float(np.hypot(own, max(own, se))), name
 

@@ -149,8 +149,8 @@ class AnalogLayerBase:
     ) -> Any:  # fmt: skip
         """As torch's; the model's own configuration is kept, unless `load_rpu_config`.
 
-        With `load_rpu_config=False` it is `TileModuleError` where the checkpoint has configurations that the tiles could
-        not have; of another class is one, unless `strict_rpu_config_check=False`.
+        With `load_rpu_config=False` it is `TileModuleError` where the tiles could not have the configurations of the
+        checkpoint; those of another class they could not, unless `strict_rpu_config_check=False`.
 
         A configuration in which something is of a class of a user's is not in a state dict; `TileModuleError` says so.
         """
