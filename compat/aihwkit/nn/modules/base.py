@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from compat.aihwkit.exceptions import ModuleError, TileModuleError
+from compat.aihwkit.exceptions import ModuleError, StateError, TileModuleError
 from compat.aihwkit.simulator.tiles.base import AnalogTileStateNames as AnalogTileStateNames
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery as InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.saved_config import of_data
@@ -161,7 +161,12 @@ class AnalogLayerBase:
             self._take_configurations(state_dict)
         elif load_rpu_config is not None:
             self._check_configurations(state_dict)
-        return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+        try:
+            return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+        except RuntimeError as error:
+            if STATE not in str(error):
+                raise
+            raise StateError(str(error)) from error
 
     def _configurations(self, state_dict: Any) -> Iterator[tuple[str, TileModule, Any]]:
         """The name of each tile, the tile, and its configuration in a state dict as data; `None`: there is none."""

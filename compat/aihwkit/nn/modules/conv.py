@@ -31,7 +31,8 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
                 "group, and a number of zeros on each side, are possible."
             )
         self._digital.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
-        self.in_features = in_channels * int(torch.Size(self.kernel_size).numel())
+        self.in_features = self.get_tile_size(in_channels, groups, self.kernel_size)
+        self.out_features = out_channels
         move_to_chips(self, out_channels, self.in_features, bias, rpu_config, tile_module_class)
         self.reset_parameters()
 
