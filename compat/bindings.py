@@ -108,6 +108,9 @@ class Bindings:
             return view.simulator(x_size, d_size)
         return view.simulator(x_size, d_size, device.view(), self)
 
+    def __reduce__(self) -> Any:
+        return of, (self.view(),)  # the class is in no module that it could be imported from
+
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"{type(self).__name__}({shown})"

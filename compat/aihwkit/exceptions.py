@@ -21,6 +21,10 @@ class TileModuleError(TileError):
     """A tile module and a saved state do not fit."""
 
 
+class StateError(TileModuleError, RuntimeError):
+    """A state dict does not fit the tiles of a model; torch raises `RuntimeError`."""
+
+
 class InputTypeError(TileError, TypeError):
     """A tile is given numbers of a type that it does not compute with."""
 

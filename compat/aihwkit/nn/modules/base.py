@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from compat.aihwkit.exceptions import ModuleError, TileModuleError
+from compat.aihwkit.exceptions import ModuleError, StateError, TileModuleError
 from compat.aihwkit.simulator.tiles.base import AnalogTileStateNames as AnalogTileStateNames
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery as InferenceTileWithPeriphery
 from compat.aihwkit.simulator.tiles.saved_config import of_data
@@ -149,17 +149,41 @@ class AnalogLayerBase:
     ) -> Any:  # fmt: skip
         """As torch's; the model's own configuration is kept, unless `load_rpu_config`.
 
+        With `load_rpu_config=False` it is `TileModuleError` where the tiles could not have the configurations of the
+        checkpoint; those of another class they could not, unless `strict_rpu_config_check=False`.
+
         A configuration in which something is of a class of a user's is not in a state dict; `TileModuleError` says so.
         """
+        if strict_rpu_config_check is not None:
+            for tile in self.analog_tiles():
+                tile.set_load_rpu_config_state(None, strict_rpu_config_check)
         if load_rpu_config:
             self._take_configurations(state_dict)
-        return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+        elif load_rpu_config is not None:
+            self._check_configurations(state_dict)
+        try:
+            return super().load_state_dict(state_dict, strict, assign)  # type: ignore[misc]
+        except RuntimeError as error:
+            if STATE not in str(error):
+                raise
+            raise StateError(str(error)) from error
 
-    def _take_configurations(self, state_dict: Any) -> None:
-        ready = []
+    def _configurations(self, state_dict: Any) -> Iterator[tuple[str, TileModule, Any]]:
+        """The name of each tile, the tile, and its configuration in a state dict as data; `None`: there is none."""
         for name, tile in self.named_analog_tiles():
             state = state_dict.get(f"{name}.{STATE}" if name else STATE)
             data = state.get("rpu_config") if isinstance(state, dict) else None
+            yield name, tile, data if isinstance(data, dict) else None
+
+    def _check_configurations(self, state_dict: Any) -> None:
+        for name, tile, data in self._configurations(state_dict):
+            fits, why = (True, None) if data is None else tile.compatible_with(of_data(data))
+            if not fits:
+                raise TileModuleError(f"load_rpu_config=False: {name}: {why}")
+
+    def _take_configurations(self, state_dict: Any) -> None:
+        ready = []
+        for name, tile, data in self._configurations(state_dict):
             if data is None:
                 raise TileModuleError(f"load_rpu_config=True: the checkpoint has no configuration for {name}.")
             ready.append(tile.replacing(of_data(data)))

@@ -7,7 +7,7 @@ from analogjax.physics import Periphery
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.configs.inference import InferenceRPUConfig
 from compat.aihwkit.simulator.parameters.enums import RPUDataType
-from compat.aihwkit.simulator.parameters.io import IOParametersIRDropT
+from compat.aihwkit.simulator.parameters.io import IOParameters, IOParametersIRDropT
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
@@ -80,6 +80,8 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
         self.forward.check_rows(self.mapping.max_input_size or inputs)
 
     def _reading(self, inputs: int) -> Periphery:
+        if self.forward.is_perfect:  # there is no circuit, whatever its size
+            return as_torch_tile(IOParameters(is_perfect=True).to_native())
         rows = self.mapping.max_input_size or inputs
         if rows == 0:
             raise ConfigError(

@@ -6,7 +6,14 @@ from compat.aihwkit.simulator.tiles.array_of_tiles import TileGrid, split_sizes
 from compat.aihwkit.simulator.tiles.module import CompiledTile
 
 
-class TileModuleArray(CompiledTile):
+class _OrGrid(type):
+    """A `TileGrid` is an array, too, though it is not compiled."""
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return super().__instancecheck__(thing) or (cls.__name__ == "TileModuleArray" and isinstance(thing, TileGrid))
+
+
+class TileModuleArray(CompiledTile, metaclass=_OrGrid):
     """Several chips that hold one matrix together (stacked into one native `TileArray`).
 
     Where the tiles of the configuration are not compiled, it makes a `TileGrid` of them instead.

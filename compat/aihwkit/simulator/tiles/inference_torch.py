@@ -25,7 +25,7 @@ from compat.aihwkit.exceptions import AnalogBiasConfigError, InputTypeError, Tor
 from compat.aihwkit.simulator.parameters.enums import RPUDataType, WeightClipType, WeightRemapType
 from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
-from compat.aihwkit.simulator.tiles.input_range import InputRangeForward as InputRangeForward
+from compat.aihwkit.simulator.tiles.input_range import InputRangeForward
 from compat.aihwkit.simulator.tiles.module import CompiledTile
 from compat.aihwkit.simulator.tiles.protocol import is_asked, own_steps
 from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
@@ -298,7 +298,10 @@ class Differentiated:
             weight.register_hook(lambda grad: grad / scale[:, None] ** 2)
         tile.set_config(self.rpu_config)
         r = self.input_range
-        within = x if r is None else x.clamp(-r.abs(), r.abs()) / r
+        within = x
+        if r is not None:
+            edge = float(r.detach().abs())
+            within = InputRangeForward.apply(x.clamp(-edge, edge), r, self.rpu_config.pre_post.input_range) / r
         given = (within, False, False, False, not self.training, False)
         y = torch.func.functional_call(tile, {"weight": weight}, given)
         return y * scale if r is None else y * (scale * r)

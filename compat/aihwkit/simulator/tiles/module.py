@@ -64,7 +64,8 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         self.register_parameter("bias", torch.nn.Parameter(torch.zeros(out_size)) if self.digital_bias else None)
         columns = out_size if config.mapping.out_scaling_columnwise else 1
         learned = torch.nn.Parameter(torch.ones(columns)) if config.mapping.learn_out_scaling else None
-        self.register_parameter("out_scaling_alpha", learned)
+        self.out_scaling_alpha = learned  # a plain attribute where none is learned, which may be set
+        self.shared_weights = None  # the weights are on the chips alone
         self.init_input_processing()
         self._learning_rate = 0.1
         kind = FloatingPointTile if isinstance(config.device, FloatingPoint) else AnalogTile

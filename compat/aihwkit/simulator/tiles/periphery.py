@@ -44,7 +44,7 @@ class TileWithPeriphery(BaseTile):
         module.register_buffer("mapping_scales", torch.ones(columns) if mapping.weight_scaling_omega > 0 else None)
         columns = each if mapping.out_scaling_columnwise else 1
         learned = torch.nn.Parameter(torch.ones(columns)) if mapping.learn_out_scaling else None
-        module.register_parameter("out_scaling_alpha", learned)
+        module.out_scaling_alpha = learned  # a plain attribute where none is learned, which may be set
         self.init_input_processing()
 
     # the range of inputs

@@ -25,6 +25,9 @@ def written_by_pulses(
         tile.set_weights(w_init)
     else:
         tile.set_weights_uniform_random(-w_init, w_init)
+    if hasattr(tile, "pulse_towards"):  # a compiled tile
+        tile.pulse_towards(x, wanted, learning_rate, max_iter, None if tolerance is None else tolerance * largest)
+        return
     kept = tile.get_learning_rate()
     tile.set_learning_rate(learning_rate)
     try:

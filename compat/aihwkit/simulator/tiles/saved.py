@@ -8,6 +8,7 @@ import numpy as np
 
 from analogjax import random
 from analogjax._typing import Key
+from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileModuleError
 from compat.aihwkit.simulator.tiles.steps import counting, steps_of
@@ -55,12 +56,22 @@ def _shaped(chips: bridge.Chips, arrays: dict[str, Any]) -> Any:
     for tile in (fresh, aged):
         names = {bridge.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tile)[0]}
         if names == set(arrays):
-            return tile
+            return _with_scale_as(tile, arrays)
     ours = {bridge.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(fresh)[0]}
     raise TileModuleError(
         f"the checkpoint is of another kind of tile: only there {sorted(set(arrays) - ours)}, only in the model "
         f"{sorted(ours - set(arrays))}. Make the model with the configuration it was saved with."
     )
+
+
+def _with_scale_as(tile: Any, arrays: dict[str, Any]) -> Any:
+    """The tile with a scale for each output, or with one for all, as the state that is to fill it has it."""
+    name = next(name for name in arrays if name == "scale" or name.endswith(".scale"))
+    chip = tile_weights.chip_of(tile)
+    given, stack = tuple(arrays[name].shape), chip.state.w.shape[:-2]
+    if given not in (stack, (*stack, chip.state.w.shape[-2])):
+        return tile  # what does not fit is said by those who fill it
+    return tile_weights.with_chip(tile, scale=jax.ShapeDtypeStruct(given, chip.scale.dtype))
 
 
 def saved_key(key: Key) -> Any:

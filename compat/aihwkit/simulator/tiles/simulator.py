@@ -5,6 +5,7 @@ They know nothing of scales, input ranges and digital biases: weights, inputs an
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import jax
@@ -13,7 +14,8 @@ import numpy as np
 
 from analogjax.physics import ADC, Ideal, Periphery, Pulses
 from analogjax.physics import FloatingPoint as NativeFloatingPoint
-from analogjax.tile import TileConfig
+from analogjax.tile import Signal, TileConfig
+from analogjax.tile import update as native_update
 from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
@@ -263,6 +265,16 @@ class FloatingPointTile:
         if rows.shape[1] != size:
             raise TileError(f"{what} of size {rows.shape[1]}; the chip has {size}.")
 
+    @torch.no_grad()
+    def pulse_towards(self, x: Any, wanted: Any, learning_rate: float, max_iter: int, tolerance: float | None) -> None:
+        """Read `x` `[N, x]` and pulse with the error, until it is below `tolerance` on average (`None`: never)."""
+        chips = self._holder.chips
+        limit = -1.0 if tolerance is None else tolerance
+        given = (chips.root, chips.next_use(), bridge.to_jax(x), bridge.to_jax(wanted), learning_rate, limit, max_iter)
+        old = tile_weights.chip_of(chips.tile).scale
+        leaves = jax.block_until_ready(pulsing(chips.structure)(_unscaled(chips), *given))
+        chips.tile = tile_weights.with_chip(jax.tree.unflatten(chips.structure, leaves), scale=old)
+
     # passes that gather the patches of a convolution
 
     def has_matrix_indices(self) -> bool:
@@ -368,6 +380,30 @@ class AnalogTile(FloatingPointTile):
 
     _kind = "RPUPulsed<float>"
     _config = TileConfig(device=Ideal())
+
+
+@cache
+def pulsing(structure: Any) -> Any:
+    """Compiled, for all tiles of one structure: reads and pulses with the error, again and again."""
+
+    def act(leaves: Any, root: Any, n: Any, x: Any, wanted: Any, rate: Any, limit: Any, times: Any) -> bridge.Leaves:
+        key = jax.random.fold_in(root, n)
+
+        def again(carry: tuple) -> tuple:
+            held, k, _ = carry
+            tile = jax.tree.unflatten(structure, held)
+            k_read, k_pulse = jax.random.split(jax.random.fold_in(key, k))
+            error = tile.forward(x, k_read)[0] - wanted
+            done = jnp.mean(jnp.abs(error)) < limit
+            pulsed = jax.tree.leaves(native_update(tile, Signal(x=x, d=error), rate, key=k_pulse))
+            return [jnp.where(done, a, b) for a, b in zip(held, pulsed, strict=True)], k + 1, done
+
+        def unfinished(carry: tuple) -> Any:
+            return (carry[1] < times) & ~carry[2]
+
+        return jax.lax.while_loop(unfinished, again, (leaves, 0, jnp.asarray(False)))[0]
+
+    return jax.jit(act)
 
 
 def made(kind: type, config: TileConfig, x_size: int, d_size: int, bindings: Any, seed: int = 0) -> Any:
