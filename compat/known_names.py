@@ -6,12 +6,9 @@ import from further modules, because these use them.
 """
 
 MODULES = """
-    nn.modules.rnn
-    nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn 
-    simulator.parameters.helpers simulator.tiles.analog_mvm
-    simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom simulator.tiles.functions
-    simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils 
-    
+    nn.modules.rnn nn.modules.rnn.cells nn.modules.rnn.layers nn.modules.rnn.rnn simulator.parameters.helpers
+    simulator.tiles.analog_mvm simulator.tiles.analog_mvm_irdrop_t simulator.tiles.base simulator.tiles.custom
+    simulator.tiles.functions simulator.tiles.rpucuda simulator.tiles.transfer simulator.tiles.utils
 """
 
 MISSING = {

@@ -43,6 +43,11 @@ def to_jax(tensor: Any, what: str = "x") -> Array:
     return jnp.from_dlpack(tensor.detach().contiguous())
 
 
+def widened(tensor: Any) -> Any:
+    """A tensor of half precision in float32; any other as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
 def to_torch(array: Array) -> Any:
     """A JAX array that nobody else keeps, as a tensor on the same memory."""
     return torch.from_dlpack(jax.block_until_ready(array))
@@ -261,7 +266,7 @@ class Chips:
 
     def holding(self, weight: Any) -> Leaves:
         """The arrays of the tile whose devices hold `weight`, `[O, I]` in units of the device."""
-        return jax.block_until_ready(self.program.put_in(self._leaves, to_jax(weight.float(), "the weight")))
+        return jax.block_until_ready(self.program.put_in(self._leaves, to_jax(widened(weight), "the weight")))
 
     def read_by(self, p: Periphery) -> None:
         """Read the chips by another periphery from now on; what is on them stays."""
