@@ -52,6 +52,7 @@ def check_groups(layer: str, groups: int, **sizes: int) -> None:
     """Raise `ConfigError` unless `groups` is a whole number above 0 that divides all sizes."""
     if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
         raise ConfigError(f"{layer}(groups={groups!r}): needs a whole number above 0.")
-    uneven = [f"{name}={size}" for name, size in sizes.items() if size % groups]
+    # what is no number at all is for others to say
+    uneven = [f"{name}={size}" for name, size in sizes.items() if isinstance(size, int) and size % groups]
     if uneven:
         raise ConfigError(f"{layer}(groups={groups}): must divide {uneven[0]}.")

@@ -27,9 +27,9 @@ def is_inplace_operation(func_name: str) -> bool:
 
 def raise_readonly_error(func_name: str) -> None:
     """Raise the error for a write to the weights of a tile."""
-    raise RuntimeError(
+    raise PlaceholderError(
         f"In-place operation '{func_name}' is not allowed on analog weights: what is seen of them is read-only, for a "
-        "write would pass by the devices. Set them with tile.set_weights(weight), or pulse them with tile.update(x, d)."
+        "write would pass by the devices. Write them with tile.set_weights(), or pulse the devices with tile.update()."
     )
 
 
@@ -48,7 +48,7 @@ def _written(func_name: str, args: Any, kwargs: Any, is_meant: Callable[[Any], b
 
 
 class ReadOnlyWeightView(torch.Tensor):
-    """A tensor whose values can be read, and not be written: `view += 1` and the like raise `RuntimeError`.
+    """A tensor whose values can be read, and not be written: `view += 1` and the like raise `PlaceholderError`.
 
     What is computed from it is an ordinary tensor.
     """
@@ -113,7 +113,7 @@ def _plain(kind: type, given: Any) -> Any:
 
 def _has_no_values(name: str) -> PlaceholderError:
     return PlaceholderError(
-        f"{name or 'this operation'}: an analog context is in placeholder mode, and has no values. Read the weights "
-        "with tile.get_weights(), or after context.enable_data_view(); context.enable_buffer() gives it values of its "
-        "own."
+        f"{name or 'this operation'}: an analog context only stands for the weights of its chips, and has no values in "
+        "placeholder mode. Read them with tile.get_weights(), or after context.enable_data_view(); write them with "
+        "tile.set_weights(). context.enable_buffer() gives it values of its own."
     )

@@ -164,7 +164,7 @@ class InferenceTileWithPeriphery:
             return
         chips, alpha = self.chips, self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
         act = step(chips.structure, clip, remap, None).settle
-        learned = None if alpha is None else bridge.lent(alpha.float())
+        learned = None if alpha is None else bridge.lent(bridge.widened(alpha))
         chips.leaves = act(chips.leaves, chips.root, chips.next_use(), learned)
         if alpha is not None:
             alpha.fill_(1.0)

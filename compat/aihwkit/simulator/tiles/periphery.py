@@ -108,7 +108,7 @@ class TileWithPeriphery(BaseTile):
         if float(self.input_range_update_idx) >= law.init_from_data:
             return
         r, seen = from_data(law)(
-            *(bridge.to_jax(one.float()) for one in (x, self.input_range, self.input_range_update_idx))
+            *(bridge.to_jax(bridge.widened(one)) for one in (x, self.input_range, self.input_range_update_idx))
         )
         # new tensors: an earlier call may still need the old ones for its gradient
         dtype = self.input_range.dtype
