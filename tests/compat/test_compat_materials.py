@@ -202,7 +202,9 @@ def test_what_has_methods_of_its_own_is_not_compiled():
 def test_a_circuit_needs_conductances_that_are_compiled():
     timed = config(Steep(0.2, **QUIET), kind=TorchInferenceRPUConfigIRDropT)
     assert AnalogLinear(8, 2, rpu_config=timed)(torch.rand(1, 8)).shape == (1, 2)
-    timed.noise_model = PCMLikeNoiseModel(g_converter=Doubles())
+    timed.noise_model, timed.forward.is_perfect = PCMLikeNoiseModel(g_converter=Doubles()), True
+    AnalogLinear(8, 2, rpu_config=timed)  # without a circuit
+    timed.forward.is_perfect = False
     with pytest.raises(ConfigError, match="Doubles has its own"):
         AnalogLinear(8, 2, rpu_config=timed)
 
