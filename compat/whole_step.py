@@ -17,8 +17,8 @@ from analogjax import nn
 from analogjax._typing import Array, Key, Scalar
 from analogjax.tile import update as tile_update
 from compat import torch_bridge as bridge
-from compat.aihwkit.exceptions import ConfigError, TileError
-from compat.aihwkit.experiments.convert import Layer, Obstacle, layers_of
+from compat.aihwkit.exceptions import ConfigError, InputTypeError, TileError
+from compat.aihwkit.experiments.convert import Layer, Obstacle, is_hooked, layers_of
 from compat.aihwkit.optim import AnalogOptimizerMixin
 from compat.aihwkit.optim.context import AnalogContext
 from compat.torch_package import torch
@@ -77,14 +77,16 @@ class WholeStep:
                 f"({type(optimizer).__name__}, ...)."
             )
         self.model, self._loss, self.optimizer = model, loss, optimizer
-        self._programs: list[Any] = []
         self._build()
 
     def __call__(self, x: Any, target: Any) -> Any:
         """Make one step; the loss before it."""
-        chips = [layer.tile.chips for layer in self._tiled]
-        if [one.program for one in chips] != self._programs:  # a tile was given another configuration
+        for name, value in {"x": x, "the target": target}.items():
+            if not isinstance(value, torch.Tensor):
+                raise InputTypeError(f"{name} is of {type(value).__name__}; give a torch tensor.")
+        if self._seen() != self._built:  # layers, configurations, hooks, or what is frozen
             self._build()
+        chips = [layer.tile.chips for layer in self._tiled]
         rates = self._rates()
         pulsed = tuple(rate != 0.0 for rate in rates)
         leaves = [one.leaves for one in chips]
@@ -113,9 +115,17 @@ class WholeStep:
             raise ConfigError("compile: hardware-aware training has no compiled step; train it module by module.")
         self._rates()
         self._digital = [(layer.name, name, value) for layer in self._layers for name, value in layer.params.items()]
-        self._programs = [layer.tile.chips.program for layer in self._tiled]
+        self._built = self._seen()
         self._native = nn.Sequential(*(layer.call for layer in self._layers))
-        self._step = jax.jit(partial(self._whole, list(self._programs)), static_argnums=0)
+        self._step = jax.jit(
+            partial(self._whole, [layer.tile.chips.program for layer in self._tiled]), static_argnums=0
+        )
+
+    def _seen(self) -> tuple[Any, ...]:
+        """What the compiled step was made for."""
+        modules = list(self.model.modules())
+        programs = [module.chips.program for module in modules if hasattr(module, "analog_ctx")]
+        return modules, programs, any(map(is_hooked, modules)), [p.requires_grad for p in self.model.parameters()]
 
     def _rates(self) -> list[float]:
         """The learning rate of each tile. Raises `ConfigError` where the optimizer does not have it."""

@@ -140,6 +140,46 @@ def test_another_configuration_is_compiled_anew():
     assert step(x, y).item() != pytest.approx(exact_loss, rel=1e-3)
 
 
+def _frozen(model):
+    model[0].requires_grad_(False)
+
+
+CHANGED = {
+    "a hook": (lambda model: hooked(model), "has hooks"),
+    "a frozen layer": (_frozen, "frozen"),
+    "a layer more": (lambda model: model.append(torch.nn.Softplus()), "Softplus"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_has_changed_since_is_noticed(name):
+    (model, optimizer), _ = pair(mixed, lr=0.1)
+    step, x, y = compat.compile(model, functional.mse_loss, optimizer), torch.randn(7, 5), torch.randn(7, 3)
+    step(x, y)
+    act, says = CHANGED[name]
+    act(model)
+    before = model[0].get_weights()[0]
+    with pytest.raises(ConfigError, match=says):
+        step(x, y)
+    assert torch.equal(model[0].get_weights()[0], before)
+
+
+def test_a_layer_in_place_of_another_is_trained():
+    (model, optimizer), _ = pair(mixed, lr=0.1)
+    step, x, y = compat.compile(model, functional.mse_loss, optimizer), torch.randn(7, 5), torch.randn(7, 3)
+    step(x, y)
+    model[2] = torch.nn.ReLU()
+    value = functional.mse_loss(model(x), y).item()
+    assert step(x, y).item() == pytest.approx(value, rel=1e-4)
+
+
+def test_inputs_that_are_no_tensors_are_named():
+    (model, optimizer), _ = pair(mixed, lr=0.1)
+    step = compat.compile(model, functional.mse_loss, optimizer)
+    with pytest.raises(TypeError, match="x is of list"):
+        step([[1.0] * 5], torch.randn(1, 3))
+
+
 def hooked(model):
     model[0].register_forward_hook(lambda *_: None)
     return model

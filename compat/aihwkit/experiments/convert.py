@@ -111,9 +111,14 @@ def _flat(module: Any) -> Iterator[Any]:
         yield module
 
 
+def is_hooked(module: Any) -> bool:
+    """Whether something is called before or after a torch module."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
+
+
 def _hookless(module: Any) -> None:
-    hooked = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    if any(getattr(module, name) for name in hooked):
+    if is_hooked(module):
         raise Obstacle(f"{type(module).__name__} has hooks of its own")
 
 
