@@ -14,6 +14,8 @@ from aihwkit.simulator.configs import (
     QuantizedTorchInferenceRPUConfig,
     SingleRPUConfig,
     TorchInferenceRPUConfig,
+    WeightModifierParameter,
+    WeightModifierType,
 )
 from torch import nn
 
@@ -111,13 +113,31 @@ def test_parameters_are_those_of_a_digital_layer():
     trained(digital, torch.optim.SGD(digital.parameters(), lr=0.0), steps=1)
     assert sum(p.numel() for p in analog.parameters()) == sum(p.numel() for p in digital.parameters())
     ours, theirs = dict(analog.named_parameters()), dict(digital.named_parameters())
-    assert sorted(ours) == ["analog_module.bias", "analog_module.shared_weights"]
+    assert list(ours) == ["analog_module.analog_ctx", "analog_module.bias", "analog_module.shared_weights"]
+    assert len(list(analog.parameters())) == 2 and isinstance(ours["analog_module.analog_ctx"], AnalogContext)
+    plain = nn.ModuleDict({"one": analog})  # knows of no contexts
+    assert [name for name, _ in plain.named_parameters()] == [f"one.{name}" for name in list(ours)[1:]]
     assert type(ours["analog_module.shared_weights"]) is nn.Parameter
     for name, other in (("shared_weights", "weight"), ("bias", "bias")):
         assert torch.allclose(ours[f"analog_module.{name}"].grad, theirs[other].grad, atol=1e-6)
     norm = nn.utils.parameters_to_vector(analog.parameters()).norm()
     assert torch.allclose(norm, nn.utils.parameters_to_vector(digital.parameters()).norm())
     assert isinstance(analog.analog_module.analog_ctx, AnalogContext)
+
+
+def test_named_parameters_may_be_given_to_an_optimizer():
+    """Though both names of the weights are there, a disturbed copy of them is drawn once after a step."""
+    seen = []
+    for named in (False, True):
+        torch.manual_seed(0)
+        config = InferenceRPUConfig(modifier=WeightModifierParameter(type=WeightModifierType.ADD_NORMAL, std_dev=0.1))
+        layer = AnalogLinear(3, 2, rpu_config=config)
+        params = [param for _, param in layer.named_parameters()] if named else layer.parameters()
+        optimizer = AnalogSGD(params, lr=0.1)
+        layer(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        seen.append(layer(torch.eye(3)))
+    assert torch.equal(*seen)
 
 
 def test_writing_to_the_parameter_writes_to_the_chip():

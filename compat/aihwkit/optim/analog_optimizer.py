@@ -88,6 +88,8 @@ import_module("torch.optim.optimizer").register_optimizer_step_pre_hook(_warn_of
 
 def _advance(context: AnalogContext, rate: float) -> None:
     tile = context.analog_tile
+    if "analog_ctx" in vars(tile):  # no parameter of the tile: torch trains its weights, whose own one sees to the rest
+        return
     if context.has_gradient() and rate != 0.0:
         tile.set_learning_rate(rate)
         tile.update_and_rest(context.analog_input, context.analog_grad_output)

@@ -20,6 +20,19 @@ class AnalogLayerBase:
     analog_module: Any  # the tile module of a layer, which a container lacks
     _tile_options: dict[str, Any] = {}  # noqa: RUF012  # what a kind of layer asks of its tile module
 
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
+        """What an optimizer trains: each weight once."""
+        return (param for _, param in super().named_parameters(recurse=recurse))  # type: ignore[misc]
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """The same with names, and the contexts of tiles whose weights torch trains, which have no values."""
+        for name, module in self.named_modules(prefix=prefix) if recurse else ():  # type: ignore[attr-defined]
+            if isinstance(module, TileModule) and "analog_ctx" in vars(module):
+                yield f"{name}.analog_ctx" if name else "analog_ctx", module.analog_ctx
+        yield from super().named_parameters(prefix, recurse, remove_duplicate)  # type: ignore[misc]
+
     def named_analog_modules(self) -> Iterator[tuple[str, Any]]:
         """Analog layers and containers, this one included, with names."""
         for name, module in self.named_modules():  # type: ignore[attr-defined]
