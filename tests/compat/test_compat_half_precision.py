@@ -35,6 +35,7 @@ def test_a_layer_is_of_half_precision_and_its_products_are_rounded_ones():
     torch.testing.assert_close(grad, x.detach().float().sum(0).half().expand(3, 5), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_model_that_is_moved_to_it_learns(dtype):
     torch.manual_seed(1)

@@ -30,6 +30,7 @@ def test_names_and_places():
     assert models.alexnet(num_classes=2).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_converted_network_computes_the_same():
     torch.manual_seed(1)
     model = models.ResNet(models.BasicBlock, [1, 1], num_classes=4)

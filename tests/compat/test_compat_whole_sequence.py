@@ -65,10 +65,12 @@ def outcome(layer, x, steps=2):
     return found, uses
 
 
+QUICK = ("exact", "pulsed")
 PAIRS = [
     *(("exact", cell) for cell in CELLS),
-    *((config, nn.AnalogLSTMCell) for config in CONFIGS if config != "exact"),
-    ("pulsed", nn.AnalogGRUCell), ("aware", nn.AnalogGRUCell),
+    ("pulsed", nn.AnalogLSTMCell),
+    *(pytest.param(config, nn.AnalogLSTMCell, marks=pytest.mark.slow) for config in CONFIGS if config not in QUICK),
+    *(pytest.param(config, nn.AnalogGRUCell, marks=pytest.mark.slow) for config in ("pulsed", "aware")),
 ]  # fmt: skip
 
 

@@ -138,6 +138,7 @@ def test_a_grouped_convolution_is_a_dense_one_with_zeros_between_the_groups(key)
     )
 
 
+@pytest.mark.slow
 def test_the_same_layers_in_nnx(key):
     x = jax.random.normal(key, (2, 5, 6, 4))
     layer = analog_nnx.AnalogConv2d(

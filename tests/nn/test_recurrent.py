@@ -261,6 +261,7 @@ def task():
     return x, jnp.tanh(x.sum(1))
 
 
+@pytest.mark.slow
 def test_a_network_learns_by_pulses(key):
     x, y = task()
     model = classifier(TileConfig(device=ConstantStep(dw_min=0.001)))
@@ -284,6 +285,7 @@ def test_a_network_learns_by_pulses(key):
     assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
 
 
+@pytest.mark.slow
 def test_hardware_aware_training_clips_observes_every_step_and_is_programmed(key):
     given = InputRange(init_from_data=100, init_std_alpha=3.0)
     config = HardwareAware(modifier=AddNormal(std_dev=0.05), clip=FixedClip(fixed_value=0.1), input_range=given)

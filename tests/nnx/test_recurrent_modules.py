@@ -80,6 +80,7 @@ def test_one_matrix_for_inputs_and_state():
     assert_close(layer(X)[0], nn.apply(same, variables, X, key=random.key(0)), factor=4)
 
 
+@pytest.mark.slow
 def test_a_state_is_given_and_returned():
     layer, *_ = pair("LSTM")
     y, state = layer(X[:, :2])
@@ -116,6 +117,7 @@ def test_a_step_by_pulses():
         assert_close(door.tiles(layer)[name].read(), before[name].read() - 0.1 * step, factor=4)
 
 
+@pytest.mark.slow
 def test_hardware_aware_training_and_programming():
     config = HardwareAware(
         modifier=AddNormal(std_dev=0.05), clip=FixedClip(fixed_value=0.2), input_range=InputRange(init_from_data=100)
