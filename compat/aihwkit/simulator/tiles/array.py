@@ -1,22 +1,17 @@
 """The tile module of a matrix that is cut over several chips."""
 
+from abc import ABCMeta
 from typing import Any
 
 from compat.aihwkit.simulator.tiles.array_of_tiles import TileGrid, split_sizes
 from compat.aihwkit.simulator.tiles.module import CompiledTile
 
 
-class _OrGrid(type):
-    """A `TileGrid` is an array, too, though it is not compiled."""
-
-    def __instancecheck__(cls, thing: Any) -> bool:
-        return super().__instancecheck__(thing) or (cls.__name__ == "TileModuleArray" and isinstance(thing, TileGrid))
-
-
-class TileModuleArray(CompiledTile, metaclass=_OrGrid):
+class TileModuleArray(CompiledTile, metaclass=ABCMeta):
     """Several chips that hold one matrix together (stacked into one native `TileArray`).
 
-    Where the tiles of the configuration are not compiled, it makes a `TileGrid` of them instead.
+    Where the tiles of the configuration are not compiled, it makes a `TileGrid` of them instead, which is an array for
+    `isinstance`, too.
     """
 
     def __new__(cls, out_size: int = 0, in_size: int = 0, rpu_config: Any = None, bias: bool = False, **_: Any) -> Any:
@@ -29,3 +24,6 @@ class TileModuleArray(CompiledTile, metaclass=_OrGrid):
     def get_split_sizes(self, size: int, split_max_size: int) -> list[int]:
         """Sizes of the parts of so many rows or columns."""
         return split_sizes(size, split_max_size)
+
+
+TileModuleArray.register(TileGrid)
