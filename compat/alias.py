@@ -83,6 +83,8 @@ def _modules_of(package: str) -> list[str]:
 def _lacking(place: str, name: str, present: Iterable[str]) -> str:
     """Whether a name is still to come, or nobody has heard of it."""
     package, _, inside = place.partition(".")
+    if package == "torchvision":
+        return f"{place}.{name} is not in analogjax's small torchvision. The real one has it: pip install torchvision"
     if package != "aihwkit":
         return f"{place}.{name} is not part of analogjax's compat yet."
     to_come = _to_come(inside)

@@ -38,13 +38,13 @@ class RemoteFile:
     Attributes:
         name: its file name, as published and as stored.
         urls: its addresses, tried in order.
-        md5: its MD5 in hexadecimal.
+        md5: its MD5 in hexadecimal; a file without one is not checked, nor is what was left of it resumed.
         also: other paths (relative to a searched folder) that serve instead of it, such as the unpacked file.
     """
 
     name: str
     urls: tuple[str, ...]
-    md5: str
+    md5: str | None
     also: tuple[str, ...] = ()
 
     def within(self, folder: Path) -> Path | None:
@@ -82,12 +82,15 @@ def fetch(file: RemoteFile, folder: Path, progress: Progress | None = None) -> P
 
 def _download(file: RemoteFile, part: Path, progress: Progress) -> None:
     """Make `part` hold the whole file; checks its MD5."""
+    if file.md5 is None:  # a beginning that was left over may be of another file, and nothing would tell
+        with on_disk("remove", part):
+            part.unlink(missing_ok=True)
     leftover = _size(part) > 0
     if leftover and _md5(part) == file.md5:
         return
     url = _from_any_address(file, part, progress)
     size, digest = _size(part), _md5(part)
-    if digest == file.md5:
+    if file.md5 is None or digest == file.md5:
         return
     with on_disk("remove", part):
         part.unlink()

@@ -172,5 +172,23 @@ def test_without_torch_the_message_names_the_extra():
     assert issubclass(MissingPackage, ImportError)
 
 
+def test_a_program_may_begin_with_any_package():
+    # packages need each other, so what is imported first decides whether one is met half-made
+    program = (
+        "import importlib, pkgutil, sys, warnings\n"
+        "import compat, torch, analogjax.physics; compat.install(torchvision=False, aitoolbox=False)\n"
+        "warnings.simplefilter('ignore', FutureWarning)  # of an old place\n"
+        "import compat.aihwkit as ours\n"
+        "found = [m.name for m in pkgutil.walk_packages(ours.__path__, 'aihwkit.') if m.ispkg]\n"
+        "for name in ['aihwkit.utils.visualization', *found]:\n"
+        "    for loaded in [n for n in sys.modules if n.startswith(('compat.', 'aihwkit'))]: del sys.modules[loaded]\n"
+        "    importlib.import_module(name)\n"
+        "print(len(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=_root())
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 20
+
+
 def _root():
     return Path(__file__).parents[2]

@@ -1,5 +1,11 @@
 """The stand-in for torchvision: sizes and names of networks are torchvision's, whose counts of parameters are known."""
 
+import http.server
+import importlib
+import io
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +13,9 @@ from aihwkit.nn import AnalogConv2d, AnalogLinear
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import FloatingPointRPUConfig
 
-from compat.torchvision import models, transforms
+from compat.alias import Alias
+from compat.torchvision import models, transforms, utils
+from compat.torchvision.datasets.utils import check_integrity, download_url
 
 
 @pytest.mark.parametrize(
@@ -74,3 +82,91 @@ class TestTransforms:
         image = pytest.importorskip("PIL.Image").fromarray(np.zeros((4, 5, 3), np.uint8))
         both = transforms.Compose([transforms.RandomCrop((4, 4), padding=2), transforms.RandomHorizontalFlip(1.0)])
         assert type(both(image)) is type(image) and both(image).size == (4, 4)
+
+
+class TestGrids:
+    def test_places_and_padding(self):
+        images = torch.arange(1.0, 6.0).reshape(5, 1, 1, 1).expand(5, 3, 2, 1)
+        grid = utils.make_grid(images, nrow=3, padding=1, pad_value=9.0)
+        one = [[9, 9, 9, 9, 9, 9, 9], [9, 1, 9, 2, 9, 3, 9], [9, 1, 9, 2, 9, 3, 9], [9, 9, 9, 9, 9, 9, 9],
+               [9, 4, 9, 5, 9, 9, 9], [9, 4, 9, 5, 9, 9, 9], [9, 9, 9, 9, 9, 9, 9]]  # fmt: skip
+        assert torch.equal(grid, torch.tensor(one, dtype=torch.float32).expand(3, -1, -1))
+        assert torch.equal(utils.make_grid(list(images), 3, 1, pad_value=9.0), grid)
+
+    def test_one_image_stays_as_it_is_and_one_channel_becomes_three(self):
+        image = torch.rand(3, 4, 5)
+        assert torch.equal(utils.make_grid(image), image)
+        assert utils.make_grid(torch.rand(4, 5)).shape == (3, 4, 5)
+        assert utils.make_grid(torch.rand(2, 1, 4, 5), padding=0).shape == (3, 4, 10)
+
+    @pytest.mark.parametrize(("given", "last"), [({}, 0.5), ({"scale_each": True}, 1.0), ({"value_range": (1, 3)}, 0)])
+    def test_scaling(self, given, last):
+        images = torch.tensor([[1.0, 3.0], [-1.0, 1.0]]).reshape(2, 1, 1, 2)
+        grid = utils.make_grid(images, padding=0, normalize=True, **given)
+        assert grid[0, 0, -1] == last and images.min() == -1
+
+    def test_pictures_are_rounded(self):
+        picture = pytest.importorskip("PIL.Image")
+        file = io.BytesIO()
+        utils.save_image(torch.tensor([-1.0, 0.5, 0.499, 2.0]).reshape(1, 1, 1, 4), file, format="png")
+        assert np.asarray(picture.open(file))[..., 0].tolist() == [[0, 128, 127, 255]]
+
+    @pytest.mark.parametrize("given", [[1, 2], np.zeros((2, 1, 2, 2)), torch.zeros(5)])
+    def test_what_is_no_image_is_said(self, given):
+        with pytest.raises(TypeError, match="make_grid: "):
+            utils.make_grid(given)
+
+
+@pytest.fixture
+def address():
+    class Served(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"chips")
+
+        def log_message(self, *given):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Served) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class TestDownloads:
+    def test_the_file_has_the_name_of_the_address_and_comes_once(self, address, tmp_path):
+        download_url(f"{address}/net.th?version=2", tmp_path / "new")
+        file = tmp_path / "new" / "net.th"
+        assert file.read_bytes() == b"chips"
+        file.write_bytes(b"mine")
+        download_url(f"{address}/net.th", tmp_path / "new")
+        assert file.read_bytes() == b"mine"
+
+    def test_a_checksum_is_kept_to(self, address, tmp_path):
+        right = "2544f5aa7c2b63a9ff3d1bfd2c3c6e9f"
+        with pytest.raises(Exception, match="have the MD5"):
+            download_url(address + "/a", tmp_path, "b", right)
+        assert not (tmp_path / "b").exists() and not check_integrity(tmp_path / "b")
+        (tmp_path / "b").write_bytes(b"mine")
+        with pytest.raises(ValueError, match=r"b is there, but does not have the MD5 2544.*Move it away"):
+            download_url(address + "/a", tmp_path, "b", right)
+        assert (tmp_path / "b").read_bytes() == b"mine"
+
+
+def test_what_the_stand_in_lacks_is_said(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [Alias("torchvision"), *sys.meta_path])
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, loaded)
+    try:
+        assert importlib.import_module("torchvision.datasets.utils").download_url is download_url
+        with pytest.raises(ImportError, match=r"transforms.GaussianBlur is not in .* pip install torchvision"):
+            from torchvision.transforms import GaussianBlur  # noqa: F401
+        with pytest.raises(ModuleNotFoundError, match=r"torchvision.ops is not in .* pip install torchvision"):
+            importlib.import_module("torchvision.ops")
+    finally:
+        for loaded in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[loaded]

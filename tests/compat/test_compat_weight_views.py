@@ -1,5 +1,8 @@
 """What a context shows of the weights: views that are read, and placeholders."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from aihwkit.exceptions import PlaceholderError
@@ -11,7 +14,7 @@ from aihwkit.optim.weight_view import (
     raise_if_readonly_write_target,
     raise_readonly_error,
 )
-from aihwkit.simulator.configs import FloatingPointRPUConfig
+from aihwkit.simulator.configs import FloatingPointRPUConfig, InferenceRPUConfig
 
 
 @pytest.fixture
@@ -93,3 +96,13 @@ def test_what_a_context_says_without_its_values(layer):
         context.copy_(copied)
     with pytest.raises(PlaceholderError):
         torch.add(copied, 1, out=context)
+
+
+def test_a_copy_is_used_as_the_first_one():
+    for config, trained in ((InferenceRPUConfig(), True), (FloatingPointRPUConfig(), False)):
+        tile = AnalogLinear(3, 2, rpu_config=config).analog_module
+        tile.analog_ctx.use_indexed = not trained
+        for other in (copy.deepcopy(tile), pickle.loads(pickle.dumps(tile))):
+            context = other.analog_ctx
+            assert context is not tile.analog_ctx and context.use_torch_update is trained
+            assert context.use_indexed is not trained and context.detach().use_torch_update is trained

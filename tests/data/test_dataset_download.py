@@ -77,6 +77,13 @@ def test_a_leftover_beyond_the_end_is_replaced(server, tmp_path):
     assert fetch(file, tmp_path).read_bytes() == CONTENT
 
 
+def test_without_a_checksum_nothing_is_continued(server, tmp_path):
+    file = dataclasses.replace(server.file("a.gz", CONTENT), md5=None)
+    part_of(file, tmp_path, b"x" * 1000)
+    assert fetch(file, tmp_path).read_bytes() == CONTENT
+    assert server.requests == [("a.gz", None)] and names(tmp_path) == ["a.gz"]
+
+
 def test_an_answer_with_another_range_is_not_used(server, tmp_path):
     file, server.shift = server.file("a.gz", CONTENT), 10
     part_of(file, tmp_path, CONTENT[:1000])

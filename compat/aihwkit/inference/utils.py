@@ -3,7 +3,6 @@
 from typing import Any
 
 from compat.aihwkit.inference.noise.base import BaseNoiseModel
-from compat.aihwkit.nn.modules.base import AnalogLayerBase
 from compat.torch_package import torch
 
 
@@ -20,5 +19,8 @@ def drift_analog_weights(model: Any, t_inference: float = 0.0) -> None:
 
 
 def _layers(model: Any) -> list[Any]:
+    # not above: layers need configurations, and these the noise models of this package
+    from compat.aihwkit.nn.modules.base import AnalogLayerBase
+
     assert isinstance(model, torch.nn.Module)
     return [module for module in model.modules() if isinstance(module, AnalogLayerBase) and not module.IS_CONTAINER]

@@ -38,6 +38,7 @@ _METADATA = frozenset(
 _LAYOUT = ("is_contiguous", "stride")
 _tensor: Any = torch.Tensor
 _DATA = _tensor.data.__get__
+_USES = ("use_indexed", "use_torch_update")
 _VIEWS = ("T", "mT", "H", "mH", "real", "imag")
 
 
@@ -96,7 +97,12 @@ class AnalogContext(torch.nn.Parameter):
         # another placeholder, never a tensor of zeros
         new = cls._standing(result, args[0].requires_grad and name != "detach", args[0].analog_tile)
         new._mode, new._buffer = args[0]._mode, args[0]._buffer
-        return new
+        return new._used_as(args[0])
+
+    def _used_as(self, other: "AnalogContext") -> "AnalogContext":
+        for name in _USES:
+            setattr(self, name, getattr(other, name))
+        return self
 
     @property
     def data_view_mode(self) -> AnalogContextDataViewMode:
@@ -172,12 +178,12 @@ class AnalogContext(torch.nn.Parameter):
         new.analog_input = [x.clone() for x in self.analog_input]
         new.analog_grad_output = [d.clone() for d in self.analog_grad_output]
         new._mode, new._buffer = self._mode, copy.deepcopy(self._buffer, memo)
-        return new
+        return new._used_as(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # the tile goes into the state, not the arguments: it refers back to this context
         collected = {"analog_input": self.analog_input, "analog_grad_output": self.analog_grad_output}
-        seen = {"_mode": self._mode, "_buffer": self._buffer}
+        seen = {"_mode": self._mode, "_buffer": self._buffer} | {name: getattr(self, name) for name in _USES}
         return _rebuilt, (tuple(self.shape), self.requires_grad), {"analog_tile": self.analog_tile, **collected, **seen}
 
     def __setstate__(self, state: dict) -> None:
