@@ -9,7 +9,7 @@ from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import VectorUnitCellUpdatePolicy
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
-from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own, unsupported
+from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own
 
 _OWN = ["construction_seed", "unit_cell_devices"]  # handled here, not by the physics
 
@@ -58,8 +58,8 @@ class UnitCell(View):
     def _inside(self, device: Any) -> Any:
         if seed := getattr(device, "construction_seed", 0):
             warnings.warn(
-                f"{type(device).__name__}(construction_seed={seed}): inside a {type(self).__name__} aihwkit never looks "
-                "at it, and so it has no effect; the construction_seed of the cell counts.", stacklevel=2,
+                f"{type(device).__name__}(construction_seed={seed}): inside a {type(self).__name__} aihwkit never "
+                "looks at it, and so it has no effect; the construction_seed of the cell counts.", stacklevel=2,
             )  # fmt: skip
         return _device(self, device, "unit_cell_devices")
 
