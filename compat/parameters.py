@@ -36,6 +36,7 @@ class View:
     _harmless: typing.ClassVar[frozenset[str]] = frozenset()
     _more: typing.ClassVar[tuple[str, ...]] = ()  # attributes that are no fields
     _idle: typing.ClassVar[tuple[str, ...]] = ()  # what aihwkit lets be set, without effect; it is warned of
+    _off_below: typing.ClassVar[frozenset[str]] = frozenset()  # numbers that switch something off below 0, as at 0
     # aihwkit checks nothing of these: attributes that are no fields are warned of, and bools may stand for numbers
     _tolerant: typing.ClassVar[bool] = False
 
@@ -240,6 +241,8 @@ def _converted(view: Any, name: str, value: Any, defaults: dict[str, Any]) -> An
         return value.to_native()
     if _is_switch(value, type(defaults[name])):
         return type(defaults[name])(value)
+    if name in type(view)._off_below:
+        return max(value, 0)
     return tuple(value) if isinstance(value, list) else value
 
 

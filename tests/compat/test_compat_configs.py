@@ -11,6 +11,7 @@ import torch
 from aihwkit import exceptions
 from aihwkit.simulator import configs as c
 from aihwkit.simulator.parameters.io import IOParametersIRDropT
+from aihwkit.simulator.parameters.pre_post import InputRangeParameter
 from aihwkit.simulator.parameters.runtime import RuntimeParameter
 
 import analogjax
@@ -210,6 +211,38 @@ def test_products_without_management_and_exact_ones():
 
 def test_what_aihwkit_takes_without_effect_is_taken():
     assert c.IOParameters(w_noise=0.1).to_native() == physics.Periphery()
+    assert c.IOParameters(ir_drop_g_ratio=0.0).to_native() == physics.Periphery()
+    pairs = c.TorchInferenceRPUConfigIRDropT().noise_model.g_converter.to_native()
+    circuit = IOParametersIRDropT(ir_drop=0.0, ir_drop_g_ratio=-2.0).circuit(4, pairs)
+    assert not circuit.crossbar.ir_drop
+    with pytest.raises(exceptions.ConfigError, match=r"ir_drop_g_ratio=0.0\): needs a ratio"):
+        c.IOParameters(ir_drop=0.5, ir_drop_g_ratio=0.0).to_native()
+    off = {"bound_management": c.BoundManagementType.NONE}
+    assert c.IOParameters(max_bm_factor=-3, **off).to_native() == physics.Periphery(bound_management=None)
+    with pytest.raises(exceptions.ConfigError, match="max_bm_factor=-3"):
+        c.IOParameters(max_bm_factor=-3).to_native()
+
+
+@pytest.mark.parametrize("name", ["max_input_size", "max_output_size", "weight_scaling_omega"])
+def test_below_none_is_none(name):
+    off, less = c.InferenceRPUConfig(), c.InferenceRPUConfig()
+    setattr(off.mapping, name, 0)
+    setattr(less.mapping, name, -7)
+    assert less.to_native() == off.to_native()
+    assert getattr(less.mapping, name) == -7  # as it was set
+
+
+@pytest.mark.parametrize(("name", "value"), [("init_from_data", -1), ("decay", -0.5)])
+def test_a_range_that_never_looks_at_data_may_say_so_below_0(name, value):
+    assert InputRangeParameter(**{name: value}).to_native() == InputRangeParameter(**{name: 0}).to_native()
+
+
+def test_the_seed_of_a_device_inside_a_cell_counts_for_nothing():
+    seeded = c.OneSidedUnitCell([c.SoftBoundsDevice(construction_seed=7)], construction_seed=2)
+    with pytest.warns(UserWarning, match=r"SoftBoundsDevice\(construction_seed=7\): inside a OneSidedUnitCell"):
+        made = seeded.to_native()
+    assert made == c.OneSidedUnitCell([c.SoftBoundsDevice()], construction_seed=2).to_native()
+    assert c.UnitCellRPUConfig(device=seeded).population_seed == 2
 
 
 def test_a_remedy_is_in_aihwkits_words():
@@ -261,9 +294,6 @@ def test_unsupported_surroundings():
     config = c.SingleRPUConfig(runtime=RuntimeParameter(data_type=c.RPUDataType.HALF))
     with pytest.raises(exceptions.ConfigError, match="data_type"):
         config.to_native()
-    cell = c.VectorUnitCell([c.ConstantStepDevice(construction_seed=3)])
-    with pytest.raises(exceptions.ConfigError, match="construction_seed"):
-        cell.to_native()
 
 
 def test_errors_of_the_physics_are_aihwkits_errors():

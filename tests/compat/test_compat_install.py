@@ -46,6 +46,33 @@ def test_module_paths(module):
     assert importlib.import_module(f"aihwkit.{module}").__name__ == f"compat.aihwkit.{module}"
 
 
+_EACH_FIRST = """
+import importlib, sys
+from pathlib import Path
+import compat
+
+compat.install(aitoolbox=False, torchvision=False)
+root, wrong = Path(compat.__file__).parent, []
+for path in sorted(root.glob("aihwkit/**/*.py")):
+    for name in [name for name in sys.modules if name.startswith(("aihwkit", "compat.aihwkit"))]:
+        del sys.modules[name]
+    parts = path.relative_to(root).with_suffix("").parts
+    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        wrong.append(f"{name}: {error}")
+print(*wrong, sep="; ")
+"""
+
+
+@pytest.mark.slow
+def test_any_module_may_be_the_first_that_a_program_imports():
+    """Packages bring their modules along, so an import may come back to a module that is only half there."""
+    run = subprocess.run([sys.executable, "-c", _EACH_FIRST], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.strip()) == (0, ""), run.stdout + run.stderr
+
+
 def test_version_and_cuda():
     import aihwkit
     from aihwkit.simulator.rpu_base import cuda

@@ -115,6 +115,15 @@ def test_a_construction_seed_makes_identical_chips_with_noise_of_their_own():
     assert not torch.equal(layers[0](x), layers[1](x))
 
 
+def test_weights_may_lie_in_any_shape_of_their_number():
+    layer = AnalogLinear(3, 2, bias=False, rpu_config=exact_config())
+    tile = layer.analog_module
+    tile.set_weights(torch.arange(6.0).reshape(3, 2) / 10)  # as a published training does, for one output
+    assert torch.allclose(tile.get_weights()[0], torch.arange(6.0).reshape(2, 3) / 10)
+    with pytest.raises(TileError, match=r"weights of shape \(2, 2\) for a tile of 2 x 3"):
+        tile.set_weights(torch.ones(2, 2))
+
+
 def test_torch_may_write_in_place():
     layer = AnalogLinear(3, 2, bias=False, rpu_config=exact_config())
     before = layer.get_weights()[0]

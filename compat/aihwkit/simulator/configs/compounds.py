@@ -9,7 +9,7 @@ from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.parameters.enums import VectorUnitCellUpdatePolicy
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
-from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own, unsupported
+from compat.parameters import NATIVE, View, build, check_fields, parameters, refuse_own
 
 _OWN = ["construction_seed", "unit_cell_devices"]  # handled here, not by the physics
 
@@ -56,8 +56,11 @@ class UnitCell(View):
         return self.unit_cell_devices
 
     def _inside(self, device: Any) -> Any:
-        if getattr(device, "construction_seed", 0) != 0:
-            raise unsupported(device, "construction_seed", "inside a unit cell, set the cell's own construction_seed")
+        if seed := getattr(device, "construction_seed", 0):
+            warnings.warn(
+                f"{type(device).__name__}(construction_seed={seed}): inside a {type(self).__name__} aihwkit never "
+                "looks at it, and so it has no effect; the construction_seed of the cell counts.", stacklevel=2,
+            )  # fmt: skip
         return _device(self, device, "unit_cell_devices")
 
     def requires_diffusion(self) -> bool:

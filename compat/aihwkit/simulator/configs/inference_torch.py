@@ -77,12 +77,12 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
 
     def check_read(self, inputs: int) -> None:
         """Raise `ConfigError` where a layer with so many inputs can't be read in evaluation mode."""
-        self.forward.check_rows(self.mapping.max_input_size or inputs)
+        self.forward.check_rows(max(self.mapping.max_input_size, 0) or inputs)
 
     def _reading(self, inputs: int) -> Periphery:
         if self.forward.is_perfect:  # there is no circuit, whatever its size
             return as_torch_tile(IOParameters(is_perfect=True).to_native())
-        rows = self.mapping.max_input_size or inputs
+        rows = max(self.mapping.max_input_size, 0) or inputs
         if rows == 0:
             raise ConfigError(
                 f"{type(self).__name__}: without mapping.max_input_size a chip has as many rows as its layer has "

@@ -61,13 +61,23 @@ class IOParameters(View):
         check_fields(self)
         return self._nested(Crossbar, {})
 
+    def _unread(self) -> set[str]:
+        """Fields with no value that could be used, which say more of what is off: aihwkit never looks at them then."""
+        off = {
+            "ir_drop_g_ratio": self.ir_drop == 0.0 and self.ir_drop_g_ratio <= 0.0,
+            "max_bm_factor": self.bound_management is BoundManagementType.NONE and self.max_bm_factor < 0,
+        }
+        return {name for name, is_off in off.items() if is_off}
+
     def _nested(self, circuit: type, given: dict[str, Any]) -> Periphery:
         """The periphery with such a crossbar, of which `given` is more."""
         if self.bound_management is BoundManagementType.SHIFT:
             raise unsupported(self, "bound_management", "this version knows NONE, ITERATIVE, ITERATIVE_WORST_CASE")
-        known, values = names(Crossbar) | names(circuit), dict(given)
+        known, values, unread = names(Crossbar) | names(circuit), dict(given), self._unread()
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name in unread:
+                continue
             if field.name in known:
                 values[field.name] = value.value if isinstance(value, Enum) else value
             elif value != default_of(field):

@@ -15,6 +15,7 @@ class MappingParameter(View):
     """Bias, output scales and splitting; see `analogjax.tile.Mapping`."""
 
     _tolerant = True
+    _off_below = frozenset({"weight_scaling_omega", "max_input_size", "max_output_size"})
 
     digital_bias: bool = NATIVE
     weight_scaling_omega: float = NATIVE

@@ -36,8 +36,9 @@ class InputRangeParameter(View):
         check_fields(self)
         mine = ("enable", "learn_input_range", "calibration_info")
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in mine}
-        # a range has no sign, and a bool may stand for a number of batches
-        given |= {"init_value": abs(self.init_value), "init_from_data": int(self.init_from_data)}
+        # a range has no sign; a bool may stand for a number of batches, and fewer than none are none
+        given |= {"init_value": abs(self.init_value), "init_from_data": max(int(self.init_from_data), 0)}
+        given |= {"decay": max(self.decay, 0.0)}
         try:
             return InputRange(learn=self.learn_input_range, **given)
         except NativeConfigError as error:

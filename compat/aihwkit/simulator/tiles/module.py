@@ -152,8 +152,9 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
     ) -> None:  # fmt: skip
         """Write logical weights, as far as the devices can hold them, and the bias; `realistic`: program them."""
         weight, self._reference = tensor_of(weight), None
-        if tuple(weight.shape) != (self.out_size, self.in_size):
+        if weight.numel() != self.out_size * self.in_size:
             raise TileError(f"weights of shape {tuple(weight.shape)} for a tile of {self.out_size} x {self.in_size}.")
+        weight = weight.reshape(self.out_size, self.in_size)  # aihwkit asks for the number alone
         if self.analog_bias:
             column = torch.zeros(self.out_size) if bias is None else tensor_of(bias)
             weight = torch.cat([weight, column[:, None]], dim=1)

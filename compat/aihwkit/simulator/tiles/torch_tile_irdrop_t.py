@@ -16,14 +16,20 @@ class TorchSimulatorTileIRDropT(TorchSimulatorTile):
 
     def __init__(self, x_size: int, d_size: int, rpu_config: Any, bias: bool = False) -> None:
         super().__init__(x_size, d_size, rpu_config, bias, AnalogMVMIRDropT)
-        self._rows, self._g_converter = rpu_config.mapping.max_input_size or x_size, rpu_config.noise_model.g_converter
+        self._rows, self._g_converter = (
+            max(rpu_config.mapping.max_input_size, 0) or x_size,
+            rpu_config.noise_model.g_converter,
+        )
 
     @classmethod
     def seen(cls, module: Any) -> Any:
         """The simulator tile of a compiled tile module."""
         tile = super().seen(module)
         config = module.rpu_config
-        tile._rows, tile._g_converter = config.mapping.max_input_size or tile.x_size, config.noise_model.g_converter
+        tile._rows, tile._g_converter = (
+            max(config.mapping.max_input_size, 0) or tile.x_size,
+            config.noise_model.g_converter,
+        )
         return tile
 
     @classmethod
