@@ -14,7 +14,7 @@ from aihwkit.optim.weight_view import (
     raise_if_readonly_write_target,
     raise_readonly_error,
 )
-from aihwkit.simulator.configs import FloatingPointRPUConfig, InferenceRPUConfig
+from aihwkit.simulator.configs import FloatingPointRPUConfig, InferenceRPUConfig, MappingParameter, SingleRPUConfig
 
 
 @pytest.fixture
@@ -106,3 +106,17 @@ def test_a_copy_is_used_as_the_first_one():
             context = other.analog_ctx
             assert context is not tile.analog_ctx and context.use_torch_update is trained
             assert context.use_indexed is not trained and context.detach().use_torch_update is trained
+
+
+def test_the_raw_weights_of_a_context_are_those_on_the_chip():
+    """With the column of a bias, whatever functions of torch may see; they are a copy."""
+    config = SingleRPUConfig(mapping=MappingParameter(digital_bias=False))
+    layer = AnalogLinear(3, 2, rpu_config=config)
+    context = layer.analog_module.analog_ctx
+    weight, bias = layer.get_weights()
+    raw = context._raw_data()
+    assert torch.equal(raw, torch.cat([weight, bias[:, None]], 1))
+    raw.zero_()
+    assert torch.equal(layer.get_weights()[0], weight)
+    context.set_indexed(True)
+    assert context.use_indexed

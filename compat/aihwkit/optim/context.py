@@ -152,6 +152,14 @@ class AnalogContext(torch.nn.Parameter):
             )
         return self.analog_tile.get_weights()[0]
 
+    def _raw_data(self) -> Any:
+        """The weights on the chip, with the column of a bias, in units of the chip (a copy)."""
+        return self.analog_tile.tile.get_weights()
+
+    def set_indexed(self, value: bool = True) -> None:
+        """Say whether inputs are images, whose patches the tile gathers."""
+        self.use_indexed = value
+
     def reset(self, analog_tile: Any = None) -> None:
         """Forget what was collected."""
         if analog_tile is not None:
