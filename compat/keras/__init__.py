@@ -17,4 +17,6 @@ keras_backend.load_on_jax()
 from compat.keras.conv import AnalogConv2D as AnalogConv2D  # noqa: E402 - the backend comes first
 from compat.keras.dense import AnalogDense as AnalogDense  # noqa: E402
 from compat.keras.optimizer import AnalogOptimizer as AnalogOptimizer  # noqa: E402
+from compat.keras.programming import ProgrammedModel as ProgrammedModel  # noqa: E402
+from compat.keras.programming import program as program  # noqa: E402
 from compat.keras.recurrent import AnalogLSTM as AnalogLSTM  # noqa: E402

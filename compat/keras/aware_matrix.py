@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import keras
 
 from analogjax._typing import Array, Key
-from analogjax.tile import AwareTile, HardwareAware, create_aware
+from analogjax.tile import AwareTile, HardwareAware, Tile, TileArray, create_aware
+from analogjax.tile.hardware_aware import input_range, limit_inputs
 from compat.keras.stored import Path, Stored
 
 
@@ -61,6 +62,16 @@ class AwareMatrix:
     def weights(self) -> Array:
         """The logical weights `[O, I]`."""
         return self._joined([variable.value for variable in self._weights])
+
+    def exact_chips(self) -> Tile | TileArray:
+        """Chips that hold the weights exactly, to be programmed."""
+        return self.tile().chips(self.weights())
+
+    def limited(self, x: Array) -> tuple[Array, Array | float]:
+        """Inputs as programmed chips get them, within their range, and the unit of these."""
+        tile = self.tile()
+        x, unit = limit_inputs(x, input_range(tile, self.learned_range(tile)))
+        return x / unit, unit
 
     def learned_range(self, tile: AwareTile) -> Array | None:
         """The learned range of the inputs `[]`; the variable holds how far it is from the one that data suggested."""

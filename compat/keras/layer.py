@@ -65,8 +65,25 @@ class AnalogLayer(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.programmed: tuple | None = None  # chips, where `program` has put them
         self._first_seed = python_random.randint(1, 10**9) if seed is None else seed
         self._check_options()
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The matrices of the layer, once it is built."""
+        raise NotImplementedError
+
+    def read_programmed(self, n: int, x: Array, key: Key) -> Array:
+        """The product of programmed chips, those of matrix number `n`, with vectors. Consumes `key`."""
+        assert self.programmed is not None
+        x, unit = self.matrices[n].limited(x)
+        return mvm(self.programmed[n], x, key=key) * unit
+
+    def check_trainable(self, training: bool) -> None:
+        """Raise `ConfigError` where programmed chips are to be trained."""
+        if training and self.programmed is not None:
+            raise ConfigError(f"{self.name}: its chips are programmed, and can't be trained; train the model itself.")
 
     @property
     def is_pulsed(self) -> bool:
@@ -150,7 +167,12 @@ class AnalogLayer(keras.layers.Layer):
         )  # fmt: skip
 
     def get_config(self) -> dict[str, Any]:
-        """All arguments, as plain values."""
+        """All arguments, as plain values. Raises `ConfigError` for programmed chips."""
+        if self.programmed is not None:
+            raise ConfigError(
+                f"{self.name}: its chips are programmed, and a Keras model holds trained ones; save the trained model, "
+                "and program it again with the same key."
+            )
         own = {
             "config": as_json(self.config, type(self).__name__), "use_bias": self.use_bias, "seed": self.seed,
             "activation": keras.activations.serialize(self.activation),
@@ -170,6 +192,11 @@ class OneMatrix(AnalogLayer):
     def add_vectors(self, shape: tuple[int, ...]) -> None:
         """Make the chips for a kernel of Keras's shape `[..., I, O]`."""
         self.vectors = Vectors(self, shape)
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """The one matrix."""
+        return (self.vectors.matrix,)
 
     @property
     def kernel(self) -> Array:
@@ -207,6 +234,7 @@ class Vectors:
 
     def product(self, x: Array, training: bool) -> Array:
         """Outputs `[..., O]` of the layer for vectors `[..., I]`, before the activation."""
+        self._layer.check_trainable(training)
         x = with_bias(x, self._layer.analog_bias)
         key = self._layer.next_key()
         y = self._read(x, key, training)
@@ -216,6 +244,8 @@ class Vectors:
 
     def _read(self, x: Array, key: Key, training: bool) -> Array:
         matrix = self.matrix
+        if self._layer.programmed is not None:
+            return self._layer.read_programmed(0, x, key)
         if isinstance(matrix, PulsedMatrix):
             if not training:
                 return mvm(matrix.chips(), x, key=key)

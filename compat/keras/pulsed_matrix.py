@@ -62,6 +62,14 @@ class PulsedMatrix:
         """The chips, by default as the variables hold them."""
         return self.stored.tree(values)
 
+    def exact_chips(self) -> Chips:
+        """The chips whose weights are to be programmed."""
+        return self.chips()
+
+    def limited(self, x: Array) -> tuple[Array, Array | float]:
+        """Inputs as programmed chips get them, and the unit of these: as they are."""
+        return x, 1.0
+
     def moved_to(self, chips: Chips) -> list[Array | None]:
         """The values of the variables for chips; None for what no update changes."""
         values = zip(self.stored.paths, self.stored.values_of(chips), strict=True)

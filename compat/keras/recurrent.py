@@ -115,6 +115,11 @@ class AnalogLSTM(AnalogLayer):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: self._inputs})
 
     @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """That of the inputs, and that of the states."""
+        return self._matrices
+
+    @property
     def kernel(self) -> Array:
         """The logical weights of the inputs `[I, 4 units]`."""
         return parted(_weights(self._matrices[0]), (self._inputs, 4 * self.units))[0]
@@ -141,6 +146,9 @@ class AnalogLSTM(AnalogLayer):
 
     def _over_time(self, digital: PyTree, mask: Any, key: Key, training: bool) -> tuple[Array, Array, Array]:
         matrices: Any = self._matrices
+        self.check_trainable(training)
+        if self.programmed is not None:
+            return self._scan(self._read_programmed, (), None, digital, mask, key)[1]
         if isinstance(matrices[0], AwareMatrix):
             return self._aware(matrices, digital, mask, key, training)
 
@@ -153,6 +161,9 @@ class AnalogLSTM(AnalogLayer):
         if not training:
             return act(tuple(matrix.chips() for matrix in matrices), None, digital, key)
         return trained(act, matrices, self._slots(matrices, digital), digital, key)
+
+    def _read_programmed(self, carried: PyTree, slots: Any, n: int, x: Array, key: Key) -> tuple[PyTree, Array]:
+        return carried, self.read_programmed(n, x, key)
 
     def _aware(self, matrices: Any, digital: PyTree, mask: Any, key: Key, training: bool) -> Any:
         weights = [matrix.weights() for matrix in matrices]
