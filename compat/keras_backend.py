@@ -5,6 +5,35 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+from analogjax.errors import ConfigError, MissingPackage
+
+
+def load() -> Any:
+    """The module `keras`, on JAX unless another backend is chosen. Raises `MissingPackage`."""
+    choose()
+    try:
+        import keras
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "tensorflow":
+            raise MissingPackage(
+                "Keras is set to run on TensorFlow, which is not installed: set KERAS_BACKEND=jax before Keras is "
+                'imported, or pip install "analogjax[tf]".'
+            ) from error
+        raise MissingPackage('Keras models need Keras: pip install "analogjax[keras]"') from error
+    return keras
+
+
+def load_on_jax() -> Any:
+    """The module `keras`, which must run on JAX. Raises `MissingPackage`, or `ConfigError` for another backend."""
+    keras = load()
+    if keras.backend.backend() != "jax":
+        raise ConfigError(
+            f"compat.keras: Keras runs on {keras.backend.backend()}, and analog layers need JAX. Set the environment "
+            "variable KERAS_BACKEND=jax before Keras is imported (os.environ, or in front of the command)."
+        )
+    return keras
 
 
 def choose() -> None:

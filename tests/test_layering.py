@@ -78,6 +78,7 @@ PACKAGES = {
 CLOUD_FROM = {
     r"analogjax\.cli": r"analogjax\.cloud\.command",
     r"compat\.aihwkit\.(cloud|exceptions)\b.*": r"analogjax\.cloud\b.*",
+    r"compat\.keras\.configuration": r"analogjax\.cloud\.(configuration|errors)",  # configurations as plain values
 }
 # circles that stand for now, each with what will open it; one that is open must go from here
 KNOWN_CIRCLES: dict[tuple[str, ...], str] = {}

@@ -3,6 +3,7 @@
 {"class": "TileConfig", "device": {"class": "SoftBounds", "dw_min": 0.002}}      fields that differ from defaults
 {"class": "Transfer", "devices": [{"class": "ConstantStep"}, {"class": "ConstantStep"}], "writer": {...}}
 {"preset": "CapacitorPreset"}                                                    a preset, by aihwkit's name
+{"class": "HardwareAware", "clip": {"class": "GaussianClip", "sigma": 2.5}}      of layers that gradients train
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from analogjax.cloud.errors import DescriptionError
 from analogjax.errors import ConfigError
 from analogjax.physics import compounds, devices
 from analogjax.physics.inference.converters import SinglePair
-from analogjax.tile import TileConfig
+from analogjax.tile import HardwareAware, TileConfig
 from analogjax.tile.presets import PRESETS, preset
 
 _MAX_DEPTH = 7
@@ -59,12 +60,23 @@ _CONVERTERS: dict[str, Any] = {SinglePair.__name__: SinglePair}
 CLASSES: dict[str, Any] = (
     {kind.__name__: kind for kind in _KINDS} | _CIRCUITS | _CONVERTERS | _parameter_classes(devices, compounds)
 )
+# what is no part of an experiment that is sent, but of a saved hardware-aware layer
+_AWARE: dict[str, Any] = {HardwareAware.__name__: HardwareAware} | _parameter_classes(physics.hardware_aware)
+_ALL = CLASSES | _AWARE
+_PROTOCOLS = (physics.WeightModifier, physics.WeightClip, physics.WeightRemap)  # of which a field takes any class
 _DEVICES = "devices"  # the field of a compound with the devices that it is made of
 _ANY_DEVICE = physics.ConstantStep()  # what belongs where a class has no default
 
 
 def config_to_json(config: TileConfig) -> dict[str, Any]:
     """Plain values of a configuration. Raises `DescriptionError` for arrays and custom classes."""
+    if isinstance(config, HardwareAware):
+        raise _unknown(config, "config")
+    return any_config_to_json(config)
+
+
+def any_config_to_json(config: TileConfig | HardwareAware) -> dict[str, Any]:
+    """As `config_to_json`, also for hardware-aware layers, which no experiment that is sent has."""
     encoded = _encoded(config, "config")
     return next(({"preset": name} for name in PRESETS if encoded == _expanded(name)), encoded)
 
@@ -81,13 +93,23 @@ def _expanded(name: str) -> dict[str, Any]:
 
 def config_from_json(value: Any, where: str = "config") -> TileConfig:
     """Make the configuration described by `value`. Raises `DescriptionError` naming the place and what is supported."""
+    config = any_config_from_json(value, where)
+    if not isinstance(config, TileConfig):
+        raise DescriptionError(f"{where}: is a {type(config).__name__}; give a TileConfig or a preset.")
+    return config
+
+
+def any_config_from_json(value: Any, where: str = "config") -> TileConfig | HardwareAware:
+    """As `config_from_json`, which may also be one of hardware-aware layers."""
     if isinstance(value, Mapping) and set(value) == {"preset"}:
         if value["preset"] not in PRESETS:
             raise DescriptionError(f"{where}: preset {value['preset']!r} is unknown; known are {', '.join(PRESETS)}.")
         return preset(value["preset"])
     config = _decoded(value, where, 0)
-    if not isinstance(config, TileConfig):
-        raise DescriptionError(f"{where}: is a {type(config).__name__}; give a TileConfig or a preset.")
+    if not isinstance(config, (TileConfig, HardwareAware)):
+        raise DescriptionError(
+            f"{where}: is a {type(config).__name__}; give a TileConfig, a HardwareAware, or a preset."
+        )
     return config
 
 
@@ -100,7 +122,7 @@ def _encoded(value: Any, where: str) -> Any:
         return value
     if isinstance(value, tuple):
         return [_encoded(item, f"{where}[{n}]") for n, item in enumerate(value)]
-    if CLASSES.get(type(value).__name__) is type(value):
+    if _ALL.get(type(value).__name__) is type(value):
         changed = {
             field.name: getattr(value, field.name)
             for field in dataclasses.fields(value)
@@ -109,7 +131,11 @@ def _encoded(value: Any, where: str) -> Any:
         return {"class": type(value).__name__} | {
             name: _encoded(item, f"{where}.{name}") for name, item in changed.items()
         }
-    raise DescriptionError(
+    raise _unknown(value, where)
+
+
+def _unknown(value: Any, where: str) -> DescriptionError:
+    return DescriptionError(
         f"{where} is a {type(value).__name__}: an experiment is sent as plain numbers and the classes "
         f"{', '.join(sorted(CLASSES))}. Run it with LocalRunner, or use one of these."
     )
@@ -124,7 +150,7 @@ def _equal(value: Any, default: Any) -> bool:
 def _decoded(value: Any, where: str, depth: int) -> Any:
     if not isinstance(value, Mapping) or not isinstance(value.get("class"), str):
         raise DescriptionError(f'{where}: give {{"class": NAME, ...}} or {{"preset": NAME}}, not {_short(value)}.')
-    kind = CLASSES.get(value["class"])
+    kind = _ALL.get(value["class"])
     if kind is None or depth > _MAX_DEPTH:
         known = ", ".join(sorted(CLASSES))
         raise DescriptionError(f"{where}: class {_short(value['class'])} is unknown; known are {known}.")
@@ -159,8 +185,8 @@ def _shown(field: dataclasses.Field) -> Any:
     """A value of the kind that belongs in a field. Only the devices of a compound have no default."""
     if field.name == _DEVICES:
         return (_ANY_DEVICE,)
-    if field.default is None and float in typing.get_args(field.type):
-        return 0.0  # a number that may be left out
+    if field.default in (None, dataclasses.MISSING) and float in typing.get_args(field.type):
+        return 0.0  # a number that may be left out, or one that must be given
     return _ANY_DEVICE if field.default is dataclasses.MISSING else field.default
 
 
@@ -171,9 +197,9 @@ def _may_be_none(field: dataclasses.Field) -> bool:
 
 @cache
 def _named(kind: type, name: str) -> dict[str, type]:
-    """The classes of `CLASSES` that the type of a field names, by their names."""
+    """The classes of `_ALL` that the type of a field names, and the protocols of such, by their names."""
     hint = typing.get_type_hints(kind)[name]
-    found = [one for one in (hint, *typing.get_args(hint)) if one in CLASSES.values()]
+    found = [one for one in (hint, *typing.get_args(hint)) if one in (*_ALL.values(), *_PROTOCOLS)]
     return {one.__name__: one for one in found}
 
 
@@ -211,7 +237,7 @@ def _fitting(made: Any, default: Any, named: dict[str, type], where: str) -> Any
     Any kind of crossbar for a crossbar, else an object of one of the classes `named`.
     """
     known: dict[str, Any] = named or {type(default).__name__: type(default)}
-    if isinstance(default, physics.Device):
+    if isinstance(default, physics.Device) and not set(known.values()) & set(_PROTOCOLS):
         known = {"Device": physics.Device}
     elif family := next((them for them in (_CIRCUITS, _CONVERTERS) if type(default) in them.values()), None):
         known = family

@@ -6,7 +6,14 @@ import math
 import pytest
 
 from analogjax import TileConfig
-from analogjax.cloud.configuration import CLASSES, config_from_json, config_to_json, expanded
+from analogjax.cloud.configuration import (
+    CLASSES,
+    any_config_from_json,
+    any_config_to_json,
+    config_from_json,
+    config_to_json,
+    expanded,
+)
 from analogjax.cloud.errors import DescriptionError
 from analogjax.physics import (
     ADC,
@@ -31,6 +38,16 @@ from analogjax.physics.compounds import (
     residual,
     ttv2,
 )
+from analogjax.physics.hardware_aware import (
+    ColumnwiseRemap,
+    Discretize,
+    DropConnect,
+    ExceptLastColumn,
+    FixedClip,
+    InputRange,
+    ProgNoise,
+)
+from analogjax.tile import HardwareAware
 from analogjax.tile.algorithms import ALGORITHMS, COUNTED, build_config
 from analogjax.tile.presets import PRESETS, preset
 from compat.whole_batch import WholeBatch
@@ -86,7 +103,7 @@ TIMED = [
 
 @pytest.mark.parametrize("config", TIMED)
 def test_a_product_in_time_travels_with_its_conductances(config):
-    sent = json.loads(json.dumps(config_to_json(config)))
+    sent = json.loads(json.dumps(any_config_to_json(config)))
     again = config_from_json(sent)
     assert again == config and hash(again) == hash(config)
 
@@ -287,3 +304,26 @@ def test_a_compound_of_compounds_without_end_is_refused():
 def test_nothing_but_parameter_classes_is_ever_made():
     assert {"Transfer", "OneSided", "Vector", "MixedPrecision", "ExpStep", "TileConfig"} <= set(CLASSES)
     assert all(hasattr(kind, "__dataclass_fields__") for kind in CLASSES.values())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        HardwareAware(clip=FixedClip(fixed_value=0.5), remap=ColumnwiseRemap(), fresh_chips=2),
+        HardwareAware(modifier=ExceptLastColumn(modifier=Discretize(res=0.1)), input_range=InputRange(init_value=2.0)),
+        HardwareAware(modifier=DropConnect(pdrop=0.1, modifier=ProgNoise(coeffs=(1.0, 2.0)))),
+    ],
+)
+def test_hardware_aware_layers_come_back_and_are_not_sent(config):
+    values = json.loads(json.dumps(any_config_to_json(config)))
+    assert any_config_from_json(values) == config
+    with pytest.raises(DescriptionError, match="is a HardwareAware; give a TileConfig"):
+        config_from_json(values)
+    with pytest.raises(DescriptionError, match="config is a HardwareAware"):
+        config_to_json(config)
+
+
+@pytest.mark.parametrize("field", ["modifier", "clip", "remap", "input_range"])
+def test_parts_of_hardware_aware_layers_fit(field):
+    with pytest.raises(DescriptionError, match=rf"config\.{field}: a Mapping does not fit there"):
+        any_config_from_json({"class": "HardwareAware", field: {"class": "Mapping"}})

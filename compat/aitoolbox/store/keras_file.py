@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analogjax.errors import MissingPackage
 from compat import keras_backend
 from compat.aitoolbox.store.errors import DamagedFile, UnknownObject, UnsafeFile
 
@@ -27,19 +26,7 @@ _FULL_NAMES = {
 _UNKNOWN = re.compile(r"(?:Unknown \w+: '?|Could not locate \w+ '|identifier: '?)(\w+)")
 
 
-def load_keras() -> Any:
-    """The module `keras`, on JAX unless another backend is chosen. Raises `MissingPackage`."""
-    keras_backend.choose()
-    try:
-        import keras
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] == "tensorflow":
-            raise MissingPackage(
-                "Keras is set to run on TensorFlow, which is not installed: set KERAS_BACKEND=jax before Keras is "
-                'imported, or pip install "analogjax[tf]".'
-            ) from error
-        raise MissingPackage('Keras models need Keras: pip install "analogjax[keras]"') from error
-    return keras
+load_keras = keras_backend.load
 
 
 def write(file: Path, model: Any) -> None:
