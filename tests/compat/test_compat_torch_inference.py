@@ -295,3 +295,43 @@ def test_perfect_chips_of_any_size():
     layer, x = AnalogLinear(700, 3, rpu_config=config), torch.rand(2, 700)
     weight, bias = layer.get_weights()
     assert layer.analog_module.chip_count == 1 and torch.allclose(layer(x), x @ weight.T + bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["InferenceRPUConfig", "TorchInferenceRPUConfig"])
+def test_each_chip_of_a_matrix_has_a_range_of_inputs_of_its_own(kind):
+    config = getattr(c, kind)()
+    config.mapping.max_input_size = 3
+    config.pre_post.input_range.enable, config.pre_post.input_range.init_from_data = True, 1
+    config.pre_post.input_range.init_std_alpha = 2.0
+    layer = AnalogLinear(6, 2, bias=False, rpu_config=config)
+    x = torch.tensor([[1.0, -1.0, 1.0, 0.01, -0.01, 0.01], [-1.0, 1.0, -1.0, -0.01, 0.01, -0.01]])
+    layer(x)
+    tiles = dict(layer.named_analog_tiles())
+    assert list(tiles) == ["analog_module.array.0.0", "analog_module.array.1.0"]
+    for tile, part in zip(tiles.values(), x.split(3, 1), strict=True):
+        assert torch.allclose(tile.input_range, 2 * part.std().reshape(1), rtol=1e-5)
+    again = copy.deepcopy(layer)
+    again.load_state_dict(layer.state_dict())
+    assert [name for name, _ in again.named_analog_tiles()] == list(tiles)
+
+
+@pytest.mark.parametrize(("limit", "names"), [(-1, ["analog_module.array.0.0"]), (0, ["analog_module"])])
+def test_a_limit_below_0_makes_an_array_of_one_module(limit, names):
+    config = c.TorchInferenceRPUConfig()
+    config.mapping.max_input_size = config.mapping.max_output_size = limit
+    layer = AnalogLinear(4, 3, rpu_config=config)
+    assert [name for name, _ in layer.named_analog_tiles()] == names
+    quantized = c.QuantizedTorchInferenceRPUConfig(mapping=config.mapping)
+    assert quantized.get_default_tile_module_class(3, 4) is quantized.tile_class
+
+
+@pytest.mark.parametrize("res", [0.05, 30.0])
+def test_managed_inputs_need_no_bound(res):
+    """Inputs in [-1, 1] meet no bound of 1 either; the steps are those of the bound that was given."""
+    config = c.TorchInferenceRPUConfig()
+    config.forward.inp_bound, config.forward.inp_res = -2.0, res
+    native = config.to_native().forward.dac
+    assert native.bound == 1.0 and native.res == pytest.approx(2 * (res if res < 1 else 1 / res))
+    config.forward.noise_management = c.NoiseManagementType.CONSTANT
+    with pytest.raises(ConfigError, match="the bound of the DAC must be 1"):
+        config.to_native()

@@ -46,7 +46,7 @@ class TorchInferenceRPUConfig(InferenceRPUConfig):
         """Raise `ConfigError` where a layer with so many inputs can be trained, and not be read in evaluation mode."""
 
     def _reading(self, inputs: int) -> Periphery:
-        return as_torch_tile(super()._reading(inputs))
+        return as_torch_tile(self.forward.within_one().to_native())
 
 
 @parameters()

@@ -52,9 +52,14 @@ class RPUConfigBase(View):
         return seed
 
     def get_default_tile_module_class(self: Any, out_size: int = 0, in_size: int = 0) -> type:
-        """The class of the tile module: the array class where the matrix is larger than one chip."""
+        """The class of the tile module: the array class where the matrix is larger than one chip, or a limit below 0.
+
+        That limit is none, and asks for an array of modules all the same; chips in one compiled array show no modules.
+        """
         limits = ((out_size, self.mapping.max_output_size), (in_size, self.mapping.max_input_size))
-        return self.tile_array_class if any(0 < limit < size for size, limit in limits) else self.tile_class
+        stacked = getattr(self.tile_class, "is_stacked", lambda config: True)
+        parted = any(0 < limit < size or (limit < 0 and not stacked(self)) for size, limit in limits)
+        return self.tile_array_class if parted else self.tile_class
 
     def create_tile(self: Any, *args: Any, **kwargs: Any) -> Any:
         """A tile module with this configuration."""

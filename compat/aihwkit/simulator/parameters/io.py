@@ -61,6 +61,13 @@ class IOParameters(View):
         check_fields(self)
         return self._nested(Crossbar, {})
 
+    def within_one(self) -> "IOParameters":
+        """The same for inputs that fill [-1, 1], where it has no bound for them: with that one, and the same steps."""
+        if self.inp_bound >= 0.0 or self.noise_management is not NoiseManagementType.ABS_MAX:
+            return self
+        res = 1.0 / self.inp_res if self.inp_res > 1.0 else self.inp_res
+        return dataclasses.replace(self, inp_bound=1.0, inp_res=-res * self.inp_bound if res > 0.0 else res)
+
     def _unread(self) -> set[str]:
         """Fields with no value that could be used, which say more of what is off: aihwkit never looks at them then."""
         off = {

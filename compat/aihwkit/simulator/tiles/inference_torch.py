@@ -233,7 +233,7 @@ class Differentiated:
     @classmethod
     def is_stacked(cls, rpu_config: Any) -> bool:
         """Whether several chips of a matrix are one compiled array; else each is asked in torch."""
-        return not is_asked(rpu_config.simulator_tile_class)
+        return super().is_stacked(rpu_config) and not is_asked(rpu_config.simulator_tile_class)  # type: ignore[misc]
 
     @property
     def tile(self) -> Any:

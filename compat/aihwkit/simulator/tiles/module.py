@@ -79,8 +79,12 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
 
     @classmethod
     def is_stacked(cls, rpu_config: Any) -> bool:
-        """Whether several chips of a matrix are one compiled array."""
-        return True
+        """Whether several chips of a matrix are one compiled array; not where each has a range of inputs of its own.
+
+        Nor with a limit of their size below 0, by which programs ask for modules of one chip each, whatever the size.
+        """
+        mapping = rpu_config.mapping
+        return not (rpu_config.pre_post.input_range.enable or min(mapping.max_input_size, mapping.max_output_size) < 0)
 
     @property
     def tile(self) -> Any:

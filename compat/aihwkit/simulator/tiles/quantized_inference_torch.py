@@ -14,6 +14,7 @@ from compat.aihwkit.simulator.digital_low_precision.quantization_manager import 
 from compat.aihwkit.simulator.digital_low_precision.quantizers import QMethods
 from compat.aihwkit.simulator.digital_low_precision.range_estimators import RangeEstimators
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
+from compat.aihwkit.simulator.tiles.protocol import is_asked
 from compat.torch_package import torch
 
 
@@ -108,6 +109,11 @@ class Rounded:
 
 class QuantizedTorchInferenceTile(Rounded, TorchInferenceTile):  # type: ignore[misc]
     """One chip."""
+
+    @classmethod
+    def is_stacked(cls, rpu_config: Any) -> bool:
+        """As any torch tile, but always where its array rounds what the chips give together."""
+        return not is_asked(rpu_config.simulator_tile_class)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
