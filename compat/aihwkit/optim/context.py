@@ -158,6 +158,10 @@ class AnalogContext(torch.nn.Parameter):
             self.analog_tile = analog_tile
         self.analog_input, self.analog_grad_output = [], []
 
+    def set_indexed(self, use_indexed: bool = True) -> None:
+        """Say whether inputs are images, of which indices choose the columns."""
+        self.use_indexed = use_indexed
+
     def has_gradient(self) -> bool:
         """Whether anything was collected."""
         return len(self.analog_input) > 0
