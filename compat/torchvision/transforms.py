@@ -114,6 +114,61 @@ class RandomCrop:
         return f"RandomCrop(size={self.size}, padding={self.padding})"
 
 
+class CenterCrop:
+    """The middle of an image; one that is smaller gets zeros around it.
+
+    `size` has the rows and columns of the part, or is one number for both.
+    """
+
+    def __init__(self, size: Any) -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+
+    def __call__(self, image: Any) -> Any:
+        return _on_pixels(image, self._cut)
+
+    def _cut(self, pixels: np.ndarray) -> np.ndarray:
+        lacking = [max(want - have, 0) for have, want in zip(pixels.shape, self.size, strict=False)]
+        around = [(more // 2, (more + 1) // 2) for more in lacking]
+        pixels = np.pad(pixels, around + [(0, 0)] * (pixels.ndim - 2))
+        row, column = (round((have - want) / 2) for have, want in zip(pixels.shape, self.size, strict=False))
+        return pixels[row : row + self.size[0], column : column + self.size[1]]
+
+    def __repr__(self) -> str:
+        return f"CenterCrop(size={self.size})"
+
+
+class Resize:
+    """Another number of rows and columns, by bilinear interpolation that averages where an image becomes smaller.
+
+    Args:
+        size: Rows and columns; one number is for the shorter side, and the other side follows in proportion.
+    """
+
+    def __init__(self, size: Any) -> None:
+        self.size = size if isinstance(size, int) else tuple(size)
+
+    def __call__(self, image: Any) -> Any:
+        if not isinstance(image, torch.Tensor):
+            from PIL import Image  # which has made the image
+
+            rows, columns = self._wanted(image.height, image.width)
+            return image.resize((columns, rows), Image.Resampling.BILINEAR)
+        sized = torch.nn.functional.interpolate(
+            image[None].float(), self._wanted(*image.shape[-2:]), mode="bilinear", antialias=True
+        )[0]
+        return sized.to(image.dtype) if image.is_floating_point() else sized.round().to(image.dtype)
+
+    def _wanted(self, rows: int, columns: int) -> tuple[int, int]:
+        if not isinstance(self.size, int):
+            return self.size if len(self.size) == 2 else Resize(self.size[0])._wanted(rows, columns)
+        if rows <= columns:
+            return self.size, int(self.size * columns / rows)
+        return int(self.size * rows / columns), self.size
+
+    def __repr__(self) -> str:
+        return f"Resize(size={self.size})"
+
+
 def _on_pixels(image: Any, act: Callable[[np.ndarray], np.ndarray]) -> Any:
     """`act` on the pixels `[H, W]` or `[H, W, C]` of a PIL image, an array, or a tensor `[C, H, W]`."""
     if isinstance(image, torch.Tensor):

@@ -78,6 +78,22 @@ class TestTransforms:
         with pytest.raises(ValueError, match=r"RandomCrop\(\(9, 9\)\): the image has \(3, 4\) pixels"):
             transforms.RandomCrop(9)(image)
 
+    def test_the_middle_is_cut_out(self):
+        image = np.arange(20, dtype=np.uint8).reshape(4, 5)
+        assert np.array_equal(transforms.CenterCrop((2, 3))(image), image[1:3, 1:4])
+        assert np.array_equal(transforms.CenterCrop((6, 3))(image), np.pad(image[:, 1:4], ((1, 1), (0, 0))))
+        assert torch.equal(transforms.CenterCrop(2)(torch.ones(3, 4, 4)), torch.ones(3, 2, 2))
+
+    def test_sizes(self):
+        picture = pytest.importorskip("PIL.Image").fromarray(np.full((8, 12, 3), 7, np.uint8))
+        assert transforms.Resize(4)(picture).size == (6, 4) and transforms.Resize((4, 5))(picture).size == (5, 4)
+        assert np.asarray(transforms.Resize(4)(picture)).max() == 7
+        tensor = torch.arange(8.0).expand(1, 12, 8)
+        assert transforms.Resize(4)(tensor).shape == (1, 6, 4) and transforms.Resize([4])(tensor).shape == (1, 6, 4)
+        small = transforms.Resize((2, 4))(tensor)
+        torch.testing.assert_close(small.mean(), tensor.mean())  # an average stays one
+        assert transforms.Resize(4)(torch.full((1, 6, 6), 7, dtype=torch.uint8)).dtype == torch.uint8
+
     def test_pictures_stay_pictures(self):
         image = pytest.importorskip("PIL.Image").fromarray(np.zeros((4, 5, 3), np.uint8))
         both = transforms.Compose([transforms.RandomCrop((4, 4), padding=2), transforms.RandomHorizontalFlip(1.0)])

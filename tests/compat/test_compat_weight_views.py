@@ -101,7 +101,7 @@ def test_what_a_context_says_without_its_values(layer):
 def test_a_copy_is_used_as_the_first_one():
     for config, trained in ((InferenceRPUConfig(), True), (FloatingPointRPUConfig(), False)):
         tile = AnalogLinear(3, 2, rpu_config=config).analog_module
-        tile.analog_ctx.use_indexed = not trained
+        tile.analog_ctx.set_indexed(not trained)
         for other in (copy.deepcopy(tile), pickle.loads(pickle.dumps(tile))):
             context = other.analog_ctx
             assert context is not tile.analog_ctx and context.use_torch_update is trained

@@ -156,15 +156,15 @@ class AnalogContext(torch.nn.Parameter):
         """The weights on the chip, with the column of a bias, in units of the chip (a copy)."""
         return self.analog_tile.tile.get_weights()
 
-    def set_indexed(self, value: bool = True) -> None:
-        """Say whether inputs are images, whose patches the tile gathers."""
-        self.use_indexed = value
-
     def reset(self, analog_tile: Any = None) -> None:
         """Forget what was collected."""
         if analog_tile is not None:
             self.analog_tile = analog_tile
         self.analog_input, self.analog_grad_output = [], []
+
+    def set_indexed(self, use_indexed: bool = True) -> None:
+        """Say whether inputs are images, of which indices choose the columns."""
+        self.use_indexed = use_indexed
 
     def has_gradient(self) -> bool:
         """Whether anything was collected."""
