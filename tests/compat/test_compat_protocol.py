@@ -198,7 +198,9 @@ def test_a_context_has_a_size_and_no_values():
         lambda c: torch.stack([c, c]), lambda c: c.double().abs(), lambda c: c.get_data(),
         lambda c: torch.nn.utils.parameters_to_vector([c]),
     ):  # fmt: skip
-        with pytest.raises(RuntimeError, match=r"(placeholder mode|only stands for the weights).*tile\.get_weights\(\)"):
+        with pytest.raises(
+            RuntimeError, match=r"(placeholder mode|only stands for the weights).*tile\.get_weights\(\)"
+        ):
             read(context)
 
 

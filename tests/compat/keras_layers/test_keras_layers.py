@@ -8,7 +8,7 @@ import pytest
 
 from analogjax.tile import Mapping
 from compat.keras import AnalogConv2D, AnalogDense, AnalogLSTM, AnalogOptimizer
-from tests.compat.keras.keras_models import EXACT_AWARE, EXACT_PULSED
+from tests.compat.keras_layers.keras_models import EXACT_AWARE, EXACT_PULSED
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
 RNG = np.random.default_rng(0)

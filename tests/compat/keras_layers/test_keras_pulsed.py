@@ -11,7 +11,7 @@ from analogjax.physics.compounds import tiki_taka
 from analogjax.tile import HardwareAware, TileConfig
 from compat.keras import AnalogDense, AnalogLSTM, AnalogOptimizer
 from compat.keras.stored import from_float, to_float
-from tests.compat.keras.keras_models import SOFT, X, Y, dense, same, trained
+from tests.compat.keras_layers.keras_models import SOFT, X, Y, dense, same, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
 
@@ -148,6 +148,7 @@ def test_a_layer_is_called_once_in_a_step():
         (lambda: AnalogDense(3, lora_rank=2), "lora_rank=2.*digitally"),
         (lambda: AnalogDense(3, config="soft"), "config='soft'.*TileConfig or a HardwareAware"),
         (lambda: AnalogDense(0), "units=0"),
+        (lambda: AnalogDense(3, seed=-1), "seed=-1"),
         (lambda: AnalogDense(3, config=SOFT, dtype="mixed_float16"), "float16"),
         (lambda: AnalogLSTM(3, recurrent_dropout=0.5), r"recurrent_dropout=0\.5"),
         (lambda: AnalogLSTM(3, stateful=True), "stateful=True.*initial_state"),
