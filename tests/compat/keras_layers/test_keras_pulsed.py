@@ -136,6 +136,53 @@ def test_a_layer_is_called_once_in_a_step():
         model.fit(X, X, verbose=0)
 
 
+class Cell(keras.layers.Layer):
+    """A recurrent cell of one's own, with an analog layer."""
+
+    state_size = 3
+
+    def __init__(self):
+        super().__init__()
+        self.dense = AnalogDense(3, config=SOFT)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x, states, training=False):
+        h = self.dense(x, training=training) + states[0]
+        return h, [h]
+
+
+class Mapped(keras.layers.Layer):
+    """An analog layer for each item of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = AnalogDense(3, config=SOFT)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x, training=False):
+        return keras.ops.vectorized_map(lambda item: self.dense(item, training=training), x)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (Mapped, "inside of a transformation"),
+        (lambda: keras.layers.RNN(Cell(), return_sequences=True), "inside of a transformation"),
+        (lambda: keras.layers.TimeDistributed(AnalogDense(3, config=SOFT)), "twice in one training step"),
+    ],
+    ids=["vmap", "scan", "loop"],
+)
+def test_a_layer_inside_of_a_loop_is_refused(make, told):
+    model = keras.Sequential([keras.Input((2, 4)), make()])
+    model.compile(AnalogOptimizer("sgd", 0.1), "mse")
+    with pytest.raises(SlotError, match=told):
+        model.fit(np.ones((4, 2, 4)), np.ones((4, 2, 3)), verbose=0)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
