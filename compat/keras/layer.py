@@ -92,6 +92,8 @@ class AnalogLayer(keras.layers.Layer):
 
     def _check_options(self) -> None:
         name = type(self).__name__
+        if not isinstance(self._first_seed, int) or not 0 <= self._first_seed < 2**32:
+            raise ConfigError(f"{name}(seed={self.seed!r}): needs a whole number from 0 to 2^32 - 1, or None.")
         if self.is_pulsed and self.kernel_regularizer is not None:
             raise ConfigError(
                 f"{name}(kernel_regularizer=...): pulses of x and d move the devices, and a penalty on the weights has "
@@ -116,7 +118,7 @@ class AnalogLayer(keras.layers.Layer):
 
     def add_noise(self) -> Key:
         """Add the variable that counts the reads, and return a key for the chips."""
-        first = jnp.array([self._first_seed % 2**32, 0], jnp.uint32)
+        first = jnp.array([self._first_seed, 0], jnp.uint32)
         self._noise = self.add_weight(
             shape=(2,), dtype="uint32", initializer=lambda shape, dtype=None: first, trainable=False, name="noise"
         )

@@ -34,7 +34,7 @@ def trained(act: Act, matrices: tuple[Any, ...], slots: tuple[Signal, ...], inpu
     Returns:
         What `act` returns.
     """
-    beginnings = tuple(matrix.beginning() for matrix in matrices)
+    beginnings = tuple(matrix.beginning(inputs) for matrix in matrices)
     stored = tuple(matrix.stored.values() for matrix in matrices)
     rates = tuple(matrix.rate.value for matrix in matrices)
     return _trained(act, matrices, beginnings, stored, rates, slots, inputs, key)

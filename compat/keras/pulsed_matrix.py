@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from analogjax._typing import Array, Key
+from analogjax._typing import Array, Key, PyTree
 from analogjax.errors import ConfigError, GradientError, SlotError
 from analogjax.tile import Tile, TileArray, TileConfig, create_array
 from compat.keras.stored import Path, Stored
@@ -75,9 +76,12 @@ class PulsedMatrix:
         values = zip(self.stored.paths, self.stored.values_of(chips), strict=True)
         return [value if _is_moving(path) else None for path, value in values]
 
-    def beginning(self) -> Callable[[], None]:
+    def beginning(self, inputs: PyTree) -> Callable[[], None]:
         """What to call where a derivative of the matrix begins: it refuses what could not be trained rightly."""
         tracer = self.rate.value
+        # what is computed of both inside of a loop or vmap is traced by that, and the rate by the derivative around it
+        mixed = sum((jnp.sum(leaf) for leaf in jax.tree.leaves(inputs)), tracer)
+        is_inside = type(mixed) is not type(tracer)
 
         def begin() -> None:
             if not self.rate.trainable:
@@ -86,6 +90,12 @@ class PulsedMatrix:
                 raise GradientError(
                     f"{self._layer}: its devices are moved by pulses, and no optimiser of the model makes any. Compile "
                     "the model with compat.keras.AnalogOptimizer(optimizer, learning_rate)."
+                )
+            if is_inside:
+                raise SlotError(
+                    f"{self._layer}: is called inside of a transformation (vectorized_map, RNN with a cell of one's "
+                    "own, a rematerialised layer, scan), where JAX would add up what its calls do to the "
+                    "devices. Call it outside: AnalogDense takes [..., I], and AnalogLSTM has a loop of its own."
                 )
             if isinstance(tracer, jax.core.Tracer):
                 if self._last() is tracer:

@@ -97,6 +97,7 @@ class AnalogLSTM(AnalogLayer):
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards = go_backwards
+        self.stateful = False  # which Keras's Bidirectional asks for
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from analogjax.errors import ConfigError
 from compat import keras_backend
 from compat.aitoolbox.store.errors import DamagedFile, UnknownObject, UnsafeFile
 
@@ -74,19 +75,23 @@ def read(
     """`keras.models.load_model`, with its options; `trusted` also runs the Lambda layers in the file.
 
     Raises `UnsafeFile`, `UnknownObject` for classes and functions that Keras does not find by their names,
-    `DamagedFile`, `FileNotFoundError`.
+    `DamagedFile`, `FileNotFoundError`, `ConfigError` for analog layers on another backend than JAX.
     """
     keras = load_keras()
     if not os.path.isfile(file):
         raise FileNotFoundError(f"There is no model file {os.fspath(file)}.")
     _check_whole(file)
     try:
+        if "analogjax>" in _architecture(file):
+            import compat.keras  # noqa: F401 - so that Keras knows its layers
         model = keras.models.load_model(
             str(file), safe_mode=not trusted, custom_objects=custom_objects, compile=compile
         )
         if os.fspath(file).endswith(".h5"):
             _restore_optimizer(file, model)
         return model
+    except ConfigError:  # says itself what is missing
+        raise
     except (ValueError, TypeError) as error:
         raise _explained(file, error, trusted) from error
     except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -161,6 +166,19 @@ def _check_whole(file: str | os.PathLike[str]) -> None:
         broken = str(error)
     if broken is not None:
         raise DamagedFile(f"{os.fspath(file)} is damaged ({broken}): restore it from a copy.")
+
+
+def _architecture(file: str | os.PathLike[str]) -> str:
+    """The layers of the model in a file, as the text of a JSON document; empty for a file of another kind."""
+    import h5py
+
+    if h5py.is_hdf5(file):
+        with h5py.File(file) as stored:
+            return str(stored.attrs.get("model_config", ""))
+    if not zipfile.is_zipfile(file):
+        return ""
+    with zipfile.ZipFile(file) as archive:
+        return archive.read("config.json").decode() if "config.json" in archive.namelist() else ""
 
 
 def _is_subclassed(model: Any) -> bool:

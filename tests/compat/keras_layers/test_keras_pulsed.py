@@ -11,7 +11,7 @@ from analogjax.physics.compounds import tiki_taka
 from analogjax.tile import HardwareAware, TileConfig
 from compat.keras import AnalogDense, AnalogLSTM, AnalogOptimizer
 from compat.keras.stored import from_float, to_float
-from tests.compat.keras.keras_models import SOFT, X, Y, dense, same, trained
+from tests.compat.keras_layers.keras_models import SOFT, X, Y, dense, same, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
 
@@ -136,6 +136,53 @@ def test_a_layer_is_called_once_in_a_step():
         model.fit(X, X, verbose=0)
 
 
+class Cell(keras.layers.Layer):
+    """A recurrent cell of one's own, with an analog layer."""
+
+    state_size = 3
+
+    def __init__(self):
+        super().__init__()
+        self.dense = AnalogDense(3, config=SOFT)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x, states, training=False):
+        h = self.dense(x, training=training) + states[0]
+        return h, [h]
+
+
+class Mapped(keras.layers.Layer):
+    """An analog layer for each item of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = AnalogDense(3, config=SOFT)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x, training=False):
+        return keras.ops.vectorized_map(lambda item: self.dense(item, training=training), x)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (Mapped, "inside of a transformation"),
+        (lambda: keras.layers.RNN(Cell(), return_sequences=True), "inside of a transformation"),
+        (lambda: keras.layers.TimeDistributed(AnalogDense(3, config=SOFT)), "twice in one training step"),
+    ],
+    ids=["vmap", "scan", "loop"],
+)
+def test_a_layer_inside_of_a_loop_is_refused(make, told):
+    model = keras.Sequential([keras.Input((2, 4)), make()])
+    model.compile(AnalogOptimizer("sgd", 0.1), "mse")
+    with pytest.raises(SlotError, match=told):
+        model.fit(np.ones((4, 2, 4)), np.ones((4, 2, 3)), verbose=0)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -148,6 +195,7 @@ def test_a_layer_is_called_once_in_a_step():
         (lambda: AnalogDense(3, lora_rank=2), "lora_rank=2.*digitally"),
         (lambda: AnalogDense(3, config="soft"), "config='soft'.*TileConfig or a HardwareAware"),
         (lambda: AnalogDense(0), "units=0"),
+        (lambda: AnalogDense(3, seed=-1), "seed=-1"),
         (lambda: AnalogDense(3, config=SOFT, dtype="mixed_float16"), "float16"),
         (lambda: AnalogLSTM(3, recurrent_dropout=0.5), r"recurrent_dropout=0\.5"),
         (lambda: AnalogLSTM(3, stateful=True), "stateful=True.*initial_state"),

@@ -8,7 +8,7 @@ import pytest
 from analogjax.physics.hardware_aware import AddNormal, ColumnwiseRemap, FixedClip, InputRange, LayerwiseRemap
 from analogjax.tile import HardwareAware, Mapping
 from compat.keras import AnalogDense, AnalogLSTM
-from tests.compat.keras.keras_models import EXACT_AWARE, PERFECT, X, Y, dense, same, trained
+from tests.compat.keras_layers.keras_models import EXACT_AWARE, PERFECT, X, Y, dense, same, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
 NOISY = HardwareAware(modifier=AddNormal(std_dev=0.1), input_range=InputRange(init_from_data=3))

@@ -14,8 +14,9 @@ from analogjax.errors import ConfigError
 from analogjax.physics import SoftBounds
 from analogjax.physics.hardware_aware import AddNormal, GaussianClip, InputRange
 from analogjax.tile import HardwareAware, Mapping, TileConfig
+from compat.aitoolbox.store import keras_file
 from compat.keras import AnalogConv2D, AnalogDense, AnalogLSTM, AnalogOptimizer
-from tests.compat.keras.keras_models import SOFT, X, Y, dense, same, trained
+from tests.compat.keras_layers.keras_models import SOFT, X, Y, dense, same, trained
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # inside Keras 3.15
@@ -71,6 +72,18 @@ def test_the_experiment_saver(tmp_path, model_format):
     goes_on_as(model, saver.load_experiment().model, X)
 
 
+@pytest.mark.slow
+def test_a_saved_model_is_read_where_nobody_has_imported_the_layers(tmp_path):
+    model = trained(dense(SOFT))
+    for name in ("model.h5", "model.keras"):
+        keras_file.write(tmp_path / name, model)
+        read = f"from compat.aitoolbox.store import keras_file; print(keras_file.read({str(tmp_path / name)!r}).layers)"
+        elsewhere = started(read)
+        assert "AnalogDense" in elsewhere.stdout, elsewhere.stderr
+        elsewhere = started(read, KERAS_BACKEND="numpy")
+        assert "Keras runs on numpy" in elsewhere.stderr.splitlines()[-1]
+
+
 def test_weights_alone(tmp_path):
     model, other = dense(AWARE), dense(AWARE, seed=7)
     assert not same(model, other)
@@ -110,6 +123,7 @@ def started(program, **env):
     )
 
 
+@pytest.mark.slow
 def test_another_backend_is_refused():
     done = started("import compat.keras", KERAS_BACKEND="numpy")
     assert "Keras runs on numpy" in done.stderr and "KERAS_BACKEND=jax" in done.stderr

@@ -9,7 +9,7 @@ from analogjax.errors import ConfigError
 from analogjax.physics import GlobalCompensation, InputRange, PCMLike
 from analogjax.tile import HardwareAware, Mapping
 from compat.keras import AnalogDense, AnalogLSTM, program
-from tests.compat.keras.keras_models import EXACT_AWARE, EXACT_PULSED, PERFECT, X, Y, dense
+from tests.compat.keras_layers.keras_models import EXACT_AWARE, EXACT_PULSED, PERFECT, X, Y, dense
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
 STILL = PCMLike(prog_noise_scale=0.0, read_noise_scale=0.0, drift_scale=0.0)
@@ -29,6 +29,8 @@ def test_a_material_without_noise_reads_as_the_model(make, x, config):
     still = program(model, STILL, key=random.key(0)).drift(0.0, key=random.key(1))
     np.testing.assert_allclose(still.predict(x, verbose=0), y, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(model.predict(x, verbose=0), y)  # as before
+    other = program(model, STILL, fresh=True, key=random.key(0)).drift(0.0, key=random.key(1))
+    np.testing.assert_allclose(other.predict(x, verbose=0), y, rtol=1e-4, atol=1e-5)
 
 
 def test_drift_fades_and_is_compensated():

@@ -8,7 +8,7 @@ import pytest
 
 from analogjax.tile import Mapping
 from compat.keras import AnalogConv2D, AnalogDense, AnalogLSTM, AnalogOptimizer
-from tests.compat.keras.keras_models import EXACT_AWARE, EXACT_PULSED
+from tests.compat.keras_layers.keras_models import EXACT_AWARE, EXACT_PULSED
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside Keras 3.15
 RNG = np.random.default_rng(0)
@@ -77,6 +77,22 @@ def test_masks_states_and_channels_first():
     assert y[1].shape == layers[1].compute_output_shape(first.shape) == (2, 3, 5, 6)
     layers[1].set_weights(layers[0].get_weights())
     np.testing.assert_allclose(np.moveaxis(layers[1](first), 1, -1), y[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [EXACT_AWARE, EXACT_PULSED], ids=["aware", "pulsed"])
+def test_both_directions(config):
+    keras.utils.set_random_seed(0)
+    ours = keras.Sequential([keras.Input((5, 4)), L.Bidirectional(AnalogLSTM(3, config=config))])
+    theirs = keras.Sequential([keras.Input((5, 4)), L.Bidirectional(L.LSTM(3))])
+    pairs = [(getattr(ours.layers[0], n), getattr(theirs.layers[0], n)) for n in ("forward_layer", "backward_layer")]
+    for one, other in pairs:
+        other.set_weights(weights_of(one))
+    for model in (ours, theirs):
+        model.compile(AnalogOptimizer("sgd", 0.01) if model is ours else "sgd", "mse")
+        model.fit(SEQUENCES, np.ones((2, 6)), verbose=0)
+    for one, other in pairs:
+        for weights in zip(weights_of(one), weights_of(other), strict=True):
+            np.testing.assert_allclose(*weights, rtol=1e-5, atol=1e-6)
 
 
 def test_an_analog_bias_is_a_column_of_the_matrix():
