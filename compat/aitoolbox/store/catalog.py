@@ -21,6 +21,7 @@ from compat.aitoolbox.store.one_save import Version
 
 _STAMPED = re.compile(r"(?P<name>.*)_(?P<stamp>\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)", re.DOTALL)
 _REQUIRED = 3  # files of results that are saved one by one; labels are optional
+_TRIES = 20  # while another process saves
 _SUBFOLDERS = ("model", "checkpoint_model", "results")
 
 
@@ -209,20 +210,38 @@ def read(
     `read_model` does.
     """
     folder = Folder(experiment.path)
-    table = folder.table() or Table()
     loaded = LoadedExperiment(experiment.project_name, experiment.experiment_name, experiment.experiment_timestamp)
-    models, results = [], []
-    if read_model is not None:
-        models = [_newest(folder, table, model_names, "model", "with_model=False leaves it out")]
-    if with_results:
-        results = _results_files(folder, table, f"{loaded.experiment_name}_{loaded.experiment_timestamp}")
-    _check_one_save(folder, table, [name for name in models if name.startswith("model/")], results)
+    models, results = _of_one_save(folder, loaded, model_names if read_model is not None else None, with_results)
     if read_model is not None:
         loaded.paths.append(str(folder.path / models[0]))
         loaded.model = read_model(loaded.paths[0])
     for name in results:
         _read_results(str(folder.path / name), loaded, allow_pickle)
     return loaded
+
+
+def _of_one_save(
+    folder: Folder, loaded: LoadedExperiment, model_names: list[str] | None, with_results: bool
+) -> tuple[list[str], list[str]]:
+    """The files of the newest model of `model_names` (`None`: of no model) and of the newest results.
+
+    Where these do not belong together, but the table has changed since it was read, a save goes on: it is read again.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        table = folder.table() or Table()
+        models, results = [], []
+        if model_names is not None:
+            models = [_newest(folder, table, model_names, "model", "with_model=False leaves it out")]
+        if with_results:
+            results = _results_files(folder, table, f"{loaded.experiment_name}_{loaded.experiment_timestamp}")
+        try:
+            _check_one_save(folder, table, [name for name in models if name.startswith("model/")], results)
+        except MixedSaves:
+            if not tries_left or (folder.table() or Table()) == table:
+                raise
+        else:
+            break
+    return models, results
 
 
 def _check_one_save(folder: Folder, table: Table, models: list[str], results: list[str]) -> None:
