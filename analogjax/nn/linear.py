@@ -160,6 +160,11 @@ class AnalogLinear(linen.Module):
                 f"{type(self).__name__}({self.features}, {self.config!r}): the second argument is the configuration of "
                 "the chips, a TileConfig or a HardwareAware; give everything else by name, such as kernel_size=(3, 3)."
             )
+        bound = self.initial_bound
+        if bound is not None and not (isinstance(bound, (int, float)) and 0 < bound < float("inf")):
+            raise ConfigError(
+                f"{type(self).__name__}(initial_bound={bound!r}): needs a finite number above 0, or None."
+            )
         if groups > 1 and isinstance(self.config, HardwareAware):
             raise ConfigError(
                 f"{type(self).__name__}(groups={groups}): a hardware-aware layer has one group; use a layer for each, "

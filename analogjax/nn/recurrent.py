@@ -107,9 +107,11 @@ class AnalogRNN(linen.Module):
     def _check(self, x: Array) -> None:
         if not isinstance(self.cell, linen.RNNCellBase):
             raise ConfigError(f"AnalogRNN(cell={self.cell!r}): needs a cell, such as nn.AnalogLSTMCell(64).")
-        if not isinstance(self.num_layers, int) or self.num_layers < 1:
+        if not isinstance(self.num_layers, int) or isinstance(self.num_layers, bool) or self.num_layers < 1:
             raise ConfigError(f"AnalogRNN(num_layers={self.num_layers!r}): needs a whole number above 0.")
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.bidirectional, bool):
+            raise ConfigError(f"AnalogRNN(bidirectional={self.bidirectional!r}): needs True or False.")
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise ConfigError(f"AnalogRNN(dropout={self.dropout!r}): needs a number from 0 to below 1.")
         if x.ndim != 3 or x.shape[1] == 0:
             raise ShapeError(

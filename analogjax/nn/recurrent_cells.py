@@ -60,15 +60,19 @@ class AnalogCell(linen.RNNCellBase):
 
     def matrix(self, name: str) -> AnalogLinear:
         """An analog layer for all gates, which starts uniformly in +-1/sqrt(H)."""
-        if not isinstance(self.features, int) or self.features < 1:
-            raise ConfigError(f"{type(self).__name__}(features={self.features!r}): needs a whole number above 0.")
+        self._check_features()
         return AnalogLinear(
             self.gates * self.features, self.config, self.use_bias, dtype=self.dtype, param_dtype=self.param_dtype,
             initial_bound=1 / self.features**0.5, name=name,
         )  # fmt: skip
 
+    def _check_features(self) -> None:
+        if not isinstance(self.features, int) or self.features < 1:
+            raise ConfigError(f"{type(self).__name__}(features={self.features!r}): needs a whole number above 0.")
+
     def zeros(self, input_shape: Shape) -> Array:
         """`h` or `c` at the start, `[..., H]` for inputs `[..., I]`."""
+        self._check_features()
         return jnp.zeros((*input_shape[:-1], self.features), self.param_dtype if self.dtype is None else self.dtype)
 
 

@@ -404,3 +404,19 @@ def test_what_does_not_fit_is_told(key):
         nn.init(nn.AnalogRNN(nn.AnalogLinear(3)), X, key)
     with pytest.raises(ConfigError, match=r"AnalogGRUCell\(features=0\)"):
         nn.init(nn.AnalogRNN(nn.AnalogGRUCell(0)), X, key)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: nn.AnalogRNN(nn.AnalogGRUCell(4), num_layers=True), "num_layers=True"),
+        (lambda: nn.AnalogRNN(nn.AnalogGRUCell(4), bidirectional=2), "bidirectional=2.*True or False"),
+        (lambda: nn.AnalogRNN(nn.AnalogGRUCell(4), dropout="much"), "dropout='much'"),
+        (lambda: nn.AnalogRNN(nn.AnalogGRUCell(TileConfig())), "AnalogGRUCell.features=TileConfig"),
+        (lambda: nn.AnalogLinear(4, initial_bound=-1.0), "initial_bound=-1.0.*above 0"),
+        (lambda: nn.AnalogLinear(4, initial_bound=float("nan")), "initial_bound=nan"),
+    ],
+)
+def test_values_of_another_kind_are_named(make, says):
+    with pytest.raises(ConfigError, match=says):
+        nn.init(make(), jnp.ones((2, 3, 5)), random.key(0))
