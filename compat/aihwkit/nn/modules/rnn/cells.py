@@ -13,6 +13,7 @@ from collections import namedtuple
 from typing import Any
 
 from compat.aihwkit.nn.modules.linear import AnalogLinear
+from compat.aihwkit.simulator.configs.configs import InferenceRPUConfig
 from compat.torch_package import torch
 
 __all__ = ["AnalogGRUCell", "AnalogLSTMCell", "AnalogLSTMCellCombinedWeight", "AnalogVanillaRNNCell"]
@@ -26,13 +27,6 @@ def _matrix(inputs: int, outputs: int, bias: bool, rpu_config: Any, tile_module_
     if rpu_config is None:
         return torch.nn.Linear(inputs, outputs, bias)
     return AnalogLinear(inputs, outputs, bias, rpu_config, tile_module_class)
-
-
-def _default_config() -> Any:
-    # at the head of this file, programs that import the configurations before the layers would come back to here
-    from compat.aihwkit.simulator.configs.configs import InferenceRPUConfig
-
-    return InferenceRPUConfig()
 
 
 def _zeros(cell: Any, batch_size: int) -> Any:
@@ -123,7 +117,7 @@ class AnalogGRUCell(torch.nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
-        rpu_config = rpu_config or _default_config()
+        rpu_config = rpu_config or InferenceRPUConfig()
         self.weight_ih = AnalogLinear(input_size, 3 * hidden_size, bias, rpu_config, tile_module_class)
         self.weight_hh = AnalogLinear(hidden_size, 3 * hidden_size, bias, rpu_config, tile_module_class)
 
