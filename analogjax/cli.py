@@ -1,4 +1,4 @@
-"""The `analogjax` command: `train`, `infer`, `runs` and `devices` run locally, `serve` and `cloud` remotely."""
+"""The `analogjax` command: `serve` and `cloud` run remotely, everything else on this machine."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from analogjax.devices_command import add_devices_command
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.infer_command import add_infer_command
 from analogjax.runs_command import add_runs_command
+from analogjax.sweep_command import add_sweep_command
 from analogjax.train_command import add_train_command, resume_hint
 
 
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_train_command(commands)
     add_infer_command(commands)
+    add_sweep_command(commands)
     add_runs_command(commands)
     add_serve_command(commands)
     add_cloud_command(commands)

@@ -58,7 +58,8 @@ def made_device(name: str, settings: dict[str, Any], others: Iterable[str] = ())
             raise ConfigError(
                 f"--set {setting}: {match} has no such parameter; it has {', '.join(fields)}{of_algorithm}."
             )
-        if not isinstance(value, (bool, int, float)):
+        of_a_sweep = hasattr(value, "dtype")  # traced values, so that many devices share a program
+        if not isinstance(value, (bool, int, float)) and not of_a_sweep:
             raise ConfigError(f"--set {setting}={value}: needs a number, true or false.")
     return known[match](**settings)
 

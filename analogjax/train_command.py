@@ -65,7 +65,7 @@ def _train(given: argparse.Namespace) -> int:
     from analogjax.report import write_curves, writer_for
 
     experiment, device = experiment_of(options), find_device(options["on"])
-    record = begin_record(options, experiment.dataset.name, _recorded_config(options, experiment), _computed_on(device))
+    record = begin_record(options, experiment.dataset.name, recorded_config(options, experiment), _computed_on(device))
     writer = writer_for(options["output"], sys.stdout)
     if options["output"] == "table":
         print(_headline(experiment, options), flush=True)
@@ -134,7 +134,7 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
     return options["checkpoint"] or (record.checkpoints if options["run"] else None)
 
 
-def _recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
+def recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
     """The settings that determine the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
     kept = ("learn_out_scaling", "n_devices", *_OF_AWARE)

@@ -5,7 +5,7 @@ import difflib
 import json
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,11 +249,12 @@ _RIVALS = {  # options of a file that an option on the command line overrides as
 }  # fmt: skip
 
 
-def add_options(parser: Any) -> None:
-    """Add all options of the table, and `--config`, to a parser."""
+def add_options(parser: Any, without: Collection[str] = ()) -> None:
+    """Add all options of the table but those of certain names, and `--config`, to a parser."""
     parser.add_argument("--config", metavar="FILE", help="options from a TOML or JSON file")
-    for option in OPTIONS.values():
-        option.add(parser)
+    for name, option in OPTIONS.items():
+        if name not in without:
+            option.add(parser)
 
 
 def options_of(given: argparse.Namespace) -> dict[str, Any]:

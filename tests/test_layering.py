@@ -35,8 +35,10 @@ MAY_IMPORT = {
     "train_command": _LOOP | {"report", "runs_command", "devices_command", "train_options"},
     "infer_command": _LOOP
     | {"report", "runs_command", "devices_command", "train_command", "train_options", "weights_file"},
+    "sweep_command": _LOOP | {"report", "runs_command", "devices_command", "train_command", "train_options"},
     "cli": _LOOP
     | {
+        "sweep_command",
         "cloud",
         "report",
         "runs_command",
@@ -55,6 +57,7 @@ _UPPER = {
     "report",
     "cli",
     "train_command",
+    "sweep_command",
     "runs_command",
     "devices_command",
     "analogjax",

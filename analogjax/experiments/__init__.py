@@ -25,4 +25,9 @@ from analogjax.experiments.options import StopTraining as StopTraining
 from analogjax.experiments.placement import find_device as find_device
 from analogjax.experiments.runner import LocalRunner as LocalRunner
 from analogjax.experiments.runner import Results as Results
+from analogjax.experiments.sweep import SweepResults as SweepResults
+from analogjax.experiments.sweep import SweepRun as SweepRun
+from analogjax.experiments.sweep import sweep as sweep
+from analogjax.experiments.sweep_points import LogUniform as LogUniform
+from analogjax.experiments.sweep_points import Uniform as Uniform
 from analogjax.experiments.training import BasicTraining as BasicTraining

@@ -3,6 +3,7 @@ r"""The training loop as pure functions: a single step, and many steps in one co
 Everything a step needs is a function of the key of the run and the number of the step, so compiled calls may begin and
 end anywhere: splitting an epoch for a progress bar, a checkpoint or a hook changes no bit of the result.
 
+    devices of chip c    key_init, for c > 0 fold_in(key_init, c)
     order of epoch e     permutation(fold_in(key_order, e))
     noise of step n      fold_in(key_noise, n), n counted over all epochs
 
@@ -54,9 +55,10 @@ class RunKeys(NamedTuple):
     validation: Key
 
     @classmethod
-    def of(cls, key: Key) -> "RunKeys":
-        """Derive all keys of a run from its one key, which is consumed."""
-        return cls(*jax.random.split(key, 4))
+    def of(cls, key: Key, chip: int = 0) -> "RunKeys":
+        """Derive all keys of a run from its one key, which is consumed; another `chip` gets other devices only."""
+        keys = cls(*jax.random.split(key, 4))
+        return keys._replace(init=jax.random.fold_in(keys.init, chip)) if chip else keys
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Program:
             losses=jnp.zeros((data.steps(batch) if steps is None else steps,), jnp.float32),
         )
 
-    def order(self, data: Images, epoch: int, key: Key) -> tuple[Array, Array]:
+    def order(self, data: Images, epoch: int | Array, key: Key) -> tuple[Array, Array]:
         """Indices and weights `[S, B]` of an epoch, in random order. Consumes `key`."""
         return shuffled_indices(jax.random.fold_in(key, epoch), data.labels.shape[0], self.batch_size)
 

@@ -9,15 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from analogjax.errors import ConfigError, NonFiniteError
+from analogjax.errors import ConfigError
 from analogjax.experiments import fingerprint
+from analogjax.experiments.epoch_results import epoch_entry, not_finite
 from analogjax.experiments.feed import Feed, Piece
 from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
 from analogjax.experiments.loop import Program, RunKeys, TrainState
 from analogjax.experiments.losses import cross_entropy_loss, mse_loss, nll_loss
 from analogjax.experiments.options import CheckpointOptions, EarlyStop, StopTraining
+from analogjax.experiments.progress import Progress
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables, mixes_items
 from analogjax.nn.model import outputs_like
@@ -54,6 +55,7 @@ class Run:
     state: TrainState
     seed: int
     given: str | None  # a hash of the variables that were given
+    chip: int = 0
     saving: Saving | None = None
     record: RunRecord | None = None
     early_stop: EarlyStop | None = None
@@ -68,7 +70,7 @@ class Run:
 
     @classmethod
     def begin(
-        cls, experiment: BasicTraining, feed: Feed, keys: RunKeys, seed: int, device: jax.Device, given: Any
+        cls, experiment: BasicTraining, feed: Feed, keys: RunKeys, seed: int, chip: int, device: jax.Device, given: Any
     ) -> "Run":
         """Make a run that has not done anything yet."""
         program = Program.of(experiment)
@@ -76,7 +78,7 @@ class Run:
         started = program.start(feed.example, keys.init, jax.device_put(given, device), feed.steps)
         state = jax.device_put(started, device)
         named = None if given is None else fingerprint.of_tree(given)
-        run = cls(experiment, program, feed, keys, state, seed, named)
+        run = cls(experiment, program, feed, keys, state, seed, named, chip)
         run._check_classes()
         run._check_metrics()
         return run
@@ -84,24 +86,34 @@ class Run:
     @property
     def described(self) -> dict[str, Any]:
         """Description of the run for its record."""
-        return self.experiment.describe() | {"seed": self.seed} | self.feed.sizes()
+        return self.experiment.describe() | {"seed": self.seed} | self._chip | self.feed.sizes()
+
+    @property
+    def _chip(self) -> dict[str, int]:
+        return {"chip": self.chip} if self.chip else {}
 
     def identity(self) -> dict[str, Any]:
         """What must be equal in another run for it to continue this one, compared by contents."""
         experiment, variables = self.experiment, self.state.variables
         x, y = self.feed.example.batch(jnp.arange(min(4, experiment.batch_size)))
         outputs = outputs_like(experiment.model, variables, x)
-        return self.feed.identity() | {
-            "seed": self.seed,
-            "batch_size": experiment.batch_size,
-            "model": fingerprint.of_model(experiment.model),
-            "shapes": fingerprint.shapes_of(variables),
-            "variables": self.given,
-            "learning_rate": fingerprint.rate_or_error(experiment.learning_rate),
-            "optimizer": fingerprint.of_optimizer(self.program.digital_optimizer, variables.params),
-            "loss_function": fingerprint.of_loss(experiment.loss_function, outputs, y),
-            "metrics": {name: fingerprint.of_loss(metric, outputs, y) for name, metric in experiment.metrics.items()},
-        }
+        return (
+            self.feed.identity()
+            | self._chip
+            | {
+                "seed": self.seed,
+                "batch_size": experiment.batch_size,
+                "model": fingerprint.of_model(experiment.model),
+                "shapes": fingerprint.shapes_of(variables),
+                "variables": self.given,
+                "learning_rate": fingerprint.rate_or_error(experiment.learning_rate),
+                "optimizer": fingerprint.of_optimizer(self.program.digital_optimizer, variables.params),
+                "loss_function": fingerprint.of_loss(experiment.loss_function, outputs, y),
+                "metrics": {
+                    name: fingerprint.of_loss(metric, outputs, y) for name, metric in experiment.metrics.items()
+                },
+            }
+        )
 
     def resume(self) -> None:
         """Resume from the newest checkpoint, if there is one. Raises `CheckpointError` if it belongs to another run."""
@@ -128,11 +140,8 @@ class Run:
 
     def keep_model(self) -> None:
         """Write the trained model to the record."""
-        if self.record is None or not self.epochs:
-            return
-        with Checkpoints(self.record.location / "model", keep_last=1) as models:
-            meta = {"identity": self.described, "epochs": self.epochs}
-            models.save(int(self.state.pulsed.step), self.state.variables, meta, _metrics(self.epochs[-1]))
+        if self.record is not None and self.epochs:
+            keep_model(self.record, int(self.state.pulsed.step), self.state.variables, self.described, self.epochs)
 
     def save(self, spent: float) -> None:
         """Write a checkpoint of the current state."""
@@ -145,7 +154,7 @@ class Run:
         metrics = _metrics(self.epochs[-1]) if validated else {}
         self.saving.checkpoints.save(int(self.state.pulsed.step), self.state, meta, metrics)
 
-    def train(self, stdout: bool, hooks: Hooks, progress: bool) -> Results:
+    def train(self, stdout: bool, hooks: Hooks, progress: bool | None) -> Results:
         """Train all remaining epochs. Any exception carries the results so far as `error.results`."""
         if self.record is not None:
             self.record.go_on_from(self.epochs)
@@ -160,7 +169,7 @@ class Run:
         self.keep_model()
         return Results(self.epochs, self.state.variables)
 
-    def _whole_epoch(self, stdout: bool, hooks: Hooks, progress: bool) -> None:
+    def _whole_epoch(self, stdout: bool, hooks: Hooks, progress: bool | None) -> None:
         begun = time.perf_counter() - self.spent
         self._run_epoch(hooks, progress, begun)
         entry, items = self._validate(begun)
@@ -194,20 +203,16 @@ class Run:
         if self.saving is not None and self.step:
             self.save(0.0)
 
-    def _run_epoch(self, hooks: Hooks, progress: bool, begun: float) -> None:
+    def _run_epoch(self, hooks: Hooks, progress: bool | None, begun: float) -> None:
         compiled = self.program.compiled()
-        bar = tqdm(
-            total=self.feed.total, initial=self.step, unit="step", desc=f"epoch {self.epoch}", disable=not progress,
-            leave=False, delay=2.0, file=sys.stderr,
-        )  # fmt: skip
-        before = self.step
+        bar, before = Progress(f"epoch {self.epoch}", self.feed.total, done=self.step, shown=progress), self.step
         with bar:
             for piece in self.feed.pieces(self.epoch, self.step, compiled.order, self._next_save):
                 self._run_piece(piece, compiled.advance, hooks, bar, begun)
         if self.step == before and not self.items:
             raise ConfigError(f"epoch {self.epoch} had no batches: its iterator is exhausted. Use a list or function.")
 
-    def _run_piece(self, piece: Piece, advance: Callable, hooks: Hooks, bar: tqdm, begun: float) -> None:
+    def _run_piece(self, piece: Piece, advance: Callable, hooks: Hooks, bar: Progress, begun: float) -> None:
         for part in self._parts(piece):
             self._run_part(part, advance, hooks, bar, begun)
 
@@ -222,7 +227,7 @@ class Run:
         last = Piece(piece.data, rows, piece.first + piece.steps - 1, 1, left)
         return [part for part in (whole, last) if part.steps and self.step < part.first + part.steps]
 
-    def _run_part(self, piece: Piece, advance: Callable, hooks: Hooks, bar: tqdm, begun: float) -> None:
+    def _run_part(self, piece: Piece, advance: Callable, hooks: Hooks, bar: Progress, begun: float) -> None:
         end, stretch = piece.first + piece.steps, 1 if hooks.on_batch is not None else 16
         while self.step < end:
             self._check()
@@ -231,7 +236,7 @@ class Run:
             rows = (self.step - piece.first, stop - piece.first)
             self.state = advance(self.state, piece.data, piece.rows, *rows, self.keys.noise)
             done = self._count(rows, piece)
-            bar.update(done)
+            bar.advance(done)
             if hooks.on_batch is not None:
                 items = float(jnp.sum(piece.rows[1][rows[0]]))
                 loss = float(self.state.losses[rows[0]]) / items
@@ -259,12 +264,9 @@ class Run:
     def _count(self, rows: tuple[int, int], piece: Piece) -> int:
         """Mark the last steps as done, after checking their losses; returns how many there were."""
         losses = np.asarray(self.state.losses)[slice(*rows)]
-        if not np.all(np.isfinite(losses)):
-            n = int(np.argmin(np.isfinite(losses)))
-            raise NonFiniteError(
-                f"the loss became {losses[n]} in epoch {self.epoch}, step {self.step + n}. Is the learning rate "
-                f"({self.experiment.learning_rate}) too large, or are there NaNs in the data or the model?"
-            )
+        error = not_finite(losses, self.epoch, self.step, self.experiment.learning_rate)
+        if error is not None:
+            raise error
         for loss in losses:  # one by one: the same sum wherever an epoch is cut
             self.loss += float(loss)
         self.step += len(losses)
@@ -282,13 +284,8 @@ class Run:
             sums = found if sums is None else {name: sums[name] + value for name, value in found.items()}
             items += count
         assert sums is not None
-        entry: dict[str, Any] = {"epoch": self.epoch, "time_epoch": time.perf_counter() - begun}
-        if "accuracy" in sums:
-            right = sums.pop("accuracy")
-            whole = self.feed.example.labels.ndim == 1  # a whole number of items, not a float32 near it
-            entry["accuracy"] = (round(right) if whole else right) / items
-        entry |= {"train_loss": self.loss / self.items, "valid_loss": sums.pop("loss") / items}
-        return entry | {name: value / items for name, value in sums.items()}, items
+        seconds, classes = time.perf_counter() - begun, self.feed.example.labels.ndim == 1
+        return epoch_entry(self.epoch, seconds, self.loss / self.items, sums, items, classes), items
 
     def _check_classes(self) -> None:
         """Refuse labels beyond the outputs, which losses that pick one output would take for other classes or turn into
@@ -305,6 +302,14 @@ class Run:
         if self.experiment.metrics:
             data, rows, _ = next(self.feed.tests())
             jax.eval_shape(self.program.evaluate, self.state.variables, data, rows, jax.random.key(0))
+
+
+def keep_model(
+    record: RunRecord, step: int, variables: Variables, described: dict[str, Any], epochs: list[dict[str, Any]]
+) -> None:
+    """Write a trained model to the record of its run, under `model`."""
+    with Checkpoints(record.location / "model", keep_last=1) as models:
+        models.save(step, variables, {"identity": described, "epochs": epochs}, _metrics(epochs[-1]))
 
 
 def _metrics(entry: dict[str, Any]) -> dict[str, float]:

@@ -49,6 +49,7 @@ class LocalRunner:
         stdout: bool = True,
         *,
         seed: int = 0,
+        chip: int = 0,
         variables: Variables | None = None,
         checkpoint_dir: str | os.PathLike[str] | Location | None = None,
         checkpoints: CheckpointOptions = CheckpointOptions(),  # noqa: B008 - frozen
@@ -67,6 +68,8 @@ class LocalRunner:
             dataset_root: Folder in which the dataset is found, or to which it is downloaded.
             stdout: Print each epoch.
             seed: Determines everything random: the devices, the order of the data, every pulse and every noise.
+            chip: Number of the chip: each has other devices, with the order of the data, the pulses and the noise of
+                `seed`. Only without `variables`, which are on chips of their own.
             variables: Trained variables to continue training from, instead of fresh tiles.
             checkpoint_dir: Folder or URL (`s3://bucket/run`, `gs://...`) for checkpoints. The same call made again, on
                 any machine, resumes from the newest checkpoint and ends with the same bits as an uninterrupted run.
@@ -78,7 +81,8 @@ class LocalRunner:
             storage_options: Options for the client of an object store.
             hooks: Functions that observe the run; one that raises `StopTraining` ends it, and the results are returned.
             early_stop: Stop when a metric no longer improves.
-            progress: Show a progress bar; by default on a terminal, if an epoch takes long.
+            progress: Show a progress bar, if an epoch takes long; None: on a terminal or in a notebook, and a line each
+                minute elsewhere.
 
         Returns:
             `Results`: one dict per epoch, with `epoch` (from 0), `time_epoch` [s], `accuracy` [0, 1] (if labels are
@@ -92,19 +96,21 @@ class LocalRunner:
         device, shows_progress = find_device(self.device), _shows_progress(progress)
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise ConfigError(f"seed={seed!r}: needs a whole number.")
+        given = getattr(experiment, "variables", None) if variables is None else variables
+        _check_chip(chip, given)
         if isinstance(experiment, BasicInferencing):
             _refuse_for_inference(
-                variables=variables, checkpoint_dir=checkpoint_dir, record=record, early_stop=early_stop
-            )
+                chip=chip or None, variables=variables, checkpoint_dir=checkpoint_dir, record=record,
+                early_stop=early_stop,
+            )  # fmt: skip
             return run_inference(
                 experiment, seed=seed, max_elements=max_elements_train, dataset_root=dataset_root, device=device
             )
         every_steps = 0 if checkpoint_dir is None else checkpoints.every_steps
         with jax.default_device(device):
-            keys = RunKeys.of(random.key(seed))
+            keys = RunKeys.of(random.key(seed), chip)
             feed = _feed(experiment, max_elements_train, dataset_root, every_steps, device, keys)
-            given = experiment.variables if variables is None else variables
-            run = Run.begin(experiment, feed, keys, seed, device, given)
+            run = Run.begin(experiment, feed, keys, seed, chip, device, given)
             run.early_stop = early_stop
             with ExitStack() as stack:
                 # first in, last out: the status becomes "completed" after the last checkpoint is complete
@@ -115,7 +121,14 @@ class LocalRunner:
                 run.resume()
                 # the last checkpoint is safe before Ctrl-C ends the run: the stack unwinds outside
                 run.check_interrupt = stack.enter_context(deferred_interrupt())
-                return run.train(stdout, hooks, shows_progress)
+                return run.train(stdout, hooks, progress)
+
+
+def _check_chip(chip: object, variables: Any) -> None:
+    if isinstance(chip, bool) or not isinstance(chip, int) or not 0 <= chip < 2**31:
+        raise ConfigError(f"chip={chip!r}: needs a whole number, 0 or more.")
+    if chip and variables is not None:
+        raise ConfigError(f"chip={chip}: the given variables are on chips of their own; leave out one of them.")
 
 
 def _feed(
@@ -166,10 +179,6 @@ def _recording(
             error.add_note(f"And the record could not be finished: {second}")
         raise
     begun.finish("completed")
-
-
-def _metrics(entry: dict[str, Any]) -> dict[str, float]:
-    return {name: entry[name] for name in ("accuracy", "train_loss", "valid_loss")}
 
 
 def _shows_progress(wanted: bool | None) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as linen
+import jax
+import jax.numpy as jnp
 import optax
 
 from analogjax._field_docs import document_fields
@@ -70,9 +72,8 @@ class BasicTraining:
         _need(_whole(self.epochs) and self.epochs >= 0, "epochs", self.epochs, "needs a whole number, 0 or more")
         _need(callable(self.loss_function), "loss_function", self.loss_function, "give (outputs, labels) -> losses [B]")
         rate = self.learning_rate
-        good = callable(rate) or (isinstance(rate, (int, float)) and math.isfinite(rate) and rate >= 0)
+        good = callable(rate) or _is_traced(rate) or (_is_number(rate) and math.isfinite(rate) and rate >= 0)
         _need(good, "learning_rate", rate, "needs a finite number, 0 or more, or an optax schedule")
-
         self._check_metrics()
         decay = self.weight_decay
         good = isinstance(decay, (int, float)) and math.isfinite(decay) and decay >= 0
@@ -109,6 +110,15 @@ class BasicTraining:
             f"BasicTraining(dataset={self.dataset.name}, batch_size={self.batch_size}, loss_function={loss}, "
             f"epochs={self.epochs}, learning_rate={self.learning_rate}, model={self.model})"
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether it is a number that a transformation of JAX is carrying, as in a sweep."""
+    return isinstance(value, jax.core.Tracer) and value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.floating)
 
 
 def _whole(value: object) -> bool:

@@ -1,0 +1,171 @@
+"""The records of a sweep: a folder per run, and checkpoints of the runs that are trained together."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from analogjax.experiments import fingerprint
+from analogjax.experiments.dataset import Batches
+from analogjax.experiments.run import Results, keep_model
+from analogjax.experiments.sweep_data import SweepData
+from analogjax.experiments.sweep_plan import Planned, identity_of, shown_value
+from analogjax.experiments.together import Together
+from analogjax.store import Checkpoints, Location
+from analogjax.store.medium import NotFound
+from analogjax.store.run_folder import NotARun, RunError, read_run
+from analogjax.store.runs import RunRecord
+from analogjax.store.transfer import each
+
+Described = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+_IDENTITY = "identity.json"
+_TOGETHER = "together"
+_NO_VARIABLES: Any = None  # of a run that is read, not made
+_EVERY = 30.0  # [s] between two checkpoints
+
+
+class SweepRecords:
+    """Records below one folder."""
+
+    def __init__(self, root: Location, data: SweepData, keep_models: bool, more: Described | None) -> None:
+        """Nothing is read or written yet."""
+        self.root, self.data, self.keep_models, self.more = root, data, keep_models, more
+        self._open: dict[str, RunRecord] = {}
+        self._identities: dict[int, dict[str, Any]] = {}
+
+    def url(self, run: Planned) -> str:
+        """Folder or URL of a run."""
+        return (self.root / run.name).url
+
+    def completed(self, runs: Sequence[Planned]) -> Iterator[tuple[Planned, Results]]:
+        """The runs that were completed before, with their results.
+
+        Raises `RunError` if one is of an experiment that differs in what its name does not tell.
+        """
+        there = set(self.root.folders())
+        known = [run for run in runs if run.name in there]
+        for run, results in zip(known, each(self._results, known), strict=True):
+            if results is not None:
+                yield run, results
+
+    def _results(self, run: Planned) -> Results | None:
+        place = self.root / run.name
+        try:
+            recorded = read_run(place)
+            saved = json.loads(place.read(_IDENTITY))
+        except (NotARun, NotFound):  # it was killed while its folder was being made
+            return None
+        except RunError:
+            return None if not _is_begun(place) else self._raise(place)
+        different = fingerprint.differences(saved, _as_json(self.identity(run)))
+        if different:
+            raise RunError(
+                f"{place} is a run of another experiment: {', '.join(different)} differ"
+                f"{'s' if len(different) == 1 else ''}, though its values have the same names. Give another root, or "
+                "remove that run."
+            )
+        return Results(recorded.epochs, _NO_VARIABLES) if recorded.status["status"] == "completed" else None
+
+    def _raise(self, place: Location) -> Results:
+        read_run(place)
+        raise RunError(f"{place} can't be read: remove it.")
+
+    def identity(self, run: Planned) -> dict[str, Any]:
+        """What the record of a run must agree with."""
+        known = self._identities.get(id(run.experiment))
+        if known is None:
+            streamed = isinstance(run.experiment.dataset, Batches)
+            known = identity_of(run.experiment, {} if streamed else self.data.whole(run).identity())
+            self._identities[id(run.experiment)] = known
+        return known
+
+    def begin(self, run: Planned) -> RunRecord:
+        """Create or reopen the record of a run."""
+        place, experiment = self.root / run.name, run.experiment
+        values = {name: shown_value(value) for name, value in run.point.items()}
+        config = experiment.describe() | {"seed": run.seed, "chip": run.chip, "sweep": values}
+        config |= {} if self.more is None else dict(self.more(run.point))
+        sizes = {} if isinstance(experiment.dataset, Batches) else self.data.whole(run).sizes()
+        record = RunRecord.begin(place, config=config | sizes, seed=run.seed)
+        record.add(_IDENTITY, json.dumps(_as_json(self.identity(run))).encode())
+        self._open[run.name] = record
+        return record
+
+    def begin_all(self, runs: Sequence[Planned]) -> None:
+        """Create or reopen the records of runs that are trained together."""
+        self.identity(runs[0])  # here, since it computes; the threads only write
+        for run in runs:
+            self.identity(run)
+        each(self.begin, list(runs))
+
+    def finish(self, run: Planned, results: Results, step: int, error: str | None) -> None:
+        """Write the results of a run that was trained together with others, and say how it ended."""
+        record = self._open[run.name]
+        record.go_on_from(results)
+        if self.keep_models and results and error is None:
+            keep_model(record, step, results.variables, run.experiment.describe(), list(results))
+        record.finish("completed" if error is None else "failed", error)
+        del self._open[run.name]
+
+    def complete(self, run: Planned) -> None:
+        """Say that a run has ended well; its results are written."""
+        self._open.pop(run.name).finish("completed")
+
+    def fail(self, run: Planned, error: str) -> None:
+        """Say that a run has failed."""
+        self._open.pop(run.name).finish("failed", error)
+
+    def interrupt(self, runs: Sequence[Planned]) -> None:
+        """Say that runs were interrupted."""
+        for run in runs:
+            self._open.pop(run.name).finish("interrupted")
+
+    def saved(self, group: Sequence[Planned]) -> "SavedTogether":
+        """The checkpoints of runs that are trained together."""
+        name = hashlib.sha256("\n".join(run.name for run in group).encode()).hexdigest()[:12]
+        return SavedTogether(self.root / _TOGETHER / name)
+
+
+class SavedTogether:
+    """Checkpoints of a group in progress, at most one each half minute."""
+
+    def __init__(self, place: Location) -> None:
+        """Nothing is read or written yet."""
+        self.place, self._last = place, time.monotonic()
+
+    def resume(self, together: Together) -> None:
+        """Take up where a process that was killed had saved, if there is such a place."""
+        if not self.place.folders() and not list(self.place.list()):
+            return
+        with Checkpoints(self.place, keep_last=1) as checkpoints:
+            if checkpoints.latest() is None:
+                return
+            state, meta = checkpoints.restore(together.state)
+        together.take_up(state, meta)
+
+    def save(self, together: Together) -> None:
+        """Save the group, if that is due."""
+        if time.monotonic() - self._last < _EVERY:
+            return
+        with Checkpoints(self.place, keep_last=1) as checkpoints:
+            checkpoints.save(together.epoch, together.state, together.meta())
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Remove the checkpoints of a group that has ended."""
+        with suppress(NotFound):
+            names = [entry.name for entry in self.place.list()]
+            if names:
+                self.place.delete(*names)
+
+
+def _as_json(value: Mapping[str, Any]) -> Any:
+    """The value as it comes back from a file."""
+    return json.loads(json.dumps(value))
+
+
+def _is_begun(place: Location) -> bool:
+    """Whether a damaged record is more than one that was killed in its first moment."""
+    return all(place.exists(name) for name in ("config.json", "environment.json", "status.json"))
