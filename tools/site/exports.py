@@ -17,11 +17,10 @@ def exported(module: str) -> dict[str, str]:
     listed = _listed(tree)
     found: dict[str, str] = {}
     for node in _statements(tree.body):
-        if isinstance(node, ast.ImportFrom) and node.module and path_exists(node.module):
-            for name, home in _imported(node, listed):
-                found[name] = home
+        if isinstance(node, ast.ImportFrom):
+            found |= _imported(node, f"{module}." if node.level else "", listed)
         else:
-            found |= dict.fromkeys(_defined(node), module)
+            found |= dict.fromkeys(defined(node), module)
     return {name: home for name, home in found.items() if name in listed or (not listed and name[0] != "_")}
 
 
@@ -43,11 +42,6 @@ def path_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def path_exists(module: str) -> bool:
-    """Whether this is a module of the repository."""
-    return path_of(module).is_file()
-
-
 def _listed(tree: ast.Module) -> set[str]:
     """The names in `__all__`; empty without one."""
     for node in tree.body:
@@ -61,18 +55,22 @@ def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
     return [inner for node in body for inner in (node.body if isinstance(node, ast.If) else [node])]
 
 
-def _imported(node: ast.ImportFrom, listed: set[str]) -> list[tuple[str, str]]:
-    assert node.module is not None
-    found = []
+def _imported(node: ast.ImportFrom, folder: str, listed: set[str]) -> dict[str, str]:
+    """What an import hands on, with the module that defines it; `folder` is what a relative one starts from."""
+    source = f"{folder}{node.module}"
+    if not path_of(source).is_file():
+        return {}  # of another library
+    found = {}
     for alias in node.names:
         if alias.name == "*":
-            found += list(exported(node.module).items())
+            found |= exported(source)
         elif alias.asname == alias.name or alias.name in listed:
-            found.append((alias.name, exported(node.module).get(alias.name, node.module)))
+            found[alias.name] = exported(source).get(alias.name, source)
     return found
 
 
-def _defined(node: ast.stmt) -> list[str]:
+def defined(node: ast.stmt) -> list[str]:
+    """Names that a statement of a module defines."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef):
         return [node.name]
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -92,7 +92,8 @@ def plot_material(material: Any, picture: io.BytesIO, title: str, key: jax.Array
     w = jnp.broadcast_to(jnp.asarray(targets, jnp.float32), (n, len(targets)))
     programmed = material.program(w, k_program)
     times = getattr(material, "known_times", None) or TIMES
-    later = [np.asarray(material.drift(programmed, float(t), k)) for t, k in zip(times, _keys(k_drift, times))]
+    keys = jax.random.split(k_drift, len(times))
+    later = [np.asarray(material.drift(programmed, float(t), keys[n])) for n, t in enumerate(times)]
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for values, color, label in ((np.asarray(programmed.w), "C0", "programmed"), (later[-1], "C3", _span(times[-1]))):
@@ -110,10 +111,6 @@ def plot_material(material: Any, picture: io.BytesIO, title: str, key: jax.Array
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     figure.savefig(picture, dpi=120)
-
-
-def _keys(key: jax.Array, times: Any) -> jax.Array:
-    return jax.random.split(key, len(times))
 
 
 def _span(seconds: float) -> str:
@@ -144,7 +141,7 @@ def _first_line(value: Any) -> str:
 def _grid(texts: dict[str, str]) -> str:
     rows = [
         f'<figure markdown="span">\n[![{name}](gallery/{name}.webp){{ loading=lazy }}](gallery/{name}.webp)\n'
-        f"<figcaption>`{name}` {text}</figcaption>\n</figure>\n"
+        f"<figcaption><code>{name}</code> {text}</figcaption>\n</figure>\n"
         for name, text in texts.items()
     ]
     return '<div class="gallery" markdown>\n\n' + "\n".join(rows) + "\n</div>\n"
@@ -165,7 +162,8 @@ from analogjax import random
 from analogjax.physics import SoftBounds
 from analogjax.report import plot_device
 
-plot_device(SoftBounds(dw_min=0.01, dw_min_dtod=0.5), "soft.png", devices=20, key=random.key(0))
+device = SoftBounds(dw_min=0.01, dw_min_dtod=0.5)
+plot_device(device, "soft.png", devices=20, key=random.key(0))
 ```
 
 A device has four panels: the weight under up, then down pulses; the size of one step at each weight; the weight under
@@ -186,7 +184,7 @@ _MATERIALS = """\
 Left: weights right after programming and at the last time, against those asked for. Right: drift. What is shown is not
 compensated.
 """
-_TABLE = "`PCMLike` whose exponents come from a table; here g = 0 and 25 uS, mean 0.08 and 0.03, spread 0.03 and 0.01."
+_TABLE = "PCMLike whose exponents come from a table; here g = 0 and 25 uS, mean 0.08 and 0.03, spread 0.03 and 0.01."
 
 
 if __name__ == "__main__":
