@@ -95,7 +95,7 @@ $(VENV)/.build: pyproject.toml $(CONSTRAINTS)
 # The slow suite alone runs Keras on TensorFlow and jobs on Ray, which are larger than everything else together, and
 # makes the site and the wheel.
 $(VENV)/.slow: $(VENV)/.test
-	$(PIP) -e '.[all,tf,docs]' -r requirements-test.txt build 'ray[default]'
+	$(PIP) -e '.[all,tf,docs]' -r requirements-test.txt 'ray[default]'
 	touch $@
 
 constraints-py%.txt:
