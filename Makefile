@@ -9,7 +9,7 @@ CONSTRAINTS := $(call constraints,$(call version,$(firstword $(wildcard $(BIN)/p
 INSTALL = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PIP = $(INSTALL) -c $(CONSTRAINTS)
 
-.PHONY: demo test test-newest slow storm check venv bench clean
+.PHONY: demo test test-newest slow storm check venv docs wheel bench clean
 
 demo: $(VENV)/.core
 	@mkdir -p runs
@@ -56,6 +56,15 @@ check: $(VENV)/.test
 
 venv: $(VENV)/.test
 
+# The site, from docs/ and the docstrings, in site/: without a network, each warning an error, no link dead.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict --clean --site-dir site
+	$(BIN)/python tools/site/links.py site
+	@echo "Open site/index.html, or, to search as well: $(BIN)/python -m http.server --directory site"
+
+wheel: $(VENV)/.build
+	$(BIN)/python -m build --outdir dist
+
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/facade.py
@@ -72,9 +81,21 @@ $(VENV)/.test: $(VENV)/.core
 	$(PIP) -e '.[all]' -r requirements-test.txt
 	touch $@
 
-# The slow suite alone runs Keras on TensorFlow and jobs on Ray, which are larger than everything else together.
+# Nothing is imported to make the site: neither JAX nor analogjax need be installed for it.
+$(VENV)/.docs: pyproject.toml $(CONSTRAINTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $$($(BIN)/python tools/extra.py docs)
+	touch $@
+
+$(VENV)/.build: pyproject.toml $(CONSTRAINTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) build
+	touch $@
+
+# The slow suite alone runs Keras on TensorFlow and jobs on Ray, which are larger than everything else together, and
+# makes the site and the wheel.
 $(VENV)/.slow: $(VENV)/.test
-	$(PIP) -e '.[all,tf]' -r requirements-test.txt 'ray[default]'
+	$(PIP) -e '.[all,tf,docs]' -r requirements-test.txt 'ray[default]'
 	touch $@
 
 constraints-py%.txt:
@@ -83,4 +104,4 @@ constraints-py%.txt:
 	@exit 1
 
 clean:
-	rm -rf $(VENV) .venv-newest .jax_cache runs build *.egg-info
+	rm -rf $(VENV) .venv-newest .jax_cache runs build dist site *.egg-info

@@ -101,6 +101,7 @@ FAST = jex_random.define_prng_impl(
     name="analogjax",
     tag="ajx",
 )
+"""The generator, for `jax.random.key(seed, impl=FAST)`; also under the name `"analogjax"`."""
 
 
 def _register_name() -> None:

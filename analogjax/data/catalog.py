@@ -65,6 +65,7 @@ FashionMNIST = Dataset(
     system_folders=("/usr/share/datasets/fashion-mnist",),
     package="dataset-fashion-mnist",
 )
+"""Pictures of clothes, 28 x 28, ten classes."""
 
 MNIST = Dataset(
     name="MNIST",
@@ -85,6 +86,7 @@ MNIST = Dataset(
         _idx(_MNIST, "t10k-labels-idx1", "ec29112dd5afa0611ce80d1b7f02629c"),
     ),
 )
+"""Handwritten digits, 28 x 28, ten classes."""
 
 SVHN = Dataset(
     name="SVHN",
@@ -99,6 +101,7 @@ SVHN = Dataset(
     train_files=(_svhn("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),),
     test_files=(_svhn("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),),
 )
+"""House numbers in colour, 32 x 32, ten classes."""
 
 CIFAR10 = Dataset(
     name="CIFAR10",
@@ -112,6 +115,7 @@ CIFAR10 = Dataset(
     train_files=(_cifar10("data_batch_1"),),
     test_files=(_cifar10("test_batch"),),
 )
+"""Photographs in colour, 32 x 32, ten classes."""
 
 Digits = Dataset(
     name="Digits",
@@ -125,8 +129,10 @@ Digits = Dataset(
     read=read_digits,
     embedded=FILE,
 )
+"""Handwritten digits, 8 x 8, ten classes; they come with the library."""
 
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (FashionMNIST, MNIST, SVHN, CIFAR10, Digits)}
+"""All of these, by name."""
 
 
 def named(name: str) -> Dataset:

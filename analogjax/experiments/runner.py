@@ -35,7 +35,7 @@ class LocalRunner:
 
     Example:
         >>> results = LocalRunner(device="cpu").run(BasicTraining(FashionMNIST, model), seed=1)
-        >>> results[-1]["accuracy"]
+        >>> accuracy = results[-1]["accuracy"]
     """
 
     device: jax.Device | str | None = None

@@ -35,7 +35,7 @@ from analogjax.physics.checks import is_whole
 from analogjax.tile.mapping import Mapping
 from analogjax.tile.tile import TileConfig
 
-Made = tuple[Device, Pulses]  # the device, and the pulses of the gradient update
+_Made = tuple[Device, Pulses]  # the device, and the pulses of the gradient update
 _PERIPHERY, _PULSES, _MAPPING = Periphery(), Pulses(), Mapping()
 _BUFFERED_BL = 5  # pulses of one train onto the array in front of a buffer
 
@@ -78,39 +78,39 @@ def build_config(
     return TileConfig(device=made, forward=periphery, backward=periphery, update=update, mapping=mapping)
 
 
-def _sgd(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _sgd(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     if n_devices == 1:
         return device, pulses
     return Vector(devices=(device,) * n_devices, update_policy=UpdatePolicy.SINGLE_RANDOM), pulses
 
 
-def _transfer(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _transfer(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     compound = tiki_taka((device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=pulses)
     return compound, pulses
 
 
-def _buffered(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _buffered(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     return _chopped(device, periphery, pulses, in_chop_prob=0.0)
 
 
-def _chopping(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _chopping(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     return _chopped(device, periphery, pulses, fast_lr=0.1, auto_scale=True)
 
 
-def _chopped(device: Any, periphery: Periphery, pulses: Pulses, **given: Any) -> Made:
+def _chopped(device: Any, periphery: Periphery, pulses: Pulses, **given: Any) -> _Made:
     single = replace(pulses, desired_bl=1, update_bl_management=False, update_management=False)
     compound = c_ttv2((device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=single, **given)
     return compound, replace(pulses, desired_bl=_BUFFERED_BL)
 
 
-def _dynamic(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _dynamic(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     single = replace(pulses, desired_bl=1, update_bl_management=True, update_management=True)
     compound = agad((device,) * 2, transfer_forward=periphery, transfer_update=single, fast_lr=0.1, auto_scale=True)
     return compound, replace(pulses, desired_bl=_BUFFERED_BL)
 
 
-def _rider(make: Callable[..., Device]) -> Callable[[Any, Periphery, Pulses, int], Made]:
-    def made(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _rider(make: Callable[..., Device]) -> Callable[[Any, Periphery, Pulses, int], _Made]:
+    def made(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
         single = replace(pulses, desired_bl=1, update_bl_management=True, update_management=True)
         compound = make((device,) * 2, transfer_forward=periphery.unmanaged(), transfer_update=single)
         return compound, replace(pulses, desired_bl=_BUFFERED_BL)
@@ -118,11 +118,11 @@ def _rider(make: Callable[..., Device]) -> Callable[[Any, Periphery, Pulses, int
     return made
 
 
-def _mixed_precision(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _mixed_precision(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     return MixedPrecision(device=device), pulses
 
 
-def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> Made:
+def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int) -> _Made:
     if n_devices < 2:
         raise ConfigError(
             f"build_config('residual', n_devices={n_devices}): the arrays correct each other; give 2 or more."
@@ -131,7 +131,7 @@ def _residual(device: Any, periphery: Periphery, pulses: Pulses, n_devices: int)
     return compound, pulses
 
 
-_ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
+_ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], _Made]] = {
     "sgd": _sgd,
     **dict.fromkeys(("tiki-taka", "tt", "ttv1"), _transfer),
     "ttv2": _buffered,
@@ -143,5 +143,6 @@ _ALGORITHMS: dict[str, Callable[[Any, Periphery, Pulses, int], Made]] = {
     "e-rider": _rider(e_rider),
 }
 ALGORITHMS = tuple(_ALGORITHMS)
+"""Names that `build_config` knows."""
 COUNTED = ("sgd", "residual")
 """Algorithms for any number of devices; the others have as many as they need."""

@@ -139,7 +139,9 @@ _CONFIGS: dict[str, TileConfig] = {
     "MixedPrecisionPCMPreset": _config(MixedPrecision(device=_PARTS["PCMPresetUnitCell"])),
 }
 PRESETS = tuple(_CONFIGS)
+"""Names that `preset` knows."""
 PARTS = tuple(_PARTS)
+"""Names that `preset_part` knows."""
 
 
 def preset(name: str) -> TileConfig:
