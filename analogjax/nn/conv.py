@@ -6,6 +6,7 @@ The columns of `W` are in the order of torch's flattened weights: channel slowes
 one fastest. Each item gives one vector per place, which reach the devices in row-major order, item by item.
 """
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -188,4 +189,5 @@ def patches(x: Array, kernel_size: Sizes, strides: Sizes, padding: Sizes, dilati
             )
         last = room // step * step + 1
         x = jnp.stack([lax.slice_in_dim(x, n * apart, n * apart + last, step, axis) for n in range(size)], -1)
-    return x.reshape(*x.shape[: len(kernel_size) + 1], -1)
+    # no -1: a batch may be empty
+    return x.reshape(*x.shape[: len(kernel_size) + 1], x.shape[len(kernel_size) + 1] * math.prod(kernel_size))

@@ -30,7 +30,7 @@ class AnalogConvTranspose(AnalogConv):
         window = (self.kernel_size, self.strides, self.padding, self.dilation, self.output_padding)
         sides = transposed_sides(name, self.axes, *window, self.padding_mode)
         return self.over_places(
-            x, lambda items: spread(items, self.strides, sides), (self.kernel_size, ones, self.dilation)
+            x, lambda items: spread(name, items, self.strides, sides), (self.kernel_size, ones, self.dilation)
         )
 
 

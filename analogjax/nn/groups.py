@@ -40,12 +40,14 @@ def product_of(tile: Chips, x: Array, slot: Signal | None, key: Key) -> Array:
 
 def cut(x: Array, groups: int) -> Array:
     """`[..., I] -> [G, ..., I / G]`; one group stays as it is."""
-    return x if groups == 1 else jnp.moveaxis(x.reshape(*x.shape[:-1], groups, -1), -2, 0)
+    if groups == 1:
+        return x
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), -2, 0)
 
 
 def joined(y: Array, groups: int) -> Array:
     """`[G, ..., O / G] -> [..., O]`: the reverse of `cut`."""
-    return y if groups == 1 else jnp.moveaxis(y, 0, -2).reshape(*y.shape[1:-1], -1)
+    return y if groups == 1 else jnp.moveaxis(y, 0, -2).reshape(*y.shape[1:-1], groups * y.shape[-1])
 
 
 def check_groups(layer: str, groups: int, **sizes: int) -> None:

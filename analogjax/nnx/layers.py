@@ -254,7 +254,8 @@ class AnalogConvTranspose(nnx.Module):
     def __call__(self, x: Array) -> Array:
         check_items(type(self).__name__, self.axes, self.in_features, x)
         zero, one = (0,) * self.axes, (1,) * self.axes
-        return self.linear(patches(spread(x, self.strides, self.sides), self.kernel_size, one, zero, self.dilation))
+        items = spread(type(self).__name__, x, self.strides, self.sides)
+        return self.linear(patches(items, self.kernel_size, one, zero, self.dilation))
 
 
 class AnalogConvTranspose1d(AnalogConvTranspose):

@@ -196,6 +196,29 @@ def test_what_a_transposed_one_can_not_do(given, words, key):
         nn.init(nn.AnalogConvTranspose1d(6, CONFIG, **given), jnp.zeros((1, 5, 4)), key)
 
 
+def test_padding_that_leaves_nothing_is_told(key):
+    """Of 3 values, a kernel of 2 gives 4 places; leaving out 2 on each side leaves none, and 3 fewer than none."""
+    words = r"AnalogConvTranspose2d.*leaves nothing of items of 3x8"
+    with pytest.raises(ShapeError, match=words):
+        layer = nn.AnalogConvTranspose2d(2, CONFIG, kernel_size=(2, 2), padding=(3, 0))
+        nn.init(layer, jnp.zeros((1, 3, 8, 4)), key)
+    with pytest.raises(ShapeError, match=words):
+        layer = analog_nnx.AnalogConvTranspose2d(4, 2, (2, 2), padding=(3, 0), config=CONFIG, rngs=nnx.Rngs(0))
+        layer(jnp.zeros((1, 3, 8, 4)))
+
+
+def test_a_batch_may_be_empty(key):
+    layer = nn.AnalogConv2d(6, CONFIG, kernel_size=(3, 2), groups=2, channels_first=True)
+    variables = nn.init(layer, jnp.zeros((1, 4, 5, 7)), key)
+    nothing = jnp.zeros((0, 4, 5, 7))
+    slots = nn.slots(layer, variables, nothing)
+    signals = jax.grad(lambda slots: jnp.sum(nn.apply(layer, variables, nothing, key=key, slots=slots)))(slots)
+    assert nn.apply(layer, variables, nothing, key=key).shape == (0, 6, 3, 6)
+    pulsed = optim.PulsedSGD(0.1)
+    after, _ = pulsed.update(signals, pulsed.init(variables.tiles), variables.tiles, key=key)
+    np.testing.assert_array_equal(after["tile"].read(), variables.tiles["tile"].read())
+
+
 @pytest.mark.parametrize("given", [{"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}])
 def test_what_a_description_has_no_word_for_is_not_lost(given):
     with pytest.raises(DescriptionError, match=rf"AnalogConv2d.*{next(iter(given))}"):
