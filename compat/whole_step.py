@@ -99,8 +99,8 @@ class WholeStep:
         value = bridge.to_torch(value)  # now everything is done, and what was lent is free again
         if not known:
             raise TileError(
-                f"the target has classes from {target.min()} to {target.max()}; they start at 0, there are as many as the "
-                f"model has outputs, and only {_IGNORED} is left out. The step was not made."
+                f"the target has classes from {target.min()} to {target.max()}; they start at 0, there are as many as "
+                f"the model has outputs, and only {_IGNORED} is left out. The step was not made."
             )
         for one, old, new in zip(chips, leaves, moved, strict=True):
             one.moved(old, new)

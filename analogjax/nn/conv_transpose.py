@@ -44,7 +44,10 @@ def transposed_sides(
             f"{layer}(padding={padding!r}, padding_mode={padding_mode!r}): the padding of a transposed convolution is "
             "a number of places that are left out, and only zeros are around what is left."
         )
-    check_window(layer, axes, (kernel_size, strides, padding, dilation, output_padding))
+    check_window(
+        layer, axes, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation,
+        output_padding=output_padding,
+    )  # fmt: skip
     for more, step, apart in zip(output_padding, strides, dilation, strict=True):
         if not 0 <= more < max(step, apart):
             raise ConfigError(

@@ -5,6 +5,8 @@
 A dense matrix would hold zeros between the groups, on devices that are pulsed all the same.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -58,3 +60,9 @@ def check_groups(layer: str, groups: int, **sizes: int) -> None:
     uneven = [f"{name}={size}" for name, size in sizes.items() if isinstance(size, int) and size % groups]
     if uneven:
         raise ConfigError(f"{layer}(groups={groups}): must divide {uneven[0]}.")
+
+
+def check_initial_bound(layer: str, bound: Any) -> None:
+    """Raise `ConfigError` unless `bound` is a finite number above 0, or `None`."""
+    if bound is not None and not (isinstance(bound, (int, float)) and 0 < bound < float("inf")):
+        raise ConfigError(f"{layer}(initial_bound={bound!r}): needs a finite number above 0, or None.")

@@ -54,8 +54,8 @@ def spread(layer: str, x: Array, strides: Sizes, sides: Sides) -> Array:
     for size, step, both in zip(x.shape[1:-1], strides, sides, strict=True):
         if (size - 1) * step + 1 + sum(both) < 1:
             raise ShapeError(
-                f"{layer}: its padding leaves nothing of items of {'x'.join(map(str, x.shape[1:-1]))}: use larger ones, "
-                "or less padding."
+                f"{layer}: its padding leaves nothing of items of {'x'.join(map(str, x.shape[1:-1]))}: use larger "
+                "ones, or less padding."
             )
     between = [(low, high, step - 1) for (low, high), step in zip(sides, strides, strict=True)]
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *between, (0, 0, 0)])

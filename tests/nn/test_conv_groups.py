@@ -174,6 +174,10 @@ def test_the_same_layers_in_nnx(key):
         ({"padding": "same", "strides": (2,)}, ConfigError, "a step other than 1 changes the size"),
         ({"padding_mode": "mirror"}, ConfigError, "known are zeros, reflect, replicate, circular"),
         ({"padding": (5,), "padding_mode": "reflect"}, ShapeError, "padding by 5 needs more than the 5 values"),
+        ({"dilation": (0,)}, ConfigError, r"AnalogConv1d\(dilation=\(0,\)\): needs whole numbers of 1 or more"),
+        ({"strides": (0,)}, ConfigError, r"strides=\(0,\)\): needs whole numbers of 1"),
+        ({"kernel_size": (2.5,)}, ConfigError, r"kernel_size=\(2\.5,\)"),
+        ({"padding": (-2,)}, ConfigError, r"padding=\(-2,\)\): needs whole numbers of 0 or more"),
         ({"config": HardwareAware(), "groups": 2}, ConfigError, "a hardware-aware layer has one group"),
     ],
 )
@@ -189,11 +193,20 @@ def test_what_is_not_possible_is_told(given, error, words, key):
         ({"padding_mode": "reflect"}, "only zeros are around"),
         ({"output_padding": (1,)}, r"output_padding=\(1,\)\): must be smaller than the strides \(1,\)"),
         ({"strides": (1, 2)}, "tuples of one number"),
+        ({"padding": (-1,)}, r"padding=\(-1,\)\): needs whole numbers of 0"),
+        ({"dilation": (0,)}, "needs whole numbers of 1 or more"),
     ],
 )
 def test_what_a_transposed_one_can_not_do(given, words, key):
     with pytest.raises(ConfigError, match=words):
         nn.init(nn.AnalogConvTranspose1d(6, CONFIG, **given), jnp.zeros((1, 5, 4)), key)
+
+
+@pytest.mark.parametrize("given", [{"strides": (0, 1)}, {"dilation": (1, 0)}, {"padding": (-1, 0)}])
+def test_nnx_layers_tell_sizes_that_are_not_possible(given):
+    for layer in (analog_nnx.AnalogConv2d, analog_nnx.AnalogConvTranspose2d):
+        with pytest.raises(ConfigError, match=rf"{layer.__name__}\({next(iter(given))}=.*needs whole numbers of"):
+            layer(2, 3, **given, rngs=nnx.Rngs(0))
 
 
 def test_padding_that_leaves_nothing_is_told(key):
