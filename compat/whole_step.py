@@ -43,7 +43,8 @@ _FUNCTIONS = {
     _F.cross_entropy: torch.nn.CrossEntropyLoss,
     _F.nll_loss: torch.nn.NLLLoss,
 }
-_REDUCTIONS = {"mean": jnp.mean, "sum": jnp.sum}
+_REDUCTIONS = ("mean", "sum")
+_IGNORED = -100  # a class number that torch leaves out of sum and mean
 
 
 def compile(model: Any, loss: Any, optimizer: Any) -> "WholeStep":
@@ -70,7 +71,7 @@ def compile(model: Any, loss: Any, optimizer: Any) -> "WholeStep":
 class WholeStep:
     """What `compile` returns."""
 
-    def __init__(self, model: Any, loss: Callable[[Array, Array], Array], optimizer: Any) -> None:
+    def __init__(self, model: Any, loss: Callable[[Array, Array], tuple[Array, Array]], optimizer: Any) -> None:
         if not isinstance(optimizer, AnalogOptimizerMixin):
             raise ConfigError(
                 f"compile: {type(optimizer).__name__} pulses no tiles; use AnalogSGD, or AnalogOptimizer"
@@ -92,8 +93,15 @@ class WholeStep:
         leaves = [one.leaves for one in chips]
         given = [bridge.lent(value, "a parameter") for _, _, value in self._digital]
         key = chips[0].root, chips[0].next_use()
-        value, gradients, moved = self._step(pulsed, leaves, given, key, rates, bridge.lent(x), _targets(target))
+        (value, known), gradients, moved = self._step(
+            pulsed, leaves, given, key, rates, bridge.lent(x), _targets(target)
+        )
         value = bridge.to_torch(value)  # now everything is done, and what was lent is free again
+        if not known:
+            raise TileError(
+                f"the target has classes from {target.min()} to {target.max()}; they start at 0, there are as many as "
+                f"the model has outputs, and only {_IGNORED} is left out. The step was not made."
+            )
         for one, old, new in zip(chips, leaves, moved, strict=True):
             one.moved(old, new)
         for (_, _, parameter), gradient in zip(self._digital, gradients, strict=True):
@@ -125,7 +133,8 @@ class WholeStep:
         """What the compiled step was made for."""
         modules = list(self.model.modules())
         programs = [module.chips.program for module in modules if hasattr(module, "analog_ctx")]
-        return modules, programs, any(map(is_hooked, modules)), [p.requires_grad for p in self.model.parameters()]
+        parameters = [(id(one), one.requires_grad) for one in self.model.parameters()]
+        return modules, programs, any(map(is_hooked, modules)), parameters
 
     def _rates(self) -> list[float]:
         """The learning rate of each tile. Raises `ConfigError` where the optimizer does not have it."""
@@ -143,19 +152,19 @@ class WholeStep:
     def _whole(
         self, programs: list[Any], pulsed: tuple[bool, ...], leaves: list[bridge.Leaves], digital: list[Array],
         key: tuple[Key, Scalar], rates: list[Scalar], x: Array, target: Array,
-    ) -> tuple[Array, list[Array], list[bridge.Leaves]]:  # fmt: skip
-        """Loss, gradients of the digital parameters, and what moves of each tile."""
+    ) -> tuple[tuple[Array, Array], list[Array], list[bridge.Leaves]]:  # fmt: skip
+        """Loss and whether it knows all targets, gradients of the digital parameters, and what moves of each tile."""
         k_forward, k_update = jax.random.split(jax.random.fold_in(*key))
         names = [layer.name for layer in self._tiled]
         chips = [program.tile(own) for program, own in zip(programs, leaves, strict=True)]
         tiles = {name: {"tile": chip} for name, chip in zip(names, chips, strict=True)}
         slots = nn.slots(self._native, nn.Variables(self._params(digital), tiles), x)
 
-        def loss(digital: list[Array], slots: Any) -> Array:
+        def loss(digital: list[Array], slots: Any) -> tuple[Array, Array]:
             variables = nn.Variables(self._params(digital), tiles)
             return self._loss(nn.apply(self._native, variables, x, key=k_forward, slots=slots), target)
 
-        value, (gradients, signals) = jax.value_and_grad(loss, (0, 1))(digital, slots)
+        value, (gradients, signals) = jax.value_and_grad(loss, (0, 1), has_aux=True)(digital, slots)
         keys = jax.random.split(k_update, len(names))
         moved = [
             program.moving_of(tile_update(chip, signals[name]["tile"], rate, key=own) if moves else chip)
@@ -173,11 +182,12 @@ class WholeStep:
 
 
 def _targets(target: Any) -> Any:
-    return target.detach().numpy() if target.dtype is torch.int64 else bridge.lent(target, "the target")
+    whole = target.dtype in (torch.int64, torch.uint8)
+    return target.detach().numpy() if whole else bridge.lent(target, "the target")
 
 
-def _loss_of(loss: Any) -> Callable[[Array, Array], Array]:
-    """The native form of a torch loss. Raises `ConfigError` where there is none."""
+def _loss_of(loss: Any) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """The native form of a torch loss, and whether it knows all targets. Raises `ConfigError` where there is none."""
     kind = _FUNCTIONS.get(loss, type(loss)) if isinstance(loss, Callable) else type(loss)  # type: ignore[arg-type]
     known = ", ".join(one.__name__ for one in _ERRORS)
     if kind not in _ERRORS:
@@ -188,19 +198,37 @@ def _loss_of(loss: Any) -> Callable[[Array, Array], Array]:
     if odd or reduction not in _REDUCTIONS:
         what = odd[0] if odd else "reduction"
         raise ConfigError(f"compile: {kind.__name__}({what}={getattr(loss, what)!r}) has no native form.")
-    return partial(_reduced, kind in _OF_CLASSES, _ERRORS[kind], _REDUCTIONS[reduction])
+    return partial(_of_classes if kind in _OF_CLASSES else _of_numbers, _ERRORS[kind], reduction == "mean")
 
 
 def _changed(loss: Any, plain: Any) -> list[str]:
     """The arguments of a loss that are not its defaults, but for its reduction."""
-    fields: Mapping[str, Any] = vars(plain) | dict(plain.named_buffers())
+    fields: Mapping[str, Any] = vars(plain) | dict(plain.named_buffers()) | dict(loss.named_buffers())
     names = [name for name in fields if not name.startswith("_") and name not in ("reduction", "training")]
     return [name for name in [*names, "weight"] if getattr(loss, name, None) != getattr(plain, name, None)]
 
 
-def _reduced(of_classes: bool, error: Callable, reduction: Callable, y: Array, target: Array) -> Array:
-    fits = target.shape == y.shape[:1] if of_classes else target.shape == y.shape
-    if not fits or (of_classes and (y.ndim != 2 or not jnp.issubdtype(target.dtype, jnp.integer))):
-        wanted = "one class number for each item [B], and outputs [B, C]" if of_classes else "a target for each output"
-        raise TileError(f"outputs {y.shape} and targets {target.shape} of {target.dtype}: the loss needs {wanted}.")
-    return reduction(error(y, target))
+def _of_numbers(error: Callable, mean: bool, y: Array, target: Array) -> tuple[Array, Array]:
+    """A loss of a target for each output; every number is known."""
+    if target.shape != y.shape:
+        raise _unfit(y, target, "a target for each output")
+    return (jnp.mean if mean else jnp.sum)(error(y, target)), jnp.array(True)
+
+
+def _of_classes(error: Callable, mean: bool, y: Array, target: Array) -> tuple[Array, Array]:
+    """A loss of one class for each item, and whether there are such classes; `_IGNORED` ones do not count."""
+    if y.ndim != 2 or target.shape != y.shape[:1] or not jnp.issubdtype(target.dtype, jnp.integer):
+        raise _unfit(y, target, "one class number for each item [B], and outputs [B, C]")
+    target = target.astype(jnp.int32)
+    counted = target != _IGNORED
+    known = jnp.all(~counted | ((target >= 0) & (target < y.shape[1])))
+    total = jnp.sum(jnp.where(counted, error(y, jnp.where(counted, target, 0)), 0.0))
+    if not mean:
+        return total, known
+    n = jnp.sum(counted)
+    # of no item at all the mean is NaN, and moves nothing, as in torch
+    return total / jnp.maximum(n, 1) + jnp.where(n == 0, jnp.nan, 0.0), known
+
+
+def _unfit(y: Array, target: Array, wanted: str) -> TileError:
+    return TileError(f"outputs {y.shape} and targets {target.shape} of {target.dtype}: the loss needs {wanted}.")

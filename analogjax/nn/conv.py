@@ -6,11 +6,13 @@ The columns of `W` are in the order of torch's flattened weights: channel slowes
 one fastest. Each item gives one vector per place, which reach the devices in row-major order, item by item.
 """
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as linen
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from analogjax._typing import Array
@@ -51,7 +53,10 @@ class AnalogConv(AnalogLinear):
     @linen.compact
     def __call__(self, x: Array) -> Array:
         name, window = type(self).__name__, (self.kernel_size, self.strides, self.dilation)
-        check_window(name, self.axes, window if isinstance(self.padding, str) else (*window, self.padding))
+        given = {} if isinstance(self.padding, str) else {"padding": self.padding}
+        check_window(
+            name, self.axes, kernel_size=self.kernel_size, strides=self.strides, dilation=self.dilation, **given
+        )
         sides = sides_of(name, self.padding, *window)
         return self.over_places(x, lambda items: padded(name, items, sides, self.padding_mode), window)
 
@@ -145,10 +150,17 @@ class AnalogConv3d(AnalogConv):
     dilation: Sizes = (1, 1, 1)
 
 
-def check_window(layer: str, axes: int, window: tuple[Sizes, ...]) -> None:
-    """Raise `ConfigError` unless kernel size, strides, dilation and the like have a number for each axis."""
-    if not all(isinstance(sizes, tuple) and len(sizes) == axes for sizes in window):
-        raise ConfigError(f"{layer}: the sizes of its window are {window}; it needs {_CALLED[axes][2]}.")
+def check_window(layer: str, axes: int, **window: Sizes) -> None:
+    """Raise `ConfigError` unless kernel size, strides, dilation and the like have a number for each axis; paddings may
+    be 0, everything else is 1 or more.
+    """
+    if any(not isinstance(sizes, tuple) or len(sizes) != axes for sizes in window.values()):
+        given = ", ".join(f"{name}={sizes!r}" for name, sizes in window.items())
+        raise ConfigError(f"{layer}({given}): needs {_CALLED[axes][2]}.")
+    for name, sizes in window.items():
+        least = int("padding" not in name)
+        if any(not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < least for n in sizes):
+            raise ConfigError(f"{layer}({name}={sizes!r}): needs whole numbers of {least} or more.")
 
 
 def check_items(layer: str, axes: int, channels: int, x: Array) -> None:
@@ -188,4 +200,5 @@ def patches(x: Array, kernel_size: Sizes, strides: Sizes, padding: Sizes, dilati
             )
         last = room // step * step + 1
         x = jnp.stack([lax.slice_in_dim(x, n * apart, n * apart + last, step, axis) for n in range(size)], -1)
-    return x.reshape(*x.shape[: len(kernel_size) + 1], -1)
+    # no -1: a batch may be empty
+    return x.reshape(*x.shape[: len(kernel_size) + 1], x.shape[len(kernel_size) + 1] * math.prod(kernel_size))

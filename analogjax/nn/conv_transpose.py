@@ -30,7 +30,7 @@ class AnalogConvTranspose(AnalogConv):
         window = (self.kernel_size, self.strides, self.padding, self.dilation, self.output_padding)
         sides = transposed_sides(name, self.axes, *window, self.padding_mode)
         return self.over_places(
-            x, lambda items: spread(items, self.strides, sides), (self.kernel_size, ones, self.dilation)
+            x, lambda items: spread(name, items, self.strides, sides), (self.kernel_size, ones, self.dilation)
         )
 
 
@@ -44,7 +44,10 @@ def transposed_sides(
             f"{layer}(padding={padding!r}, padding_mode={padding_mode!r}): the padding of a transposed convolution is "
             "a number of places that are left out, and only zeros are around what is left."
         )
-    check_window(layer, axes, (kernel_size, strides, padding, dilation, output_padding))
+    check_window(
+        layer, axes, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation,
+        output_padding=output_padding,
+    )  # fmt: skip
     for more, step, apart in zip(output_padding, strides, dilation, strict=True):
         if not 0 <= more < max(step, apart):
             raise ConfigError(

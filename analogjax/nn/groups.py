@@ -5,6 +5,8 @@
 A dense matrix would hold zeros between the groups, on devices that are pulsed all the same.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -40,12 +42,14 @@ def product_of(tile: Chips, x: Array, slot: Signal | None, key: Key) -> Array:
 
 def cut(x: Array, groups: int) -> Array:
     """`[..., I] -> [G, ..., I / G]`; one group stays as it is."""
-    return x if groups == 1 else jnp.moveaxis(x.reshape(*x.shape[:-1], groups, -1), -2, 0)
+    if groups == 1:
+        return x
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), -2, 0)
 
 
 def joined(y: Array, groups: int) -> Array:
     """`[G, ..., O / G] -> [..., O]`: the reverse of `cut`."""
-    return y if groups == 1 else jnp.moveaxis(y, 0, -2).reshape(*y.shape[1:-1], -1)
+    return y if groups == 1 else jnp.moveaxis(y, 0, -2).reshape(*y.shape[1:-1], groups * y.shape[-1])
 
 
 def check_groups(layer: str, groups: int, **sizes: int) -> None:
@@ -56,3 +60,9 @@ def check_groups(layer: str, groups: int, **sizes: int) -> None:
     uneven = [f"{name}={size}" for name, size in sizes.items() if isinstance(size, int) and size % groups]
     if uneven:
         raise ConfigError(f"{layer}(groups={groups}): must divide {uneven[0]}.")
+
+
+def check_initial_bound(layer: str, bound: Any) -> None:
+    """Raise `ConfigError` unless `bound` is a finite number above 0, or `None`."""
+    if bound is not None and not (isinstance(bound, (int, float)) and 0 < bound < float("inf")):
+        raise ConfigError(f"{layer}(initial_bound={bound!r}): needs a finite number above 0, or None.")

@@ -21,7 +21,7 @@ from jax.extend.core import get_opaque_trace_state
 from analogjax._field_docs import document_fields
 from analogjax._typing import Array, DType, Key, Shape
 from analogjax.errors import ConfigError, ShapeError, SlotError
-from analogjax.nn.groups import chips_of, joined, product_of
+from analogjax.nn.groups import check_initial_bound, chips_of, joined, product_of
 from analogjax.nn.hardware_aware import NOISE, TILE, TILES, aware_product
 from analogjax.tile import HardwareAware, Signal, Tile, TileArray, TileConfig, slot_for
 from analogjax.tile.tile import across
@@ -160,11 +160,7 @@ class AnalogLinear(linen.Module):
                 f"{type(self).__name__}({self.features}, {self.config!r}): the second argument is the configuration of "
                 "the chips, a TileConfig or a HardwareAware; give everything else by name, such as kernel_size=(3, 3)."
             )
-        bound = self.initial_bound
-        if bound is not None and not (isinstance(bound, (int, float)) and 0 < bound < float("inf")):
-            raise ConfigError(
-                f"{type(self).__name__}(initial_bound={bound!r}): needs a finite number above 0, or None."
-            )
+        check_initial_bound(type(self).__name__, self.initial_bound)
         if groups > 1 and isinstance(self.config, HardwareAware):
             raise ConfigError(
                 f"{type(self).__name__}(groups={groups}): a hardware-aware layer has one group; use a layer for each, "

@@ -46,7 +46,16 @@ def padded(layer: str, x: Array, sides: Sides, mode: str) -> Array:
     return jnp.pad(x, ((0, 0), *sides, (0, 0)), mode=_MODES[mode])
 
 
-def spread(x: Array, strides: Sizes, sides: Sides) -> Array:
-    """Items `[B, n_1, ..., n_k, C]` with `stride - 1` zeros between their values, and zeros around (fewer, if < 0)."""
+def spread(layer: str, x: Array, strides: Sizes, sides: Sides) -> Array:
+    """Items `[B, n_1, ..., n_k, C]` with `stride - 1` zeros between their values, and zeros around (fewer, if < 0).
+
+    Raises `ShapeError` where nothing would be left of an item.
+    """
+    for size, step, both in zip(x.shape[1:-1], strides, sides, strict=True):
+        if (size - 1) * step + 1 + sum(both) < 1:
+            raise ShapeError(
+                f"{layer}: its padding leaves nothing of items of {'x'.join(map(str, x.shape[1:-1]))}: use larger "
+                "ones, or less padding."
+            )
     between = [(low, high, step - 1) for (low, high), step in zip(sides, strides, strict=True)]
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *between, (0, 0, 0)])

@@ -16,7 +16,7 @@ from analogjax._typing import Array, DType
 from analogjax.errors import ConfigError, ShapeError
 from analogjax.nn.conv import check_items, check_window, patches
 from analogjax.nn.conv_transpose import transposed_sides
-from analogjax.nn.groups import check_groups, chips_of, cut, joined
+from analogjax.nn.groups import check_groups, check_initial_bound, chips_of, cut, joined
 from analogjax.nn.padding import Sizes, padded, sides_of, spread
 from analogjax.nnx.calls import product
 from analogjax.tile import (
@@ -56,7 +56,8 @@ class AnalogLinear(nnx.Module):
         rngs: `params` makes the tiles; `analog` (or the default stream) is the noise of every call.
 
     Raises:
-        ConfigError: If a size is not a whole number above 0, or a hardware-aware layer has several groups.
+        ConfigError: If a size is not a whole number above 0, `initial_bound` no finite number above 0, or a
+            hardware-aware layer has several groups.
         ShapeError: If x has another size.
     """
 
@@ -76,6 +77,7 @@ class AnalogLinear(nnx.Module):
         for name, size in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(size, int) or size < 1:
                 raise ConfigError(f"AnalogLinear({name}={size!r}): needs a whole number above 0.")
+        check_initial_bound("AnalogLinear", initial_bound)
         self.in_features, self.out_features, self.dtype = in_features, out_features, dtype
         mapping = config.mapping
         self.analog_bias = use_bias and not mapping.digital_bias
@@ -180,7 +182,10 @@ class AnalogConv(nnx.Module):
         )
         around = (0,) * self.axes if padding is None else padding
         window = (self.kernel_size, self.strides, self.dilation)
-        check_window(name, self.axes, window if isinstance(around, str) else (*window, around))
+        given = {} if isinstance(around, str) else {"padding": around}
+        check_window(
+            name, self.axes, kernel_size=self.kernel_size, strides=self.strides, dilation=self.dilation, **given
+        )
         self.sides, self.padding_mode = sides_of(name, around, *window), padding_mode
         self.in_features = in_features
         self.linear = AnalogLinear(in_features * math.prod(self.kernel_size), out_features, **options)
@@ -254,7 +259,8 @@ class AnalogConvTranspose(nnx.Module):
     def __call__(self, x: Array) -> Array:
         check_items(type(self).__name__, self.axes, self.in_features, x)
         zero, one = (0,) * self.axes, (1,) * self.axes
-        return self.linear(patches(spread(x, self.strides, self.sides), self.kernel_size, one, zero, self.dilation))
+        items = spread(type(self).__name__, x, self.strides, self.sides)
+        return self.linear(patches(items, self.kernel_size, one, zero, self.dilation))
 
 
 class AnalogConvTranspose1d(AnalogConvTranspose):

@@ -148,6 +148,11 @@ class AnalogRNN(nnx.Module):
         rngs: nnx.Rngs,
         **options: Any,
     ) -> None:
+        if isinstance(cell, nnx.Module):
+            raise ConfigError(
+                f"AnalogRNN(cell={type(cell).__name__}(...)): needs the class, such as AnalogLSTMCell, of which it "
+                "makes a cell for each layer and direction."
+            )
         if not isinstance(num_layers, int) or num_layers < 1:
             raise ConfigError(f"AnalogRNN(num_layers={num_layers!r}): needs a whole number above 0.")
         if not 0 <= dropout < 1:

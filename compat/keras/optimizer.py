@@ -24,7 +24,8 @@ class AnalogOptimizer(keras.optimizers.Optimizer):
         name: Name of the optimiser.
 
     Raises:
-        ConfigError: If the Keras optimiser scales the loss, accumulates gradients or is an `AnalogOptimizer`.
+        ConfigError: If the Keras optimiser scales the loss, accumulates gradients, averages variables or is an
+            `AnalogOptimizer`.
 
     Example:
         >>> model.compile(AnalogOptimizer(keras.optimizers.Adam(1e-3), learning_rate=0.1), "mse")
@@ -131,10 +132,11 @@ def _is_pulsed(variable: Any) -> bool:
 
 def _check(digital: Any) -> None:
     kinds = (AnalogOptimizer, keras.optimizers.LossScaleOptimizer)
-    wrong = [name for name in ("loss_scale_factor", "gradient_accumulation_steps") if getattr(digital, name, None)]
+    names = ("loss_scale_factor", "gradient_accumulation_steps", "use_ema")
+    wrong = [name for name in names if getattr(digital, name, None)]
     if isinstance(digital, kinds) or wrong:
         given = type(digital).__name__ if isinstance(digital, kinds) else f"{wrong[0]} of {type(digital).__name__}"
         raise ConfigError(
             f"AnalogOptimizer(optimizer=...): {given} does not go with pulses, which are made in every step, of errors "
-            "that are not scaled; give a plain Keras optimiser."
+            "that are not scaled, and move devices that can't be averaged; give a plain Keras optimiser."
         )

@@ -146,7 +146,7 @@ def _frozen(model):
 
 CHANGED = {
     "a hook": (lambda model: hooked(model), "has hooks"),
-    "a frozen layer": (_frozen, "frozen"),
+    "a frozen layer": (_frozen, r"the parameter 0\.analog_module\.\w+ is frozen"),
     "a layer more": (lambda model: model.append(torch.nn.Softplus()), "Softplus"),
 }
 
@@ -173,6 +173,38 @@ def test_a_layer_in_place_of_another_is_trained():
     assert step(x, y).item() == pytest.approx(value, rel=1e-4)
 
 
+def test_a_parameter_in_place_of_another_is_trained():
+    (model, optimizer), _ = pair(mixed, lr=0.1)
+    step, x, y = compat.compile(model, functional.mse_loss, optimizer), torch.randn(7, 5), torch.randn(7, 3)
+    step(x, y)
+    model[1][1].weight = torch.nn.Parameter(torch.full((4, 6), 0.3))
+    value = functional.mse_loss(model(x), y).item()
+    assert step(x, y).item() == pytest.approx(value, rel=1e-4)
+    assert model[1][1].weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("loss", [torch.nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss(reduction="sum")])
+@pytest.mark.parametrize("classes", [[2, -100, 0, 1, -100], [-100] * 5])
+def test_classes_that_torch_ignores_do_not_count(loss, classes):
+    (plain, first), (whole, second) = pair(mixed, lr=0.1)
+    x, y = torch.randn(5, 5), torch.tensor(classes)
+    expected = layer_by_layer(plain, loss, first, x, y, 3)
+    step = compat.compile(whole, loss, second)
+    np.testing.assert_allclose([step(x, y).item() for _ in range(3)], expected, rtol=1e-4)
+    np.testing.assert_allclose(whole(x).detach(), plain(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [[0, 3, 1], [2, -1, -100]])
+def test_classes_that_the_model_lacks_change_nothing(classes):
+    (model, optimizer), _ = pair(mixed, lr=0.1, momentum=0.9)
+    step, x = compat.compile(model, functional.cross_entropy, optimizer), torch.randn(3, 5)
+    step(x, torch.tensor([0, 1, 2], dtype=torch.uint8))
+    before = [model[0].get_weights()[0], model[1][1].weight.detach().clone()]
+    with pytest.raises(TileError, match=f"classes from {min(classes)} to {max(classes)}"):
+        step(x, torch.tensor(classes))
+    assert torch.equal(model[0].get_weights()[0], before[0]) and torch.equal(model[1][1].weight, before[1])
+
+
 def test_inputs_that_are_no_tensors_are_named():
     (model, optimizer), _ = pair(mixed, lr=0.1)
     step = compat.compile(model, functional.mse_loss, optimizer)
@@ -182,6 +214,12 @@ def test_inputs_that_are_no_tensors_are_named():
 
 def hooked(model):
     model[0].register_forward_hook(lambda *_: None)
+    return model
+
+
+def tied():
+    model = AnalogSequential(torch.nn.Linear(4, 4), AnalogLinear(4, 4, rpu_config=exact()), torch.nn.Linear(4, 4))
+    model[2].weight = model[0].weight
     return model
 
 
@@ -197,6 +235,8 @@ REFUSED = {
     "label smoothing": (mixed, torch.nn.CrossEntropyLoss(label_smoothing=0.1), AnalogSGD, "label_smoothing=0.1"),
     "class weights": (mixed, torch.nn.NLLLoss(weight=torch.ones(3)), AnalogSGD, "weight="),
     "beta": (mixed, torch.nn.SmoothL1Loss(beta=0.5), AnalogSGD, "beta=0.5"),
+    "positive weights": (mixed, torch.nn.BCEWithLogitsLoss(pos_weight=torch.full((3,), 4.0)), AnalogSGD, "pos_weight="),
+    "tied weights": (lambda: tied(), functional.mse_loss, AnalogSGD, "share one parameter"),
     "no reduction": (mixed, torch.nn.MSELoss(reduction="none"), AnalogSGD, "reduction='none'"),
     "the optimizer": (mixed, functional.mse_loss, torch.optim.SGD, "pulses no tiles"),
 }  # fmt: skip

@@ -174,6 +174,10 @@ def test_the_same_layers_in_nnx(key):
         ({"padding": "same", "strides": (2,)}, ConfigError, "a step other than 1 changes the size"),
         ({"padding_mode": "mirror"}, ConfigError, "known are zeros, reflect, replicate, circular"),
         ({"padding": (5,), "padding_mode": "reflect"}, ShapeError, "padding by 5 needs more than the 5 values"),
+        ({"dilation": (0,)}, ConfigError, r"AnalogConv1d\(dilation=\(0,\)\): needs whole numbers of 1 or more"),
+        ({"strides": (0,)}, ConfigError, r"strides=\(0,\)\): needs whole numbers of 1"),
+        ({"kernel_size": (2.5,)}, ConfigError, r"kernel_size=\(2\.5,\)"),
+        ({"padding": (-2,)}, ConfigError, r"padding=\(-2,\)\): needs whole numbers of 0 or more"),
         ({"config": HardwareAware(), "groups": 2}, ConfigError, "a hardware-aware layer has one group"),
     ],
 )
@@ -189,11 +193,43 @@ def test_what_is_not_possible_is_told(given, error, words, key):
         ({"padding_mode": "reflect"}, "only zeros are around"),
         ({"output_padding": (1,)}, r"output_padding=\(1,\)\): must be smaller than the strides \(1,\)"),
         ({"strides": (1, 2)}, "tuples of one number"),
+        ({"padding": (-1,)}, r"padding=\(-1,\)\): needs whole numbers of 0"),
+        ({"dilation": (0,)}, "needs whole numbers of 1 or more"),
     ],
 )
 def test_what_a_transposed_one_can_not_do(given, words, key):
     with pytest.raises(ConfigError, match=words):
         nn.init(nn.AnalogConvTranspose1d(6, CONFIG, **given), jnp.zeros((1, 5, 4)), key)
+
+
+@pytest.mark.parametrize("given", [{"strides": (0, 1)}, {"dilation": (1, 0)}, {"padding": (-1, 0)}])
+def test_nnx_layers_tell_sizes_that_are_not_possible(given):
+    for layer in (analog_nnx.AnalogConv2d, analog_nnx.AnalogConvTranspose2d):
+        with pytest.raises(ConfigError, match=rf"{layer.__name__}\({next(iter(given))}=.*needs whole numbers of"):
+            layer(2, 3, **given, rngs=nnx.Rngs(0))
+
+
+def test_padding_that_leaves_nothing_is_told(key):
+    """Of 3 values, a kernel of 2 gives 4 places; leaving out 2 on each side leaves none, and 3 fewer than none."""
+    words = r"AnalogConvTranspose2d.*leaves nothing of items of 3x8"
+    with pytest.raises(ShapeError, match=words):
+        layer = nn.AnalogConvTranspose2d(2, CONFIG, kernel_size=(2, 2), padding=(3, 0))
+        nn.init(layer, jnp.zeros((1, 3, 8, 4)), key)
+    with pytest.raises(ShapeError, match=words):
+        layer = analog_nnx.AnalogConvTranspose2d(4, 2, (2, 2), padding=(3, 0), config=CONFIG, rngs=nnx.Rngs(0))
+        layer(jnp.zeros((1, 3, 8, 4)))
+
+
+def test_a_batch_may_be_empty(key):
+    layer = nn.AnalogConv2d(6, CONFIG, kernel_size=(3, 2), groups=2, channels_first=True)
+    variables = nn.init(layer, jnp.zeros((1, 4, 5, 7)), key)
+    nothing = jnp.zeros((0, 4, 5, 7))
+    slots = nn.slots(layer, variables, nothing)
+    signals = jax.grad(lambda slots: jnp.sum(nn.apply(layer, variables, nothing, key=key, slots=slots)))(slots)
+    assert nn.apply(layer, variables, nothing, key=key).shape == (0, 6, 3, 6)
+    pulsed = optim.PulsedSGD(0.1)
+    after, _ = pulsed.update(signals, pulsed.init(variables.tiles), variables.tiles, key=key)
+    np.testing.assert_array_equal(after["tile"].read(), variables.tiles["tile"].read())
 
 
 @pytest.mark.parametrize("given", [{"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}])

@@ -150,6 +150,11 @@ def test_what_does_not_fit_is_told():
     for wrong in ({"num_layers": 0}, {"dropout": -1.0}):
         with pytest.raises(ConfigError, match=f"AnalogRNN.{next(iter(wrong))}="):
             door.AnalogRNN(door.AnalogGRUCell, INPUTS, UNITS, rngs=rngs(), **wrong)
+    with pytest.raises(ConfigError, match=r"cell=AnalogGRUCell\(...\)\): needs the class"):
+        door.AnalogRNN(door.AnalogGRUCell(INPUTS, UNITS, rngs=rngs()), INPUTS, UNITS, rngs=rngs())
+    for bound in (-0.5, float("inf"), "xavier"):
+        with pytest.raises(ConfigError, match=f"initial_bound={bound!r}"):
+            door.AnalogLinear(INPUTS, UNITS, initial_bound=bound, rngs=rngs())
     with pytest.raises(ConfigError, match="hidden_features=0"):
         door.AnalogRNN(door.AnalogGRUCell, INPUTS, 0, rngs=rngs())
     with pytest.raises(ConfigError, match=r"AnalogGRUCell.combined=True.: only an LSTM"):

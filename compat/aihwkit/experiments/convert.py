@@ -96,8 +96,12 @@ def layers_of(model: Any) -> Iterator[Layer]:
     flat = list(_flat(model))
     if len({id(module) for module in flat}) < len(flat):
         raise Obstacle("one module is used twice in the model")
-    if any(not parameter.requires_grad for parameter in model.parameters()):
-        raise Obstacle("some parameters are frozen (requires_grad=False)")
+    held = [parameter for module in flat for parameter in {id(one) for one in module.parameters()}]
+    if len(set(held)) < len(held):
+        raise Obstacle("two modules share one parameter (tied weights)")
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    if frozen:
+        raise Obstacle(f"the parameter {frozen[0]} is frozen (requires_grad=False)")
     for n, module in enumerate(flat):
         yield _layer(module, f"layers_{n}")
 

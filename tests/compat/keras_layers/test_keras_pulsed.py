@@ -188,6 +188,7 @@ def test_a_layer_inside_of_a_loop_is_refused(make, told):
     [
         (lambda: AnalogOptimizer(keras.optimizers.SGD(loss_scale_factor=2.0)), "loss_scale_factor of SGD"),
         (lambda: AnalogOptimizer(keras.optimizers.SGD(gradient_accumulation_steps=2)), "gradient_accumulation_steps"),
+        (lambda: AnalogOptimizer(keras.optimizers.Adam(use_ema=True)), "use_ema of Adam"),
         (lambda: AnalogOptimizer(AnalogOptimizer()), "AnalogOptimizer does not go with pulses"),
         (lambda: keras.optimizers.LossScaleOptimizer(AnalogOptimizer()), "can't be put into a LossScaleOptimizer"),
         (lambda: AnalogDense(3, config=SOFT, kernel_regularizer="l2"), "kernel_regularizer"),
