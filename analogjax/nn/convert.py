@@ -28,6 +28,7 @@ from analogjax.tile import HardwareAware, Tile, TileArray, TileConfig
 Config = TileConfig | HardwareAware
 Rule = Callable[[str, linen.Module], Config | None]
 _CONVS = {1: AnalogConv1d, 2: AnalogConv2d, 3: AnalogConv3d}
+_AROUND = {"CIRCULAR": "wrap", "REFLECT": "reflect"}  # flax's paddings by other values than zeros, in numpy's words
 
 
 class Converted(linen.Module):
@@ -82,7 +83,7 @@ def convert_to_analog(
         The analog model and its variables, which hold the same weights as far as the devices can.
 
     Raises:
-        ConfigError: If a chosen layer has no analog counterpart (groups, circular padding, masks), is inside a lifted
+        ConfigError: If a chosen layer has no analog counterpart (groups, masks), is inside a lifted
             transformation, or none is chosen.
 
     Example:
@@ -160,30 +161,35 @@ def _analog(layer: Any, config: Config) -> linen.Module:
 def _check_conv(layer: Any, axes: int) -> None:
     where = f"{'/'.join(layer.path)}: {type(layer).__name__}"
     dilated = any(n != 1 for n in _each(layer.input_dilation, axes))
+    words = ("SAME", "VALID", *_AROUND, *(["CAUSAL"] if axes == 1 else []))
     for wrong, what in (
         (axes not in _CONVS, f"with a kernel of {axes} axes"),
         (layer.feature_group_count != 1, "with groups"),
         (layer.mask is not None, "with a mask"),
         (dilated, "with input_dilation"),
-        (isinstance(layer.padding, str) and layer.padding not in ("SAME", "VALID"), f"with padding {layer.padding!r}"),
+        (isinstance(layer.padding, str) and layer.padding not in words, f"with padding {layer.padding!r}"),
     ):
         if wrong:
             raise ConfigError(f"{where} {what} has no analog counterpart; let the rule return None for it.")
 
 
 def _padded(layer: Any, inputs: Array) -> Array:
-    """The inputs of a convolution with the zeros that its padding adds."""
+    """The inputs of a convolution with what its padding adds."""
     if isinstance(layer, linen.Dense):
         return inputs
     axes = len(_tuple(layer.kernel_size))
     strides, dilation = _each(layer.strides, axes), _each(layer.kernel_dilation, axes)
     window = [(k - 1) * d + 1 for k, d in zip(_tuple(layer.kernel_size), dilation, strict=True)]
     padding = layer.padding
-    if isinstance(padding, str):
+    if str(padding) in _AROUND:
+        pads = [((size - 1) // 2, size // 2) for size in window]
+    elif padding == "CAUSAL":
+        pads = [(window[0] - 1, 0)]
+    elif isinstance(padding, str):
         pads = lax.padtype_to_pads(inputs.shape[1:-1], window, strides, padding)
     else:
         pads = [(one, one) if isinstance(one, int) else tuple(one) for one in _each(padding, axes)]
-    return jnp.pad(inputs, ((0, 0), *pads, (0, 0)))
+    return jnp.pad(inputs, ((0, 0), *pads, (0, 0)), mode=_AROUND.get(str(padding), "constant"))
 
 
 def _tuple(sizes: Any) -> tuple[int, ...]:

@@ -153,3 +153,14 @@ def test_sizes_by_the_names_of_linear_layers():
     layer = AnalogConv2d(2, 5, (3, 2), stride=2, padding=1, rpu_config=exact())
     assert (layer.in_features, layer.out_features, layer.get_tile_size(4, 1, (3, 3))) == (12, 5, 36)
     assert [layer.get_image_size(9, axis) for axis in (0, 1)] == [5, 5]
+
+
+def test_programs_that_ask_for_torchs_convolution_leave_analog_ones_alone():
+    """As in aihwkit: what fills `weight` of each `Conv2d` has nothing to fill here."""
+    model = AnalogSequential(AnalogConv2d(1, 2, (3, 1), rpu_config=exact()), torch.nn.Conv2d(2, 2, 3, bias=False))
+    before = model[0].get_weights()[0].clone()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.zeros_(module.weight)
+    assert not model[1].weight.any() and torch.equal(model[0].get_weights()[0], before)
+    assert isinstance(model[0], torch.nn.modules.conv._ConvNd) and model[0].kernel_size == (3, 1)

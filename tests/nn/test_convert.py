@@ -114,6 +114,25 @@ def test_what_has_no_counterpart_is_told_by_its_path():
         nn.convert_to_digital(grouped, nn.Variables({}, {}), X)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"padding": "CIRCULAR", "kernel_dilation": 2, "strides": 2}, {"padding": "REFLECT"},
+        {"padding": "CAUSAL", "kernel_dilation": 3},
+    ],
+)  # fmt: skip
+def test_paddings_that_are_flaxs_own(given):
+    """A kernel of 4 has one place more behind than before it."""
+    x = jax.random.normal(jax.random.key(5), (2, 11, 3))
+    model = linen.Conv(2, (4,), **given)
+    variables = model.init(jax.random.key(6), x)
+    analog, own = nn.convert_to_analog(model, variables, x, PULSED, key=random.key(7))
+    y = nn.apply(analog, own, x, key=random.key(8))
+    np.testing.assert_allclose(y, model.apply(variables, x), rtol=1e-5, atol=1e-5)
+    back, params = nn.convert_to_digital(analog, own, x)
+    np.testing.assert_allclose(back.apply(params, x), y, rtol=1e-5, atol=1e-5)
+
+
 def test_layers_inside_of_lifted_transformations_are_told_by_name():
     lifted = linen.RNN(linen.LSTMCell(5))
     x = random.normal(random.key(0), (2, 4, 3))

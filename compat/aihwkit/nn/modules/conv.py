@@ -11,12 +11,16 @@ __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 
 Sizes = tuple[int, ...]
 _unfold: Any = torch.nn.functional.unfold
+# not of Conv2d itself, as in aihwkit: a program that asks for it would fill `weight`, which is none here
+_ConvNd: Any = torch.nn.modules.conv._ConvNd
+_utils: Any = torch.nn.modules.utils
 
 
-class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: ignore[misc]
+class _AnalogConv(AnalogLayerBase, _ConvNd):
     """What the convolutions share, whatever the number of axes of their kernel."""
 
     _digital: ClassVar[Any]  # torch's layer
+    _each: ClassVar[Any]  # a size for each axis of its kernel
     padding: Sizes  # never one of torch's words
 
     def __init__(
@@ -29,7 +33,10 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
                 f"{type(self).__name__}(groups={groups}, padding_mode={padding_mode!r}, padding={padding!r}): only one "
                 "group, and a number of zeros on each side, are possible."
             )
-        self._digital.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
+        window = (self._each(sizes) for sizes in (kernel_size, stride, padding, dilation))
+        _ConvNd.__init__(
+            self, in_channels, out_channels, *window, False, self._each(0), groups, bias, padding_mode
+        )  # fmt: skip
         self.in_features = self.get_tile_size(in_channels, groups, self.kernel_size)
         self.out_features = out_channels
         move_to_chips(self, out_channels, self.in_features, bias, rpu_config, tile_module_class)
@@ -71,7 +78,7 @@ class _AnalogConv(AnalogLayerBase, torch.nn.modules.conv._ConvNd):  # type: igno
     def extra_repr(self) -> str:
         """What torch shows, and the kind of configuration."""
         kind = type(self.analog_module.rpu_config).__name__
-        return f"{self._digital.extra_repr(self)}{'' if self.bias else ', bias=False'}, {kind}"
+        return f"{_ConvNd.extra_repr(self)}{'' if self.bias else ', bias=False'}, {kind}"
 
     @classmethod
     def from_digital(cls, module: Any, rpu_config: Any, tile_module_class: type | None = None) -> Any:
@@ -111,7 +118,7 @@ def _patches(x: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Siz
     return inner.unflatten(0, slabs.shape[:2]).movedim(1, 2).flatten(2)
 
 
-class AnalogConv1d(_AnalogConv, torch.nn.Conv1d):  # type: ignore[misc]
+class AnalogConv1d(_AnalogConv):
     """A convolution over sequences, `[B, C, L] -> [B, O, L']` or without `B`, whose kernels live on analog chips.
 
     Each patch of a sequence is one vector for `analog_module`; the matrix is `[out_channels, in_channels * k]`. Weights
@@ -119,10 +126,10 @@ class AnalogConv1d(_AnalogConv, torch.nn.Conv1d):  # type: ignore[misc]
     nothing to do here. Raises `ConfigError` for groups, and for padding with anything but zeros.
     """
 
-    _digital = torch.nn.Conv1d
+    _digital, _each = torch.nn.Conv1d, staticmethod(_utils._single)
 
 
-class AnalogConv2d(_AnalogConv, torch.nn.Conv2d):  # type: ignore[misc]
+class AnalogConv2d(_AnalogConv):
     """A convolution over images, `[B, C, H, W] -> [B, O, H', W']` or without `B`, whose kernels live on analog chips.
 
     Each patch of an image is one vector for `analog_module`; the matrix is `[out_channels, in_channels * kh * kw]`.
@@ -130,10 +137,10 @@ class AnalogConv2d(_AnalogConv, torch.nn.Conv2d):  # type: ignore[misc]
     and has nothing to do here. Raises `ConfigError` for groups, and for padding with anything but zeros.
     """
 
-    _digital = torch.nn.Conv2d
+    _digital, _each = torch.nn.Conv2d, staticmethod(_utils._pair)
 
 
-class AnalogConv3d(_AnalogConv, torch.nn.Conv3d):  # type: ignore[misc]
+class AnalogConv3d(_AnalogConv):
     """A convolution over volumes, `[B, C, D, H, W]` or without `B`, whose kernels live on analog chips.
 
     Each patch of a volume is one vector for `analog_module`; the matrix is `[out_channels, in_channels * kd kh kw]`.
@@ -141,4 +148,4 @@ class AnalogConv3d(_AnalogConv, torch.nn.Conv3d):  # type: ignore[misc]
     and has nothing to do here. Raises `ConfigError` for groups, and for padding with anything but zeros.
     """
 
-    _digital = torch.nn.Conv3d
+    _digital, _each = torch.nn.Conv3d, staticmethod(_utils._triple)
