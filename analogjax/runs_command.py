@@ -51,8 +51,8 @@ def add_runs_command(commands: Any) -> None:
     comparing.add_argument("--output", choices=("table", "json"), default="table", help="default: table")
     _root(comparing)
     export = _one(_action(actions, "export", _export, "write a run in the format of another tool"))
-    kinds = ("csv", "json", "tensorboard", "mlflow")
-    export.add_argument("--format", choices=kinds, required=True, help="tensorboard, mlflow: needs that package")
+    kinds = ("csv", "json", "tensorboard", "mlflow", "wandb", "trackio")
+    export.add_argument("--format", choices=kinds, required=True, help="the last four need the package of that name")
     export.add_argument("-o", "--out", metavar="PATH", help="file (csv, json; default: print) or folder to add to")
     remove = _one(
         _action(actions, "rm", _remove, "remove a run, with its checkpoints and everything else in its folder")

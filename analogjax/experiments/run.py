@@ -19,10 +19,12 @@ from analogjax.experiments.loop import Program, RunKeys, TrainState
 from analogjax.experiments.losses import cross_entropy_loss, mse_loss, nll_loss
 from analogjax.experiments.options import CheckpointOptions, EarlyStop, StopTraining
 from analogjax.experiments.progress import Progress
+from analogjax.experiments.tile_record import FILE as TILES
+from analogjax.experiments.tile_record import tile_record, weights_of
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import Variables, mixes_items
 from analogjax.nn.model import outputs_like
-from analogjax.store import CheckpointError, Checkpoints
+from analogjax.store import CheckpointError, Checkpoints, json_values
 from analogjax.store.runs import RunRecord
 
 _STRETCH = 0.5  # seconds of work between two looks at the outside world
@@ -67,6 +69,7 @@ class Run:
     check_interrupt: Callable[[], None] = lambda: None
     spent: float = 0.0  # seconds spent on this epoch before it was interrupted
     own: dict[str, Any] = field(default_factory=dict)  # the identity, where the run is saved
+    before: dict[str, np.ndarray] | None = None  # weights before training, where the run is recorded from its beginning
 
     @classmethod
     def begin(
@@ -142,6 +145,8 @@ class Run:
         """Write the trained model to the record."""
         if self.record is not None and self.epochs:
             keep_model(self.record, int(self.state.pulsed.step), self.state.variables, self.described, self.epochs)
+            tiles = tile_record(self.before, self.state.variables)
+            self.record.add(TILES, json_values.dumps(tiles, TILES).encode())
 
     def save(self, spent: float) -> None:
         """Write a checkpoint of the current state."""
@@ -158,6 +163,7 @@ class Run:
         """Train all remaining epochs. Any exception carries the results so far as `error.results`."""
         if self.record is not None:
             self.record.go_on_from(self.epochs)
+            self.before = weights_of(self.state.variables) if self.epoch == self.step == 0 else None
         try:
             while self.epoch < self.experiment.epochs and not self._stops():
                 self._whole_epoch(stdout, hooks, progress)

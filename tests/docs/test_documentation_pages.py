@@ -21,7 +21,12 @@ ELSEWHERE = {
     "keras.md": "tests/compat/keras_layers/test_keras_document.py",
     "training.md": "tests/test_training_document.py",
 }
-SLOW = ("start/first_experiment.md", "start/thinking.md", "migration/aihwkit.md", "howto/sweeps.md")  # several models are compiled
+SLOW = (
+    "start/first_experiment.md",
+    "start/thinking.md",
+    "migration/aihwkit.md",
+    "howto/sweeps.md",
+)  # several models are compiled
 WRITES = {  # files that a reader is told of
     "gallery.md": {"soft.png"},
     "howto/own_data.md": {"flowers.csv"},

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -74,7 +75,11 @@ def test_tensorboard_reads_what_was_exported(run, tmp_path, monkeypatch, package
     assert points[1].wall_time - points[0].wall_time == pytest.approx(1.5, abs=1e-3)
     (text,) = found.Tensors("report/text_summary")
     assert text.tensor_proto.string_val[0].decode().startswith("# a\n")
-    with pytest.raises(ConfigError, match="files already"):
+    export_folder(run, "tensorboard", tmp_path / "logs")  # again: it replaces the first
+    assert len(list((tmp_path / "logs" / "a").iterdir())) == 1
+    assert len(accumulator.EventAccumulator(str(tmp_path / "logs" / "a")).Reload().Scalars("accuracy")) == 4
+    (tmp_path / "logs" / "a" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"notes\.txt"):
         export_folder(run, "tensorboard", tmp_path / "logs")
 
 
@@ -83,8 +88,7 @@ def test_mlflow_reads_what_was_exported(run, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     assert export_folder(run, "mlflow", tmp_path / "ml").endswith(f"mlflow ui --backend-store-uri {tmp_path / 'ml'}")
     assert "MLFLOW_ALLOW_FILE_STORE" not in os.environ
-    with pytest.raises(ConfigError, match="already"):
-        export_folder(run, "mlflow", tmp_path / "ml")
+    export_folder(run, "mlflow", tmp_path / "ml")  # again: nothing is doubled
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     client = mlflow.MlflowClient(tracking_uri=(tmp_path / "ml").as_uri())
     (found,) = client.search_runs([client.get_experiment_by_name("analogjax").experiment_id])
@@ -95,7 +99,49 @@ def test_mlflow_reads_what_was_exported(run, tmp_path, monkeypatch):
     assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"report.md", "curves.png"}
 
 
-@pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
+@pytest.mark.filterwarnings("default")  # its own
+def test_wandb_reads_what_was_exported(run, tmp_path):
+    pytest.importorskip("wandb")
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    for _ in range(2):  # again: it replaces the first
+        told = export_folder(run, "wandb", tmp_path / "wb")
+    (folder,) = (tmp_path / "wb" / "wandb").glob("offline-run-*")
+    assert told == f"wandb sync {folder}"
+    store, steps, config = DataStore(), [], {}
+    store.open_for_scan(str(next(folder.glob("*.wandb"))))
+    while (data := store.scan_data()) is not None:
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.HasField("history"):
+            steps.append({(i.key or i.nested_key[0]): json.loads(i.value_json) for i in record.history.item})
+        if record.HasField("run"):
+            config = {i.key: json.loads(i.value_json) for i in record.run.config.update}
+    assert [entry["accuracy"] for entry in steps] == [0.25, 0.75, 0.5, 0.5]
+    assert config["set.dw_min"] == 0.002 and config["seed"] == 1
+
+
+def test_trackio_reads_what_was_exported(run, tmp_path):
+    pytest.importorskip("trackio")
+    for _ in range(2):
+        told = export_folder(run, "trackio", tmp_path / "tk")
+    assert told == f"TRACKIO_DIR={tmp_path / 'tk'} trackio show --project analogjax"
+    read = """if True:
+        import json, trackio
+        runs = trackio.Api().runs("analogjax")
+        logs = trackio.SQLiteStorage.get_logs("analogjax", runs[0].name)
+        print(json.dumps([len(runs), runs[0].config, logs]))"""
+    found = subprocess.run(
+        [sys.executable, "-c", read], capture_output=True, text=True, check=True,
+        env=os.environ | {"TRACKIO_DIR": str(tmp_path / "tk")},
+    )  # fmt: skip
+    count, config, logs = json.loads(found.stdout.splitlines()[-1])
+    assert count == 1 and config["set.dw_min"] == 0.002
+    assert [(entry["step"], entry["accuracy"]) for entry in logs] == [(0, 0.25), (1, 0.75), (2, 0.5), (3, 0.5)]
+
+
+@pytest.mark.parametrize("kind", ["tensorboard", "mlflow", "wandb", "trackio"])
 @pytest.mark.filterwarnings("default")
 def test_a_folder_that_cannot_be_written(run, kind, tmp_path):
     pytest.importorskip(kind)
