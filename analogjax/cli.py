@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The `analogjax` command: `serve` and `cloud` run remotely, everything else on this machine."""
 
 import argparse
@@ -9,8 +10,10 @@ from analogjax._processor import quiet_cache
 from analogjax._version import __version__
 from analogjax.cloud.command import add_cloud_command, add_serve_command
 from analogjax.devices_command import add_devices_command
+from analogjax.doctor_command import add_doctor_command
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.infer_command import add_infer_command
+from analogjax.report_command import add_report_command
 from analogjax.runs_command import add_runs_command
 from analogjax.sweep_command import add_sweep_command
 from analogjax.train_command import add_train_command, resume_hint
@@ -21,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         quiet_cache()
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+        complete(parser)
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -39,6 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that completes a command, if argcomplete is installed; the process ends then."""
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="analogjax", description="Analog in-memory computing, simulated in JAX.")
     parser.add_argument("--version", action="version", version=f"analogjax {__version__}")
@@ -47,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     add_infer_command(commands)
     add_sweep_command(commands)
     add_runs_command(commands)
+    add_report_command(commands)
     add_serve_command(commands)
     add_cloud_command(commands)
     add_devices_command(commands)
+    add_doctor_command(commands)
     return parser

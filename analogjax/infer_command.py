@@ -203,17 +203,22 @@ def _run_of(given: argparse.Namespace) -> tuple[Any, Any, Any]:
     for name in ("dataset", "activation"):
         if getattr(given, name):
             raise ConfigError(f"--{name}: a recorded run has its own; leave it out, or give a file of weights.")
+    location = run_location(given.what, given.runs, given.endpoint_url)
+    experiment, variables = model_of_run(location, given.root, given.endpoint_url)
+    return experiment.dataset, experiment.model, variables
+
+
+def model_of_run(location: Any, root: str | None, endpoint_url: str | None) -> tuple[Any, Any]:
+    """Experiment and trained variables of a run that `analogjax train` recorded. Raises `ConfigError` for others."""
     import jax.numpy as jnp
 
     from analogjax import nn, random
     from analogjax.store import Checkpoints
     from analogjax.store.run_folder import read_run
 
-    location = run_location(given.what, given.runs, given.endpoint_url)
-    options = recorded_options(read_run(location))
-    experiment = experiment_of(options)
-    split = experiment.dataset.load(given.root, train=False).head(1)
+    experiment = experiment_of(recorded_options(read_run(location)))
+    split = experiment.dataset.load(root, train=False).head(1)
     like = nn.init(experiment.model, jnp.asarray(split.images[..., None], jnp.float32), random.key(0))
-    with Checkpoints(location / "model", storage_options=storage_options(given.endpoint_url)) as saved:
+    with Checkpoints(location / "model", storage_options=storage_options(endpoint_url)) as saved:
         variables, _ = saved.restore(like)
-    return experiment.dataset, experiment.model, variables
+    return experiment, variables

@@ -35,10 +35,14 @@ MAY_IMPORT = {
     "train_command": _LOOP | {"report", "runs_command", "devices_command", "train_options"},
     "infer_command": _LOOP
     | {"report", "runs_command", "devices_command", "train_command", "train_options", "weights_file"},
+    "doctor_command": _GROUND | {"data"},
+    "report_command": _LOOP | {"report", "runs_command", "devices_command", "train_command", "infer_command"},
     "sweep_command": _LOOP | {"report", "runs_command", "devices_command", "train_command", "train_options"},
     "cli": _LOOP
     | {
         "sweep_command",
+        "doctor_command",
+        "report_command",
         "cloud",
         "report",
         "runs_command",
@@ -58,6 +62,7 @@ _UPPER = {
     "cli",
     "train_command",
     "sweep_command",
+    "report_command",
     "runs_command",
     "devices_command",
     "analogjax",

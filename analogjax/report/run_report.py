@@ -55,7 +55,7 @@ def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
         ["## Epochs", "", *_epochs(run)] if run.epochs else [],
         ["## Configuration", "", *_pairs(flat(run.config) | {"seed": run.seed})],
         ["## How to reproduce this run", "", *_again(run)],
-        ["## Environment", "", *_pairs(_environment(run.environment))],
+        ["## Environment", "", *_pairs(environment_of(run.environment))],
         ["## Files", "", *_files(run)] if files else [],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -111,11 +111,15 @@ def _files(run: Run) -> list[str]:
     return markdown_table(["name", "size"], rows)
 
 
-def _again(run: Run) -> list[str]:
+def commands_again(run: Run) -> str:
     """The commands of the run's first session, and of later ones if anything had changed."""
     environment = run.environment
     sessions = list(dict.fromkeys("\n".join(_session(each)) for each in (environment, *environment.get("resumed", []))))
-    text = "\n# it went on with\n".join(sessions)
+    return "\n# it went on with\n".join(sessions)
+
+
+def _again(run: Run) -> list[str]:
+    text = commands_again(run)
     stars = ["", "`***` stands for a secret, which is not recorded."] if STARS in text else []
     return ["```", text, "```", *stars]
 
@@ -138,6 +142,7 @@ def _dirt(git: dict[str, Any]) -> str:
     }.get(git.get("dirty"), "")
 
 
-def _environment(environment: dict[str, Any]) -> dict[str, Any]:
+def environment_of(environment: dict[str, Any]) -> dict[str, Any]:
+    """What is known of where a run was made, as one flat table."""
     left_out = ("format", "command", "resumed")
     return flat({name: value for name, value in environment.items() if name not in left_out and value != {}})
