@@ -18,8 +18,14 @@ from aihwkit.inference import (
     program_analog_weights,
 )
 from aihwkit.nn import AnalogLinear, AnalogLinearMapped, AnalogSequential
+from aihwkit.nn.conversion import convert_to_digital
 from aihwkit.optim import AnalogSGD
-from aihwkit.simulator.configs import InferenceRPUConfig, WeightClipType, WeightModifierType
+from aihwkit.simulator.configs import (
+    InferenceRPUConfig,
+    TorchInferenceRPUConfig,
+    WeightClipType,
+    WeightModifierType,
+)
 from aihwkit.simulator.presets.web import OldWebComposerInferenceRPUConfig, WebComposerInferenceRPUConfig
 from torch.nn import Flatten, LogSoftmax, NLLLoss, Sigmoid
 
@@ -114,6 +120,26 @@ def test_without_compensation_outputs_fade_and_with_it_they_do_not():
         drift_analog_weights(layer, 1e7)
         answers[compensation is None] = float((layer(x).abs().mean() / exact).detach())
     assert answers[True] < 0.7 and abs(answers[False] - 1) < 0.2
+
+
+@pytest.mark.parametrize("kind", [InferenceRPUConfig, TorchInferenceRPUConfig])
+@pytest.mark.parametrize("learned", [False, True])
+def test_drifted_weights_are_those_of_the_devices_without_the_factor_of_the_compensation(kind, learned):
+    made = kind(noise_model=PCMLikeNoiseModel(read_noise_scale=0.0))
+    made.forward.is_perfect, made.mapping.learn_out_scaling = True, learned
+    made.mapping.weight_scaling_omega, made.mapping.max_input_size = 1.0, 30
+    torch.manual_seed(4)
+    model = AnalogSequential(AnalogLinear(50, 20, rpu_config=made)).eval()
+    trained, x = model[0].get_weights()[0], torch.rand(5, 50)
+    model.program_analog_weights()
+    model.drift_analog_weights(3e7)
+    weight, bias = model[0].get_weights()
+    assert 0.3 < float(weight.norm() / trained.norm()) < 0.7  # about (3e7 / 20)^-0.05 of what was written
+    digital = convert_to_digital(model)
+    assert torch.equal(digital[0].weight, weight)
+    # two chips, each with a factor of its own, which brings the outputs back
+    factor = float(((model(x) - bias).norm() / (x @ weight.T).norm()).detach())
+    assert 1.5 < factor < 3.0 and abs(float(((model(x) - bias).norm() / (x @ trained.T).norm()).detach()) - 1) < 0.1
 
 
 def test_a_whole_model_is_programmed_with_another_noise_model():

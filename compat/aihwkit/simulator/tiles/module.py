@@ -188,8 +188,12 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         if realistic:
             return self.read_weights(apply_weight_scaling)
         reading = self.reading
-        read = reading.program.read if apply_weight_scaling else reading.program.raw
-        return self._parted(bridge.copied(read(reading.leaves)), apply_weight_scaling)
+        if apply_weight_scaling and reading is self.chips:
+            return self._parted(bridge.copied(reading.program.read(reading.leaves)), apply_weight_scaling)
+        weight = bridge.copied(reading.program.raw(reading.leaves))
+        if apply_weight_scaling:  # the scales of the mapping: the factor of drift compensation is no part of the weights
+            weight = weight * bridge.copied(tile_weights.scales(self.chips.tile))
+        return self._parted(weight, apply_weight_scaling)
 
     def _parted(self, weight: Any, apply_weight_scaling: bool) -> tuple[Any, Any]:
         bias = self.bias.detach().clone() if self.bias is not None else None
