@@ -26,6 +26,8 @@ WRITES = {  # files that a reader is told of
     "gallery.md": {"soft.png"},
     "howto/own_data.md": {"flowers.csv"},
     "howto/runs.md": {"runs"},
+    "migration/aihwkit.md": {"model.pt"},
+    "migration/aitoolbox.md": {"runs"},
     "start/first_experiment.md": {"runs"},
 }
 
