@@ -115,6 +115,8 @@ def _add_client_commands(actions: Any) -> None:
         ("status", _status, "status and epochs of an experiment"),
         ("logs", _logs, "show the output of its worker"),
         ("cancel", _cancel, "end an experiment"),
+        ("rerun", _rerun, "run an experiment again that failed or was cancelled, from its last checkpoint"),
+        ("delete", _delete, "delete an experiment that has ended, with all its files"),
         ("wait", _wait, "wait until an experiment has ended"),
     ):
         parser = actions.add_parser(name, help=text)
@@ -283,6 +285,19 @@ def _cancel(options: argparse.Namespace) -> int:
     one = _remote(options)
     one.cancel()
     print(one.status().name)
+    return 0
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    one = _remote(options)
+    one.rerun()
+    print(one.status().name)
+    return 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    _remote(options).delete()
+    print(f"experiment {options.id} is deleted.", file=sys.stderr)
     return 0
 
 

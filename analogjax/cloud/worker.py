@@ -8,6 +8,7 @@ writes results only into the folder of its own attempt.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -78,10 +79,16 @@ def _outcome(
         return Outcome("lost", "its worker was asked to stop", epochs, {}), {}
     except (CheckpointError, StoreError, OSError, MemoryError) as error:  # another attempt may do better
         traceback.print_exc()
-        return Outcome("lost", _told(error), epochs, {}), {}
+        return Outcome("full" if _is_full(error) else "lost", _told(error), epochs, {}), {}
     except Exception as error:  # whatever it is, it would happen again
         traceback.print_exc()
         return Outcome("failed", _told(error), epochs, {}), {}
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is the cause."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or (error is not None and _is_full(error.__cause__))
 
 
 def _told(error: BaseException) -> str:

@@ -73,6 +73,17 @@ class Executor(Protocol):
         """
         ...
 
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and the byte at which this part ends; at most `limit` bytes.
+
+        With `after` 0, or if much more has come since, it is the end of the output.
+        """
+        ...
+
+    def forget(self, name: str) -> None:
+        """Remove what the engine keeps of a job that has ended, its log among it; an unknown one is forgotten."""
+        ...
+
     def close(self) -> None:
         """Disconnect from the engine. Running jobs continue."""
         ...

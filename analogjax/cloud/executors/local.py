@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from analogjax.cloud.errors import ExecutorError
 from analogjax.cloud.executors.executor import Phase, Ticket, setting
+from analogjax.cloud.executors.output import read_part, tail
 
 _LAUNCH = Path(__file__).parent / "launch.py"
 _STARTING = 60.0  # [s] that a launch may take on a machine out of breath
@@ -82,6 +83,18 @@ class LocalExecutor:
         """The end of the job's output."""
         return tail(self.folder / f"{name}.log", limit)
 
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and where it ends."""
+        return read_part(self.folder / f"{name}.log", after, limit)
+
+    def forget(self, name: str) -> None:
+        """Remove the notes and the log of a job, unless it still runs."""
+        record = self._record(name)
+        if record is not None and _alive(record):
+            return
+        for suffix in ("log", "cancelled", "json"):
+            (self.folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Do nothing: running jobs continue."""
 
@@ -113,15 +126,3 @@ def _alive(record: dict[str, Any]) -> bool | None:
     from analogjax.store.process import alive  # here: the command lists engines before JAX is loaded
 
     return alive(record)
-
-
-def tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file, as text; empty if there is none. Raises `ExecutorError`."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
-            return file.read(limit).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise ExecutorError(f"{path} can't be read ({error.strerror}).") from None

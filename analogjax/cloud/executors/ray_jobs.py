@@ -92,12 +92,27 @@ class RayExecutor:
 
     def logs(self, name: str, limit: int = 65536) -> str:
         """The end of the job's output."""
+        return self._output(name)[-limit:]
+
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and where it ends. Ray gives the whole of it each time."""
+        content = self._output(name).encode()
+        start = max(after if after <= len(content) else 0, len(content) - limit)
+        return content[start:].decode("utf-8", "replace"), len(content)
+
+    def forget(self, name: str) -> None:
+        """Remove the record of a job that has ended; its log stays until Ray removes it with the session."""
+        answer = self._ask("DELETE", name)
+        if answer.status_code not in (200, 404):
+            raise ExecutorError(f"Ray does not forget {name}: {_last_line(answer.text)}")
+
+    def _output(self, name: str) -> str:
         answer = self._ask("GET", f"{name}/logs")
         if answer.status_code == 404:
             return ""
         if answer.status_code != 200:  # the node that has it may be busy, or gone
             raise ExecutorError(f"Ray does not give the log of {name} now: {_last_line(answer.text)}")
-        return str(answer.json().get("logs") or "")[-limit:]
+        return str(answer.json().get("logs") or "")
 
     def close(self) -> None:
         """Close the connection."""

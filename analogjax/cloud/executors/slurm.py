@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from analogjax.cloud.errors import ExecutorError
 from analogjax.cloud.executors.executor import Phase, Ticket, gpus, setting
-from analogjax.cloud.executors.local import tail
+from analogjax.cloud.executors.output import read_part, tail
 
 _TIMEOUT = 30.0  # [s] for one command: a controller that is away makes them wait
 _AT_ONCE = 200  # names that one command is asked for
@@ -83,6 +83,14 @@ class SlurmExecutor:
     def logs(self, name: str, limit: int = 65536) -> str:
         """The end of the job's output."""
         return tail(self.folder / f"{name}.log", limit)
+
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and where it ends."""
+        return read_part(self.folder / f"{name}.log", after, limit)
+
+    def forget(self, name: str) -> None:
+        """Remove the log of the job; Slurm forgets the rest of itself."""
+        (self.folder / f"{name}.log").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -17,12 +17,13 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from analogjax._version import __version__
-from analogjax.cloud.errors import Refused
+from analogjax.cloud.errors import CloudError, Refused
 from analogjax.cloud.executors import Executor, executor_for
-from analogjax.cloud.service import api, composer, workers
+from analogjax.cloud.service import api, composer, manage, workers
 from analogjax.cloud.service.access import Watch
 from analogjax.cloud.service.answers import answer_to
 from analogjax.cloud.service.bodies import Bodies, Buffers
+from analogjax.cloud.service.cleaning import Cleaner
 from analogjax.cloud.service.dispatcher import Dispatcher
 from analogjax.cloud.service.door import Door
 from analogjax.cloud.service.experiments import Experiments
@@ -41,16 +42,24 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     executor = executor or executor_for(settings.executor, folder=settings.home / "jobs", **settings.executor_options)
     ledger, hearing = Ledger(database, settings.limits), Hearing()
     dispatcher = Dispatcher(settings, ledger, executor, hearing)
+    cleaner = Cleaner(database, settings.location(), executor, settings.retention)
+
+    def probe() -> None:
+        ledger.probe()
+        if (short := dispatcher.room.short()) is not None:  # heartbeats can't be written then
+            raise CloudError(short)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        listening = asyncio.create_task(hearing.live(ledger.probe))
+        listening = asyncio.create_task(hearing.live(probe))
         dispatcher.start()
+        cleaner.start()
         yield
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
         dispatcher.stop()
+        cleaner.stop()
         executor.close()
 
     app = FastAPI(
@@ -60,7 +69,7 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     )  # fmt: skip
     signer = Signer(database)
     app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, signer
-    app.state.experiments = Experiments(ledger, dispatcher, settings.location())
+    app.state.experiments = Experiments(ledger, dispatcher, settings.location(), cleaner)
     metrics = Metrics(ledger.counts, lambda: dispatcher.engine_error is None)
     _add_routes(app, database, metrics)
     _add_handlers(app)
@@ -88,7 +97,7 @@ def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
         """Metrics for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    routers = (composer.router, api.router, workers.router)
+    routers = (composer.router, api.router, manage.router, workers.router)
     for router in routers:
         app.include_router(router)
     routes = [route for known in (app, *routers) for route in known.routes if isinstance(route, APIRoute)]

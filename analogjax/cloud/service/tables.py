@@ -29,6 +29,7 @@ class User(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     created: Mapped[float]
+    disabled: Mapped[float | None]  # since when none of their tokens is valid
 
 
 class Token(Base):
@@ -72,6 +73,14 @@ class Experiment(Base):
     stalled: Mapped[int]  # attempts that ended without an epoch more than before
     reached: Mapped[int]  # epochs that were done when the current attempt began
     cancelling: Mapped[bool]
+    dataset: Mapped[str | None]
+    tags: Mapped[str] = mapped_column(default="[]")  # JSON list of words
+    notes: Mapped[str] = mapped_column(default="")
+    epochs_done: Mapped[int] = mapped_column(default=0)  # this and the next two follow from the epochs, to sort by
+    accuracy: Mapped[float | None]  # of the last epoch
+    epoch_seconds: Mapped[float | None]  # how long the last epoch took
+    stored: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # bytes in the store, as last counted
+    tidied: Mapped[bool] = mapped_column(default=False)  # whether what it no longer needs was removed after its end
     __table_args__ = (sa.Index("experiments_of", "user", "created"), sa.Index("experiments_by_status", "status"))
 
 
@@ -82,6 +91,22 @@ class Epoch(Base):
     experiment: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     metrics: Mapped[str]  # JSON text
+
+
+class Share(Base):
+    """Permission for a user to read an experiment of another one."""
+
+    __tablename__ = "shares"
+    experiment: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), primary_key=True)
+    user: Mapped[str] = mapped_column(sa.ForeignKey("users.id"), primary_key=True, index=True)
+
+
+class Discarded(Base):
+    """A deleted experiment whose files are still to be removed. Until then its id can't be used again."""
+
+    __tablename__ = "discarded"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    attempts: Mapped[int]  # how many it had: their logs are named by number
 
 
 class EndedSession(Base):
