@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 from contextlib import closing
@@ -81,6 +82,10 @@ def add_serve_command(commands: Any) -> None:
     )
     add("--max-stored", type=float, default=20.0, metavar="GIB", help="files of one user (default: 20 GiB)")
     add(
+        "--max-memory", type=float, metavar="GIB",
+        help="memory of one experiment (default: local: an equal share of this machine's; slurm, ray: no limit)",
+    )  # fmt: skip
+    add(
         "--min-free",
         type=float,
         default=0.25,
@@ -155,6 +160,7 @@ def _settings(options: argparse.Namespace) -> Any:
     limits = Limits(
         queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts,
         lease=options.lease, seconds=options.max_seconds, stored_each=int(options.max_stored * 2**30),
+        memory=_memory(options),
     )  # fmt: skip
     chosen = {one.name: getattr(options, one.name) for one in fields(EXECUTORS[options.executor])}
     return Settings(
@@ -183,12 +189,22 @@ def _check_numbers(options: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} {getattr(options, name)}: needs {low} or more, up to {high:,}."
             )
     bounds = [("lease", 1e9), ("max_seconds", 1e9), ("max_megabytes", 1e6), ("max_stored", 1e9), ("min_free", 1e9)]
+    bounds += [("max_memory", 1e6)] if options.max_memory is not None else []
     bounds += [("retention_days", _CENTURY)] if options.retention_days is not None else []
     for name, most in bounds:
         if not 0 < getattr(options, name) <= most:
             raise ConfigError(
                 f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0, up to {int(most):,}."
             )
+
+
+def _memory(options: argparse.Namespace) -> int | None:
+    """Memory of one experiment [bytes]."""
+    if options.max_memory is not None:
+        return int(options.max_memory * 2**30)
+    if options.executor != "local":
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // options.workers
 
 
 def _queued_each(options: argparse.Namespace) -> int:

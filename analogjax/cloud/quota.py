@@ -18,6 +18,8 @@ class Limits:
     """Experiments of one user that were never submitted."""
     stored_each: int = 20 * 2**30
     """Files of all experiments of one user [bytes]."""
+    memory: int | None = None
+    """Memory of one experiment [bytes]; None: no limit."""
     attempts: int = 4
     """Consecutive attempts that end without completing another epoch."""
     lease: float = 30.0

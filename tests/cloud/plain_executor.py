@@ -44,6 +44,9 @@ class PlainExecutor:
         whole = self.logs(name)
         return whole[after:], len(whole)
 
+    def ending(self, name: str) -> str:
+        return ""
+
     def forget(self, name: str) -> None:
         (self.folder / f"{name}.log").unlink(missing_ok=True)
 

@@ -39,6 +39,8 @@ class Ticket:
     """"gpu" requests one accelerator, if the engine was configured with any."""
     seconds: float | None = None
     """Time after which the engine may stop it [s]; None: no limit."""
+    memory: int | None = None
+    """Memory that it may use [bytes], and that the engine reserves; None: no limit."""
 
 
 class Executor(Protocol):
@@ -80,6 +82,10 @@ class Executor(Protocol):
         """
         ...
 
+    def ending(self, name: str) -> str:
+        """How the job ended (exit code, signal, and what that likely means); empty if it is not known, or went well."""
+        ...
+
     def forget(self, name: str) -> None:
         """Remove what the engine keeps of a job that has ended, its log among it; an unknown one is forgotten."""
         ...
@@ -106,6 +112,11 @@ def setting(default: Any, help: str, *, metavar: str | None = None, bounds: tupl
     Engines whose settings share a name share the flag.
     """
     return field(default=default, metadata={"help": help, "metavar": metavar, "bounds": bounds})
+
+
+def cpus() -> Any:
+    """The setting of engines that give each job processors of its own."""
+    return setting(1, "processors for each experiment on ray or slurm (default: 1)", bounds=(1, 1024))
 
 
 def gpus() -> Any:

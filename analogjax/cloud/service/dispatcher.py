@@ -14,7 +14,9 @@ from typing import Any
 
 from analogjax.cloud.artefacts import Artefacts
 from analogjax.cloud.errors import CloudError
+from analogjax.cloud.estimate import memory_needed
 from analogjax.cloud.executors import Executor, Phase, Ticket
+from analogjax.cloud.inference import description_from_json
 from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Claim, Ledger
 from analogjax.cloud.service.naming import job_name as job_name
@@ -33,6 +35,7 @@ _UNREACHABLE = (
 )
 _STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # XLA writes pages about each program that it takes from a cache
+_LEAST_MEMORY = 2**30  # [bytes] in addition to twice the estimate
 _AGAIN = 5.0  # [s] until an engine that refused is tried again
 
 
@@ -140,14 +143,23 @@ class Dispatcher:
             "description": description, "trained": self._source(description.get("trained", "")),
             "device": claim.device, "secret": claim.secret,
             "service": settings.url_for_workers, "lease": settings.limits.lease, "data_root": settings.data_root,
-            "checkpoint_every_steps": settings.checkpoint_every_steps,
+            "checkpoint_every_steps": settings.checkpoint_every_steps, "memory": self._memory(description),
         })  # fmt: skip
         command = [settings.worker_python, "-m", "analogjax.cloud.worker", "--store", self.store.url]
         command += ["--endpoint-url", settings.endpoint_url] if settings.endpoint_url else []
         command += ["--experiment", claim.experiment, "--attempt", str(claim.attempt)]
         environment = _QUIET | dict(settings.worker_environment)
         name = job_name(claim.experiment, claim.attempt)
-        self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds))
+        environment |= {"JAX_PLATFORMS": "cpu"} if claim.device == "cpu" else {}  # else JAX takes a GPU all the same
+        memory = self._memory(description)
+        self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds, memory))
+
+    def _memory(self, description: dict[str, Any]) -> int | None:
+        """What an experiment may use: twice the estimate, within the limit."""
+        most = self.settings.limits.memory
+        if most is None:
+            return None
+        return min(most, _LEAST_MEMORY + 2 * memory_needed(description_from_json(description)))
 
     def _source(self, trained: str) -> dict[str, Any] | None:
         """Location of the weights of a completed training."""
@@ -197,7 +209,7 @@ class Dispatcher:
                 return
         if phase is Phase.ENDED:
             if not self._settle(one):
-                self._lost(one, f"its worker ended without a result{self._last_line(one)}")
+                self._lost(one, f"its worker ended without a result{self._ending(one)}")
         elif silent > (_UNREACHABLE if phase is None else 0.0) and phase is not Phase.QUEUED:
             self._give_up(one, phase)
 
@@ -251,10 +263,11 @@ class Dispatcher:
         log.info("ended", extra={"experiment": one.id, "attempt": one.attempt, "status": outcome.status})
         return True
 
-    def _last_line(self, one: Experiment) -> str:
-        """Last line of a worker's output, for the reason."""
+    def _ending(self, one: Experiment) -> str:
+        """How a worker ended, and the last line of its output, for the reason."""
+        name = job_name(one.id, one.attempt)
         try:
-            lines = self.executor.logs(job_name(one.id, one.attempt), 4096).strip().splitlines()
+            told, lines = self.executor.ending(name), self.executor.logs(name, 4096).strip().splitlines()
         except CloudError:
             return ""
-        return f" (it last printed: {lines[-1][:300]})" if lines else ""
+        return (f": {told}" if told else "") + (f" (it last printed: {lines[-1][:300]})" if lines else "")

@@ -10,6 +10,7 @@ from typing import Any
 from analogjax.cloud.artefacts import LEFT, RESULTS, Artefacts
 from analogjax.cloud.description import Description
 from analogjax.cloud.errors import CloudError, DescriptionError, Refused
+from analogjax.cloud.estimate import check_memory
 from analogjax.cloud.inference import InferenceDescription, description_from_json
 from analogjax.cloud.service.cleaning import Cleaner
 from analogjax.cloud.service.dispatcher import Dispatcher, job_name
@@ -47,6 +48,7 @@ class Experiments:
             description = _READERS[experiment.category](payload, seed_of(experiment.id))
         except DescriptionError as error:
             raise Refused(str(error), 422) from None
+        self._check_memory(description)
         self._check_source(experiment.user, description)
         self._check_room(experiment.user, len(payload) - experiment.stored)
         self._stored(lambda: Artefacts(self.store, experiment.id).write_input(payload))
@@ -67,6 +69,7 @@ class Experiments:
         """
         try:
             checked = description_from_json(description)
+            self._check_memory(checked)
             self._check_source(user, checked)
             self._check_weights(checked, weights)
         except DescriptionError as error:
@@ -90,6 +93,13 @@ class Experiments:
         queued = self.ledger.rerun(user, id)
         self.dispatcher.wake()
         return queued
+
+    def _check_memory(self, description: Description | InferenceDescription) -> None:
+        """Raise `Refused` if it needs more memory than one experiment may use."""
+        try:
+            check_memory(description, self.ledger.limits.memory)
+        except DescriptionError as error:
+            raise Refused(str(error), 422) from None
 
     def _check_room(self, user: str, size: int) -> None:
         """Raise `Refused` (507) if the user's files would be more than is allowed."""

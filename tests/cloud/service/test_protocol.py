@@ -37,6 +37,9 @@ class Idle:
         whole = self.logs(name)
         return whole[after:], len(whole)
 
+    def ending(self, name):
+        return ""
+
     def forget(self, name):
         self.tickets.pop(name, None)
 
