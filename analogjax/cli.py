@@ -1,5 +1,6 @@
-# PYTHON_ARGCOMPLETE_OK
 """The `analogjax` command: `serve` and `cloud` run remotely, everything else on this machine."""
+
+# PYTHON_ARGCOMPLETE_OK: argcomplete looks for this word
 
 import argparse
 import os

@@ -43,7 +43,7 @@ class Outcome:
     """How an attempt ended."""
 
     status: str
-    """completed, failed, cancelled; or lost, if another attempt may succeed."""
+    """completed, failed, cancelled; lost, if another attempt may succeed; or full, once there is room on the disk."""
     reason: str | None
     epochs: list[dict[str, Any]]
     files: dict[str, str]
@@ -70,6 +70,26 @@ class Artefacts:
     def attempt(self, number: int) -> Location:
         """The folder of an attempt."""
         return self.location / "attempts" / str(number)
+
+    def delete(self) -> None:
+        """Delete all of them."""
+        self.location.delete(*(entry.name for entry in self.location.list()))
+
+    def tidy(self, attempt: int, *, keep_checkpoints: bool) -> int:
+        """Delete what is no longer needed after the end: attempts before this one, and the checkpoints.
+
+        Returns the size of what is left [bytes].
+        """
+        kept, gone = 0, []
+        for entry in self.location.list():
+            folder, _, rest = entry.name.partition("/")
+            old = folder == "attempts" and rest.partition("/")[0] != str(attempt)
+            if old or (folder == "checkpoints" and not keep_checkpoints):
+                gone.append(entry.name)
+            else:
+                kept += entry.size
+        self.location.delete(*gone)
+        return kept
 
     def write_input(self, payload: bytes) -> None:
         """Store the input as received."""

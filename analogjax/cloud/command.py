@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 from contextlib import closing
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analogjax.cloud.admin import add_admin_commands
 from analogjax.cloud.executors import EXECUTORS
 from analogjax.cloud.places import DEFAULT_PORT, DEFAULT_URL, default_home
 from analogjax.cloud.quota import Limits
@@ -78,6 +80,19 @@ def add_serve_command(commands: Any) -> None:
         default=_LIMITS.attempts,
         help="attempts without progress before an experiment fails (default: %(default)s)",
     )
+    add("--max-stored", type=float, default=20.0, metavar="GIB", help="files of one user (default: 20 GiB)")
+    add(
+        "--max-memory", type=float, metavar="GIB",
+        help="memory of one experiment (default: local: an equal share of this machine's; slurm, ray: no limit)",
+    )  # fmt: skip
+    add(
+        "--min-free",
+        type=float,
+        default=0.25,
+        metavar="GIB",
+        help="free disk to start experiments (default: 0.25 GiB)",
+    )
+    add("--retention-days", type=float, help="delete experiments so long after their end (default: never)")
     add("--max-megabytes", type=float, default=8.0, help="size of one request (default: 8)")
     add("--checkpoint-every-steps", type=int, default=0, help="also save checkpoints every so many steps")
     add(
@@ -105,6 +120,7 @@ def add_cloud_command(commands: Any) -> None:
     for parser, act in ((create, _create), (listing, _list_tokens), (revoke, _revoke)):
         _add_place(parser)
         parser.set_defaults(act=act)
+    add_admin_commands(actions, _add_place, _settings)
     _add_client_commands(actions)
 
 
@@ -115,6 +131,8 @@ def _add_client_commands(actions: Any) -> None:
         ("status", _status, "status and epochs of an experiment"),
         ("logs", _logs, "show the output of its worker"),
         ("cancel", _cancel, "end an experiment"),
+        ("rerun", _rerun, "run an experiment again that failed or was cancelled, from its last checkpoint"),
+        ("delete", _delete, "delete an experiment that has ended, with all its files"),
         ("wait", _wait, "wait until an experiment has ended"),
     ):
         parser = actions.add_parser(name, help=text)
@@ -136,11 +154,13 @@ def _settings(options: argparse.Namespace) -> Any:
 
     _check_texts(options)
     if not hasattr(options, "host"):
-        return Settings(home=options.home.expanduser().absolute(), database=options.database)
+        more = {name: getattr(options, name) for name in ("store", "endpoint_url") if hasattr(options, name)}
+        return Settings(home=options.home.expanduser().absolute(), database=options.database, **more)
     _check_numbers(options)
     limits = Limits(
         queued=options.max_queued, queued_each=_queued_each(options), attempts=options.max_attempts,
-        lease=options.lease, seconds=options.max_seconds,
+        lease=options.lease, seconds=options.max_seconds, stored_each=int(options.max_stored * 2**30),
+        memory=_memory(options),
     )  # fmt: skip
     chosen = {one.name: getattr(options, one.name) for one in fields(EXECUTORS[options.executor])}
     return Settings(
@@ -148,6 +168,8 @@ def _settings(options: argparse.Namespace) -> Any:
         store=options.store, endpoint_url=options.endpoint_url, public_url=options.public_url,
         worker_url=options.worker_url, executor=options.executor, executor_options=chosen, limits=limits,
         worker_python=options.worker_python, data_root=options.data_root, max_body=int(options.max_megabytes * 2**20),
+        min_free=int(options.min_free * 2**30),
+        retention=None if options.retention_days is None else 86_400.0 * options.retention_days,
         checkpoint_every_steps=options.checkpoint_every_steps, worker_environment=_worker_environment(options),
     )  # fmt: skip
 
@@ -166,11 +188,23 @@ def _check_numbers(options: argparse.Namespace) -> None:
             raise ConfigError(
                 f"--{name.replace('_', '-')} {getattr(options, name)}: needs {low} or more, up to {high:,}."
             )
-    for name, most in (("lease", 1e9), ("max_seconds", 1e9), ("max_megabytes", 1e6)):
+    bounds = [("lease", 1e9), ("max_seconds", 1e9), ("max_megabytes", 1e6), ("max_stored", 1e9), ("min_free", 1e9)]
+    bounds += [("max_memory", 1e6)] if options.max_memory is not None else []
+    bounds += [("retention_days", _CENTURY)] if options.retention_days is not None else []
+    for name, most in bounds:
         if not 0 < getattr(options, name) <= most:
             raise ConfigError(
                 f"--{name.replace('_', '-')} {getattr(options, name)}: needs more than 0, up to {int(most):,}."
             )
+
+
+def _memory(options: argparse.Namespace) -> int | None:
+    """Memory of one experiment [bytes]."""
+    if options.max_memory is not None:
+        return int(options.max_memory * 2**30)
+    if options.executor != "local":
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // options.workers
 
 
 def _queued_each(options: argparse.Namespace) -> int:
@@ -283,6 +317,19 @@ def _cancel(options: argparse.Namespace) -> int:
     one = _remote(options)
     one.cancel()
     print(one.status().name)
+    return 0
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    one = _remote(options)
+    one.rerun()
+    print(one.status().name)
+    return 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    _remote(options).delete()
+    print(f"experiment {options.id} is deleted.", file=sys.stderr)
     return 0
 
 

@@ -52,6 +52,10 @@ class Connection:
         """The content of an answer to GET. Raises `CredentialsError`, `Refused`, `ConnectionFailed`."""
         return self._answer("GET", path, None, query).content
 
+    def send(self, method: str, path: str, body: Any = None) -> None:
+        """Send a request that has no answer. Raises `CredentialsError`, `Refused`, `ConnectionFailed`."""
+        self._answer(method, path, body, {})
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()

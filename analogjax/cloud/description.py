@@ -31,7 +31,7 @@ from analogjax.nn.sequential import Row
 
 FORMAT = "analogjax-experiment-1"
 LOSSES = {"NLLLoss": nll_loss, "CrossEntropyLoss": cross_entropy_loss}
-MAX_LAYERS, MAX_WEIGHTS, MAX_EPOCHS, MAX_BATCH = 200, 50_000_000, 100_000, 65_536
+MAX_LAYERS, MAX_WEIGHTS, MAX_EPOCHS, MAX_BATCH, MAX_PARTS = 200, 50_000_000, 100_000, 65_536, 1000
 _FIELDS = {
     "kind": "training", "dataset": None, "layers": None, "channels_first": False, "batch_size": 64,
     "loss_function": "NLLLoss", "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0,
@@ -150,7 +150,19 @@ def checked_layers(layers: Any, dataset: str) -> tuple[tuple[str, dict[str, Any]
     """
     if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
         raise DescriptionError(f"layers: give a list of 1 to {MAX_LAYERS} layers.")
+    _check_devices(layers)
     return tuple(_fitted([check_layer(layer, f"layers[{n}]") for n, layer in enumerate(layers)], dataset))
+
+
+def _check_devices(layers: list[Any]) -> None:
+    """Raise `DescriptionError` for more parts in different configurations than can be compiled in a bearable time."""
+    configs = {str(layer.get("config")) for layer in layers if isinstance(layer, dict)}
+    parts = sum(text.count("'class'") for text in configs)
+    if parts > MAX_PARTS:
+        raise DescriptionError(
+            f"layers: their different configurations have {parts} devices and other parts, of {MAX_PARTS} allowed: use "
+            "fewer devices, or the same configuration in several layers."
+        )
 
 
 def check_choices(given: Mapping[str, Any]) -> None:

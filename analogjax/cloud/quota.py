@@ -15,7 +15,11 @@ class Limits:
     queued_each: int = 2_000
     """The same for one user."""
     drafts_each: int = 2_000
-    """Experiments of one user that have no input yet."""
+    """Experiments of one user that were never submitted."""
+    stored_each: int = 20 * 2**30
+    """Files of all experiments of one user [bytes]."""
+    memory: int | None = None
+    """Memory of one experiment [bytes]; None: no limit."""
     attempts: int = 4
     """Consecutive attempts that end without completing another epoch."""
     lease: float = 30.0

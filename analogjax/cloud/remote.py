@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ class RemoteExperiment:
     @classmethod
     def find(cls, connection: Connection, id: str) -> RemoteExperiment:
         """Find an experiment by id."""
-        return cls(connection, connection.json("GET", f"/api/v1/experiments/{quote(str(id), safe='')}"))
+        return cls(connection, connection.json("GET", f"/api/v1/experiments/{quote(str(id), safe='')}", epochs=False))
 
     def __repr__(self) -> str:
         return f"RemoteExperiment({self.id!r}, {self.name!r}, {self._status.name})"
@@ -136,6 +136,32 @@ class RemoteExperiment:
     def cancel(self) -> None:
         """End it; one that has ended stays as it is."""
         self._note(self._connection.json("POST", f"{self._path}/cancel"))
+
+    def rerun(self) -> None:
+        """Queue it again after it failed or was cancelled; it resumes from its last checkpoint.
+
+        Raises `Refused` if it has completed.
+        """
+        self._complete = False
+        self._note(self._connection.json("POST", f"{self._path}/rerun"))
+
+    def delete(self) -> None:
+        """Delete it with all its files, for good. Raises `Refused` unless it has ended."""
+        self._connection.send("DELETE", self._path)
+
+    def edit(self, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None) -> None:
+        """Change its name, tags or notes; what is not given stays."""
+        given = {"name": name, "tags": None if tags is None else list(tags), "notes": notes}
+        changed = {key: value for key, value in given.items() if value is not None}
+        self.name = str(self._connection.json("PATCH", self._path, changed)["name"])
+
+    def share(self, user: str) -> None:
+        """Let another user of the service read it. Raises `Refused` if there is no such user."""
+        self._connection.send("PUT", f"{self._path}/shares/{quote(user, safe='')}")
+
+    def unshare(self, user: str) -> None:
+        """End that."""
+        self._connection.send("DELETE", f"{self._path}/shares/{quote(user, safe='')}")
 
     def download(self, name: str, path: str | os.PathLike[str]) -> Path:
         """Download one of its files, atomically.

@@ -8,6 +8,7 @@ writes results only into the folder of its own attempt.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -76,12 +77,31 @@ def _outcome(
         if heartbeat.cancelled:
             return Outcome("cancelled", "cancelled by its owner", epochs, {}), {}
         return Outcome("lost", "its worker was asked to stop", epochs, {}), {}
-    except (CheckpointError, StoreError, OSError, MemoryError) as error:  # another attempt may do better
+    except MemoryError as error:
         traceback.print_exc()
-        return Outcome("lost", _told(error), epochs, {}), {}
+        return Outcome(*_out_of_memory(error, ticket), epochs, {}), {}
+    except (CheckpointError, StoreError, OSError) as error:  # another attempt may do better
+        traceback.print_exc()
+        return Outcome("full" if _is_full(error) else "lost", _told(error), epochs, {}), {}
     except Exception as error:  # whatever it is, it would happen again
         traceback.print_exc()
+        if "RESOURCE_EXHAUSTED" in str(error):  # as XLA says it
+            return Outcome(*_out_of_memory(error, ticket), epochs, {}), {}
         return Outcome("failed", _told(error), epochs, {}), {}
+
+
+def _out_of_memory(error: BaseException, ticket: dict[str, Any]) -> tuple[str, str]:
+    """Status and reason of a run that got no more memory: under a limit of its own, it would get none again either."""
+    most = ticket.get("memory")
+    room = "than the machine had left" if most is None else f"than the {most / 2**30:.1f} GiB that it may use"
+    why = f"It needs more memory {room}: make batch_size or the layers smaller. ({_told(error)[:300]})"
+    return "lost" if most is None else "failed", why
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is the cause."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or (error is not None and _is_full(error.__cause__))
 
 
 def _told(error: BaseException) -> str:

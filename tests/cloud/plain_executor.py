@@ -40,6 +40,16 @@ class PlainExecutor:
         path = self.folder / f"{name}.log"
         return path.read_bytes()[-limit:].decode("utf-8", "replace") if path.exists() else ""
 
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        whole = self.logs(name)
+        return whole[after:], len(whole)
+
+    def ending(self, name: str) -> str:
+        return ""
+
+    def forget(self, name: str) -> None:
+        (self.folder / f"{name}.log").unlink(missing_ok=True)
+
     def close(self) -> None:
         for process in self.processes.values():
             process.kill()

@@ -104,7 +104,7 @@ def test_a_service_from_its_start_to_ctrl_c(tmp_path, capsys):
         assert "Another analogjax serve uses" in capsys.readouterr().err
         token = service.token()  # while it runs
         headers = {"Authorization": f"Bearer {token}"}
-        assert requests.get(f"{service.url}/api/v1/me", headers=headers, timeout=10).json() == {"user": "ada"}
+        assert requests.get(f"{service.url}/api/v1/me", headers=headers, timeout=10).json()["user"] == "ada"
         environment = os.environ | {"ANALOGJAX_API_TOKEN": token, "ANALOGJAX_API_URL": service.url}
         listed = subprocess.run(service.command("cloud", "list"), env=environment, capture_output=True, text=True)
         assert (listed.returncode, listed.stdout) == (0, "")

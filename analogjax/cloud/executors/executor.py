@@ -39,6 +39,8 @@ class Ticket:
     """"gpu" requests one accelerator, if the engine was configured with any."""
     seconds: float | None = None
     """Time after which the engine may stop it [s]; None: no limit."""
+    memory: int | None = None
+    """Memory that it may use [bytes], and that the engine reserves; None: no limit."""
 
 
 class Executor(Protocol):
@@ -73,6 +75,21 @@ class Executor(Protocol):
         """
         ...
 
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and the byte at which this part ends; at most `limit` bytes.
+
+        With `after` 0, or if much more has come since, it is the end of the output.
+        """
+        ...
+
+    def ending(self, name: str) -> str:
+        """How the job ended (exit code, signal, and what that likely means); empty if it is not known, or went well."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Remove what the engine keeps of a job that has ended, its log among it; an unknown one is forgotten."""
+        ...
+
     def close(self) -> None:
         """Disconnect from the engine. Running jobs continue."""
         ...
@@ -95,6 +112,11 @@ def setting(default: Any, help: str, *, metavar: str | None = None, bounds: tupl
     Engines whose settings share a name share the flag.
     """
     return field(default=default, metadata={"help": help, "metavar": metavar, "bounds": bounds})
+
+
+def cpus() -> Any:
+    """The setting of engines that give each job processors of its own."""
+    return setting(1, "processors for each experiment on ray or slurm (default: 1)", bounds=(1, 1024))
 
 
 def gpus() -> Any:

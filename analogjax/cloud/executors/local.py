@@ -8,11 +8,13 @@ another process that got the same id later is not taken for the job.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from analogjax.cloud.errors import ExecutorError
+from analogjax.cloud.executors.endings import told
 from analogjax.cloud.executors.executor import Phase, Ticket, setting
+from analogjax.cloud.executors.output import read_part, tail
 
 _LAUNCH = Path(__file__).parent / "launch.py"
 _STARTING = 60.0  # [s] that a launch may take on a machine out of breath
@@ -34,9 +38,17 @@ class LocalSettings:
     shares_disk: ClassVar[bool] = True
     workers: int = setting(1, "local: experiments at a time (default: 1)", bounds=(1, 1024))
 
+    local_gpus: int = setting(
+        -1, "local: GPUs of this machine, one for each worker while there are enough (default: all)", bounds=(-1, 1024)
+    )
+    max_file: int = setting(
+        20, "local: size of a file that an experiment writes, in GiB; 0: no limit (default: 20)", bounds=(0, 10**6)
+    )
+
     def start(self, folder: Path) -> LocalExecutor:
         """Start the engine, with notes and logs in `folder`. Raises `ExecutorError`."""
-        return LocalExecutor(folder, self.workers)
+        gpus = _number_of_gpus() if self.local_gpus < 0 else self.local_gpus
+        return LocalExecutor(folder, self.workers, gpus=gpus, max_file=self.max_file * 2**30)
 
 
 class LocalExecutor:
@@ -44,20 +56,24 @@ class LocalExecutor:
 
     kind = "local"
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
+    def __init__(self, folder: Path, workers: int = 1, *, gpus: int = 0, max_file: int = 0) -> None:
         if workers < 1:
             raise ExecutorError(f"workers={workers}: at least one is needed.")
-        self.folder, self.capacity = folder, workers
+        self.folder, self.capacity, self.gpus, self.max_file = folder, workers, gpus, max_file
         folder.mkdir(parents=True, exist_ok=True)
 
     def submit(self, ticket: Ticket) -> None:
         """Start the job, unless one of that name was started before. Raises `ExecutorError` if it can't run."""
         if self._record(ticket.name) is not None:
             return
-        command = [sys.executable, "-I", "-S", str(_LAUNCH), str(self.folder), ticket.name, "--", *ticket.command]
+        limits = [f"memory={ticket.memory}"] if ticket.memory else []
+        limits += [f"file={self.max_file}"] if self.max_file else []
+        start = [sys.executable, "-I", "-S", str(_LAUNCH), str(self.folder), ticket.name]
+        command = [*start, *limits, "--", *ticket.command]
+        environment = os.environ | dict(ticket.environment) | self._gpu_of(ticket)
         try:
             done = subprocess.run(
-                command, env=os.environ | dict(ticket.environment), stdin=subprocess.DEVNULL, capture_output=True,
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
                 text=True, timeout=_STARTING, check=False,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -82,8 +98,37 @@ class LocalExecutor:
         """The end of the job's output."""
         return tail(self.folder / f"{name}.log", limit)
 
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and where it ends."""
+        return read_part(self.folder / f"{name}.log", after, limit)
+
+    def ending(self, name: str) -> str:
+        """How the job ended."""
+        try:
+            return told(int((self.folder / f"{name}.end").read_text()))
+        except (OSError, ValueError):
+            return ""
+
+    def forget(self, name: str) -> None:
+        """Remove the notes and the log of a job, unless it still runs."""
+        record = self._record(name)
+        if record is not None and _alive(record):
+            return
+        for suffix in ("log", "cancelled", "end", "json"):
+            (self.folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Do nothing: running jobs continue."""
+
+    def _gpu_of(self, ticket: Ticket) -> dict[str, str]:
+        """Variables that give a job the GPU that the fewest others have, and its share of that one's memory."""
+        if ticket.device != "gpu" or not self.gpus:
+            return {}
+        records = [self._record(path.stem) for path in self.folder.glob("*.json")]
+        taken = Counter(one.get("gpu") for one in records if one is not None and _alive(one))
+        sharing = math.ceil(self.capacity / self.gpus)
+        share = {} if sharing == 1 else {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / sharing:.2f}"}
+        return {"CUDA_VISIBLE_DEVICES": min(map(str, range(self.gpus)), key=lambda gpu: taken[gpu])} | share
 
     def _phase(self, name: str) -> Phase:
         record = self._record(name)
@@ -109,19 +154,12 @@ class LocalExecutor:
         return True
 
 
+def _number_of_gpus() -> int:
+    """NVIDIA's GPUs of this machine."""
+    return sum(path.name[6:].isdecimal() for path in Path("/dev").glob("nvidia*"))
+
+
 def _alive(record: dict[str, Any]) -> bool | None:
     from analogjax.store.process import alive  # here: the command lists engines before JAX is loaded
 
     return alive(record)
-
-
-def tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file, as text; empty if there is none. Raises `ExecutorError`."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
-            return file.read(limit).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise ExecutorError(f"{path} can't be read ({error.strerror}).") from None

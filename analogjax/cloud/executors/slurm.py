@@ -17,13 +17,21 @@ from pathlib import Path
 from typing import ClassVar
 
 from analogjax.cloud.errors import ExecutorError
-from analogjax.cloud.executors.executor import Phase, Ticket, gpus, setting
-from analogjax.cloud.executors.local import tail
+from analogjax.cloud.executors.executor import Phase, Ticket, cpus, gpus, setting
+from analogjax.cloud.executors.output import read_part, tail
 
 _TIMEOUT = 30.0  # [s] for one command: a controller that is away makes them wait
 _AT_ONCE = 200  # names that one command is asked for
 _QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
+
+_ENDINGS = {
+    "OUT_OF_MEMORY": "Slurm ended it, for it used more memory than it had asked for",
+    "TIMEOUT": "Slurm ended it at its time limit",
+    "NODE_FAIL": "its node failed",
+    "PREEMPTED": "Slurm gave its node to another job",
+    "CANCELLED": "it was cancelled in Slurm",
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,11 @@ class SlurmSettings:
     shares_disk: ClassVar[bool] = True
     slurm_partition: str | None = setting(None, "slurm: partition to submit to", metavar="NAME")
     gpus: int = gpus()
+    cpus: int = cpus()
 
     def start(self, folder: Path) -> SlurmExecutor:
         """Start the engine, with logs in `folder`."""
-        return SlurmExecutor(folder, partition=self.slurm_partition, gpus_per_job=self.gpus)
+        return SlurmExecutor(folder, partition=self.slurm_partition, gpus_per_job=self.gpus, cpus_per_job=self.cpus)
 
 
 class SlurmExecutor:
@@ -45,8 +54,15 @@ class SlurmExecutor:
     kind = "slurm"
     capacity = None
 
-    def __init__(self, folder: Path, partition: str | None = None, gpus_per_job: int = 0) -> None:
-        self.folder, self.partition, self.gpus_per_job = folder, partition, gpus_per_job
+    def __init__(
+        self, folder: Path, partition: str | None = None, gpus_per_job: int = 0, cpus_per_job: int = 1
+    ) -> None:
+        self.folder, self.partition, self.gpus_per_job, self.cpus_per_job = (
+            folder,
+            partition,
+            gpus_per_job,
+            cpus_per_job,
+        )
         folder.mkdir(parents=True, exist_ok=True)
 
     def submit(self, ticket: Ticket) -> None:
@@ -55,10 +71,12 @@ class SlurmExecutor:
             return
         options = [
             f"--job-name={ticket.name}", f"--comment={ticket.name}", "--ntasks=1", "--no-requeue", "--parsable",
+            f"--cpus-per-task={self.cpus_per_job}",
             f"--output={self.folder / (ticket.name + '.log')}", "--open-mode=append",
         ]  # fmt: skip
         options += [f"--partition={self.partition}"] if self.partition else []
         options += [f"--gres=gpu:{self.gpus_per_job}"] if ticket.device == "gpu" and self.gpus_per_job else []
+        options += [f"--mem={math.ceil(ticket.memory / 2**20)}M"] if ticket.memory else []
         # the service keeps the time itself; this is for a service that is away
         options += [f"--time={math.ceil(ticket.seconds / 60) + 5}"] if ticket.seconds else []
         self._run(["sbatch", *options], script(ticket))
@@ -83,6 +101,20 @@ class SlurmExecutor:
     def logs(self, name: str, limit: int = 65536) -> str:
         """The end of the job's output."""
         return tail(self.folder / f"{name}.log", limit)
+
+    def log_part(self, name: str, after: int, limit: int = 65536) -> tuple[str, int]:
+        """The job's output after byte `after`, and where it ends."""
+        return read_part(self.folder / f"{name}.log", after, limit)
+
+    def ending(self, name: str) -> str:
+        """The state in which the job ended, while Slurm remembers it."""
+        reported = self._run(["squeue", "--noheader", "--states=all", "--format=%T %r", f"--name={name}"])
+        state = reported.strip().split("\n")[-1].split(" ")[0]
+        return _ENDINGS.get(state, "" if state in ("", "COMPLETED") else f"Slurm says {state}")
+
+    def forget(self, name: str) -> None:
+        """Remove the log of the job; Slurm forgets the rest of itself."""
+        (self.folder / f"{name}.log").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

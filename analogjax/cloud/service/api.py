@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.security.utils import get_authorization_scheme_param
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from analogjax._version import __version__
 from analogjax.cloud.configuration import CLASSES
@@ -18,17 +18,32 @@ from analogjax.cloud.errors import Refused
 from analogjax.cloud.layers import LAYERS
 from analogjax.cloud.noise import NOISE_MODELS
 from analogjax.cloud.service.access import COOKIE, CallerIs
-from analogjax.cloud.service.composer import REFUSALS, ExperimentsAre, Login, Name, PathId
-from analogjax.cloud.service.experiments import FILES, Experiments
+from analogjax.cloud.service.composer import REFUSALS, ExperimentsAre, Login, PathId
+from analogjax.cloud.service.editing import readers
+from analogjax.cloud.service.epochs import epochs_text, read_epochs
+from analogjax.cloud.service.experiments import FILES
+from analogjax.cloud.service.ledger import ENDED
+from analogjax.cloud.service.listing import page, usage
+from analogjax.cloud.service.messages import (
+    TOTAL,
+    Detailed,
+    Epochs,
+    Listed,
+    LoggedIn,
+    LogPart,
+    Me,
+    NewExperiment,
+    Shown,
+    shown,
+    shown_all,
+)
 from analogjax.cloud.service.sessions import SESSION_SECONDS
-from analogjax.cloud.service.tables import Experiment
 from analogjax.cloud.service.tokens import PREFIX, caller_by_token
 from analogjax.data import DATASETS
 from analogjax.tile.presets import PRESETS
 
 router = APIRouter(prefix="/api/v1", tags=["JSON API"], responses=REFUSALS)
 FileName = Annotated[str, Path(pattern=f"^({'|'.join(re.escape(name) for name in FILES)})$")]
-Status = Literal["draft", "waiting", "running", "completed", "failed", "cancelled"]
 
 
 class Information(BaseModel):
@@ -46,62 +61,6 @@ class Information(BaseModel):
     noise_models: list[str]
 
 
-class Me(BaseModel):
-    """Who is logged in."""
-
-    user: str
-
-
-class NewExperiment(BaseModel):
-    """An experiment to be run, as data."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: Name = ""
-    device: Literal["cpu", "gpu"] = "gpu"
-    description: dict[str, Any] = Field(
-        description="see analogjax.cloud.description, and analogjax.cloud.inference for inferences"
-    )
-    weights: Annotated[
-        str | None, Field(description="the file of chips that an inference names, protobuf in base64")
-    ] = None
-
-
-class Shown(BaseModel):
-    """An experiment. Times are seconds since 1970 (UTC)."""
-
-    id: str
-    name: str
-    category: str
-    device: str
-    status: Status
-    reason: str | None
-    created: float
-    started: float | None
-    ended: float | None
-    attempt: int
-    cancelling: bool
-    epochs_planned: int
-    epochs_done: int
-    accuracy: float | None  # of the last epoch
-    dataset: str | None
-
-
-class Detailed(Shown):
-    """An experiment with everything known about it."""
-
-    description: dict[str, Any] | None
-    epochs: list[dict[str, Any]]
-    files: list[str]
-
-
-class Epochs(BaseModel):
-    """The state and the requested epochs: what a page needs to stay up to date."""
-
-    status: Status
-    reason: str | None
-    epochs: list[dict[str, Any]]
-
-
 @router.get("", response_model=Information)
 def information(request: Request) -> Any:
     """The service, and what it supports."""
@@ -113,7 +72,7 @@ def information(request: Request) -> Any:
     }  # fmt: skip
 
 
-@router.post("/session", response_model=Me)
+@router.post("/session", response_model=LoggedIn)
 def begin_session(asked: Login, request: Request, response: Response) -> Any:
     """Log in from a page: the session is a cookie that scripts can't read."""
     signer = request.app.state.signer
@@ -131,29 +90,38 @@ def begin_session(asked: Login, request: Request, response: Response) -> Any:
 def end_session(request: Request, response: Response) -> None:
     """Log out: the session becomes invalid at once, wherever it is stored. Without a session, nothing happens."""
     scheme, word = get_authorization_scheme_param(request.headers.get("authorization"))
-    shown = [word] if scheme.lower() == "bearer" else []
-    if any(one.startswith(PREFIX) for one in shown):
+    given = [word] if scheme.lower() == "bearer" else []
+    if any(one.startswith(PREFIX) for one in given):
         raise Refused("This is a token, not a session: end it with `analogjax cloud token revoke`.", 422)
-    for one in (*shown, request.cookies.get(COOKIE, "")):
+    for one in (*given, request.cookies.get(COOKIE, "")):
         request.app.state.signer.end(one)
     response.delete_cookie(COOKIE)
 
 
 @router.get("/me", response_model=Me)
-def me(caller: CallerIs) -> Any:
-    """Who is logged in."""
-    return {"user": caller.name}
+def me(caller: CallerIs, request: Request, experiments: ExperimentsAre) -> Any:
+    """Who is logged in, what they occupy of their limits, and whether the queue is paused."""
+    used, limits = usage(experiments.database, caller.user), experiments.ledger.limits
+    return {
+        "user": caller.name, "stored": used.stored, "stored_limit": limits.stored_each, "queued": used.queued,
+        "queued_limit": limits.queued_each, "drafts": used.drafts, "drafts_limit": limits.drafts_each,
+        "paused": request.app.state.dispatcher.paused,
+    }  # fmt: skip
 
 
-@router.get("/experiments", response_model=list[Shown])
+@router.get(
+    "/experiments", response_model=list[Shown],
+    responses={200: {"headers": {TOTAL: {"description": "number of all", "schema": {"type": "integer"}}}}},
+)  # fmt: skip
 def list_experiments(
-    caller: CallerIs,
-    experiments: ExperimentsAre,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[float | None, Query(ge=0, le=1e12, description="created before this time")] = None,
+    caller: CallerIs, experiments: ExperimentsAre, asked: Annotated[Listed, Query()], response: Response
 ) -> Any:
-    """The caller's experiments, newest first."""
-    return _shown_all(experiments, experiments.ledger.of_user(caller.user, limit=limit, before=before))
+    """One page of the caller's experiments, and of those shared with them; the header X-Total-Count has the number of
+    all that match.
+    """
+    found, total = page(experiments.database, caller.user, asked.query())
+    response.headers[TOTAL] = str(total)
+    return shown_all(experiments, found)
 
 
 @router.put("/experiments/{id}", response_model=Shown, status_code=201, responses={200: {"model": Shown}})
@@ -167,25 +135,41 @@ def put_experiment(
         raise Refused("weights: this is no base64.", 422) from None
     made, new = experiments.put(caller.user, id, asked.name or "experiment", asked.device, asked.description, weights)
     response.status_code = 201 if new else 200
-    return _shown(experiments, made)
+    return shown(experiments, made)
 
 
 @router.get("/experiments/{id}", response_model=Detailed)
-def get_experiment(id: PathId, caller: CallerIs, experiments: ExperimentsAre) -> Any:
-    """One experiment of the caller, with its description and its epochs."""
-    found = experiments.ledger.get(caller.user, id)
-    description = None if found.description is None else json.loads(found.description)
-    details = {"description": description, "epochs": experiments.ledger.epochs(id), "files": experiments.files(found)}
-    return _shown(experiments, found) | details
+def get_experiment(
+    id: PathId,
+    caller: CallerIs,
+    experiments: ExperimentsAre,
+    epochs: Annotated[bool, Query(description="whether to include all epochs")] = True,
+) -> Any:
+    """One experiment of the caller, or shared with them, with its description and its epochs."""
+    found = experiments.ledger.readable(caller.user, id)
+    details = {
+        "description": None if found.description is None else json.loads(found.description),
+        "epochs": read_epochs(experiments.database, id) if epochs else [],
+        "files": experiments.files(found),
+        "shared_with": readers(experiments.database, id) if found.user == caller.user else [],
+    }
+    return shown(experiments, found) | details
 
 
 @router.get("/experiments/{id}/epochs", response_model=Epochs)
 def get_epochs(
-    id: PathId, caller: CallerIs, experiments: ExperimentsAre, after: Annotated[int, Query(ge=-1, le=2**31)] = -1
-) -> Any:
-    """The epochs after number `after`."""
-    found = experiments.ledger.get(caller.user, id)
-    return {"status": found.status, "reason": found.reason, "epochs": experiments.ledger.epochs(id, after)}
+    id: PathId,
+    caller: CallerIs,
+    experiments: ExperimentsAre,
+    after: Annotated[int, Query(ge=-1, le=2**31)] = -1,
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 100_000,
+    points: Annotated[int | None, Query(ge=1, le=100_000, description="about how many, evenly spaced")] = None,
+) -> Response:
+    """The state, and the epochs after number `after`; `last` is the `after` of the next request."""
+    found = experiments.ledger.readable(caller.user, id)
+    text, last = epochs_text(experiments.database, id, after, limit, points)
+    head = json.dumps(shown(experiments, found) | {"last": last})
+    return Response(f'{head[:-1]}, "epochs": {text}}}', media_type="application/json")
 
 
 @router.post("/experiments/{id}/cancel", response_model=Shown)
@@ -193,14 +177,28 @@ def cancel_experiment(id: PathId, caller: CallerIs, experiments: ExperimentsAre)
     """End an experiment; one that has ended stays as it is."""
     found = experiments.ledger.cancel(caller.user, id)
     experiments.dispatcher.wake()
-    return _shown(experiments, found)
+    return shown(experiments, found)
 
 
 @router.get("/experiments/{id}/logs", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def get_logs(id: PathId, caller: CallerIs, experiments: ExperimentsAre) -> Response:
     """The end of the latest attempt's output."""
-    text = experiments.logs(experiments.ledger.get(caller.user, id))
+    text = experiments.logs(experiments.ledger.readable(caller.user, id))
     return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
+
+
+@router.get("/experiments/{id}/log", response_model=LogPart)
+def get_log_part(
+    id: PathId,
+    caller: CallerIs,
+    experiments: ExperimentsAre,
+    attempt: Annotated[int, Query(ge=0, le=2**31, description="of which `after` was told")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53, description="`next` of the part before, 0: the latest part")] = 0,
+) -> Any:
+    """What the latest attempt has printed since. To follow a log, ask again with its `attempt` and `next`."""
+    found = experiments.ledger.readable(caller.user, id)
+    text, end = experiments.log_part(found, after if attempt == found.attempt else 0)
+    return {"attempt": found.attempt, "text": text, "next": end, "ended": found.status in ENDED}
 
 
 @router.get(
@@ -214,26 +212,6 @@ def get_file(
     experiments: ExperimentsAre,
 ) -> Response:
     """A file of an experiment."""
-    content = experiments.file(experiments.ledger.get(caller.user, id), name)
+    content = experiments.file(experiments.ledger.readable(caller.user, id), name)
     headers = {"Content-Disposition": f'attachment; filename="{id}_{name}"'}
     return Response(content, media_type=FILES[name], headers=headers)
-
-
-def _shown(experiments: Experiments, one: Experiment) -> dict[str, Any]:
-    return _shown_all(experiments, [one])[0]
-
-
-def _shown_all(experiments: Experiments, found: list[Experiment]) -> list[dict[str, Any]]:
-    """Experiments in the format of the API."""
-    progress = experiments.ledger.progress([one.id for one in found])
-    names = (
-        "id", "name", "category", "device", "status", "reason", "created", "started", "ended", "attempt", "cancelling",
-        "epochs_planned",
-    )  # fmt: skip
-    shown = []
-    for one in found:
-        number, last = progress.get(one.id, (0, {}))
-        dataset = None if one.description is None else json.loads(one.description)["dataset"]
-        reported = {"epochs_done": number, "accuracy": last.get("accuracy"), "dataset": dataset}
-        shown.append({name: getattr(one, name) for name in names} | reported)
-    return shown

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -17,12 +18,13 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from analogjax._version import __version__
-from analogjax.cloud.errors import Refused
+from analogjax.cloud.errors import CloudError, Refused
 from analogjax.cloud.executors import Executor, executor_for
-from analogjax.cloud.service import api, composer, workers
+from analogjax.cloud.service import api, composer, manage, workers
 from analogjax.cloud.service.access import Watch
 from analogjax.cloud.service.answers import answer_to
 from analogjax.cloud.service.bodies import Bodies, Buffers
+from analogjax.cloud.service.cleaning import Cleaner
 from analogjax.cloud.service.dispatcher import Dispatcher
 from analogjax.cloud.service.door import Door
 from analogjax.cloud.service.experiments import Experiments
@@ -33,6 +35,8 @@ from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
 
+_DEAF = 15.0  # [s] without an answer of the database after which the service counts as ill
+_WORKER_THREADS = 16  # that serve the reports of workers alone
 _PAGE = Path(__file__).parent / "page"
 
 
@@ -41,16 +45,26 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     executor = executor or executor_for(settings.executor, folder=settings.home / "jobs", **settings.executor_options)
     ledger, hearing = Ledger(database, settings.limits), Hearing()
     dispatcher = Dispatcher(settings, ledger, executor, hearing)
+    cleaner = Cleaner(database, settings.location(), executor, settings.retention)
+
+    worker_threads = CapacityLimiter(_WORKER_THREADS)
+
+    def probe() -> None:
+        ledger.probe()
+        if (short := dispatcher.room.short()) is not None:  # heartbeats can't be written then
+            raise CloudError(short)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        listening = asyncio.create_task(hearing.live(ledger.probe))
+        listening = asyncio.create_task(hearing.live(probe, worker_threads))
         dispatcher.start()
+        cleaner.start()
         yield
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
         dispatcher.stop()
+        cleaner.stop()
         executor.close()
 
     app = FastAPI(
@@ -60,25 +74,30 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     )  # fmt: skip
     signer = Signer(database)
     app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, signer
-    app.state.experiments = Experiments(ledger, dispatcher, settings.location())
+    app.state.worker_threads = worker_threads
+    app.state.experiments = Experiments(ledger, dispatcher, settings.location(), cleaner)
     metrics = Metrics(ledger.counts, lambda: dispatcher.engine_error is None)
-    _add_routes(app, database, metrics)
+    _add_routes(app, metrics)
     _add_handlers(app)
     app.add_middleware(
         Bodies, sender=Door(signer, ledger).sender, size=settings.max_body, seconds=settings.body_seconds,
         buffers=Buffers(*(max(size, settings.max_body) for size in (settings.buffered, settings.buffered_each))),
+        worker_threads=worker_threads,
     )  # fmt: skip
     app.add_middleware(Watch, metrics=metrics)
     return app
 
 
-def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
+def _add_routes(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/healthz", tags=["operation"], responses={503: composer.REFUSALS[503]})
-    def healthz(request: Request) -> dict[str, str]:
-        """Whether the service works: its database answers, and its dispatcher is running."""
-        with database.reading() as session:
-            session.execute(sa.text("SELECT 1"))
+    async def healthz(request: Request) -> dict[str, str]:
+        """Whether the service works: its database has answered lately, and its dispatcher is running.
+
+        Answered at once, whatever the rest of the service waits for.
+        """
         dispatcher: Dispatcher = request.app.state.dispatcher
+        if dispatcher.hearing.deaf > _DEAF:
+            raise Refused(f"The database or its disk has not answered for {dispatcher.hearing.deaf:.0f} s.", 503)
         if not dispatcher.alive:
             raise Refused("The dispatcher has stopped: start the service anew.", 503)
         return {"status": "ok", "engine": "ok" if dispatcher.engine_error is None else "does not answer"}
@@ -88,7 +107,7 @@ def _add_routes(app: FastAPI, database: Database, metrics: Metrics) -> None:
         """Metrics for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    routers = (composer.router, api.router, workers.router)
+    routers = (composer.router, api.router, manage.router, workers.router)
     for router in routers:
         app.include_router(router)
     routes = [route for known in (app, *routers) for route in known.routes if isinstance(route, APIRoute)]

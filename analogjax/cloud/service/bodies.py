@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 
 from analogjax.cloud.errors import Refused
 from analogjax.cloud.service.answers import Answer, answer_to, send_answer
@@ -84,9 +84,11 @@ class Bodies:
     """
 
     def __init__(
-        self, app: Any, *, sender: Callable[[Any], str | None], size: int, seconds: float, buffers: Buffers
-    ) -> None:
+        self, app: Any, *, sender: Callable[[Any], str | None], size: int, seconds: float, buffers: Buffers,
+        worker_threads: CapacityLimiter | None = None,
+    ) -> None:  # fmt: skip
         self.app, self._sender, self._size, self._seconds, self._buffers = app, sender, size, seconds, buffers
+        self._worker_threads = worker_threads
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one request."""
@@ -102,7 +104,8 @@ class Bodies:
     async def _with_body(self, scope: Any, receive: Any, send: Any, length: int | None) -> None:
         try:
             self._check(length or 0, self._size)
-            sender = await run_in_threadpool(self._sender, scope)
+            threads = self._worker_threads if scope.get("path", "").startswith("/workers/") else None
+            sender = await to_thread.run_sync(self._sender, scope, limiter=threads)
             most = self._size if sender is not None else min(SMALL, self._size)
             self._check(length or 0, most)
         except Exception as error:

@@ -37,7 +37,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     for status, text in (
         (400, "Not a request"), (401, "Not logged in"), (403, "Not allowed"), (404, "No such thing of yours"),
         (408, "Too slow"), (409, "Not in this state"), (413, "Too large"), (422, "Not valid"), (429, "Too many"),
-        (503, "The database or the store does not work now: try again"),
+        (503, "The database or the store does not work now: try again"), (507, "No room for more files of yours"),
     )
 }  # fmt: skip
 

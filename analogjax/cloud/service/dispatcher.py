@@ -6,7 +6,6 @@ of an attempt is what its worker left in the store, whether or not it was report
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
@@ -15,9 +14,13 @@ from typing import Any
 
 from analogjax.cloud.artefacts import Artefacts
 from analogjax.cloud.errors import CloudError
+from analogjax.cloud.estimate import memory_needed
 from analogjax.cloud.executors import Executor, Phase, Ticket
+from analogjax.cloud.inference import description_from_json
 from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Claim, Ledger
+from analogjax.cloud.service.naming import job_name as job_name
+from analogjax.cloud.service.room import Room
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Experiment
 from analogjax.errors import AnalogError
@@ -32,18 +35,8 @@ _UNREACHABLE = (
 )
 _STARTING = 120.0  # [s] that a worker may take from its start to its first sign of life: it reads a lot of Python
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # XLA writes pages about each program that it takes from a cache
-_LONGEST_ID = 48  # characters of an id up to which an engine gets it unchanged
+_LEAST_MEMORY = 2**30  # [bytes] in addition to twice the estimate
 _AGAIN = 5.0  # [s] until an engine that refused is tried again
-
-
-def job_name(experiment: str, attempt: int) -> str:
-    """The name of an attempt in the engine: unique for each attempt of each experiment, at most 60 characters.
-
-    A long id is hashed, with a prefix that no name of a short one has.
-    """
-    if len(experiment) <= _LONGEST_ID:
-        return f"ajx-{experiment}-{attempt}"
-    return f"ajxh-{hashlib.sha256(experiment.encode()).hexdigest()[:40]}-{attempt}"
 
 
 _WHY = {  # what the phase in the engine means for a silent attempt
@@ -59,6 +52,7 @@ class Dispatcher:
     def __init__(self, settings: Settings, ledger: Ledger, executor: Executor, hearing: Hearing) -> None:
         self.settings, self.ledger, self.executor, self.hearing = settings, ledger, executor, hearing
         self.store = settings.location()
+        self.room = Room.of((settings.home, self.store.path), settings.min_free)
         self.engine_error: str | None = None
         self._closed, self._awake = threading.Event(), threading.Event()
         self._ended: set[tuple[str, int]] = set()  # workers that said so
@@ -90,20 +84,24 @@ class Dispatcher:
         self._awake.set()
 
     @property
+    def paused(self) -> str | None:
+        """Why no waiting experiment is started now, if that is so."""
+        if self.engine_error is not None:
+            return f"The engine takes no experiments now: {self.engine_error}"
+        return self.ledger.draining() or self.room.short()
+
+    @property
     def alive(self) -> bool:
         """Whether the thread is running."""
         return self._thread.is_alive()
 
     def _live(self) -> None:
-        looked = drafts = 0.0
+        looked = 0.0
         while not self._closed.is_set():
             try:
                 if time.monotonic() - looked > _LOOK or self._ended:
                     self._look()
                     looked = time.monotonic()
-                if time.monotonic() - drafts > 3600:
-                    drafts = time.monotonic()
-                    self.ledger.forget_drafts()
                 while not self._closed.is_set() and self._dispatch():
                     continue
             except Exception:  # the thread must live: a full disk or a locked database passes
@@ -120,6 +118,8 @@ class Dispatcher:
             return False
         capacity = self.executor.capacity
         if capacity is not None and self.ledger.number_dispatched() >= capacity:
+            return False
+        if self.ledger.draining() or self.room.short():
             return False
         claim = self.ledger.claim()
         if claim is None:
@@ -143,14 +143,23 @@ class Dispatcher:
             "description": description, "trained": self._source(description.get("trained", "")),
             "device": claim.device, "secret": claim.secret,
             "service": settings.url_for_workers, "lease": settings.limits.lease, "data_root": settings.data_root,
-            "checkpoint_every_steps": settings.checkpoint_every_steps,
+            "checkpoint_every_steps": settings.checkpoint_every_steps, "memory": self._memory(description),
         })  # fmt: skip
         command = [settings.worker_python, "-m", "analogjax.cloud.worker", "--store", self.store.url]
         command += ["--endpoint-url", settings.endpoint_url] if settings.endpoint_url else []
         command += ["--experiment", claim.experiment, "--attempt", str(claim.attempt)]
         environment = _QUIET | dict(settings.worker_environment)
         name = job_name(claim.experiment, claim.attempt)
-        self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds))
+        environment |= {"JAX_PLATFORMS": "cpu"} if claim.device == "cpu" else {}  # else JAX takes a GPU all the same
+        memory = self._memory(description)
+        self.executor.submit(Ticket(name, tuple(command), environment, claim.device, settings.limits.seconds, memory))
+
+    def _memory(self, description: dict[str, Any]) -> int | None:
+        """What an experiment may use: twice the estimate, within the limit."""
+        most = self.settings.limits.memory
+        if most is None:
+            return None
+        return min(most, _LEAST_MEMORY + 2 * memory_needed(description_from_json(description)))
 
     def _source(self, trained: str) -> dict[str, Any] | None:
         """Location of the weights of a completed training."""
@@ -200,7 +209,7 @@ class Dispatcher:
                 return
         if phase is Phase.ENDED:
             if not self._settle(one):
-                self.ledger.lost(one.id, one.attempt, f"its worker ended without a result{self._last_line(one)}")
+                self._lost(one, f"its worker ended without a result{self._ending(one)}")
         elif silent > (_UNREACHABLE if phase is None else 0.0) and phase is not Phase.QUEUED:
             self._give_up(one, phase)
 
@@ -211,7 +220,12 @@ class Dispatcher:
         if phase is Phase.RUNNING:
             log.warning("no sign of life", extra={"experiment": one.id, "attempt": one.attempt})
             self.executor.cancel(job_name(one.id, one.attempt))
-        self.ledger.lost(one.id, one.attempt, _WHY[phase])
+        self._lost(one, _WHY[phase])
+
+    def _lost(self, one: Experiment, why: str) -> None:
+        """Note a lost attempt. A full disk ends all of them: they wait until there is room."""
+        short = self.room.short()
+        self.ledger.lost(one.id, one.attempt, why if short is None else f"{why}; {short}", counts=short is None)
 
     def _silent(self, one: Experiment, phase: Phase | None) -> float:
         """Seconds of silence beyond the lease; negative if it was heard in time, or has only just begun."""
@@ -241,16 +255,19 @@ class Dispatcher:
         if outcome is None:
             return False
         if outcome.status == "lost":
-            self.ledger.lost(one.id, one.attempt, outcome.reason or "its worker stopped")
+            self._lost(one, outcome.reason or "its worker stopped")
+        elif outcome.status == "full":
+            self.ledger.lost(one.id, one.attempt, outcome.reason or "the disk was full", counts=False)
         else:
             self.ledger.finish(one.id, one.attempt, outcome.status, outcome.reason, outcome.epochs)
         log.info("ended", extra={"experiment": one.id, "attempt": one.attempt, "status": outcome.status})
         return True
 
-    def _last_line(self, one: Experiment) -> str:
-        """Last line of a worker's output, for the reason."""
+    def _ending(self, one: Experiment) -> str:
+        """How a worker ended, and the last line of its output, for the reason."""
+        name = job_name(one.id, one.attempt)
         try:
-            lines = self.executor.logs(job_name(one.id, one.attempt), 4096).strip().splitlines()
+            told, lines = self.executor.ending(name), self.executor.logs(name, 4096).strip().splitlines()
         except CloudError:
             return ""
-        return f" (it last printed: {lines[-1][:300]})" if lines else ""
+        return (f": {told}" if told else "") + (f" (it last printed: {lines[-1][:300]})" if lines else "")

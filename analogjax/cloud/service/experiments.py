@@ -10,10 +10,13 @@ from typing import Any
 from analogjax.cloud.artefacts import LEFT, RESULTS, Artefacts
 from analogjax.cloud.description import Description
 from analogjax.cloud.errors import CloudError, DescriptionError, Refused
+from analogjax.cloud.estimate import check_memory
 from analogjax.cloud.inference import InferenceDescription, description_from_json
+from analogjax.cloud.service.cleaning import Cleaner
 from analogjax.cloud.service.dispatcher import Dispatcher, job_name
 from analogjax.cloud.service.ledger import Ledger
-from analogjax.cloud.service.tables import Experiment
+from analogjax.cloud.service.listing import usage
+from analogjax.cloud.service.tables import Database, Experiment
 from analogjax.cloud.wire.inferencing import inference_of
 from analogjax.cloud.wire.tensors import check_weights
 from analogjax.cloud.wire.training import description_of, weights_in
@@ -37,6 +40,7 @@ class Experiments:
     ledger: Ledger
     dispatcher: Dispatcher
     store: Location
+    cleaner: Cleaner
 
     def take_input(self, experiment: Experiment, payload: bytes) -> None:
         """Check and store the protobuf input of a draft. Raises `Refused`, listing what is supported."""
@@ -44,9 +48,11 @@ class Experiments:
             description = _READERS[experiment.category](payload, seed_of(experiment.id))
         except DescriptionError as error:
             raise Refused(str(error), 422) from None
+        self._check_memory(description)
         self._check_source(experiment.user, description)
+        self._check_room(experiment.user, len(payload) - experiment.stored)
         self._stored(lambda: Artefacts(self.store, experiment.id).write_input(payload))
-        self.ledger.describe(experiment.id, description.text(), description.epochs)
+        self.ledger.describe(experiment.id, description.text(), description.epochs, stored=len(payload))
 
     def submit(self, user: str, id: str, device: str | None = None) -> Experiment:
         """Queue a draft. Raises `Refused`."""
@@ -57,17 +63,52 @@ class Experiments:
     def put(
         self, user: str, id: str, name: str, device: str, description: Any, weights: bytes | None = None
     ) -> tuple[Experiment, bool]:
-        """Create and queue an experiment from its JSON description, with the chips it names. Raises `Refused`."""
+        """Create and queue an experiment from its JSON description, with the chips it names. Raises `Refused`.
+
+        Nothing is stored before it is accepted: a refused one leaves no file.
+        """
         try:
             checked = description_from_json(description)
+            self._check_memory(checked)
             self._check_source(user, checked)
-            self._take_weights(user, id, checked, weights)
+            self._check_weights(checked, weights)
         except DescriptionError as error:
             raise Refused(str(error), 422) from None
         category = "inference" if isinstance(checked, InferenceDescription) else "train"
-        made, new = self.ledger.put(user, id, name, device, checked.text(), checked.epochs, category)
+        size = 0 if weights is None else len(weights)
+        self._check_room(user, size)
+        made, new = self.ledger.put(user, id, name, device, checked.text(), checked.epochs, category, awaits=size)
+        if new and weights is not None:
+            self._stored(lambda: Artefacts(self.store, id).write_weights(weights))
+            made = self.ledger.submit(user, id)
         self.dispatcher.wake()
         return made, new
+
+    def rerun(self, user: str, id: str) -> Experiment:
+        """Queue a failed or cancelled experiment again. Raises `Refused`."""
+        found = self.ledger.get(user, id)
+        if found.description is not None:
+            self._check_source(user, description_from_json(json.loads(found.description)))
+        self._check_room(user, 0)
+        queued = self.ledger.rerun(user, id)
+        self.dispatcher.wake()
+        return queued
+
+    def _check_memory(self, description: Description | InferenceDescription) -> None:
+        """Raise `Refused` if it needs more memory than one experiment may use."""
+        try:
+            check_memory(description, self.ledger.limits.memory)
+        except DescriptionError as error:
+            raise Refused(str(error), 422) from None
+
+    def _check_room(self, user: str, size: int) -> None:
+        """Raise `Refused` (507) if the user's files would be more than is allowed."""
+        limit, stored = self.ledger.limits.stored_each, usage(self.database, user).stored
+        if stored + size > limit:
+            raise Refused(
+                f"Your experiments have {stored / 2**20:.0f} MiB of files, of {limit / 2**20:.0f} MiB allowed: delete "
+                "some of those that have ended.", 507,
+            )  # fmt: skip
 
     def _check_source(self, user: str, description: Description | InferenceDescription) -> None:
         """Raise `Refused` if an inference names a training that the user has not completed, or with other layers."""
@@ -87,10 +128,8 @@ class Experiments:
             why = _NO_SUCH.format(description.trained) if error.status == 404 else str(error)
             raise Refused(why, 422) from None
 
-    def _take_weights(
-        self, user: str, id: str, description: Description | InferenceDescription, weights: bytes | None
-    ) -> None:
-        """Store the uploaded chips. Raises `Refused`, `DescriptionError`."""
+    def _check_weights(self, description: Description | InferenceDescription, weights: bytes | None) -> None:
+        """Raise `DescriptionError` unless the uploaded chips are those that the description names, and fit it."""
         named = description.weights if isinstance(description, InferenceDescription) else ""
         if bool(named) != (weights is not None):
             raise DescriptionError("weights: an inference that names none takes none, and one that does needs them.")
@@ -98,11 +137,7 @@ class Experiments:
             return
         if hashlib.sha256(weights).hexdigest() != named:
             raise DescriptionError("weights: they are not those that the description names: their SHA-256 differs.")
-        assert isinstance(description, InferenceDescription)  # only those name weights
         check_weights(description, weights_in(weights, _MOST_ARRAYS))
-        if not self.ledger.may_make(user, id):
-            raise Refused("There is another experiment with this id: make a new id.", 409)
-        self._stored(lambda: Artefacts(self.store, id).write_weights(weights))
 
     def file(self, experiment: Experiment, name: str) -> bytes:
         """A file of an experiment. Raises `Refused` (404) if it does not exist (yet)."""
@@ -132,6 +167,20 @@ class Experiments:
             return self.dispatcher.executor.logs(job_name(experiment.id, experiment.attempt))
         except CloudError as error:
             return f"(the engine does not give its log: {error})\n"
+
+    def log_part(self, experiment: Experiment, after: int) -> tuple[str, int]:
+        """Output of the latest attempt after byte `after` (0: the end of what there is), and where it ends."""
+        if experiment.attempt == 0:
+            return "", 0
+        try:
+            return self.dispatcher.executor.log_part(job_name(experiment.id, experiment.attempt), after)
+        except CloudError as error:
+            raise Refused(f"The engine does not give its log now ({error}): try again later.", 503) from None
+
+    @property
+    def database(self) -> Database:
+        """The database of all records."""
+        return self.ledger.database
 
     def _stored(self, act: Any) -> Any:
         try:

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 _TICK = 0.5  # [s] between two proofs that the service hears
 log = logging.getLogger("analogjax.cloud")
@@ -26,11 +26,16 @@ class Hearing:
         self._last = monotonic()
         self.time = 0.0  # [s] in which workers could be heard
 
-    async def live(self, probe: Callable[[], None]) -> None:
-        """Run until cancelled; `probe` does, on a thread, what every sign of life needs."""
+    @property
+    def deaf(self) -> float:
+        """Time since the last proof that the service hears [s]."""
+        return self._monotonic() - self._last
+
+    async def live(self, probe: Callable[[], None], threads: CapacityLimiter | None = None) -> None:
+        """Run until cancelled; `probe` does what every sign of life needs, on one of the same `threads`."""
         while True:
             try:
-                await to_thread.run_sync(probe, abandon_on_cancel=True)
+                await to_thread.run_sync(probe, abandon_on_cancel=True, limiter=threads)
                 self.beat()
             except Exception as error:  # the clock stands still until that has passed
                 log.warning("no worker can be heard: %s", error)

@@ -22,11 +22,14 @@ from sqlalchemy.orm import Session
 
 from analogjax.cloud.errors import Refused
 from analogjax.cloud.quota import Limits
-from analogjax.cloud.service.tables import Database, Epoch, Experiment
+from analogjax.cloud.service.epochs import write_epochs
+from analogjax.cloud.service.rows import count, locked, owned, owned_row
+from analogjax.cloud.service.tables import Database, Discarded, Experiment, Setting, Share
 from analogjax.cloud.service.tokens import digest
 
 ENDED = ("completed", "failed", "cancelled")
 ACTIVE = ("waiting", "running")
+DRAINING = "draining"  # the setting
 _TIME_LIMIT = "the time limit"  # how the reason begins of one that ran too long
 
 
@@ -54,26 +57,31 @@ class Ledger:
     def create(self, user: str, name: str, category: str, *, device: str = "gpu", id: str | None = None) -> Experiment:
         """Create a draft. Raises `Refused` if the user has too many."""
         with self.database.transaction() as session:
-            drafts = _count(session, Experiment.user == user, Experiment.status == "draft")
+            # cancelled ones count until they are deleted: they may have an input
+            drafts = count(session, Experiment.user == user, Experiment.queued.is_(None))
             if drafts >= self.limits.drafts_each:
-                raise Refused("Too many experiments without an input: submit or wait a day.", 429)
+                raise Refused(
+                    f"You have {drafts} experiments that were never submitted, of {self.limits.drafts_each} allowed: "
+                    "delete or submit some, or wait a day.", 429,
+                )  # fmt: skip
             made = _draft(id or secrets.token_hex(16), user, name, category, device)
             session.add(made)
         return made
 
-    def describe(self, id: str, description: str, epochs: int, device: str | None = None) -> None:
-        """Add the protobuf input of a draft. Raises `Refused` once it was submitted."""
+    def describe(self, id: str, description: str, epochs: int, device: str | None = None, stored: int = 0) -> None:
+        """Add the protobuf input of a draft, `stored` bytes. Raises `Refused` once it was submitted."""
         with self.database.transaction() as session:
-            found = _found(session, id)
+            found = owned_row(session, id)
             if found.status != "draft":
                 raise Refused("The experiment was submitted already: its input can't change.", 409)
             found.description, found.has_payload, found.epochs_planned = description, True, epochs
+            found.dataset, found.stored = _dataset(description), stored
             found.device = device or found.device
 
     def submit(self, user: str, id: str, device: str | None = None) -> Experiment:
         """Queue a draft; one that was already submitted stays as it is. Raises `Refused`."""
         with self.database.transaction() as session:
-            found = _found(session, id, user)
+            found = owned_row(session, id, user)
             if found.status != "draft":
                 return found
             if found.description is None:
@@ -82,22 +90,19 @@ class Ledger:
             found.device = device or found.device
             return found
 
-    def may_make(self, user: str, id: str) -> bool:
-        """Whether this id is unused, or belongs to the user."""
-        with self.database.reading() as session:
-            found = session.get(Experiment, id)
-            return found is None or found.user == user
-
     def put(
-        self, user: str, id: str, name: str, device: str, description: str, epochs: int, category: str = "train"
-    ) -> tuple[Experiment, bool]:
+        self, user: str, id: str, name: str, device: str, description: str, epochs: int, category: str = "train",
+        *, awaits: int = 0,
+    ) -> tuple[Experiment, bool]:  # fmt: skip
         """Create and queue an experiment under an id made by the client; repeating it with the same content has no
         effect.
 
-        Returns the experiment, and whether it is new. Raises `Refused` for an id that is taken.
+        One that `awaits` a file of so many bytes is accepted as a draft: store the file, then `submit` it. Returns the
+        experiment, and whether it is new or still such a draft. Raises `Refused` for an id that is taken.
         """
         made = _draft(id, user, name, category, device)
-        made.description, made.epochs_planned = description, epochs
+        made.stored = awaits
+        made.description, made.epochs_planned, made.dataset = description, epochs, _dataset(description)
         try:
             return self._put(made)
         except sa.exc.IntegrityError:  # two made it at a time, and the other one was first
@@ -105,24 +110,35 @@ class Ledger:
 
     def _put(self, made: Experiment) -> tuple[Experiment, bool]:
         with self.database.transaction() as session:
-            found = _locked(session, made.id)
+            found = locked(session, made.id)
+            if found is None and session.get(Discarded, made.id) is not None:
+                raise Refused("An experiment with this id was deleted a moment ago: make a new id.", 409)
             if found is None:
                 self._queue(session, made)
+                if made.stored:
+                    made.status, made.queued = "draft", None
                 session.add(made)
                 return made, True
-            if found.user != made.user or (found.description, found.name) != (made.description, made.name):
+            if found.user != made.user or found.description != made.description:
                 raise Refused("There is another experiment with this id: make a new id.", 409)
-            return found, False
+            return found, found.status == "draft"
 
     def get(self, user: str, id: str) -> Experiment:
         """An experiment of the user. Raises `Refused` (404) for any other."""
         with self.database.reading() as session:
-            return _owned(session.get(Experiment, id), user)
+            return owned(session.get(Experiment, id), user)
+
+    def readable(self, user: str, id: str) -> Experiment:
+        """An experiment of the user, or shared with them. Raises `Refused` (404) for any other."""
+        with self.database.reading() as session:
+            found = session.get(Experiment, id)
+            shared = found is not None and session.get(Share, (id, user)) is not None
+            return owned(found, None if shared else user)
 
     def find(self, id: str) -> Experiment:
         """An experiment of any user. Raises `Refused` (404)."""
         with self.database.reading() as session:
-            return _owned(session.get(Experiment, id))
+            return owned(session.get(Experiment, id))
 
     def of_user(self, user: str, *, limit: int = 1000, before: float | None = None) -> list[Experiment]:
         """The submitted experiments of a user, newest first."""
@@ -132,29 +148,35 @@ class Ledger:
         with self.database.reading() as session:
             return list(session.scalars(query))
 
-    def epochs(self, id: str, after: int = -1) -> list[dict[str, Any]]:
-        """Metrics of the epochs after number `after`."""
-        query = sa.select(Epoch).where(Epoch.experiment == id, Epoch.epoch > after).order_by(Epoch.epoch)
-        with self.database.reading() as session:
-            return [json.loads(row.metrics) for row in session.scalars(query)]
-
-    def progress(self, ids: Sequence[str]) -> dict[str, tuple[int, dict[str, Any]]]:
-        """For each experiment with epochs: how many, and the metrics of the last one."""
-        last = sa.select(Epoch.experiment, sa.func.count().label("number"), sa.func.max(Epoch.epoch).label("last"))
-        ends = last.where(Epoch.experiment.in_(ids)).group_by(Epoch.experiment).subquery()
-        ended = sa.and_(Epoch.experiment == ends.c.experiment, Epoch.epoch == ends.c.last)
-        with self.database.reading() as session:
-            rows = session.execute(sa.select(Epoch.experiment, ends.c.number, Epoch.metrics).join(ends, ended))
-            return {id: (number, json.loads(metrics)) for id, number, metrics in rows}
-
     def cancel(self, user: str, id: str) -> Experiment:
         """End an experiment: at once if it is waiting, else when its worker has stopped. Ended ones stay so."""
         with self.database.transaction() as session:
-            found = _found(session, id, user)
+            found = owned_row(session, id, user)
             if found.status == "draft" or (found.status == "waiting" and not found.dispatched):
                 _end(found, "cancelled", "cancelled by its owner before it ran")
             elif found.status in ACTIVE:
                 found.cancelling, found.reason = True, found.reason or "cancelled by its owner"
+            return found
+
+    def rerun(self, user: str, id: str) -> Experiment:
+        """Queue a failed or cancelled experiment again; it resumes from its last checkpoint. Active ones stay as they
+        are. Raises `Refused` (409) for a completed one or a draft, (429) where the queue is full.
+        """
+        with self.database.transaction() as session:
+            found = owned_row(session, id, user)
+            if found.status in ACTIVE and not found.cancelling:
+                return found
+            if found.status not in ("failed", "cancelled"):
+                now = "being cancelled: wait until it has ended" if found.cancelling else found.status
+                raise Refused(
+                    f"The experiment is {now}; only one that failed or was cancelled can be run again. Otherwise "
+                    "submit it anew.", 409,
+                )  # fmt: skip
+            if found.description is None:
+                raise Refused("The experiment was cancelled before it had an input: submit it anew.", 409)
+            self._queue(session, found)
+            found.reason, found.started, found.ended, found.alive = None, None, None, None
+            found.stalled, found.not_before, found.tidied = 0, 0.0, False
             return found
 
     # What the dispatcher does
@@ -172,7 +194,7 @@ class Ledger:
             secret = secrets.token_urlsafe(32)
             found.attempt, found.dispatched, found.secret = found.attempt + 1, True, digest(secret)
             found.lease, found.alive = now + self.limits.lease, None
-            found.reached = _count(session, Epoch.experiment == found.id, of=Epoch)
+            found.reached = found.epochs_done
             assert found.description is not None  # only described ones are queued
             return Claim(found.id, found.attempt, secret, found.device, found.description)
 
@@ -194,13 +216,18 @@ class Ledger:
     def number_dispatched(self) -> int:
         """How many those are."""
         with self.database.reading() as session:
-            return _count(session, Experiment.status.in_(ACTIVE), Experiment.dispatched)
+            return count(session, Experiment.status.in_(ACTIVE), Experiment.dispatched)
 
     def heard_since(self, seen: Experiment) -> bool:
         """Whether its attempt has sent a heartbeat, or ended, since it was read."""
         with self.database.reading() as session:
             found = session.get(Experiment, seen.id)
             return found is None or (found.attempt, found.lease) != (seen.attempt, seen.lease)
+
+    def draining(self) -> str | None:
+        """Why the operator lets no experiment start, if that is so."""
+        with self.database.reading() as session:
+            return session.scalar(sa.select(Setting.value).where(Setting.name == DRAINING))
 
     def probe(self) -> None:
         """Do what a heartbeat needs of the database, without changing anything."""
@@ -217,15 +244,19 @@ class Ledger:
             found = _current(session, id, attempt)
             if found is None:
                 return False
-            _write_epochs(session, id, epochs, exactly=True)
+            # an attempt that did not complete tells only of its own epochs; those before it stay
+            write_epochs(session, found, epochs, exactly=status == "completed")
             if status == "cancelled":
                 _end_stopped(found, reason)
             else:
                 _end(found, status, reason)
             return True
 
-    def lost(self, id: str, attempt: int, why: str) -> None:
-        """Note that the current attempt ended without a result: the next one resumes, or the experiment has failed."""
+    def lost(self, id: str, attempt: int, why: str, *, counts: bool = True) -> None:
+        """Note that the current attempt ended without a result: the next one resumes, or the experiment has failed.
+
+        With `counts=False` it is not one of the attempts that make an experiment fail: the fault was the service's.
+        """
         with self.database.transaction() as session:
             found = _current(session, id, attempt)
             if found is None:
@@ -233,8 +264,9 @@ class Ledger:
             if found.cancelling:
                 _end_stopped(found, None)
                 return
-            went_on = _count(session, Epoch.experiment == id, of=Epoch) > found.reached
-            found.stalled = 0 if went_on else found.stalled + 1
+            went_on = found.epochs_done > found.reached
+            found.stalled = 0 if went_on else found.stalled + counts
+            found.reason = None if went_on else why
             if found.stalled >= self.limits.attempts:
                 _end(found, "failed", f"{why}; {found.stalled} attempts in a row came no further")
                 return
@@ -243,7 +275,7 @@ class Ledger:
 
     def fail(self, id: str, attempt: int, reason: str) -> None:
         """End the experiment as failed."""
-        self.finish(id, attempt, "failed", reason, self.epochs(id))
+        self.finish(id, attempt, "failed", reason, [])
 
     def stop_late(self, experiment: Experiment) -> bool:
         """Begin to end an experiment that has run for too long; returns whether it has."""
@@ -257,20 +289,12 @@ class Ledger:
                 found.reason = f"{_TIME_LIMIT} of {self.limits.seconds:g} s was reached"
         return True
 
-    def forget_drafts(self, older: float = 86_400.0) -> list[str]:
-        """Remove the drafts not submitted within `older` seconds; returns their ids."""
-        old = sa.and_(Experiment.status == "draft", Experiment.created < time.time() - older)
-        with self.database.transaction() as session:
-            ids = list(session.scalars(sa.select(Experiment.id).where(old)))
-            session.execute(sa.delete(Experiment).where(Experiment.id.in_(ids)))
-        return ids
-
     # Reports of workers
 
     def check_worker(self, id: str, attempt: int, secret: str) -> None:
         """Raise `Superseded` for any attempt but the current one, `Refused` without the right secret."""
         with self.database.reading() as session:
-            _check_secret(_owned(session.get(Experiment, id)), attempt, secret)
+            _check_secret(owned(session.get(Experiment, id)), attempt, secret)
 
     def beat(self, id: str, attempt: int, secret: str, epochs: Sequence[Mapping[str, Any]]) -> bool:
         """Process a heartbeat of an attempt, with its new epochs; returns whether it should stop.
@@ -279,11 +303,11 @@ class Ledger:
         """
         now = time.time()
         with self.database.transaction() as session:
-            found = _found(session, id)
+            found = owned_row(session, id)
             _check_secret(found, attempt, secret)
             found.status, found.alive, found.lease = "running", now, now + self.limits.lease
             found.started = found.started or now
-            _write_epochs(session, id, epochs, exactly=False)
+            write_epochs(session, found, epochs, exactly=False)
             return found.cancelling
 
     def counts(self) -> dict[str, int]:
@@ -294,9 +318,9 @@ class Ledger:
 
     def _queue(self, session: Session, found: Experiment) -> None:
         active = Experiment.status.in_(ACTIVE)
-        if _count(session, active) >= self.limits.queued:
+        if count(session, active) >= self.limits.queued:
             raise Refused(f"The queue is full ({self.limits.queued} experiments): try again later.", 429)
-        if _count(session, active, Experiment.user == found.user) >= self.limits.queued_each:
+        if count(session, active, Experiment.user == found.user) >= self.limits.queued_each:
             raise Refused(f"You have {self.limits.queued_each} experiments in the queue: wait for some to end.", 429)
         found.status, found.queued = "waiting", time.time()
 
@@ -306,23 +330,9 @@ def _draft(id: str, user: str, name: str, category: str, device: str) -> Experim
         id=id, user=user, name=name, category=category, device=device, created=time.time(), description=None,
         has_payload=False, status="draft", reason=None, epochs_planned=0, queued=None, not_before=0.0, started=None,
         ended=None, attempt=0, dispatched=False, lease=None, alive=None, secret=None, stalled=0, reached=0,
-        cancelling=False,
+        cancelling=False, dataset=None, tags="[]", notes="", epochs_done=0, accuracy=None, epoch_seconds=None, stored=0,
+        tidied=False,
     )  # fmt: skip
-
-
-def _locked(session: Session, id: str) -> Experiment | None:
-    """The row, locked until this transaction ends."""
-    return session.get(Experiment, id, with_for_update=True)
-
-
-def _found(session: Session, id: str, user: str | None = None) -> Experiment:
-    return _owned(_locked(session, id), user)
-
-
-def _owned(found: Experiment | None, user: str | None = None) -> Experiment:
-    if found is None or user not in (None, found.user):
-        raise Refused("There is no such experiment.", 404)  # the same words, whether it is another's or nobody's
-    return found
 
 
 def _check_secret(found: Experiment, attempt: int, secret: str) -> None:
@@ -333,13 +343,9 @@ def _check_secret(found: Experiment, attempt: int, secret: str) -> None:
 
 
 def _current(session: Session, id: str, attempt: int) -> Experiment | None:
-    found = _locked(session, id)
+    found = locked(session, id)
     going = found is not None and found.attempt == attempt and found.status in ACTIVE and found.dispatched
     return found if going else None
-
-
-def _count(session: Session, *wanted: Any, of: type = Experiment) -> int:
-    return session.scalar(sa.select(sa.func.count()).select_from(of).where(*wanted)) or 0
 
 
 def _next(session: Session, now: float) -> Experiment | None:
@@ -366,10 +372,6 @@ def _end_stopped(found: Experiment, reason: str | None) -> None:
     _end(found, "failed" if late else "cancelled", found.reason or reason)
 
 
-def _write_epochs(session: Session, id: str, epochs: Iterable[Mapping[str, Any]], *, exactly: bool) -> None:
-    """Store these epochs; with `exactly`, no others."""
-    entries = {int(entry["epoch"]): json.dumps(dict(entry)) for entry in epochs}
-    if exactly:
-        session.execute(sa.delete(Epoch).where(Epoch.experiment == id, Epoch.epoch.not_in(list(entries))))
-    for number, metrics in entries.items():
-        session.merge(Epoch(experiment=id, epoch=number, metrics=metrics))
+def _dataset(description: str) -> str | None:
+    """The dataset that a description in JSON names."""
+    return json.loads(description).get("dataset")

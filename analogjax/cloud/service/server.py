@@ -10,15 +10,21 @@ from contextlib import closing, contextmanager
 
 from analogjax.cloud.credentials import is_loopback
 from analogjax.cloud.errors import CloudError
+from analogjax.cloud.service.possession import possession
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
 from analogjax.cloud.service.tokens import any_token
 
 
+def new_database(settings: Settings) -> Database:
+    """The database of a service, as it is: without tables, if the service is new. Raises `CloudError`."""
+    _make_private(settings)
+    return Database(settings.database_url)
+
+
 def open_database(settings: Settings) -> Database:
     """Open the database of a service and migrate it. Raises `CloudError`."""
-    _make_private(settings)
-    database = Database(settings.database_url)
+    database = new_database(settings)
     try:
         database.migrate()
     except BaseException:
@@ -47,7 +53,7 @@ def _serve(settings: Settings, database: Database) -> None:
                 "out. Make one first: analogjax cloud token create NAME"
             )
         print("There is no token yet. Make one: analogjax cloud token create NAME", file=sys.stderr)
-    with _only_one(settings), _bound(settings) as listener:
+    with _only_one(settings), possession(database, settings.location()), _bound(settings) as listener:
         app = create_app(settings, database)
         log_as_json()
         print(

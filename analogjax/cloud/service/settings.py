@@ -42,6 +42,10 @@ class Settings:
     checkpoint_every_steps: int = 0
     """Steps between checkpoints within an epoch, in addition to one after each epoch; 0: none."""
     limits: Limits = field(default_factory=Limits)
+    min_free: int = 256 * 1024 * 1024
+    """Free space on the disks of `home` and `store` below which no experiment starts [bytes]."""
+    retention: float | None = None
+    """Time for which ended experiments are kept [s]; None: until their owner deletes them."""
     max_body: int = 8 * 1024 * 1024
     """Largest request body [bytes]."""
     buffered: int = 256 * 1024 * 1024

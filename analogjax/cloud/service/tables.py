@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from analogjax.cloud.errors import CloudError
 
-_BUSY = 30_000  # [ms] that a writer waits for another one
+_BUSY = 10_000  # [ms] that a writer waits for another one: those who wait occupy threads that readers need
 
 
 class Base(DeclarativeBase):
@@ -29,6 +29,7 @@ class User(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     created: Mapped[float]
+    disabled: Mapped[float | None]  # since when none of their tokens is valid
 
 
 class Token(Base):
@@ -72,6 +73,14 @@ class Experiment(Base):
     stalled: Mapped[int]  # attempts that ended without an epoch more than before
     reached: Mapped[int]  # epochs that were done when the current attempt began
     cancelling: Mapped[bool]
+    dataset: Mapped[str | None]
+    tags: Mapped[str] = mapped_column(default="[]")  # JSON list of words
+    notes: Mapped[str] = mapped_column(default="")
+    epochs_done: Mapped[int] = mapped_column(default=0)  # this and the next two follow from the epochs, to sort by
+    accuracy: Mapped[float | None]  # of the last epoch
+    epoch_seconds: Mapped[float | None]  # how long the last epoch took
+    stored: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # bytes in the store, as last counted
+    tidied: Mapped[bool] = mapped_column(default=False)  # whether what it no longer needs was removed after its end
     __table_args__ = (sa.Index("experiments_of", "user", "created"), sa.Index("experiments_by_status", "status"))
 
 
@@ -82,6 +91,22 @@ class Epoch(Base):
     experiment: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     metrics: Mapped[str]  # JSON text
+
+
+class Share(Base):
+    """Permission for a user to read an experiment of another one."""
+
+    __tablename__ = "shares"
+    experiment: Mapped[str] = mapped_column(sa.ForeignKey("experiments.id"), primary_key=True)
+    user: Mapped[str] = mapped_column(sa.ForeignKey("users.id"), primary_key=True, index=True)
+
+
+class Discarded(Base):
+    """A deleted experiment whose files are still to be removed. Until then its id can't be used again."""
+
+    __tablename__ = "discarded"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    attempts: Mapped[int]  # how many it had: their logs are named by number
 
 
 class EndedSession(Base):
@@ -119,7 +144,7 @@ class Database:
         )
         self.engine = sa.create_engine(parsed, pool_size=20, max_overflow=40, pool_timeout=60, **options)
         # SQLite's own way to wait for another writer is to sleep and look again: a lock wakes the next one at once
-        self._turn: Any = threading.Lock() if self.sqlite else nullcontext()
+        self._turn = threading.Lock()
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_immediate)
@@ -127,8 +152,20 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A session whose changes are committed together at the end, or not at all. One writer at a time on SQLite."""
-        with self._turn, Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._in_turn(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self.sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY / 1000):
+            raise sa.exc.TimeoutError("Another writer holds the database.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -136,8 +173,8 @@ class Database:
         with Session(self.engine.execution_options(reading=True)) as session:
             yield session
 
-    def migrate(self) -> None:
-        """Migrate the tables to this version. Raises `CloudError` if a newer version made them."""
+    def migrate(self, revision: str = "head") -> None:
+        """Migrate the tables to this version, or up to `revision`. Raises `CloudError` if a newer version made them."""
         from alembic import command
         from alembic.config import Config
         from alembic.util import CommandError
@@ -146,7 +183,7 @@ class Database:
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.attributes["engine"] = self.engine
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         except CommandError as error:
             raise CloudError(
                 f"The database {self.shown} was made by a newer analogjax ({error}): upgrade, or use another one."

@@ -106,7 +106,7 @@ def _caller(session: Session, token: Token | None) -> Caller | None:
     if token is None or not _valid(token):
         return None
     user = session.get(User, token.user)
-    return None if user is None else Caller(user.id, user.name, token.id)
+    return None if user is None or user.disabled is not None else Caller(user.id, user.name, token.id)
 
 
 def _valid(token: Token) -> bool:

@@ -92,3 +92,23 @@ class Contract:
     def test_a_job_that_fails_has_ended(self, executor):
         executor.submit(shell("ajx-fail-1", "exit 3"))
         until(lambda: phase(executor, "ajx-fail-1") is Phase.ENDED, self.patience)
+        until(lambda: executor.ending("ajx-fail-1") != "", self.patience, "how it ended")
+        assert executor.ending("ajx-nothing-1") == ""
+
+    def test_a_log_is_followed_from_where_a_reader_was(self, executor):
+        name = "ajx-follow-1"
+        executor.submit(shell(name, "echo begin; sleep 2; echo end"))
+        until(lambda: "begin" in log(executor, name), self.patience)
+        first, after = executor.log_part(name, 0)
+        until(lambda: phase(executor, name) is Phase.ENDED and "end" in log(executor, name), self.patience)
+        rest, end = executor.log_part(name, after)
+        whole, all_of_it = executor.log_part(name, 0)
+        assert end == all_of_it and whole == first + rest and in_order(whole, "begin", "end")
+        assert executor.log_part(name, end) == ("", end) and executor.log_part("ajx-nothing-1", 5) == ("", 0)
+
+    def test_what_is_forgotten_is_unknown(self, executor):
+        executor.submit(shell("ajx-forget-1", "echo done"))
+        until(lambda: phase(executor, "ajx-forget-1") is Phase.ENDED, self.patience)
+        for _ in range(2):
+            executor.forget("ajx-forget-1")
+        executor.forget("ajx-nothing-1")

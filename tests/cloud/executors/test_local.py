@@ -120,3 +120,57 @@ def test_engines_that_are_not_known(tmp_path):
         executor_for("local", folder=tmp_path, workers=0)
     with pytest.raises(ExecutorError, match="no URL"):
         executor_for("ray", folder=tmp_path, ray_address="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("kill -9 $$", ("signal 9", "SIGKILL", "memory")), ("kill -11 $$", ("SIGSEGV", "compiled code")),
+        ("exit 7", ("exit code 7",)), ("kill -40 $$", ("signal 40",)),
+    ],
+)  # fmt: skip
+def test_how_a_job_ended_is_told(executor, command, words):
+    executor.submit(shell("ajx-end-1", command))
+    until(lambda: executor.ending("ajx-end-1") != "", 20, "its end")
+    assert all(word in executor.ending("ajx-end-1") for word in words)
+
+
+def test_a_job_that_went_well_has_no_ending_to_tell(executor):
+    executor.submit(shell("ajx-well-1", "true"))
+    until((executor.folder / "ajx-well-1.end").exists, 20)
+    assert executor.ending("ajx-well-1") == "" and phase(executor, "ajx-well-1") is Phase.ENDED
+    executor.forget("ajx-well-1")
+    assert list(executor.folder.iterdir()) == [] and phase(executor, "ajx-well-1") is Phase.UNKNOWN
+
+
+def test_a_running_job_is_not_forgotten(executor):
+    executor.submit(shell("ajx-run-1", "sleep 60"))
+    executor.forget("ajx-run-1")
+    assert phase(executor, "ajx-run-1") is Phase.RUNNING
+
+
+def test_a_job_gets_no_more_memory_and_no_larger_file_than_it_may(tmp_path):
+    executor = LocalExecutor(tmp_path / "jobs", max_file=100_000)
+    program = f"b = bytearray({400 * 2**20}); print(len(b))"
+    for name, memory in (("ajx-small-1", 200 * 2**20), ("ajx-large-1", 900 * 2**20), ("ajx-free-1", None)):
+        executor.submit(Ticket(name, (sys.executable, "-S", "-c", program), memory=memory))
+    until(lambda: all((executor.folder / f"ajx-{n}-1.end").exists() for n in ("small", "large", "free")), 30)
+    assert "MemoryError" in executor.logs("ajx-small-1") and "exit code 1" in executor.ending("ajx-small-1")
+    assert executor.logs("ajx-large-1") == executor.logs("ajx-free-1") == f"{400 * 2**20}\n"
+    executor.submit(shell("ajx-file-1", f"dd if=/dev/zero of={tmp_path}/big bs=1000 count=200"))
+    until((executor.folder / "ajx-file-1.end").exists, 20)
+    assert "SIGXFSZ" in executor.ending("ajx-file-1") and (tmp_path / "big").stat().st_size == 100_000
+
+
+def test_each_job_gets_a_gpu_of_its_own_while_there_are_enough(tmp_path):
+    executor = LocalExecutor(tmp_path / "jobs", workers=3, gpus=2)
+    show = "echo $CUDA_VISIBLE_DEVICES $XLA_PYTHON_CLIENT_MEM_FRACTION; exec sleep 60"
+    names = [f"ajx-gpu-{n}" for n in range(3)]
+    for name in names:
+        executor.submit(Ticket(name, ("/bin/sh", "-c", show), device="gpu"))
+        until(lambda name=name: executor.logs(name) != "", 20)
+    executor.submit(Ticket("ajx-cpu-1", ("/bin/sh", "-c", "echo [$CUDA_VISIBLE_DEVICES]"), device="cpu"))
+    until(lambda: executor.logs("ajx-cpu-1") != "", 20)
+    assert [executor.logs(name).split() for name in names] == [["0", "0.45"], ["1", "0.45"], ["0", "0.45"]]
+    assert executor.logs("ajx-cpu-1") == "[]\n"
+    end_all(executor)

@@ -313,8 +313,8 @@ def test_a_fault_of_the_service_is_told_in_json_and_logged(service, monkeypatch,
     def broken(*given, **named):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(ledger, "of_user", broken)
-    told = service.get("/api/v1/experiments")
+    monkeypatch.setattr(ledger, "readable", broken)
+    told = service.get(f"/api/v1/experiments/{ID}")
     assert told.status_code == 500 and set(told.json()) == {"message"} and "secret" not in told.text
     assert "script-src 'self'" in told.headers["content-security-policy"]
     number = told.json()["message"].split(" as number ")[1].split(":")[0]

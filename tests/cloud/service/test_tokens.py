@@ -1,15 +1,12 @@
 """Tokens are hashed, expire, can be revoked at once, and sessions die with them."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from analogjax.cloud.errors import CloudError, Refused
-from analogjax.cloud.quota import Limits
-from analogjax.cloud.service import migrations, tokens
-from analogjax.cloud.service.ledger import Ledger
+from analogjax.cloud.service import tokens
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.tables import Database, EndedSession, Token
 
@@ -142,27 +139,6 @@ def test_the_database_is_migrated_once_and_matches_the_tables(database):
     database.migrate()
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-
-
-def test_a_database_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path):
-    from alembic import command
-    from alembic.config import Config
-
-    database = Database(f"sqlite:///{tmp_path / 'old.db'}")
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["engine"] = database.engine
-    command.upgrade(config, "0001")
-    text, made = tokens.create_token(database, "ada")
-    ledger = Ledger(database, Limits())
-    ledger.put(made.user, "a" * 8, "n", "cpu", "{}", 1)
-    claim = ledger.claim()
-    database.migrate()
-    signer = Signer(database)
-    signer.end(signer.session(tokens.caller_by_token(database, text)))
-    assert signer.caller(text).name == "ada" and not ledger.beat("a" * 8, 1, claim.secret, [{"epoch": 0}])
-    assert ledger.get(made.user, "a" * 8).status == "running"
-    database.close()
 
 
 def test_a_database_of_a_newer_version_is_refused(database):

@@ -191,7 +191,7 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         if apply_weight_scaling and reading is self.chips:
             return self._parted(bridge.copied(reading.program.read(reading.leaves)), apply_weight_scaling)
         weight = bridge.copied(reading.program.raw(reading.leaves))
-        if apply_weight_scaling:  # the scales of the mapping: the factor of drift compensation is no part of the weights
+        if apply_weight_scaling:  # by the mapping; the factor of drift compensation is no part of the weights
             weight = weight * bridge.copied(tile_weights.scales(self.chips.tile))
         return self._parted(weight, apply_weight_scaling)
 
