@@ -45,7 +45,7 @@ def test_training_is_recorded_with_curves_and_report(capsys: pytest.CaptureFixtu
     assert run.epochs == entries and run.state == "completed" and "_digits_" in run.id
     assert run.config["device"] == "ConstantStep" and run.config["layers"] == [8] and run.seed == 0
     assert run.environment["computed_on"].startswith("cpu:0")
-    names = ["config.json", "curves.png", "environment.json", "metrics.jsonl", "report.md", "status.json"]
+    names = ["config.json", "curves.png", "environment.json", "metrics.jsonl", "report.md", "status.json", "tiles.json"]
     assert [file.name for file in run.files if not file.name.startswith("model/")] == names
     assert Checkpoints("runs/" + run.id + "/model", read_only=True).best() is not None
 
