@@ -65,19 +65,19 @@ def compile(model: Any, loss: Any, optimizer: Any) -> "WholeStep":
     Raises:
         ConfigError: Where something has no native form, with what it is.
     """
-    return WholeStep(model, _loss_of(loss), optimizer)
+    return WholeStep(model, loss, optimizer)
 
 
 class WholeStep:
     """What `compile` returns."""
 
-    def __init__(self, model: Any, loss: Callable[[Array, Array], tuple[Array, Array]], optimizer: Any) -> None:
+    def __init__(self, model: Any, loss: Any, optimizer: Any) -> None:
         if not isinstance(optimizer, AnalogOptimizerMixin):
             raise ConfigError(
                 f"compile: {type(optimizer).__name__} pulses no tiles; use AnalogSGD, or AnalogOptimizer"
                 f"({type(optimizer).__name__}, ...)."
             )
-        self.model, self._loss, self.optimizer = model, loss, optimizer
+        self.model, self.loss, self.optimizer = model, loss, optimizer
         self._build()
 
     def __call__(self, x: Any, target: Any) -> Any:
@@ -85,7 +85,7 @@ class WholeStep:
         for name, value in {"x": x, "the target": target}.items():
             if not isinstance(value, torch.Tensor):
                 raise InputTypeError(f"{name} is of {type(value).__name__}; give a torch tensor.")
-        if self._seen() != self._built:  # layers, configurations, hooks, or what is frozen
+        if self._seen() != self._built:  # layers, configurations, hooks, the loss, or what is frozen
             self._build()
         chips = [layer.tile.chips for layer in self._tiled]
         rates = self._rates()
@@ -110,6 +110,7 @@ class WholeStep:
         return value
 
     def _build(self) -> None:
+        self._loss = _loss_of(self.loss)
         try:
             self._layers: list[Layer] = list(layers_of(self.model))
         except Obstacle as obstacle:
@@ -134,7 +135,7 @@ class WholeStep:
         modules = list(self.model.modules())
         programs = [module.chips.program for module in modules if hasattr(module, "analog_ctx")]
         parameters = [(id(one), one.requires_grad) for one in self.model.parameters()]
-        return modules, programs, any(map(is_hooked, modules)), parameters
+        return modules, programs, any(map(is_hooked, modules)), parameters, _arguments(self.loss)
 
     def _rates(self) -> list[float]:
         """The learning rate of each tile. Raises `ConfigError` where the optimizer does not have it."""
@@ -199,6 +200,12 @@ def _loss_of(loss: Any) -> Callable[[Array, Array], tuple[Array, Array]]:
         what = odd[0] if odd else "reduction"
         raise ConfigError(f"compile: {kind.__name__}({what}={getattr(loss, what)!r}) has no native form.")
     return partial(_of_classes if kind in _OF_CLASSES else _of_numbers, _ERRORS[kind], reduction == "mean")
+
+
+def _arguments(loss: Any) -> dict[str, Any]:
+    """What a loss was made with, as it is now; tensors by identity."""
+    given = {name: value for name, value in vars(loss).items() if not name.startswith("_") and name != "training"}
+    return given | {name: id(value) for name, value in getattr(loss, "_buffers", {}).items()}
 
 
 def _changed(loss: Any, plain: Any) -> list[str]:

@@ -183,6 +183,19 @@ def test_a_parameter_in_place_of_another_is_trained():
     assert model[1][1].weight.grad.abs().max() > 0
 
 
+def test_a_loss_that_is_changed_later_is_taken_as_it_is_then():
+    model = mixed()
+    loss = torch.nn.MSELoss()
+    step = compat.compile(model, loss, optimizer_of(model, lr=0.0))
+    x, y = torch.rand(7, 5), torch.rand(7, 3)
+    mean = step(x, y)
+    loss.reduction = "sum"
+    assert torch.allclose(step(x, y), 21 * mean, rtol=1e-5)
+    loss.reduction = "none"
+    with pytest.raises(ConfigError, match="reduction='none'"):
+        step(x, y)
+
+
 @pytest.mark.parametrize("loss", [torch.nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss(reduction="sum")])
 @pytest.mark.parametrize("classes", [[2, -100, 0, 1, -100], [-100] * 5])
 def test_classes_that_torch_ignores_do_not_count(loss, classes):
