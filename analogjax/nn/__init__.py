@@ -1,5 +1,6 @@
 """Flax modules with analog layers."""
 
+from analogjax.nn.attention import AnalogMultiHeadAttention as AnalogMultiHeadAttention
 from analogjax.nn.convert import convert_to_analog as convert_to_analog
 from analogjax.nn.convert import convert_to_digital as convert_to_digital
 from analogjax.nn.hardware_aware import after_step as after_step

@@ -7,6 +7,7 @@ new, state = pulsed.update(signals, state, analogjax.nnx.tiles(model), key=key)
 analogjax.nnx.set_tiles(model, new)
 """
 
+from analogjax.nnx.attention import AnalogMultiHeadAttention as AnalogMultiHeadAttention
 from analogjax.nnx.calls import set_tiles as set_tiles
 from analogjax.nnx.calls import tiles as tiles
 from analogjax.nnx.calls import value_and_grad as value_and_grad
