@@ -30,7 +30,8 @@ from analogjax.cloud.service.door import Door
 from analogjax.cloud.service.experiments import Experiments
 from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Ledger
-from analogjax.cloud.service.metrics import Metrics
+from analogjax.cloud.service.listing import all_stored, queue_age
+from analogjax.cloud.service.metrics import Metrics, State
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
@@ -76,7 +77,8 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, signer
     app.state.worker_threads = worker_threads
     app.state.experiments = Experiments(ledger, dispatcher, settings.location(), cleaner)
-    metrics = Metrics(ledger.counts, lambda: dispatcher.engine_error is None)
+    metrics = Metrics(lambda: _state(database, ledger, dispatcher))
+    dispatcher.on_end = metrics.ended
     _add_routes(app, metrics)
     _add_handlers(app)
     app.add_middleware(
@@ -86,6 +88,13 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     )  # fmt: skip
     app.add_middleware(Watch, metrics=metrics)
     return app
+
+
+def _state(database: Database, ledger: Ledger, dispatcher: Dispatcher) -> State:
+    return State(
+        counts=ledger.counts(), engine_fine=dispatcher.engine_error is None, queue_age=queue_age(database),
+        stored=all_stored(database), free=dispatcher.room.free(), paused=dispatcher.paused is not None,
+    )  # fmt: skip
 
 
 def _add_routes(app: FastAPI, metrics: Metrics) -> None:
