@@ -20,6 +20,7 @@ from analogjax.errors import MissingPackage
 AWAY = (429, 502, 503, 504)  # try again later
 _TRIES, _PATIENCE = 4, 20.0  # tries after the first one, and the time [s] in which they are begun
 _BACKOFF, _LONGEST_PAUSE = 1.0, 8.0  # [s] between tries: nothing, then 2, 4, 8 times _BACKOFF
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "wrong version number")
 _IDEMPOTENT = ("GET", "PUT", "DELETE")
 
 
@@ -171,6 +172,8 @@ def _why(error: Exception) -> str:
     """What happened, and how to fix it, in fixed words: messages of requests may contain anything."""
     import requests
 
+    if isinstance(error, requests.exceptions.SSLError) and any(sign in str(error) for sign in _NO_TLS):
+        return "does not speak TLS: give its address with http://, or put a proxy with TLS before it."
     if isinstance(error, requests.exceptions.SSLError):
         return "can't be trusted: its TLS certificate is not valid here. Give verify='file.pem' with its authority's."
     if isinstance(error, requests.Timeout) or "timed out" in str(error):

@@ -3,16 +3,18 @@
     {"format": "analogjax-experiment-1", "kind": "training", "dataset": "FashionMNIST", "channels_first": false,
      "layers": [{"type": "Flatten"}, {"type": "AnalogLinear", "in_features": 784, "out_features": 10,
      "config": {"preset": "CapacitorPreset"}}, {"type": "LogSoftmax"}], "loss_function": "NLLLoss",
-     "batch_size": 64, "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0}
+     "batch_size": 64, "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0, "weights": ""}
 
-Everything is checked when a `Description` is made, including the shapes from layer to layer, so that whatever a service
-accepts can be run. Layers and losses have torch's names. With `channels_first` images are `(C, H, W)`, as in torch.
+`weights` is empty for new chips, or the SHA-256 of a file that comes along, with trained ones to go on from. Everything
+is checked when a `Description` is made, including the shapes from layer to layer, so that whatever a service accepts
+can be run. Layers and losses have torch's names. With `channels_first` images are `(C, H, W)`, as in torch.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -32,9 +34,10 @@ from analogjax.nn.sequential import Row
 FORMAT = "analogjax-experiment-1"
 LOSSES = {"NLLLoss": nll_loss, "CrossEntropyLoss": cross_entropy_loss}
 MAX_LAYERS, MAX_WEIGHTS, MAX_EPOCHS, MAX_BATCH, MAX_PARTS = 200, 50_000_000, 100_000, 65_536, 1000
+_SHA = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "kind": "training", "dataset": None, "layers": None, "channels_first": False, "batch_size": 64,
-    "loss_function": "NLLLoss", "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0,
+    "loss_function": "NLLLoss", "epochs": 30, "learning_rate": 0.05, "seed": 0, "max_elements": 0, "weights": "",
 }  # fmt: skip
 
 
@@ -83,6 +86,7 @@ class Description(Described):
     learning_rate: float = 0.05
     seed: int = 0
     max_elements: int = 0
+    weights: str = ""
     kind: str = field(default="training", init=False)
 
     @classmethod
@@ -97,6 +101,8 @@ class Description(Described):
         if not is_number(rate) or rate < 0:
             raise DescriptionError(f"learning_rate: needs a finite number of 0 or more, not {str(rate)[:60]!r}.")
         given["learning_rate"] = float(rate)
+        if given["weights"] != "":
+            check_digest(given["weights"])
         return cls(**given, layers=checked_layers(layers, given["dataset"]))
 
     @classmethod
@@ -172,6 +178,12 @@ def check_choices(given: Mapping[str, Any]) -> None:
             raise DescriptionError(f"{name} {str(given[name])[:60]!r} is unknown; known are {', '.join(known)}.")
     if not isinstance(given["channels_first"], bool):
         raise DescriptionError("channels_first: needs true or false.")
+
+
+def check_digest(weights: Any) -> None:
+    """Raise `DescriptionError` unless it names a file by its hash."""
+    if not isinstance(weights, str) or not _SHA.fullmatch(weights):
+        raise DescriptionError("weights: needs the SHA-256 of the file, 64 hexadecimal digits.")
 
 
 def check_wholes(given: Mapping[str, Any], **more: tuple[int, int]) -> None:

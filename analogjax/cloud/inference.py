@@ -12,7 +12,6 @@ configurations of the layers), or uploaded (`weights`: the SHA-256 of the file, 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -35,7 +34,6 @@ from analogjax.physics.device import State
 from analogjax.tile import HardwareAware, Tile, TileArray, create_array
 
 MAX_REPEATS, MAX_TIME = 10_000, 1e12
-_SHA = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -178,8 +176,8 @@ def _check_source(trained: Any, weights: Any) -> None:
             f"trained: {trained[:60]!r} is no id of an experiment. Weights come from a training that you have run on "
             "this service: give its id (over aihwkit's protocol as weight_template_id)."
         )
-    if weights and not _SHA.fullmatch(weights):
-        raise DescriptionError("weights: needs the SHA-256 of the file, 64 hexadecimal digits.")
+    if weights:
+        described.check_digest(weights)
 
 
 def _time(value: Any) -> float:

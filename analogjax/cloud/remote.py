@@ -186,6 +186,8 @@ class RemoteExperiment:
         `TimeoutError` after `timeout` [s] (checked between requests), `ConnectionFailed`.
         """
         teller = _Teller(self, progress)
+        if progress and not self._complete:
+            print(f"Experiment {self.id} ({self.name}); Ctrl-C ends the waiting, not the experiment.", file=sys.stderr)
         try:
             with teller:
                 return self._wait(None if timeout is None else time.monotonic() + timeout, teller)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 from analogjax.cloud.connection import Connection
@@ -12,6 +14,7 @@ from analogjax.cloud.description import Description
 from analogjax.cloud.errors import DescriptionError
 from analogjax.cloud.inference import InferenceDescription
 from analogjax.cloud.remote import RemoteExperiment
+from analogjax.cloud.wire.training import chips_file
 from analogjax.experiments import BasicInferencing, BasicTraining
 
 
@@ -55,7 +58,8 @@ class CloudRunner:
         """Submit an experiment and return immediately; call `wait()` on the result to wait for its end.
 
         Args:
-            experiment: A training or an inference. The chips of a `BasicInferencing` are uploaded with it.
+            experiment: A training or an inference. The chips of a `BasicInferencing` are uploaded with it, and so are
+                the `variables` of a `BasicTraining`, which then goes on from them.
             name: Name shown in lists.
             seed: Determines everything random, as in `LocalRunner`.
             device: "gpu" to use an accelerator, if the service has one.
@@ -71,7 +75,8 @@ class CloudRunner:
             ConnectionFailed: If the service can't be reached. Use `list_experiments` to see whether it was submitted.
         """
         description, weights = _described(experiment, seed, max_elements_train)
-        name = name or f"{description.dataset}, {len(description.layers)} layers{', inference' if weights else ''}"
+        kind = {"inference": ", inference", "training": ", continued" if weights else ""}[description.kind]
+        name = name or f"{description.dataset}, {len(description.layers)} layers{kind}"
         body = {"name": name, "device": device, "description": description.to_json()}
         if weights is not None:
             body["weights"] = b64encode(weights).decode()
@@ -108,9 +113,8 @@ def _described(
         raise DescriptionError(
             f"run({type(experiment).__name__}): give an analogjax.BasicTraining or an experiments.BasicInferencing."
         )
-    if experiment.variables is not None:
-        raise DescriptionError(
-            "The experiment contains trained variables, which are not sent: chips are made anew in the cloud. "
-            "Use dataclasses.replace(experiment, variables=None), or continue with LocalRunner."
-        )
-    return Description.of(experiment, seed=seed, max_elements=max_elements), None
+    made = Description.of(experiment, seed=seed, max_elements=max_elements)
+    if experiment.variables is None:
+        return made, None
+    chips = chips_file(made, experiment.variables)
+    return replace(made, weights=hashlib.sha256(chips).hexdigest()), chips

@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from analogjax._processor import keep_own_programs
@@ -132,13 +133,19 @@ def _train(
     heartbeat: Heartbeat,
 ) -> dict[str, bytes]:
     from analogjax.cloud.results import result_files
+    from analogjax.cloud.wire.tensors import variables_of
+    from analogjax.cloud.wire.training import weights_in
     from analogjax.experiments import CheckpointOptions, EpochEvent, Hooks, LocalRunner
 
     def on_epoch(event: EpochEvent) -> None:
         heartbeat.epoch(event.metrics)
 
+    experiment = description.experiment(ticket["data_root"])
+    if description.weights:
+        chips = weights_in(artefacts.read_weights(description.weights))
+        experiment = replace(experiment, variables=variables_of(description, chips))
     results = LocalRunner(device).run(
-        description.experiment(ticket["data_root"]), description.max_elements, ticket["data_root"],
+        experiment, description.max_elements, ticket["data_root"],
         seed=description.seed, progress=False,
         checkpoint_dir=artefacts.checkpoints,
         checkpoints=CheckpointOptions(every_steps=ticket["checkpoint_every_steps"]),

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import pytest
 
-from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential, TileConfig
+from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential, TileConfig, nn
 from analogjax.cloud import (
     CloudRunner,
     ConnectionFailed,
@@ -107,6 +107,19 @@ def test_the_trained_experiment_goes_on_here(done):
     assert not same(first.variables, fresh.variables)
 
 
+def test_the_trained_experiment_goes_on_in_the_cloud(runner, done):
+    trained = dataclasses.replace(done.get_experiment(), epochs=1)
+    job = runner.run(trained, device="cpu", seed=4, max_elements_train=100)
+    assert "continued" in job.name and job.wait(240, progress=False) is Status.COMPLETED, job.logs()
+    here = LocalRunner("cpu").run(trained, 100, seed=4, stdout=False)
+    assert without_time(job.get_result()) == without_time(here)
+    assert same(job.get_experiment().variables, here.variables)
+    with pytest.raises(DescriptionError, match="another model"):
+        runner.run(dataclasses.replace(small(), variables=nn.Variables(params={}, tiles={})))
+    with pytest.raises(DescriptionError, match="variables"):
+        runner.run(dataclasses.replace(small(), variables={"params": 1}))
+
+
 def test_it_is_found_again_and_ended_ones_ask_nothing(runner, done):
     found = runner.get_experiment(done.id)
     assert (found.id, found.name, found.created_at) == (done.id, "two epochs", done.created_at)
@@ -176,7 +189,6 @@ def test_experiments_of_others_can_not_be_seen(service, done):
         (lambda: small(dataset=Arrays(Digits.load(train=True), Digits.load(train=False))), "can't be sent"),
         (lambda: small(learning_rate=lambda step: 0.1), "LocalRunner"),
         (lambda: small(loss_function=lambda outputs, labels: outputs[:, 0]), "custom functions"),
-        (lambda: small(variables={}), "chips are made anew"),
     ],
 )
 def test_what_can_not_travel_is_refused_here(runner, experiment, message):

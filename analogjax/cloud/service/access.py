@@ -64,7 +64,8 @@ def caller_of(signer: Signer, request: Request, bearer: str | None, cookie: str 
     else:
         raise Refused("Not logged in: send Authorization: Bearer <token>.", 401)
     if found is None:
-        raise Refused("The token or session is not valid, or no longer: log in again.", 401)
+        what = "session has ended: log in again." if (bearer or cookie or "").count(".") == 2 else "token is not valid."
+        raise Refused(f"The {what} A token may be mistyped, revoked or expired, or its user disabled.", 401)
     request.state.user, request.state.known = found.name, (found, time.monotonic())
     return found
 

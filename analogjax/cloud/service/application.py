@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from analogjax._version import __version__
 from analogjax.cloud.errors import CloudError, Refused
 from analogjax.cloud.executors import Executor, executor_for
-from analogjax.cloud.service import api, composer, manage, workers
+from analogjax.cloud.service import api, composer, manage, refusals, workers
 from analogjax.cloud.service.access import Watch
 from analogjax.cloud.service.answers import answer_to
 from analogjax.cloud.service.bodies import Bodies, Buffers
@@ -30,7 +30,8 @@ from analogjax.cloud.service.door import Door
 from analogjax.cloud.service.experiments import Experiments
 from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Ledger
-from analogjax.cloud.service.metrics import Metrics
+from analogjax.cloud.service.listing import all_stored, queue_age
+from analogjax.cloud.service.metrics import Metrics, State
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
@@ -76,7 +77,8 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     app.state.settings, app.state.dispatcher, app.state.signer = settings, dispatcher, signer
     app.state.worker_threads = worker_threads
     app.state.experiments = Experiments(ledger, dispatcher, settings.location(), cleaner)
-    metrics = Metrics(ledger.counts, lambda: dispatcher.engine_error is None)
+    metrics = Metrics(lambda: _state(database, ledger, dispatcher))
+    dispatcher.on_end = metrics.ended
     _add_routes(app, metrics)
     _add_handlers(app)
     app.add_middleware(
@@ -86,6 +88,13 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     )  # fmt: skip
     app.add_middleware(Watch, metrics=metrics)
     return app
+
+
+def _state(database: Database, ledger: Ledger, dispatcher: Dispatcher) -> State:
+    return State(
+        counts=ledger.counts(), engine_fine=dispatcher.engine_error is None, queue_age=queue_age(database),
+        stored=all_stored(database), free=dispatcher.room.free(), paused=dispatcher.paused is not None,
+    )  # fmt: skip
 
 
 def _add_routes(app: FastAPI, metrics: Metrics) -> None:
@@ -116,7 +125,7 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
 
 
 def _add_handlers(app: FastAPI) -> None:
-    """Make every refusal `{"message": …}`, without repeating anything a client sent."""
+    """Make every refusal `{"message": …}`."""
 
     @app.exception_handler(Refused)
     @app.exception_handler(sa.exc.OperationalError)
@@ -127,14 +136,14 @@ def _add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        status = 404 if first["loc"][:1] == ("path",) else 422
-        return _message(status, _encodable(f"{where}: {first['msg']}")[:500])
+        status, message = refusals.told(error.errors()[0])
+        return _message(status, _encodable(message)[:500])
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        return _message(error.status_code, str(error.detail), dict(error.headers or {}))
+        known = error.status_code in (404, 405) and error.detail in ("Not Found", "Method Not Allowed")
+        text = refusals.unknown_place(request.method, request.url.path, error.status_code) if known else error.detail
+        return _message(error.status_code, _encodable(str(text)), dict(error.headers or {}))
 
 
 def _message(status: int, text: str, headers: dict[str, Any] | None = None) -> JSONResponse:

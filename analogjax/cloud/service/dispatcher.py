@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from analogjax.cloud.artefacts import Artefacts
@@ -54,6 +55,7 @@ class Dispatcher:
         self.store = settings.location()
         self.room = Room.of((settings.home, self.store.path), settings.min_free)
         self.engine_error: str | None = None
+        self.on_end: Callable[[str, float], None] = lambda status, seconds: None
         self._closed, self._awake = threading.Event(), threading.Event()
         self._ended: set[tuple[str, int]] = set()  # workers that said so
         # when, on the clock of hearing, an attempt was first seen to be cancelled, to be run by the engine, and to have
@@ -258,8 +260,8 @@ class Dispatcher:
             self._lost(one, outcome.reason or "its worker stopped")
         elif outcome.status == "full":
             self.ledger.lost(one.id, one.attempt, outcome.reason or "the disk was full", counts=False)
-        else:
-            self.ledger.finish(one.id, one.attempt, outcome.status, outcome.reason, outcome.epochs)
+        elif self.ledger.finish(one.id, one.attempt, outcome.status, outcome.reason, outcome.epochs):
+            self.on_end(outcome.status, max(0.0, time.time() - (one.started or time.time())))
         log.info("ended", extra={"experiment": one.id, "attempt": one.attempt, "status": outcome.status})
         return True
 

@@ -130,9 +130,9 @@ class Experiments:
 
     def _check_weights(self, description: Description | InferenceDescription, weights: bytes | None) -> None:
         """Raise `DescriptionError` unless the uploaded chips are those that the description names, and fit it."""
-        named = description.weights if isinstance(description, InferenceDescription) else ""
+        named = description.weights
         if bool(named) != (weights is not None):
-            raise DescriptionError("weights: an inference that names none takes none, and one that does needs them.")
+            raise DescriptionError("weights: a description that names none takes none, and one that does needs them.")
         if weights is None:
             return
         if hashlib.sha256(weights).hexdigest() != named:
@@ -193,7 +193,7 @@ class Experiments:
 
 def _weights_named(experiment: Experiment) -> str:
     """The SHA-256 of the uploaded chips, if any."""
-    if experiment.category != "inference" or experiment.description is None:
+    if experiment.description is None:
         return ""
     return str(json.loads(experiment.description).get("weights", ""))
 

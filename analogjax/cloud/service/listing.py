@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -106,3 +107,17 @@ def usage(database: Database, user: str) -> Usage:
     with database.reading() as session:
         stored, queued, number = session.execute(sa.select(*sums).where(Experiment.user == user)).one()
     return Usage(int(stored), int(queued), int(number))
+
+
+def queue_age(database: Database) -> float:
+    """How long the oldest experiment has been waiting for an engine [s]; 0 if none is."""
+    waiting = sa.and_(Experiment.status == "waiting", ~Experiment.dispatched)
+    with database.reading() as session:
+        oldest = session.scalar(sa.select(sa.func.min(Experiment.queued)).where(waiting))
+    return 0.0 if oldest is None else max(0.0, time.time() - oldest)
+
+
+def all_stored(database: Database) -> int:
+    """Files of all experiments, as last counted [bytes]."""
+    with database.reading() as session:
+        return int(session.scalar(sa.select(sa.func.sum(Experiment.stored))) or 0)

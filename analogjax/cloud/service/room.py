@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,12 @@ class Room:
     def of(cls, folders: Iterable[Path | None], least: int) -> Room:
         """The same; `None` stands for a store that is no folder of this machine."""
         return cls(tuple(folder for folder in folders if folder is not None), least)
+
+    def free(self) -> int:
+        """Free on the fullest of the disks [bytes]; 0 if none can be asked."""
+        with suppress(OSError, ValueError):
+            return min(shutil.disk_usage(_existing(folder)).free for folder in self.folders)
+        return 0
 
     def short(self) -> str | None:
         """Why there is too little, if that is so."""

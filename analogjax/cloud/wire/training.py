@@ -77,6 +77,23 @@ def output(description: Described, epochs: Sequence[Mapping[str, Any]], weights:
     return made.SerializeToString()
 
 
+def chips_file(description: Described, variables: Any) -> bytes:
+    """The file with all variables of a model, as `weights_in` and `variables_of` read it.
+
+    Raises `DescriptionError` if they belong to another model, or can't be sent.
+    """
+    from analogjax import nn
+    from analogjax.cloud.wire.tensors import check_weights, weights_of
+
+    if not isinstance(variables, nn.Variables):
+        raise DescriptionError(f"variables: a {type(variables).__name__} can't be sent; give those of a trained model.")
+    found = weights_of(description, variables)
+    # the logical weights follow from the rest
+    arrays = [{name: array for name, array in layer.items() if "." in name} for layer in found]
+    check_weights(description, arrays)
+    return output(description, [], arrays)
+
+
 def _learning_rate(optimizer: Any) -> float:
     if optimizer.id != "AnalogSGD":
         raise DescriptionError(f"optimizer {optimizer.id[:60]!r} is unknown; known is AnalogSGD.")

@@ -15,7 +15,7 @@ from analogjax.cloud.executors import Phase
 from analogjax.cloud.executors.local import LocalExecutor
 from analogjax.cloud.service import access
 from analogjax.cloud.service.dispatcher import job_name
-from analogjax.cloud.service.metrics import Metrics
+from analogjax.cloud.service.metrics import Metrics, State
 from analogjax.cloud.service.tokens import create_token, revoke_token
 from tests.cloud.executors.clusters import until
 from tests.cloud.executors.contract import shell
@@ -121,7 +121,7 @@ def test_what_clients_make_up_becomes_no_label(service):
 
 
 def test_labels_that_are_not_known_are_other():
-    metrics = Metrics(dict, lambda: True)
+    metrics = Metrics(lambda: State({}, True, 0.0, 0, 0, False))
     metrics.know(frozenset({"/jobs/{id}"}))
     for n in range(50):
         metrics.request(f"get{n}", f"/{n}", 1000 + n, 0.1)

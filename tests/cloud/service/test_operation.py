@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from analogjax.cli import main
+from analogjax.cloud.artefacts import Artefacts, Outcome
 from analogjax.cloud.errors import CloudError
 from analogjax.cloud.quota import Limits
 from analogjax.cloud.service import administration, backup
@@ -205,3 +206,25 @@ def test_the_operators_commands(tmp_path, capsys):
     assert main(["cloud", "restore", str(tmp_path / "missing.tar"), "--home", str(tmp_path / "other")]) == 1
     capsys.readouterr()
     assert main(["cloud", "admin", "users", *new]) == 0 and "ada" in capsys.readouterr().out
+
+
+def test_metrics_tell_of_the_queue_run_times_and_disks(tmp_path):
+    with service_in_thread(tmp_path / "home", Idle()) as service:
+        experiments, database = service.app.state.experiments, service.app.state.experiments.database
+        for id in ("a" * 8, "b" * 8):
+            assert service.put(f"/api/v1/experiments/{id}", json=submission()).status_code == 201
+        until(lambda: experiments.ledger.find("a" * 8).dispatched, 20)
+        artefacts = Artefacts(experiments.store, "a" * 8)
+        until(lambda: experiments.store.exists(f"experiments/{'a' * 8}/attempts/1/ticket.json"), 20)
+        experiments.ledger.beat("a" * 8, 1, artefacts.read_ticket(1)["secret"], [])
+        artefacts.write_outcome(1, Outcome("completed", None, [], {}), {})
+        service.app.state.dispatcher.ended("a" * 8, 1)
+        until(lambda: experiments.ledger.find("a" * 8).status == "completed", 20)
+        until(lambda: experiments.ledger.find("b" * 8).dispatched, 20)
+        administration.drain(database, "for a while")
+        assert service.put(f"/api/v1/experiments/{'c' * 8}", json=submission()).status_code == 201
+        text = service.get("/metrics").text
+        found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        assert float(found['analogjax_run_seconds_count{status="completed"}']) == 1
+        assert 0 < float(found["analogjax_queue_age_seconds"]) < 60 and float(found["analogjax_paused"]) == 1
+        assert float(found["analogjax_disk_free_bytes"]) > 0 and "ada" not in text and "aaaa" not in text
