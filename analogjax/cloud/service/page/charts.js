@@ -1,71 +1,116 @@
-// Small charts as SVG: lines and histograms, with axes, a legend, and a text for those who can't see them.
-import { el, short, svg } from "./dom.js";
+// Charts by uPlot, with what it leaves out: labels and units for all, a choice of scale and smoothing, and the keyboard.
+import { el, short } from "./dom.js";
 
-const W = 400, H = 220, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 28;
+const HEIGHT = 240, drawn = new Set();
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const COLOURS = ["--a", "--b", "--c", "--d", "--e", "--f", "--g", "--h"];
 
-function ticks(low, high, wanted) {
-  const raw = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 5, 10].find((n) => n * power >= raw);
-  const found = [];
-  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9; v += step) found.push(Math.abs(v) < step * 1e-9 ? 0 : v);
-  return found;
+// Each chart of a view that is gone is let go, with its observers.
+export function forgetCharts() { for (const one of drawn) one.destroy(); drawn.clear(); }
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const one of drawn) one.redraw(); });
+
+// An exponential mean of the values so far; gaps stay gaps.
+export function smoothed(values, weight) {
+  let mean = null;
+  return values.map((value) => {
+    if (value === null || !Number.isFinite(value)) return null;
+    mean = mean === null ? value : weight * mean + (1 - weight) * value;
+    return mean;
+  });
 }
 
-function frame(x, y, whole) {
-  const px = (v) => LEFT + ((v - x[0]) / (x[1] - x[0])) * (W - LEFT - RIGHT);
-  const py = (v) => H - BOTTOM - ((v - y[0]) / (y[1] - y[0])) * (H - TOP - BOTTOM);
-  const parts = [];
-  for (const v of ticks(y[0], y[1], 4)) {
-    parts.push(svg("line", { class: "grid", x1: LEFT, x2: W - RIGHT, y1: py(v), y2: py(v) }));
-    parts.push(svg("text", { x: LEFT - 6, y: py(v) + 4, "text-anchor": "end" }, short(v)));
+function axis(label, side) {
+  return {
+    stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, label, labelSize: 22,
+    font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", size: side ? 62 : 36,
+    values: (_, splits) => splits.map((v) => (v === null ? "" : short(v))),
+  };
+}
+
+// `data`: {x: [...], series: [{name, y: [...], dashed, colour}]}; `kind`: lines or bars.
+export function chart(title, data, { xlabel, ylabel, kind = "lines", tools = true, whole = false } = {}) {
+  let plot = null, log = false, weight = 0, now = data;
+  const box = el("div", { class: "chart", tabindex: "0", role: "img" }), readout = el("p", { class: "quiet readout", "aria-live": "polite" }, "");
+  const caption = el("figcaption", {}, title), figure = el("figure", {}, caption);
+  const keys = "Arrow keys read values, + and - zoom, 0 shows all.";
+
+  function series() {
+    return now.series.map((one, n) => ({
+      label: one.name, stroke: colour(COLOURS[(one.colour ?? n) % COLOURS.length]), width: 2, dash: one.dashed ? [6, 4] : undefined, spanGaps: true,
+      points: { show: now.x.length < 40, size: 5 }, value: (_, v) => (v === null || v === undefined ? "–" : short(v)),
+      ...(kind === "bars" ? { paths: uPlot.paths.bars({ size: [1, Infinity], gap: 1 }), points: { show: false }, fill: `${colour("--a")}cc`, width: 0 } : {}),
+    }));
   }
-  for (const v of ticks(x[0], x[1], 6)) {
-    if (whole && !Number.isInteger(v)) continue;
-    parts.push(svg("text", { x: px(v), y: H - BOTTOM + 16, "text-anchor": "middle" }, short(v)));
+  const values = () => [now.x, ...now.series.map((one) => (weight ? smoothed(one.y, weight) : one.y)).map((y) => (log ? y.map((v) => (v > 0 ? v : null)) : y))];
+  function draw() {
+    const range = plot ? [plot.scales.x.min, plot.scales.x.max] : null, width = Math.max(260, box.clientWidth || 400);
+    plot?.destroy();
+    box.replaceChildren();
+    plot = new uPlot({
+      width, height: HEIGHT, series: [{ label: xlabel, value: (_, v) => (v === null ? "–" : short(v)) }, ...series()],
+      scales: { x: { time: false }, y: { distr: log ? 3 : 1, ...(kind === "bars" ? { range: (_, low, high) => [0, high * 1.06 || 1] } : {}) } },
+      axes: [{ ...axis(xlabel, false), incrs: whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000] : undefined }, axis(ylabel, true)],
+      cursor: { drag: { x: true, y: false }, focus: { prox: 24 } }, legend: { live: true },
+    }, values(), box);
+    if (range && range[0] > now.x[0] && range[1] <= now.x.at(-1)) plot.setScale("x", { min: range[0], max: range[1] });
+    describe();
   }
-  parts.push(svg("line", { class: "axis", x1: LEFT, x2: W - RIGHT, y1: H - BOTTOM, y2: H - BOTTOM }));
-  return { px, py, parts };
-}
-
-function padded(low, high) {
-  if (!(high > low)) return [low - (Math.abs(low) || 1) * 0.1, high + (Math.abs(high) || 1) * 0.1];
-  return [low - (high - low) * 0.06, high + (high - low) * 0.06];
-}
-
-function legend(series) {
-  const sample = (one) => svg("svg", { viewBox: "0 0 24 8", "aria-hidden": "true" },
-    svg("line", { class: `line s${one.colour}${one.dashed ? " dashed" : ""}`, x1: 0, x2: 24, y1: 4, y2: 4 }));
-  return el("ul", { class: "legend" }, series.filter((one) => one.name).map((one) => el("li", {}, sample(one), one.name)));
-}
-
-// series: [{name, colour: 0..2, dashed, points: [[x, y], ...]}]
-export function lines(title, series, { xlabel = "", whole = true, note = "" } = {}) {
-  const clean = series.map((one) => ({ ...one, points: one.points.filter(([, y]) => Number.isFinite(y)) }));
-  const all = clean.flatMap((one) => one.points);
-  if (all.length === 0) return el("figure", {}, el("figcaption", {}, title), el("p", { class: "quiet" }, "Nothing to draw yet."));
-  const xs = all.map((p) => p[0]), ys = all.map((p) => p[1]);
-  const x = Math.min(...xs) < Math.max(...xs) ? [Math.min(...xs), Math.max(...xs)] : [xs[0] - 0.5, xs[0] + 0.5];
-  const { px, py, parts } = frame(x, padded(Math.min(...ys), Math.max(...ys)), whole);
-  for (const one of clean) {
-    const d = one.points.map(([a, b], n) => `${n ? "L" : "M"}${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("");
-    parts.push(svg("path", { class: `line s${one.colour}${one.dashed ? " dashed" : ""}`, d, style: null }));
-    if (one.points.length < 30) for (const [a, b] of one.points) parts.push(svg("circle", { class: `s${one.colour}`, cx: px(a), cy: py(b), r: 2.5 }));
+  function describe() {
+    const told = now.series.filter((one) => one.y.length).map((one) => {
+      const known = one.y.filter((v) => Number.isFinite(v));
+      return known.length ? `${one.name}: from ${short(known[0])} to ${short(known.at(-1))}` : `${one.name}: no values`;
+    });
+    box.setAttribute("aria-label", `${title}. ${told.join("; ")}. ${keys}`);
   }
-  parts.push(svg("text", { x: W - RIGHT, y: H - 2, "text-anchor": "end" }, xlabel));
-  const told = clean.filter((one) => one.name && one.points.length).map((one) => `${one.name}: from ${short(one.points[0][1])} to ${short(one.points.at(-1)[1])}`);
-  return el("figure", {}, el("figcaption", {}, title, note ? el("span", { class: "quiet" }, ` ${note}`) : null),
-    svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title}. ${told.join("; ")}` }, parts),
-    series.length > 1 || series[0].name !== title ? legend(series) : null);
+  function zoom(factor, shift = 0) {
+    const { min, max } = plot.scales.x, middle = (min + max) / 2 + shift * (max - min), half = ((max - min) * factor) / 2;
+    plot.setScale("x", { min: Math.max(now.x[0], middle - half), max: Math.min(now.x.at(-1), middle + half) });
+  }
+  box.addEventListener("keydown", (event) => {
+    if (!plot || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = plot.cursor.idx ?? 0;
+    if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      const next = Math.min(now.x.length - 1, Math.max(0, at + (event.key === "ArrowRight" ? 1 : -1)));
+      plot.setCursor({ left: plot.valToPos(now.x[next], "x"), top: 0 });
+      readout.textContent = `${xlabel} ${short(now.x[next])}: ${now.series.map((one) => `${one.name} ${short(one.y[next])}`).join(", ")}`;
+    } else if (event.key === "+" || event.key === "=") zoom(0.5);
+    else if (event.key === "-") zoom(2);
+    else if (event.key === "0") plot.setScale("x", { min: now.x[0], max: now.x.at(-1) });
+    else return;
+    event.preventDefault();
+  });
+  const observer = new ResizeObserver(() => { if (plot && box.clientWidth > 0) plot.setSize({ width: Math.max(260, box.clientWidth), height: HEIGHT }); });
+  const handle = {
+    figure,
+    redraw: () => { if (plot) draw(); },
+    destroy: () => { observer.disconnect(); plot?.destroy(); plot = null; },
+    update(next) {
+      const fits = plot && next.series.length === now.series.length && next.series.every((one, n) => one.name === now.series[n].name);
+      const zoomed = plot && now.x.length && (plot.scales.x.min > now.x[0] || plot.scales.x.max < now.x.at(-1));
+      now = next;
+      const empty = !now.x.length;
+      nothing.hidden = !empty; box.hidden = empty; bar.hidden = empty || !tools;
+      if (empty) return;
+      if (!fits) { if (box.isConnected) draw(); else requestAnimationFrame(() => { if (drawn.has(handle)) draw(); }); return; }
+      const range = [plot.scales.x.min, plot.scales.x.max];
+      plot.setData(values(), !zoomed);
+      if (zoomed) plot.setScale("x", { min: range[0], max: range[1] });
+      describe();
+    },
+  };
+  const scale = el("label", {}, el("input", { type: "checkbox", onchange: (event) => { log = event.target.checked; draw(); } }), " log scale");
+  const smooth = el("label", {}, "smoothing ", el("input", {
+    type: "range", min: 0, max: 0.98, step: 0.02, value: 0, "aria-label": `Smoothing of ${title}`, oninput: (event) => { weight = Number(event.target.value); plot.setData(values(), false); },
+  }));
+  const all = el("button", { type: "button", class: "small", onclick: () => plot.setScale("x", { min: now.x[0], max: now.x.at(-1) }) }, "Show all");
+  const bar = el("div", { class: "row tools" }, scale, kind === "lines" ? smooth : null, all), nothing = el("p", { class: "quiet" }, "Nothing to draw yet.");
+  figure.append(nothing, box, readout, bar);
+  drawn.add(handle); observer.observe(box); handle.update(data);
+  return handle;
 }
 
 export function histogram(title, { counts, low, high }, note = "") {
   const width = (high - low) / counts.length || 1;
-  const { px, py, parts } = frame(padded(low, high), [0, Math.max(...counts) * 1.06 || 1], false);
-  counts.forEach((count, n) => parts.push(svg("rect", {
-    class: "bar s0", x: px(low + n * width) + 0.5, width: Math.max(1, px(low + width) - px(low) - 1), y: py(count), height: py(0) - py(count),
-  })));
-  parts.push(svg("text", { x: W - RIGHT, y: H - 2, "text-anchor": "end" }, "weight"));
-  const label = `${title}: ${counts.reduce((a, b) => a + b, 0)} weights from ${short(low)} to ${short(high)}`;
-  return el("figure", {}, el("figcaption", {}, title, note ? el("span", { class: "quiet" }, ` ${note}`) : null),
-    svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": label }, parts));
+  const data = { x: counts.map((_, n) => low + (n + 0.5) * width), series: [{ name: "count", y: counts }] };
+  return chart(note ? `${title}, ${note}` : title, data, { xlabel: "weight", ylabel: "count", kind: "bars", tools: false });
 }

@@ -20,9 +20,22 @@ async function ask(method, path, body) {
   return answer;
 }
 
-export const json = async (path) => (await ask("GET", path)).json();
-export const text = async (path) => (await ask("GET", path)).text();
-export const logIn = async (token) => (await ask("POST", "/session", { token })).json();
+const of = (id) => `/experiments/${encodeURIComponent(id)}`;
+const json = async (...given) => (await ask(...given)).json();
+
+export const me = () => json("GET", "/me");
+export const experiment = (id) => json("GET", `${of(id)}?epochs=false`);
+export const epochs = (id, given) => json("GET", `${of(id)}/epochs?${new URLSearchParams(given)}`);
+export const log = (id, given) => json("GET", `${of(id)}/log?${new URLSearchParams(given)}`);
+export const file = (id, name) => json("GET", `${of(id)}/files/${name}`);
+export const cancel = (id) => json("POST", `${of(id)}/cancel`);
+export const rerun = (id) => json("POST", `${of(id)}/rerun`);
+export const remove = (id) => ask("DELETE", of(id));
+export const change = (id, given) => json("PATCH", of(id), given);
+export const logIn = (token) => json("POST", "/session", { token });
 export const logOut = () => ask("DELETE", "/session");
-export const cancel = async (id) => (await ask("POST", `/experiments/${id}/cancel`)).json();
-export const fileUrl = (id, name) => `api/v1/experiments/${id}/files/${name}`;
+export const fileUrl = (id, name) => `api/v1${of(id)}/files/${name}`;
+export async function list(given) {
+  const answer = await ask("GET", `/experiments?${new URLSearchParams(given)}`);
+  return { rows: await answer.json(), total: Number(answer.headers.get("X-Total-Count")) };
+}
