@@ -161,7 +161,7 @@ def test_a_chart_is_read_and_zoomed_by_keyboard(page):
     page.execute_script("document.querySelector('.chart').focus()")
     for _ in range(3):
         page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
-    shows(page, "epoch 3: train loss")
+    shows(page, "epoch 4: train loss")
     page.switch_to.active_element.send_keys("+")
     page.find_element("xpath", "//label[contains(., 'log scale')]/input").click()
     shows(page, "Loss")
@@ -221,7 +221,7 @@ def test_comparing_two_by_keyboard_alone(page):
     page.execute_script("arguments[0].focus()", button)
     page.switch_to.active_element.send_keys(Keys.ENTER)
     shows(page, "What they are, differences first", "layers.1.config.device.class", "SoftBounds")
-    first = page.find_elements("css selector", "tbody tr")[0]
+    first = page.find_elements("css selector", ".scroll tbody tr")[0]
     assert "differs" in first.get_attribute("class")
     picture(page, "compare")
 

@@ -5,10 +5,10 @@ export const column = (epochs, name, factor = 1) => epochs.map((one) => (Number.
 
 // Several runs on one axis: all their epochs, with gaps where a run has none.
 function joined(runs, names, label) {
-  const x = [...new Set(runs.flatMap((run) => run.epochs.map((one) => one.epoch)))].sort((a, b) => a - b), place = new Map(x.map((v, n) => [v, n]));
+  const x = [...new Set(runs.flatMap((run) => run.epochs.map((one) => one.epoch + 1)))].sort((a, b) => a - b), place = new Map(x.map((v, n) => [v, n]));
   const series = runs.flatMap((run, n) => names.map(([name, text, factor = 1], k) => {
     const y = new Array(x.length).fill(null);
-    for (const one of run.epochs) if (Number.isFinite(one[name])) y[place.get(one.epoch)] = factor * one[name];
+    for (const one of run.epochs) if (Number.isFinite(one[name])) y[place.get(one.epoch + 1)] = factor * one[name];
     return { name: label(run, text), y, colour: runs.length > 1 ? n : k, dashed: runs.length > 1 && k > 0 };
   }));
   return { x, series };
