@@ -79,3 +79,11 @@ def test_most_pages_run_here_and_the_others_where_it_is_said() -> None:
 def test_a_block_in_a_list_is_found_too() -> None:
     page = DOCS / "howto" / "compile_time.md"
     assert len(blocks(page)) == 1 and blocks(page)[0].startswith("import jax\n")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_the_links_of_the_front_pages_lead_to_files(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert not [link for link in links if not (ROOT / link).exists()]
+    assert name != "README.md" or len(links) > 15

@@ -6,6 +6,7 @@ is needed; it comes with matplotlib.
 
 import argparse
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _span(seconds: float) -> str:
 
 def page() -> str:
     """The text of docs/gallery.md."""
-    parts = [_INTRODUCTION, "## Devices\n", _grid({name: _first_line(device) for name, device in DEVICES.items()})]
+    parts = [_INTRODUCTION, "## Devices\n", _grid({name: _first_sentence(device) for name, device in DEVICES.items()})]
     left = list(PRESETS)
     found = []
     for title, start, text in GROUPS:
@@ -130,18 +131,26 @@ def page() -> str:
         left = [name for name in left if name not in mine]
         found.append(f"### {title}\n\n{text}\n\n{_grid(dict.fromkeys(mine, ''))}")
     parts += [_PRESETS, *found[-1:], *found[:-1], _MATERIALS]
-    parts.append(_grid({name: _TABLE if name == "DriftTable" else _first_line(one) for name, one in MATERIALS.items()}))
+    parts.append(
+        _grid({name: _TABLE if name == "DriftTable" else _first_sentence(one) for name, one in MATERIALS.items()})
+    )
     return "\n".join(parts)
 
 
-def _first_line(value: Any) -> str:
-    return (type(value).__doc__ or "").splitlines()[0]
+def _first_sentence(value: Any) -> str:
+    """The first sentence of its docstring."""
+    return " ".join((type(value).__doc__ or "").partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".") + "."
+
+
+def _code(text: str) -> str:
+    """Text between backticks as HTML."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)
 
 
 def _grid(texts: dict[str, str]) -> str:
     rows = [
         f'<figure markdown="span">\n[![{name}](gallery/{name}.webp){{ loading=lazy }}](gallery/{name}.webp)\n'
-        f"<figcaption><code>{name}</code> {text}</figcaption>\n</figure>\n"
+        f"<figcaption><code>{name}</code> {_code(text)}</figcaption>\n</figure>\n"
         for name, text in texts.items()
     ]
     return '<div class="gallery" markdown>\n\n' + "\n".join(rows) + "\n</div>\n"
