@@ -177,7 +177,8 @@ class Ledger:
                 raise Refused("The experiment was cancelled before it had an input: submit it anew.", 409)
             self._queue(session, found)
             found.reason, found.started, found.ended, found.alive = None, None, None, None
-            found.stalled, found.not_before, found.tidied = 0, 0.0, False
+            found.stalled, found.not_before = 0, 0.0
+            found.tidied = found.told = False
             return found
 
     # What the dispatcher does
@@ -332,7 +333,7 @@ def _draft(id: str, user: str, name: str, category: str, device: str) -> Experim
         has_payload=False, status="draft", reason=None, epochs_planned=0, queued=None, not_before=0.0, started=None,
         ended=None, attempt=0, dispatched=False, lease=None, alive=None, secret=None, stalled=0, reached=0,
         cancelling=False, dataset=None, tags="[]", notes="", epochs_done=0, accuracy=None, epoch_seconds=None, stored=0,
-        tidied=False,
+        tidied=False, told=False,
     )  # fmt: skip
 
 
