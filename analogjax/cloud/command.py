@@ -92,6 +92,8 @@ def add_serve_command(commands: Any) -> None:
         metavar="GIB",
         help="free disk to start experiments (default: 0.25 GiB)",
     )
+    add("--webhook", metavar="URL", help="address that is told of every experiment that has ended")
+    add("--webhook-secret-file", type=Path, metavar="FILE", help="file with the key that signs what it is told")
     add("--retention-days", type=float, help="delete experiments so long after their end (default: never)")
     add("--max-megabytes", type=float, default=8.0, help="size of one request (default: 8)")
     add("--checkpoint-every-steps", type=int, default=0, help="also save checkpoints every so many steps")
@@ -168,6 +170,7 @@ def _settings(options: argparse.Namespace) -> Any:
         store=options.store, endpoint_url=options.endpoint_url, public_url=options.public_url,
         worker_url=options.worker_url, executor=options.executor, executor_options=chosen, limits=limits,
         worker_python=options.worker_python, data_root=options.data_root, max_body=int(options.max_megabytes * 2**20),
+        webhook=_webhook(options.webhook), webhook_secret=_secret(options.webhook_secret_file),
         min_free=int(options.min_free * 2**30),
         retention=None if options.retention_days is None else 86_400.0 * options.retention_days,
         checkpoint_every_steps=options.checkpoint_every_steps, worker_environment=_worker_environment(options),
@@ -205,6 +208,25 @@ def _memory(options: argparse.Namespace) -> int | None:
     if options.executor != "local":
         return None
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // options.workers
+
+
+def _webhook(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--webhook {url[:80]!r}: is no address; give http:// or https://.")
+    return url
+
+
+def _secret(file: Path | None) -> str | None:
+    """The first line of a file."""
+    if file is None:
+        return None
+    try:
+        found = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--webhook-secret-file {file}: can't be read ({type(error).__name__}).") from None
+    if not found:
+        raise ConfigError(f"--webhook-secret-file {file}: is empty; write a key into it.")
+    return found
 
 
 def _queued_each(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from analogjax.cloud.connection import Connection, away
 from analogjax.cloud.errors import CloudError, ConnectionFailed, ExperimentStatusError
+from analogjax.cloud.finite import with_nan
 from analogjax.experiments import BasicInferencing, BasicTraining
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class RemoteExperiment:
         reported = self._connection.json("GET", f"{self._path}/epochs", after=last)
         with _understood():
             self._note(reported)
-            self._epochs += [dict(entry) for entry in reported["epochs"]]
+            self._epochs += [with_nan(entry) for entry in reported["epochs"]]
         self._complete = self._status.ended
 
     def _note(self, reported: dict[str, Any]) -> None:

@@ -284,6 +284,39 @@ def test_what_can_not_travel_is_refused_with_a_reason(given, message):
     assert isinstance(caught.value, native.DescriptionError)
 
 
+def test_configurations_without_a_preset_are_sent_in_json(service, runner):
+    single = c.SingleRPUConfig(device=c.SoftBoundsDevice(dw_min=0.003))
+    model = rows(
+        AnalogConv2d(1, 2, 5, stride=2, rpu_config=quiet()), nn.Tanh(), nn.Flatten(),
+        AnalogLinear(288, 10, rpu_config=single), nn.LogSoftmax(dim=1),
+    )  # fmt: skip
+    torch.manual_seed(5)
+    job = runner.run(experiment(model, epochs=3), name="own tiles", device="cpu")
+    found = service.get(f"/api/v1/experiments/{job.id_}").json()
+    sent = found["description"]
+    assert (found["name"], sent["epochs"], sent["channels_first"]) == ("own tiles", 3, True)
+    assert [layer["type"] for layer in sent["layers"]] == [
+        "AnalogConv2d",
+        "Tanh",
+        "Flatten",
+        "AnalogLinear",
+        "LogSoftmax",
+    ]
+    assert sent["layers"][3]["config"]["device"]["dw_min"] == pytest.approx(0.003)
+    job.cancel()
+    assert job.wait(60, progress=False) is CloudJobStatus.FAILED
+    with pytest.raises(ConversionError, match=r"sent in JSON.*analogjax\.cloud\.CloudRunner"):
+        job.get_experiment()
+    with pytest.raises(ConversionError, match="Dropout"):
+        runner.run(experiment(rows(nn.Flatten(), nn.Dropout(0.1), AnalogLinear(784, 10))))
+
+
+def test_a_service_without_json_refuses_them_as_before(crooked):
+    crooked.answers.append((404, {}, b"nothing"))
+    with pytest.raises(ConversionError, match="SingleRPUConfig is none"):
+        CloudRunner(crooked.url, TOKEN).run(experiment(rows(nn.Flatten(), AnalogLinear(784, 10))))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -32,6 +32,7 @@ from analogjax.cloud.service.hearing import Hearing
 from analogjax.cloud.service.ledger import Ledger
 from analogjax.cloud.service.listing import all_stored, queue_age
 from analogjax.cloud.service.metrics import Metrics, State
+from analogjax.cloud.service.notices import Notices
 from analogjax.cloud.service.sessions import Signer
 from analogjax.cloud.service.settings import Settings
 from analogjax.cloud.service.tables import Database
@@ -48,6 +49,9 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
     dispatcher = Dispatcher(settings, ledger, executor, hearing)
     cleaner = Cleaner(database, settings.location(), executor, settings.retention)
 
+    notices = None
+    if settings.webhook is not None:
+        notices = Notices(database, settings.webhook, settings.webhook_secret)
     worker_threads = CapacityLimiter(_WORKER_THREADS)
 
     def probe() -> None:
@@ -60,12 +64,16 @@ def create_app(settings: Settings, database: Database, executor: Executor | None
         listening = asyncio.create_task(hearing.live(probe, worker_threads))
         dispatcher.start()
         cleaner.start()
+        if notices is not None:
+            notices.start()
         yield
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
         dispatcher.stop()
         cleaner.stop()
+        if notices is not None:
+            notices.stop()
         executor.close()
 
     app = FastAPI(

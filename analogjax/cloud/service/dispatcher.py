@@ -63,6 +63,7 @@ class Dispatcher:
         self._cancelled: dict[tuple[str, int], float] = {}
         self._running: dict[tuple[str, int], float] = {}
         self._signs: dict[tuple[str, int], tuple[float | None, float]] = {}
+        self._times: dict[tuple[str, int], tuple[float, float]] = {}
         self._blocked_until = 0.0
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
@@ -176,7 +177,7 @@ class Dispatcher:
         said, self._ended = self._ended, set()
         active = {(one.id, one.attempt): one for one in self.ledger.dispatched()}
         seen: dict[tuple[str, int], Any]
-        for seen in (self._cancelled, self._running, self._signs):
+        for seen in (self._cancelled, self._running, self._signs, self._times):
             for key in seen.keys() - active.keys():
                 del seen[key]
         for key in said & active.keys():
@@ -202,7 +203,7 @@ class Dispatcher:
     def _judge(self, one: Experiment, phase: Phase | None) -> None:
         """Decide about an attempt by its phase in the engine (`None`: unknown) and its last heartbeat."""
         silent = self._silent(one, phase)
-        self.ledger.stop_late(one)
+        self.ledger.stop_late(one, self._running_time(one))
         if one.cancelling:
             self._end_by_force(one)
             if one.alive is None and phase in (Phase.QUEUED, Phase.UNKNOWN):
@@ -240,6 +241,14 @@ class Dispatcher:
         if one.alive is None and phase is Phase.RUNNING:  # the lease began when the engine's queue took it
             return min(silent, now - self._running.setdefault(key, now) - _STARTING)
         return silent
+
+    def _running_time(self, one: Experiment) -> float:
+        """How long it has been running [s]: by the time of day when first seen, then by a clock that never jumps."""
+        if one.started is None:
+            return 0.0
+        now = time.monotonic()
+        told, since = self._times.setdefault((one.id, one.attempt), (time.time() - one.started, now))
+        return told + now - since
 
     def _end_by_force(self, one: Experiment) -> None:
         now = self.hearing.time  # when it could have been asked to stop

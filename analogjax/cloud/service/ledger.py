@@ -30,6 +30,7 @@ from analogjax.cloud.service.tokens import digest
 ENDED = ("completed", "failed", "cancelled")
 ACTIVE = ("waiting", "running")
 DRAINING = "draining"  # the setting
+_LONGEST_PAUSE = 300.0  # [s] between two attempts
 _TIME_LIMIT = "the time limit"  # how the reason begins of one that ran too long
 
 
@@ -176,7 +177,8 @@ class Ledger:
                 raise Refused("The experiment was cancelled before it had an input: submit it anew.", 409)
             self._queue(session, found)
             found.reason, found.started, found.ended, found.alive = None, None, None, None
-            found.stalled, found.not_before, found.tidied = 0, 0.0, False
+            found.stalled, found.not_before = 0, 0.0
+            found.tidied = found.told = False
             return found
 
     # What the dispatcher does
@@ -271,16 +273,16 @@ class Ledger:
                 _end(found, "failed", f"{why}; {found.stalled} attempts in a row came no further")
                 return
             found.status, found.dispatched, found.secret, found.lease = "waiting", False, None, None
-            found.not_before = time.time() + self.limits.backoff * 2 ** max(0, found.stalled - 1)
+            pause = self.limits.backoff * 2 ** min(16, max(0, found.stalled - 1))
+            found.not_before = time.time() + min(_LONGEST_PAUSE, pause)
 
     def fail(self, id: str, attempt: int, reason: str) -> None:
         """End the experiment as failed."""
         self.finish(id, attempt, "failed", reason, [])
 
-    def stop_late(self, experiment: Experiment) -> bool:
-        """Begin to end an experiment that has run for too long; returns whether it has."""
-        begun = experiment.started
-        if begun is None or time.time() - begun < self.limits.seconds or experiment.cancelling:
+    def stop_late(self, experiment: Experiment, running: float) -> bool:
+        """Begin to end an experiment that has been `running` [s] for too long; returns whether it has."""
+        if running < self.limits.seconds or experiment.cancelling:
             return False
         with self.database.transaction() as session:
             found = _current(session, experiment.id, experiment.attempt)
@@ -331,7 +333,7 @@ def _draft(id: str, user: str, name: str, category: str, device: str) -> Experim
         has_payload=False, status="draft", reason=None, epochs_planned=0, queued=None, not_before=0.0, started=None,
         ended=None, attempt=0, dispatched=False, lease=None, alive=None, secret=None, stalled=0, reached=0,
         cancelling=False, dataset=None, tags="[]", notes="", epochs_done=0, accuracy=None, epoch_seconds=None, stored=0,
-        tidied=False,
+        tidied=False, told=False,
     )  # fmt: skip
 
 
@@ -355,7 +357,9 @@ def _next(session: Session, now: float) -> Experiment | None:
         .group_by(Experiment.user)
         .subquery()
     )
-    ready = (Experiment.status == "waiting", ~Experiment.dispatched, Experiment.not_before <= now)
+    # a pause longer than any is one from before the clock was set back
+    due = sa.or_(Experiment.not_before <= now, Experiment.not_before > now + 2 * _LONGEST_PAUSE)
+    ready = (Experiment.status == "waiting", ~Experiment.dispatched, due)
     query = sa.select(Experiment).outerjoin(with_engine, with_engine.c.user == Experiment.user).where(*ready)
     order = (sa.func.coalesce(with_engine.c.number, 0), Experiment.queued, Experiment.id)
     return session.scalars(query.order_by(*order).limit(1).with_for_update(of=Experiment, skip_locked=True)).first()

@@ -44,6 +44,10 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     min_free: int = 256 * 1024 * 1024
     """Free space on the disks of `home` and `store` below which no experiment starts [bytes]."""
+    webhook: str | None = None
+    """Address that is told of every experiment that has ended."""
+    webhook_secret: str | None = field(default=None, repr=False)
+    """Key with which it is signed."""
     retention: float | None = None
     """Time for which ended experiments are kept [s]; None: until their owner deletes them."""
     max_body: int = 8 * 1024 * 1024

@@ -80,6 +80,7 @@ class Experiment(Base):
     accuracy: Mapped[float | None]  # of the last epoch
     epoch_seconds: Mapped[float | None]  # how long the last epoch took
     stored: Mapped[int] = mapped_column(sa.BigInteger, default=0)  # bytes in the store, as last counted
+    told: Mapped[bool] = mapped_column(default=False)  # whether the webhook knows of its end
     tidied: Mapped[bool] = mapped_column(default=False)  # whether what it no longer needs was removed after its end
     __table_args__ = (sa.Index("experiments_of", "user", "created"), sa.Index("experiments_by_status", "status"))
 

@@ -87,6 +87,38 @@ def test_silence_is_measured_only_while_the_service_hears(database, tmp_path, ph
     assert bool(case.engine.cancelled) == (phase is Phase.RUNNING)
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_neither_ends_nor_delays_anything(database, tmp_path, jump, monkeypatch):
+    real, offset = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + offset[0])
+    case = Case(database, tmp_path)
+    case.ledger.limits = Limits(lease=10.0, backoff=30.0, seconds=600.0)
+    case.beat()
+    case.look()
+    for _ in range(20):
+        offset[0] = jump - offset[0]
+        case.clock.advance(1.0)
+        case.beat()
+        assert case.look().status == "running" and not case.look().cancelling and case.engine.cancelled == []
+    offset[0] = 0.0
+    case.ledger.lost(ID, 1, "for a test")
+    assert case.ledger.claim() is None  # it pauses
+    offset[0] = jump
+    assert case.ledger.claim().attempt == 2
+
+
+def test_one_that_runs_for_too_long_is_stopped(database, tmp_path, monkeypatch):
+    case, now = Case(database, tmp_path), [time.monotonic()]
+    case.ledger.limits = Limits(seconds=100.0)
+    case.beat()
+    case.look()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    case.dispatcher._times.clear()
+    assert not case.look().cancelling
+    now[0] += 101.0
+    assert case.look().cancelling and "time limit of 100 s" in case.ledger.find(ID).reason
+
+
 def test_an_engine_that_does_not_answer_is_borne_for_longer(database, tmp_path):
     case = Case(database, tmp_path, None)
     case.beat()

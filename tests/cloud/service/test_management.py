@@ -1,6 +1,7 @@
 """What owners do with their experiments: find them, name them, share them, run them again, delete them."""
 
 import json
+import math
 import time
 from itertools import pairwise
 
@@ -258,3 +259,26 @@ def test_another_user_reads_what_is_shared_and_changes_nothing(service):
         assert ask(service, method, f"/{'a' * 8}{path}", bob, **given).status_code == 404, (method, path)
     assert ask(service, "DELETE", f"/{'a' * 8}/shares/bob").status_code == 204
     assert ask(service, "GET", f"/{'a' * 8}", bob).status_code == 404
+
+
+def test_metrics_that_are_no_numbers_are_null_in_json_and_nan_in_python(service):
+    from analogjax.cloud import CloudRunner
+    from analogjax.cloud.heartbeat import Heartbeat
+
+    experiments = service.app.state.experiments
+    put(service, "a" * 8, epochs=2)
+    until(lambda: experiments.store.exists(f"experiments/{'a' * 8}/attempts/1/ticket.json"), 20)
+    ticket = Artefacts(experiments.store, "a" * 8).read_ticket(1)
+    entry = {"epoch": 0, "accuracy": 0.1, "train_loss": 2.0, "valid_loss": float("nan"), "time_epoch": 1.0}
+    with Heartbeat(ticket, "a" * 8, 1, on_stop=lambda: None) as heartbeat:
+        heartbeat.epoch(entry)
+        until(lambda: ask(service, "GET", f"/{'a' * 8}").json()["epochs"], 20, "the epoch")
+    experiments.ledger.finish("a" * 8, 1, "completed", None, [entry, entry | {"epoch": 1, "accuracy": float("inf")}])
+    for path in ("", "/epochs"):
+        found = ask(service, "GET", f"/{'a' * 8}{path}")
+        assert (
+            "NaN" not in found.text and "Infinity" not in found.text and found.json()["epochs"][0]["valid_loss"] is None
+        )
+    assert found.json()["accuracy"] is None
+    job = CloudRunner(service.url, service.token).get_experiment("a" * 8)
+    assert math.isnan(job.epochs()[0]["valid_loss"]) and job.wait(1).name == "COMPLETED"

@@ -9,7 +9,8 @@ from typing import Any
 from analogjax.cloud.errors import CloudError as NativeCloudError
 from analogjax.cloud.errors import CredentialsError as NativeCredentialsError
 from analogjax.cloud.errors import Refused
-from compat.aihwkit.cloud.client.exceptions import ExperimentStatusError
+from compat.aihwkit.cloud.client.exceptions import ApiResponseError, ExperimentStatusError
+from compat.aihwkit.cloud.converter.exceptions import ConversionError
 from compat.aihwkit.exceptions import CloudError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0  # [s] between two looks while waiting
@@ -67,11 +68,24 @@ class CloudExperiment:
             raise ExperimentStatusError(f"Experiment {self.id_} was not submitted, so it has no input yet.")
         if self.input_id is None:  # a service need not tell it with the answer to `run`
             self.input_id = self._api_client.experiment_get(self.id_).input_id
-        payload = self._api_client.input_get(self.input_id)
+        payload = self._payload()
         if self.category is CloudExperimentCategory.BASIC_INFERENCE:
             return inferencing.experiment_of(payload)
         output = self._api_client.output_get(self._output_id()) if status is CloudJobStatus.COMPLETED else None
         return training.experiment_of(payload, output)
+
+    def _payload(self) -> bytes:
+        refused = False
+        try:
+            return self._api_client.input_get(self.input_id)
+        except ApiResponseError as error:
+            refused = error.response.status_code == 404
+            if not refused:
+                raise
+        raise ConversionError(
+            f"Experiment {self.id_} was sent in JSON, for its configuration has no name in aihwkit's protocol; "
+            f"analogjax.cloud.CloudRunner().get_experiment({self.id_!r}).get_experiment() has the trained model."
+        )
 
     def get_result(self) -> list[dict[str, Any]]:
         """Of a training `[{"epoch": n, "metrics": {name: value}}, ...]`; of an inference one dict for each time.

@@ -1,5 +1,6 @@
 """The client of trainings."""
 
+import uuid
 from typing import Any
 
 from compat.aihwkit.cloud.client.entities import CloudExperiment, CloudJob
@@ -7,7 +8,9 @@ from compat.aihwkit.cloud.client.exceptions import ApiResponseError, Credentials
 from compat.aihwkit.cloud.client.session import ApiSession, ObjectStorageSession
 from compat.aihwkit.cloud.client.v1.parsers import ExperimentParser, GeneralParser
 from compat.aihwkit.cloud.client.v1.stubs import ExperimentStub, InputStub, JobStub, LoginStub, OutputStub
+from compat.aihwkit.cloud.converter.exceptions import ConversionError
 from compat.aihwkit.cloud.converter.v1.training import BasicTrainingConverter
+from compat.torch_package import torch
 
 
 class ApiClient:
@@ -43,8 +46,35 @@ class ApiClient:
         return [ExperimentParser.parse_experiment(one, self) for one in self.experiments.list()]
 
     def experiment_create(self, input_: Any, name: str, device: str = "gpu") -> CloudExperiment:
-        """Submit an experiment. Raises `ConversionError` for what the protocol has no words for."""
-        return self._submit(self.converter.to_proto(input_), name, device)
+        """Submit an experiment. One that the protocol has no words for is sent in JSON, if the service takes that.
+
+        Raises `ConversionError` where neither is possible.
+        """
+        try:
+            message = self.converter.to_proto(input_)
+        except ConversionError as error:
+            made = self._submit_json(input_, name, device)
+            if made is None:
+                raise error from None
+            return made
+        return self._submit(message, name, device)
+
+    def _submit_json(self, input_: Any, name: str, device: str) -> CloudExperiment | None:
+        """The same over the JSON API of `analogjax serve`; `None` for another service or kind of experiment."""
+        if self.category != "train" or not self._takes_json():
+            return None
+        from compat.aihwkit.cloud.converter.v1.described import described
+
+        body = {"name": name, "device": device, "description": described(input_, int(torch.randint(0, 2**31 - 1, ())))}
+        id_ = uuid.uuid4().hex
+        self.session.request("PUT", f"api/v1/experiments/{id_}", json=body)
+        return self.experiment_get(id_)
+
+    def _takes_json(self) -> bool:
+        try:
+            return self.session.request("GET", "api/v1").json().get("name") == "analogjax"
+        except (ApiResponseError, ValueError, AttributeError):
+            return False
 
     def _submit(self, message: Any, name: str, device: str) -> CloudExperiment:
         payload = message.SerializeToString()
