@@ -134,7 +134,9 @@ def test_an_experiment_with_its_curves_tiles_and_files(page):
     shows(page, "Loss", "Accuracy", "Layer 1: AnalogLinear", "Device ConstantStep", "weights.npz", "learning_rate")
     charts = page.find_elements("css selector", ".chart[role=img]")
     labels = [one.get_attribute("aria-label") for one in charts]
-    assert labels[0].startswith("Loss. train loss: from") and len(page.find_elements("css selector", ".chart canvas")) >= 5
+    assert (
+        labels[0].startswith("Loss. train loss: from") and len(page.find_elements("css selector", ".chart canvas")) >= 5
+    )
     assert any(label.startswith("Device ConstantStep. specimen 1: from") for label in labels)
     picture(page, "experiment")
     log = page.find_element("xpath", "//summary[.='Log of the worker']")
