@@ -45,7 +45,9 @@ def add_train_command(commands: Any) -> None:
 
 
 def resume_hint(given: argparse.Namespace) -> str:
-    """How to resume a training that was interrupted."""
+    """How to resume a training or a sweep that was interrupted."""
+    if given.command == "sweep" and not getattr(given, "no_record", False):
+        return "The same command makes the runs that are missing."
     if given.command != "train":
         return ""
     folder, run = getattr(given, "checkpoint", None), getattr(given, "run", None)
