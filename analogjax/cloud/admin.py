@@ -20,6 +20,7 @@ def add_admin_commands(actions: Any, add_place: Callable[[Any], None], settings:
         ("users", _users, "list users with what they occupy", None),
         ("disable", _disable, "refuse all tokens and sessions of a user; what runs goes on", ("user", "its name")),
         ("enable", _enable, "accept them again", ("user", "its name")),
+        ("disk", _disk, "show free space, and the largest experiments", None),
         ("queue", _queue, "list what runs and what waits", None),
         (
             "drain",
@@ -81,6 +82,18 @@ def _switch(database: Any, user: str, *, off: bool) -> None:
 
     disable(database, user, off=off)
     print(f"user {user} is {'disabled' if off else 'enabled'}.", file=sys.stderr)
+
+
+def _disk(database: Any, options: argparse.Namespace, settings: Any) -> None:
+    from analogjax.cloud.service.administration import largest
+    from analogjax.cloud.service.listing import all_stored
+    from analogjax.cloud.service.room import Room
+
+    store = settings.location()
+    free = Room.of((settings.home, store.path), 0).free()
+    print(f"free: {free / 2**30:.1f} GiB; files of experiments: {all_stored(database) / 2**30:.2f} GiB, in {store}")
+    for one, name in largest(database):
+        print(f"{one.id}  {one.status:10}  {name:16}  {one.stored / 2**20:10.1f} MiB  {one.name}")
 
 
 def _queue(database: Any, options: argparse.Namespace, settings: Any) -> None:

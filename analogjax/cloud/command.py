@@ -36,6 +36,7 @@ _ENGINES = {one.name: one for kind in EXECUTORS.values() for one in fields(kind)
 _BOUNDS = {
     "port": (1, 65535), "max_queued": (1, 10**9), "max_attempts": (1, 10**6), "checkpoint_every_steps": (0, 10**9),
 } | {name: one.metadata["bounds"] for name, one in _ENGINES.items() if one.metadata["bounds"]}  # fmt: skip
+_LEAST_SHARE = 4 * 2**30  # [bytes] of memory: smaller shares would refuse everything, and few need all of theirs
 _CENTURY = 36525  # days
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "jwt", "prometheus_client", "google.protobuf", "requests")
 
@@ -207,7 +208,8 @@ def _memory(options: argparse.Namespace) -> int | None:
         return int(options.max_memory * 2**30)
     if options.executor != "local":
         return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // options.workers
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(machine // options.workers, min(machine, _LEAST_SHARE))
 
 
 def _webhook(url: str | None) -> str | None:

@@ -118,3 +118,30 @@ def test_a_service_from_its_start_to_ctrl_c(tmp_path, capsys):
     log = (tmp_path / "home.log").read_text()
     assert "There is no token yet" in log and "Traceback" not in log and token not in log
     assert all(line.startswith("{") for line in log.splitlines() if '"level"' in line)
+
+
+@pytest.mark.parametrize(
+    ("options", "machine", "share"),
+    [
+        ([], 64, 64), (["--workers", "4"], 64, 16), (["--workers", "32"], 64, 4), (["--workers", "8"], 2, 2),
+        (["--max-memory", "3"], 64, 3), (["--executor", "slurm"], 64, None),
+    ],
+)  # fmt: skip
+def test_what_one_experiment_may_use_of_the_memory(monkeypatch, tmp_path, options, machine, share):
+    seen = []
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": machine * 2**18}.get)
+    monkeypatch.setattr("analogjax.cloud.service.server.serve", seen.append)
+    assert main(["serve", "--home", str(tmp_path), *options]) == 0
+    assert seen[0].limits.memory == (None if share is None else share * 2**30)
+
+
+def test_options_of_operation_are_checked(tmp_path, capsys):
+    (tmp_path / "empty").touch()
+    for options, words in (
+        (["--webhook", "ftp://x"], "http:// or https://"),
+        (["--webhook-secret-file", str(tmp_path / "none")], "can't be"),
+        (["--webhook-secret-file", str(tmp_path / "empty")], "write a key"), (["--max-memory", "0"], "more than 0"),
+        (["--retention-days", "-1"], "more than 0"), (["--max-stored", "nan"], "more than 0"),
+    ):  # fmt: skip
+        assert main(["serve", "--home", str(tmp_path), *options]) == 2, options
+        assert words in capsys.readouterr().err

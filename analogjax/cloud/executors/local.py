@@ -66,11 +66,13 @@ class LocalExecutor:
         """Start the job, unless one of that name was started before. Raises `ExecutorError` if it can't run."""
         if self._record(ticket.name) is not None:
             return
-        limits = [f"memory={ticket.memory}"] if ticket.memory else []
+        gpu = self._gpu_of(ticket)
+        # with a GPU, its driver maps memory of its own, which would count
+        limits = [f"memory={ticket.memory}"] if ticket.memory and not gpu else []
         limits += [f"file={self.max_file}"] if self.max_file else []
         start = [sys.executable, "-I", "-S", str(_LAUNCH), str(self.folder), ticket.name]
         command = [*start, *limits, "--", *ticket.command]
-        environment = os.environ | dict(ticket.environment) | self._gpu_of(ticket)
+        environment = os.environ | dict(ticket.environment) | gpu
         try:
             done = subprocess.run(
                 command, env=environment, stdin=subprocess.DEVNULL, capture_output=True,

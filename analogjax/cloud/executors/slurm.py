@@ -110,7 +110,9 @@ class SlurmExecutor:
         """The state in which the job ended, while Slurm remembers it."""
         reported = self._run(["squeue", "--noheader", "--states=all", "--format=%T %r", f"--name={name}"])
         state = reported.strip().split("\n")[-1].split(" ")[0]
-        return _ENDINGS.get(state, "" if state in ("", "COMPLETED") else f"Slurm says {state}")
+        if state in ("", "COMPLETED") or _phase(state) is not Phase.ENDED:
+            return ""
+        return _ENDINGS.get(state, f"Slurm says {state}")
 
     def forget(self, name: str) -> None:
         """Remove the log of the job; Slurm forgets the rest of itself."""

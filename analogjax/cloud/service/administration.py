@@ -51,6 +51,14 @@ def queue(database: Database) -> list[tuple[Experiment, str]]:
         return [(one, name) for one, name in session.execute(query)]
 
 
+def largest(database: Database, number: int = 20) -> list[tuple[Experiment, str]]:
+    """The experiments with the most files, as last counted, with the names of their owners."""
+    query = sa.select(Experiment, User.name).join(User, User.id == Experiment.user).where(Experiment.stored > 0)
+    with database.reading() as session:
+        rows = session.execute(query.order_by(Experiment.stored.desc(), Experiment.id).limit(number))
+        return [(one, name) for one, name in rows]
+
+
 def drain(database: Database, why: str | None) -> None:
     """Let no experiment start, for the reason that users are shown; `None`: let them start again. What runs goes on."""
     with database.transaction() as session:

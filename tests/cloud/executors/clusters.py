@@ -106,7 +106,7 @@ ReturnToService=2
 MinJobAge=3600
 KillWait=3
 MpiDefault=none
-NodeName=ajx NodeHostname=localhost NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+NodeName=ajx NodeHostname=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN
 PartitionName=main Nodes=ajx Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:4
 """
 

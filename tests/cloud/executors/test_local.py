@@ -166,8 +166,8 @@ def test_each_job_gets_a_gpu_of_its_own_while_there_are_enough(tmp_path):
     executor = LocalExecutor(tmp_path / "jobs", workers=3, gpus=2)
     show = "echo $CUDA_VISIBLE_DEVICES $XLA_PYTHON_CLIENT_MEM_FRACTION; exec sleep 60"
     names = [f"ajx-gpu-{n}" for n in range(3)]
-    for name in names:
-        executor.submit(Ticket(name, ("/bin/sh", "-c", show), device="gpu"))
+    for name in names:  # with a GPU, the limit of memory is not that of the process: this one would not even start
+        executor.submit(Ticket(name, ("/bin/sh", "-c", show), device="gpu", memory=1000))
         until(lambda name=name: executor.logs(name) != "", 20)
     executor.submit(Ticket("ajx-cpu-1", ("/bin/sh", "-c", "echo [$CUDA_VISIBLE_DEVICES]"), device="cpu"))
     until(lambda: executor.logs("ajx-cpu-1") != "", 20)

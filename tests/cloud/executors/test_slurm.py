@@ -49,6 +49,21 @@ def test_a_controller_that_crashes(cluster, executor):
     executor.cancel("ajx-crash-1")
 
 
+@pytest.mark.slow
+def test_what_a_job_asks_for_is_what_slurm_reserves(cluster, executor):
+    executor.cpus_per_job = 2
+    executor.submit(Ticket("ajx-ask-1", ("sleep", "60"), memory=300 * 2**20 + 1, seconds=600.0))
+    until(lambda: phase(executor, "ajx-ask-1") is not Phase.UNKNOWN, 20)
+    asked = executor._run(["squeue", "--noheader", "--format=%m %C %l", "--name=ajx-ask-1"]).split()
+    assert asked == ["301M", "2", "15:00"]
+    with pytest.raises(ExecutorError, match=r"[Mm]emory"):
+        executor.submit(Ticket("ajx-ask-2", ("true",), memory=2**45))
+    executor.cancel("ajx-ask-1")
+    executor.submit(Ticket("ajx-killed-1", ("/bin/sh", "-c", "kill -9 $$")))
+    until(lambda: executor.ending("ajx-killed-1") != "", 30, "how it ended")
+    assert "FAILED" in executor.ending("ajx-killed-1")
+
+
 def test_without_slurm(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ExecutorError, match="not installed"):

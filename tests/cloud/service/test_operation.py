@@ -196,6 +196,10 @@ def test_the_operators_commands(tmp_path, capsys):
         assert main(["cloud", "admin", "enable", "ada", *place]) == 0 and service.get("/api/v1/me").status_code == 200
         assert main(["cloud", "admin", "disable", "eve", *place]) == 1 and "'eve'" in capsys.readouterr().err
         assert main(["cloud", "admin", "queue", *place]) == 0 and "1" * 8 in capsys.readouterr().out
+        service.app.state.experiments.cleaner.round()  # which counts
+        assert main(["cloud", "admin", "disk", *place]) == 0
+        told = capsys.readouterr().out
+        assert "GiB" in told and "0" * 8 in told and "1" * 8 not in told
         assert main(["cloud", "admin", "drain", "new disk", *place]) == 0
         assert service.get("/api/v1/me").json()["paused"] == "new disk"
         assert main(["cloud", "admin", "resume", *place]) == 0
