@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "fit": _GROUND | {"physics"},
     "experiments": _LOOP,
     "cloud": _LOOP,
+    "callbacks": _LOOP,
     "report": _LOOP,
     "runs_command": _LOOP | {"report"},
     "hardware_options": _TILE,
@@ -80,7 +81,9 @@ PACKAGES = {
     "fsspec": {"store"},
     **{name: {"cloud"} for name in _OF_THE_CLOUD},
     "requests": {"cloud", "compat"},
-    **{name: {"compat"} for name in ("torch", "torchvision", "keras", "tensorflow", "aihwkit", "aitoolbox")},
+    **{name: {"compat"} for name in ("torch", "torchvision", "tensorflow", "aihwkit", "aitoolbox")},
+    "keras": {"compat", "callbacks"},
+    **{name: {"callbacks"} for name in ("lightning", "pytorch_lightning")},
 }
 # the cloud could be a distribution of its own: what else knows it, and which modules of it
 CLOUD_FROM = {

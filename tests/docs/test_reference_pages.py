@@ -26,7 +26,9 @@ finally:
 
 PACKAGES = sorted({page.package for page in pages.PAGES.values()})
 FOR_ITSELF = {"analogjax.testing": {"PulsedDevice"}}  # what a package imports for itself
-ALWAYS = [package for package in PACKAGES if package != "compat.keras"]  # which needs Keras
+ALWAYS = [
+    one for one in PACKAGES if one not in ("compat.keras", "analogjax.callbacks")
+]  # which need Keras or Lightning
 
 
 def test_every_public_name_is_on_a_page() -> None:

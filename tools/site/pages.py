@@ -23,6 +23,7 @@ _HOME = "The names that most programs need, in the package itself; each is at ho
 PAGES = {
     "index": Page("analogjax", "analogjax", text=_HOME),
     "experiments": Page("experiments", "analogjax.experiments"),
+    "callbacks": Page("callbacks", "analogjax.callbacks"),
     "data": Page("data", "analogjax.data"),
     "nn": Page("nn", "analogjax.nn"),
     "nnx": Page("nnx", "analogjax.nnx"),
