@@ -10,21 +10,28 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-try:
-    from lightning.pytorch import Callback
-except ImportError:
-    from pytorch_lightning import Callback
-
 from analogjax.callbacks import random_state
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.experiments import fingerprint
 from analogjax.store import CheckpointError, Checkpoints, Location, json_values
+
+
+def _lightning() -> Any:
+    """Lightning under whichever of its two names it is installed. Raises `ImportError` if it is not."""
+    try:
+        return import_module("lightning.pytorch")
+    except ImportError:
+        return import_module("pytorch_lightning")
+
+
+Callback: Any = _lightning().Callback
 
 
 class LightningBackup(Callback):
