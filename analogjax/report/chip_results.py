@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from analogjax.errors import ConfigError, MissingPackage
+from analogjax.report.figure import new_figure, write_figure
 
 _UNITS = ((365 * 86_400.0, "y"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
@@ -61,12 +61,8 @@ def write_drift_plot(results: Any, path: str | os.PathLike[str], title: str = ""
 
     Raises `MissingPackage` without matplotlib, `ConfigError` if the file can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
     rows = sorted(summary(results), key=lambda row: row["t_inference"])
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    figure = new_figure(6, 3.8)
     axes = figure.subplots()
     times = [row["t_inference"] for row in rows]
     axes.errorbar(
@@ -75,9 +71,4 @@ def write_drift_plot(results: Any, path: str | os.PathLike[str], title: str = ""
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set(xlabel="time since programming [s]", ylabel="accuracy [%]", title=title)
     axes.grid(alpha=0.3)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"plot {os.fspath(path)!r}: can't be written ({error}); give a writable .png, .svg or .pdf."
-        ) from None
+    write_figure(figure, path)

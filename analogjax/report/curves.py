@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from analogjax.errors import ConfigError, MissingPackage
+from analogjax.report.figure import new_figure, write_figure
 
 
 def write_curves(results: list[dict[str, Any]], path: str | os.PathLike[str], title: str = "") -> None:
@@ -11,13 +11,9 @@ def write_curves(results: list[dict[str, Any]], path: str | os.PathLike[str], ti
 
     Raises `MissingPackage` without matplotlib, `ConfigError` if the file can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
-    epochs = [entry["epoch"] + 1 for entry in results]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure, epochs = new_figure(9, 3.6), [entry["epoch"] + 1 for entry in results]
+    from matplotlib.ticker import MaxNLocator
+
     loss, accuracy = figure.subplots(1, 2)
     loss.plot(epochs, [entry["train_loss"] for entry in results], "o-", label="training")
     loss.plot(epochs, [entry["valid_loss"] for entry in results], "s-", label="validation")
@@ -29,9 +25,4 @@ def write_curves(results: list[dict[str, Any]], path: str | os.PathLike[str], ti
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.suptitle(title)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"plot {os.fspath(path)!r}: can't be written ({error}); give a writable .png, .svg or .pdf."
-        ) from None
+    write_figure(figure, path)

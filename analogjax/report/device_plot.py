@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from analogjax._typing import Key
-from analogjax.errors import ConfigError, MissingPackage
 from analogjax.physics import Pulses, Vector
 from analogjax.physics.compounds import OneSided
 from analogjax.physics.devices.pulsed import Pulsed
+from analogjax.report.figure import new_figure, write_figure
 from analogjax.report.pulse_response import alternating, hidden_arrays, leaves, response, step_sizes
 
 _SHOWN = 4  # specimens that are drawn
@@ -39,24 +39,15 @@ def plot_device(
         MissingPackage: If matplotlib is not installed.
         ConfigError: If the device has no pulses, or the file can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
     leaves(device)  # raises for devices without pulses
     if isinstance(device, (Pulsed, Vector, OneSided)):
-        figure = Figure(figsize=(11, 7.5), layout="constrained")
+        figure = new_figure(11, 7.5)
         _draw_device(figure, device, devices, key)
     else:
-        figure = Figure(figsize=(9, 8), layout="constrained")
+        figure = new_figure(9, 8)
         _draw_compound(figure, device, pulses or Pulses(), devices, key)
     figure.suptitle(title or type(device).__name__)
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"plot {os.fspath(path)!r}: can't be written ({error}); give a writable .png, .svg or .pdf."
-        ) from None
+    write_figure(figure, path, dpi=120)
 
 
 def _draw_device(figure: Any, device: Any, n: int, key: Key) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from analogjax.errors import ConfigError, MissingPackage
+from analogjax.report.figure import new_figure, write_figure
 from analogjax.report.text import shown, strict
 from analogjax.store.files import replacing
 
@@ -106,12 +107,8 @@ def write_sweep_plot(
 
     Raises `MissingPackage` without matplotlib, `ConfigError` if the file can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingPackage('plots need matplotlib: pip install "analogjax[plot]"') from None
     kept = [name for name in axes if name not in REPEATS]
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    figure = new_figure(6.4, 4)
     plot = figure.subplots()
     if kept:
         _curves(plot, statistics(rows, axes, metric), kept, metric)
@@ -121,12 +118,7 @@ def write_sweep_plot(
         plot.set(xlabel=_label(metric), ylabel="runs")
     plot.set_title(title)
     plot.grid(alpha=0.3)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"plot {os.fspath(path)!r}: can't be written ({error}); give a writable .png, .svg or .pdf."
-        ) from None
+    write_figure(figure, path)
 
 
 def _curves(plot: Any, found: list[dict[str, Any]], kept: list[str], metric: str) -> None:
