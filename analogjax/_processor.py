@@ -56,6 +56,11 @@ def keep_own_programs() -> None:
         _set("jax_compilation_cache_dir", program_cache(folder))
 
 
+def programs_folder() -> Path:
+    """Where compiled programs of this user are kept. Raises `RuntimeError` without a home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "analogjax", "programs")
+
+
 def remember_programs() -> None:
     """Keep compiled programs from one process to the next, in the user's cache folder.
 
@@ -66,7 +71,7 @@ def remember_programs() -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return keep_own_programs()
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "analogjax", "programs")
+        folder = programs_folder()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

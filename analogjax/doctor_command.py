@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analogjax._processor import processor, program_cache
+from analogjax._processor import processor, program_cache, programs_folder
 from analogjax._version import __version__
 
 _BROKEN = {  # releases of jaxlib, and what they do on CPUs
@@ -114,8 +114,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(Path(base, "analogjax", "programs")))
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(programs_folder()))
     if not folder:
         yield Finding("note", "JAX_COMPILATION_CACHE_DIR is empty: every process compiles everything again")
         return

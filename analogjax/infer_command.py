@@ -10,7 +10,7 @@ from typing import Any
 
 from analogjax.devices_command import check_plot, nearest, same_name
 from analogjax.errors import ConfigError
-from analogjax.runs_command import ROOT, run_location, storage_options
+from analogjax.runs_command import add_places, run_location, storage_options
 from analogjax.train_command import experiment_of, recorded_options
 from analogjax.train_options import ACTIVATIONS, settings
 
@@ -44,11 +44,7 @@ def add_infer_command(commands: Any) -> None:
     infer.add_argument("--compensation", choices=_COMPENSATIONS, default="global", help="of drift (default: global)")
     infer.add_argument("--dataset", help="of a file; a run has its own")
     infer.add_argument("--activation", choices=ACTIVATIONS, help="of a file: between its layers (default: relu)")
-    infer.add_argument("--root", metavar="FOLDER", help="folder of the dataset, also for downloads")
-    infer.add_argument(
-        "--runs", default=ROOT, metavar="ROOT", help=f"where a RUN is looked for by name (default: {ROOT})"
-    )
-    infer.add_argument("--endpoint-url", metavar="URL", help="endpoint of S3 or Google Storage, if not the default")
+    add_places(infer)
     infer.add_argument("--batch-size", default="500", metavar="N", help="images read at once (default: 500)")
     infer.add_argument("--max-elements", default="0", metavar="N", help="use the first N images only (default: 0, all)")
     infer.add_argument("--seed", default="0", metavar="N", help="decides everything that is random (default: 0)")

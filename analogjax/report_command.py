@@ -8,7 +8,7 @@ from typing import Any
 
 from analogjax.errors import ConfigError
 from analogjax.infer_command import model_of_run
-from analogjax.runs_command import ROOT, run_location
+from analogjax.runs_command import add_places, run_location
 from analogjax.train_command import recorded_options
 
 _REPORT = """\
@@ -22,7 +22,6 @@ environment, and how to reproduce it.
 RUN is a folder, an s3://... or gs://... URL, or a name in --runs. Pulses, devices and --chips need a run that was
 recorded by `analogjax train` or `analogjax sweep`.
 """
-_TIMES = (1.0, 3600.0, 86_400.0, 31_536_000.0)
 
 
 def add_report_command(commands: Any) -> None:
@@ -36,9 +35,7 @@ def add_report_command(commands: Any) -> None:
     report.add_argument(
         "--chips", default="0", metavar="N", help="program N chips, for accuracy over time (default: 0, none)"
     )
-    report.add_argument("--root", metavar="FOLDER", help="folder of the dataset, also for downloads")
-    report.add_argument("--runs", default=ROOT, metavar="ROOT", help=f"where a RUN is looked for (default: {ROOT})")
-    report.add_argument("--endpoint-url", metavar="URL", help="endpoint of S3 or Google Storage, if not the default")
+    add_places(report)
     report.set_defaults(act=_report)
 
 
@@ -91,8 +88,8 @@ def _computed(run: Any, given: argparse.Namespace) -> tuple[Any, Any, bytes | No
     chips = None
     if int(given.chips):
         chips = evaluate(
-            experiment.model, variables, experiment.dataset, chips=int(given.chips), times=_TIMES,
-            dataset_root=given.root, max_elements=options["max_elements"],
+            experiment.model, variables, experiment.dataset, chips=int(given.chips), dataset_root=given.root,
+            max_elements=options["max_elements"],
         )  # fmt: skip
     return pulses, chips, _picture(options)
 

@@ -61,6 +61,15 @@ def add_runs_command(commands: Any) -> None:
     remove.add_argument("--force", action="store_true", help="even if it seems to be running")
 
 
+def add_places(parser: Any) -> None:
+    """Add where the data set and a RUN are looked for."""
+    parser.add_argument("--root", metavar="FOLDER", help="folder of the dataset, also for downloads")
+    parser.add_argument(
+        "--runs", default=ROOT, metavar="ROOT", help=f"where a RUN is looked for by name (default: {ROOT})"
+    )
+    parser.add_argument("--endpoint-url", metavar="URL", help="endpoint of S3 or Google Storage, if not the default")
+
+
 def storage_options(endpoint: str | None) -> dict[str, Any] | None:
     """Options for the clients of object stores."""
     return {"endpoint_url": endpoint} if endpoint else None
@@ -237,7 +246,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from analogjax.report.comparison import compare
-    from analogjax.report.text import strict
+    from analogjax.store.json_values import strict
 
     found = compare([_read(name, options) for name in options.runs])
     print(json.dumps(strict(found.plain()), indent=2) if options.output == "json" else "\n".join(found.lines()))

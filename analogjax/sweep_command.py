@@ -10,7 +10,7 @@ from analogjax._processor import keep_programs
 from analogjax.devices_command import check_plot
 from analogjax.errors import ConfigError
 from analogjax.runs_command import ROOT, storage_options
-from analogjax.train_command import experiment_of, recorded_config
+from analogjax.train_command import dataset_of, experiment_of, recorded_config
 from analogjax.train_options import OPTIONS, Text, add_options, options_of, settings
 
 _SWEEP = """\
@@ -66,13 +66,15 @@ def _sweep(given: argparse.Namespace) -> int:
         keep_programs(options["compilation_cache"])
     from analogjax.experiments import sweep
 
+    dataset = dataset_of(options)  # looked for once, not for each run
+
     def config(point: Mapping[str, Any]) -> dict[str, Any]:
         own = _with(options, {name: value for name, value in point.items() if name != "chip"})
-        return recorded_config(own, experiment_of(own))
+        return recorded_config(own, dataset.name)
 
     root = None if options["no_record"] else (options["runs"] or ROOT)
     found = sweep(
-        lambda **own: experiment_of(_with(options, own)), axes, samples=samples or 0, root=root, config=config,
+        lambda **own: experiment_of(_with(options, own), dataset), axes, samples=samples or 0, root=root, config=config,
         storage_options=storage_options(options["endpoint_url"]), max_elements_train=options["max_elements"],
         dataset_root=options["root"], device=options["on"], at_once=at_once,
     )  # fmt: skip
@@ -86,9 +88,9 @@ def _report(found: Any, axes: list[str], given: argparse.Namespace, root: str | 
     print(table_text(rows, given.output), end="")
     failed = sum(1 for run in found if run.error)
     aside = sys.stdout if given.output == "table" else sys.stderr
-    if given.output == "table" and len(failed_or_kept := [name for name in axes if name not in REPEATS]) < len(axes):
-        if failed_or_kept and failed < len(rows):
-            print("\nover seeds and chips:\n" + table_text(statistics(rows, axes, given.metric), "table"), end="")
+    repeated = any(name in REPEATS for name in axes) and not all(name in REPEATS for name in axes)
+    if given.output == "table" and repeated and failed < len(rows):
+        print("\nover seeds and chips:\n" + table_text(statistics(rows, axes, given.metric), "table"), end="")
     known = sum(run.was_recorded for run in found)
     print(
         f"{len(rows)} runs" + (f", {known} of them read from their records" if known else "")

@@ -67,7 +67,8 @@ def _train(given: argparse.Namespace) -> int:
     from analogjax.report import write_curves, writer_for
 
     experiment, device = experiment_of(options), find_device(options["on"])
-    record = begin_record(options, experiment.dataset.name, recorded_config(options, experiment), _computed_on(device))
+    name = experiment.dataset.name
+    record = begin_record(options, name, recorded_config(options, name), _computed_on(device))
     writer = writer_for(options["output"], sys.stdout)
     if options["output"] == "table":
         print(_headline(experiment, options), flush=True)
@@ -75,7 +76,7 @@ def _train(given: argparse.Namespace) -> int:
         results = _run(experiment, options, writer, record)
     writer.close(results)
     if options["plot"]:
-        write_curves(results, options["plot"], title=f"{experiment.dataset.name}, {described(options)}")
+        write_curves(results, options["plot"], title=f"{name}, {described(options)}")
         print(f"curves: {options['plot']}", file=aside(options))
     return 0
 
@@ -136,7 +137,7 @@ def _checkpoint_folder(options: dict[str, Any], record: Any) -> Any:
     return options["checkpoint"] or (record.checkpoints if options["run"] else None)
 
 
-def recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
+def recorded_config(options: dict[str, Any], dataset: str) -> dict[str, Any]:
     """The settings that determine the run, by the names of the options."""
     names = ("dataset", "layers", "activation", "device", "set", "epochs", "batch_size", "lr", "max_elements")
     kept = ("learn_out_scaling", "n_devices", *_OF_AWARE)
@@ -145,7 +146,7 @@ def recorded_config(options: dict[str, Any], experiment: Any) -> dict[str, Any]:
     given |= {"optimizer": options["optimizer"]} if options["optimizer"] != "sgd" else {}
     given |= {"algorithm": options["algorithm"].lower()} if options["algorithm"] else {}
     given |= {"preset": described(options)} if options["preset"] else {}
-    known = {"dataset": experiment.dataset.name, "device": described(options, recorded=True)}
+    known = {"dataset": dataset, "device": described(options, recorded=True)}
     return {name: options[name] for name in (*names, "root", "on")} | given | known
 
 
@@ -161,28 +162,14 @@ def _headline(experiment: Any, options: dict[str, Any]) -> str:
     )
 
 
-def experiment_of(options: Mapping[str, Any]) -> Any:
-    """The training that the options describe. Raises `ConfigError`."""
+def experiment_of(options: Mapping[str, Any], dataset: Any = None) -> Any:
+    """The training that the options describe; `dataset` is their `dataset_of`, if known. Raises `ConfigError`."""
     import jax
 
     from analogjax import nn
-    from analogjax.data import DatasetError, Digits, named
     from analogjax.experiments import BasicTraining
 
-    try:
-        dataset = named(options["dataset"])
-    except DatasetError as error:
-        raise ConfigError(f"--dataset {options['dataset']}: {error}") from None
-    config = made_config(options)
-    _check_root(dataset, options["root"])
-    if options["fallback_digits"]:
-        try:
-            dataset.load(options["root"], train=True)
-            dataset.load(options["root"], train=False)
-        except DatasetError as error:
-            first = str(error).splitlines()[0]
-            print(f"NOTE: {dataset.name} is unavailable ({first}); using the embedded Digits instead.", flush=True)
-            dataset = Digits
+    dataset, config = dataset_of(options) if dataset is None else dataset, made_config(options)
     activation = jax.numpy.tanh if options["activation"] == "tanh" else getattr(jax.nn, options["activation"])
     layers: list[Any] = [nn.flatten]
     for size in options["layers"]:
@@ -196,6 +183,26 @@ def experiment_of(options: Mapping[str, Any]) -> Any:
         learning_rate=options["lr"],
         optimizer=_optimizer(options),
     )
+
+
+def dataset_of(options: Mapping[str, Any]) -> Any:
+    """The data that the options name, or, with `fallback_digits`, those that are here. Raises `ConfigError`."""
+    from analogjax.data import DatasetError, Digits, named
+
+    try:
+        dataset = named(options["dataset"])
+    except DatasetError as error:
+        raise ConfigError(f"--dataset {options['dataset']}: {error}") from None
+    _check_root(dataset, options["root"])
+    if options["fallback_digits"]:
+        try:
+            dataset.load(options["root"], train=True)
+            dataset.load(options["root"], train=False)
+        except DatasetError as error:
+            first = str(error).splitlines()[0]
+            print(f"NOTE: {dataset.name} is unavailable ({first}); using the embedded Digits instead.", flush=True)
+            return Digits
+    return dataset
 
 
 def _optimizer(options: Mapping[str, Any]) -> Any:

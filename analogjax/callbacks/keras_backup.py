@@ -13,9 +13,10 @@ import keras
 import numpy as np
 
 from analogjax.callbacks import keras_state, random_state
+from analogjax.callbacks.arguments import plain_settings, whole
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.experiments import fingerprint
-from analogjax.store import CheckpointError, Checkpoints, Location, json_values
+from analogjax.store import CheckpointError, Checkpoints, Location
 
 
 class KerasBackup(keras.callbacks.Callback):
@@ -76,12 +77,10 @@ class KerasBackup(keras.callbacks.Callback):
     ) -> None:
         """Open the folder; see the class for the arguments."""
         super().__init__()
-        self.every, self.every_steps = _whole("every", every), _whole("every_steps", every_steps)
+        self.every = whole("KerasBackup", "every", every)
+        self.every_steps = whole("KerasBackup", "every_steps", every_steps)
         self.metric, self.restores_best, self.others = metric, bool(restore_best), list(callbacks)
-        try:
-            self.settings = json_values.loads(json_values.dumps(dict(settings or {}), "settings"))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"KerasBackup: {error}") from None
+        self.settings = plain_settings("KerasBackup", settings)
         if restore_best and not keep_best:
             raise ConfigError(
                 "KerasBackup(restore_best=True, keep_best=0): the best would not be kept; use keep_best=1."
@@ -355,9 +354,3 @@ def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _listed(history: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {name: [np.asarray(one).tolist() for one in values] for name, values in history.items()}
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError(f"KerasBackup({name}={value!r}): needs a whole number, 0 or more.")
-    return value

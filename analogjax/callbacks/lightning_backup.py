@@ -18,9 +18,10 @@ import jax
 import numpy as np
 
 from analogjax.callbacks import random_state
-from analogjax.errors import AnalogError, ConfigError
+from analogjax.callbacks.arguments import plain_settings, whole
+from analogjax.errors import AnalogError
 from analogjax.experiments import fingerprint
-from analogjax.store import CheckpointError, Checkpoints, Location, json_values
+from analogjax.store import CheckpointError, Checkpoints, Location
 
 
 def _lightning() -> Any:
@@ -83,14 +84,9 @@ class LightningBackup(Callback):
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Open the folder; see the class for the arguments."""
-        for name, value in (("every", every), ("every_steps", every_steps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ConfigError(f"LightningBackup({name}={value!r}): needs a whole number, 0 or more.")
-        self.every, self.every_steps, self.metric = every, every_steps, metric
-        try:
-            self.settings = json_values.loads(json_values.dumps(dict(settings or {}), "settings"))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"LightningBackup: {error}") from None
+        self.every = whole("LightningBackup", "every", every)
+        self.every_steps = whole("LightningBackup", "every_steps", every_steps)
+        self.metric, self.settings = metric, plain_settings("LightningBackup", settings)
         self.checkpoints = Checkpoints(
             folder, keep_last=keep_last, keep_best=keep_best, metric=metric, mode=mode, background=True,
             storage_options=storage_options,

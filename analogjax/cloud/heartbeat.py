@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from analogjax.cloud.finite import without_nan
+from analogjax.store.json_values import strict
 
 _TIMEOUT = (5.0, 20.0)  # [s] to connect, to answer
 _PATIENCE = 15.0  # [s] for which a finished worker tries to report; its outcome in the store is found anyway
@@ -68,7 +68,7 @@ class Heartbeat:
         try:
             answer = session.post(
                 f"{self._url}/beat", headers=self._headers, timeout=_TIMEOUT,
-                json={"epochs": without_nan(self.epochs[self._heard : number])},
+                json={"epochs": strict(self.epochs[self._heard : number])},
             )  # fmt: skip
         except requests.RequestException:
             return  # the service is away

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -17,7 +18,6 @@ from urllib.parse import quote
 
 from analogjax.cloud.connection import Connection, away
 from analogjax.cloud.errors import CloudError, ConnectionFailed, ExperimentStatusError
-from analogjax.cloud.finite import with_nan
 from analogjax.experiments import BasicInferencing, BasicTraining
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class RemoteExperiment:
         reported = self._connection.json("GET", f"{self._path}/epochs", after=last)
         with _understood():
             self._note(reported)
-            self._epochs += [with_nan(entry) for entry in reported["epochs"]]
+            self._epochs += [_with_nan(entry) for entry in reported["epochs"]]
         self._complete = self._status.ended
 
     def _note(self, reported: dict[str, Any]) -> None:
@@ -306,3 +306,8 @@ def _understood() -> Iterator[None]:
         raise ConnectionFailed(
             "The service's answer is not of the form that is expected: is api_url an analogjax service of this version?"
         ) from None
+
+
+def _with_nan(entry: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of an epoch with NaN for the null as which it travelled."""
+    return {name: math.nan if item is None else item for name, item in entry.items()}

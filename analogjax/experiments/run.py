@@ -30,6 +30,10 @@ from analogjax.store.runs import RunRecord
 _STRETCH = 0.5  # seconds of work between two looks at the outside world
 
 
+NO_VARIABLES: Any = None
+"""Of a run that was read from its record, or failed before its first epoch."""
+
+
 class Results(list[dict[str, Any]]):
     """Results of a run: a list of dicts, one per epoch, with the trained `variables` as an attribute."""
 
@@ -82,7 +86,7 @@ class Run:
         state = jax.device_put(started, device)
         named = None if given is None else fingerprint.of_tree(given)
         run = cls(experiment, program, feed, keys, state, seed, named, chip)
-        run._check_classes()
+        check_classes(experiment, state.variables, feed)
         run._check_metrics()
         return run
 
@@ -100,23 +104,18 @@ class Run:
         experiment, variables = self.experiment, self.state.variables
         x, y = self.feed.example.batch(jnp.arange(min(4, experiment.batch_size)))
         outputs = outputs_like(experiment.model, variables, x)
-        return (
-            self.feed.identity()
-            | self._chip
-            | {
-                "seed": self.seed,
-                "batch_size": experiment.batch_size,
-                "model": fingerprint.of_model(experiment.model),
-                "shapes": fingerprint.shapes_of(variables),
-                "variables": self.given,
-                "learning_rate": fingerprint.rate_or_error(experiment.learning_rate),
-                "optimizer": fingerprint.of_optimizer(self.program.digital_optimizer, variables.params),
-                "loss_function": fingerprint.of_loss(experiment.loss_function, outputs, y),
-                "metrics": {
-                    name: fingerprint.of_loss(metric, outputs, y) for name, metric in experiment.metrics.items()
-                },
-            }
-        )
+        of_data = self.feed.identity() | self._chip
+        return of_data | {
+            "seed": self.seed,
+            "batch_size": experiment.batch_size,
+            "model": fingerprint.of_model(experiment.model),
+            "shapes": fingerprint.shapes_of(variables),
+            "variables": self.given,
+            "learning_rate": fingerprint.rate_or_error(experiment.learning_rate),
+            "optimizer": fingerprint.of_optimizer(self.program.digital_optimizer, variables.params),
+            "loss_function": fingerprint.of_loss(experiment.loss_function, outputs, y),
+            "metrics": {name: fingerprint.of_loss(metric, outputs, y) for name, metric in experiment.metrics.items()},
+        }
 
     def resume(self) -> None:
         """Resume from the newest checkpoint, if there is one. Raises `CheckpointError` if it belongs to another run."""
@@ -293,21 +292,22 @@ class Run:
         seconds, classes = time.perf_counter() - begun, self.feed.example.labels.ndim == 1
         return epoch_entry(self.epoch, seconds, self.loss / self.items, sums, items, classes), items
 
-    def _check_classes(self) -> None:
-        """Refuse labels beyond the outputs, which losses that pick one output would take for other classes or turn into
-        NaN.
-        """
-        if self.experiment.loss_function in (nll_loss, cross_entropy_loss, mse_loss):
-            x, _ = self.feed.example.batch(jnp.zeros((1,), jnp.int32))
-            shape = outputs_like(self.experiment.model, self.state.variables, x).shape
-            if len(shape) == 2:
-                self.feed.check_classes(shape[-1])
-
     def _check_metrics(self) -> None:
         """Call each metric once, so that one that raises does so before the first step."""
         if self.experiment.metrics:
             data, rows, _ = next(self.feed.tests())
             jax.eval_shape(self.program.evaluate, self.state.variables, data, rows, jax.random.key(0))
+
+
+def check_classes(experiment: BasicTraining, variables: Variables, feed: Feed) -> None:
+    """Refuse labels beyond the outputs, which losses that pick one output would take for other classes or turn into
+    NaN. Of the variables, only the shapes matter.
+    """
+    if experiment.loss_function in (nll_loss, cross_entropy_loss, mse_loss):
+        x, _ = feed.example.batch(jnp.zeros((1,), jnp.int32))
+        shape = outputs_like(experiment.model, variables, x).shape
+        if len(shape) == 2:
+            feed.check_classes(shape[-1])
 
 
 def keep_model(

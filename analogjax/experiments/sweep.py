@@ -22,7 +22,7 @@ from analogjax.errors import ConfigError
 from analogjax.experiments.interrupt import deferred_interrupt
 from analogjax.experiments.placement import find_device
 from analogjax.experiments.progress import Progress
-from analogjax.experiments.run import Results
+from analogjax.experiments.run import NO_VARIABLES, Results
 from analogjax.experiments.runner import LocalRunner
 from analogjax.experiments.sweep_data import SweepData
 from analogjax.experiments.sweep_plan import Factory, Plan, Planned, shown_value
@@ -32,8 +32,6 @@ from analogjax.experiments.together import Together
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import mixes_items
 from analogjax.store import Location
-
-_NO_VARIABLES: Any = None  # of a run that failed before its first epoch
 
 
 @document_fields
@@ -226,7 +224,7 @@ class _Sweep:
         runner, text = LocalRunner(device=self.data.device), None
         try:
             results = runner.run(
-                run.experiment, self.data.limit(run), self.data.root, False, seed=run.seed, chip=run.chip,
+                run.experiment, self.data.max_elements, self.data.root, False, seed=run.seed, chip=run.chip,
                 record=record, checkpoint_dir=None if record is None else record.checkpoints, progress=False,
             )  # fmt: skip
         except Exception as error:
@@ -235,7 +233,7 @@ class _Sweep:
             if self.stop_on_error:
                 raise
             text = f"{type(error).__name__}: {error}"
-            results = getattr(error, "results", None) or Results([], _NO_VARIABLES)
+            results = getattr(error, "results", None) or Results([], NO_VARIABLES)
         except BaseException:
             if self.records is not None:
                 self.records.interrupt([run])

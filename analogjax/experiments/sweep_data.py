@@ -14,11 +14,10 @@ from analogjax.experiments.dataset import Batches
 from analogjax.experiments.feed import Whole
 from analogjax.experiments.images import Images
 from analogjax.experiments.loop import Program, RunKeys, TrainState
-from analogjax.experiments.losses import cross_entropy_loss, mse_loss, nll_loss
 from analogjax.experiments.memory import largest_array
+from analogjax.experiments.run import check_classes
 from analogjax.experiments.sweep_plan import Plan, Planned
 from analogjax.experiments.together import Shared, Together
-from analogjax.nn.model import outputs_like
 
 _COPIES = 6  # arrays of about the largest size that are alive at once
 _STATES = 3  # copies of what a run trains: before and after a stretch, and on its way out
@@ -44,10 +43,6 @@ class SweepData:
             self._read[where] = Whole(experiment.dataset, *args, random.key(0))
         return self._read[where]
 
-    def limit(self, run: Planned) -> int:
-        """`max_elements_train` of a run."""
-        return self.max_elements
-
     def steps(self, run: Planned) -> int:
         """Steps that a run takes; 0 where nobody knows before."""
         if isinstance(run.experiment.dataset, Batches):
@@ -65,11 +60,7 @@ class SweepData:
             return group
         data, program = self.whole(run), Program.of(run.experiment)
         started = jax.eval_shape(lambda images: program.start(images, random.key(0)), data.example)
-        if run.experiment.loss_function in (nll_loss, cross_entropy_loss, mse_loss):
-            x = jax.eval_shape(lambda images: images.batch(jnp.zeros((1,), jnp.int32))[0], data.example)
-            shape = outputs_like(run.experiment.model, started.variables, x).shape
-            if len(shape) == 2:
-                data.check_classes(shape[-1])
+        check_classes(run.experiment, started.variables, data)
         return group
 
     def shared(self, plan: Plan, group: Sequence[Planned]) -> Shared:

@@ -9,7 +9,7 @@ from typing import Any
 
 from analogjax.experiments import fingerprint
 from analogjax.experiments.dataset import Batches
-from analogjax.experiments.run import Results, keep_model
+from analogjax.experiments.run import NO_VARIABLES, Results, keep_model
 from analogjax.experiments.sweep_data import SweepData
 from analogjax.experiments.sweep_plan import Planned, identity_of, shown_value
 from analogjax.experiments.together import Together
@@ -22,7 +22,6 @@ from analogjax.store.transfer import each
 Described = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _IDENTITY = "identity.json"
 _TOGETHER = "together"
-_NO_VARIABLES: Any = None  # of a run that is read, not made
 _EVERY = 30.0  # [s] between two checkpoints
 
 
@@ -58,26 +57,25 @@ class SweepRecords:
         except (NotARun, NotFound):  # it was killed while its folder was being made
             return None
         except RunError:
-            return None if not _is_begun(place) else self._raise(place)
-        different = fingerprint.differences(saved, _as_json(self.identity(run)))
+            if _is_begun(place):
+                raise
+            return None
+        different = fingerprint.differences(saved, self.identity(run))
         if different:
             raise RunError(
                 f"{place} is a run of another experiment: {', '.join(different)} differ"
                 f"{'s' if len(different) == 1 else ''}, though its values have the same names. Give another root, or "
                 "remove that run."
             )
-        return Results(recorded.epochs, _NO_VARIABLES) if recorded.status["status"] == "completed" else None
-
-    def _raise(self, place: Location) -> Results:
-        read_run(place)
-        raise RunError(f"{place} can't be read: remove it.")
+        return Results(recorded.epochs, NO_VARIABLES) if recorded.status["status"] == "completed" else None
 
     def identity(self, run: Planned) -> dict[str, Any]:
-        """What the record of a run must agree with."""
+        """What the record of a run must agree with, as it comes back from a file."""
         known = self._identities.get(id(run.experiment))
         if known is None:
             streamed = isinstance(run.experiment.dataset, Batches)
-            known = identity_of(run.experiment, {} if streamed else self.data.whole(run).identity())
+            computed = identity_of(run.experiment, {} if streamed else self.data.whole(run).identity())
+            known = json.loads(json.dumps(computed))
             self._identities[id(run.experiment)] = known
         return known
 
@@ -89,15 +87,14 @@ class SweepRecords:
         config |= {} if self.more is None else dict(self.more(run.point))
         sizes = {} if isinstance(experiment.dataset, Batches) else self.data.whole(run).sizes()
         record = RunRecord.begin(place, config=config | sizes, seed=run.seed)
-        record.add(_IDENTITY, json.dumps(_as_json(self.identity(run))).encode())
+        record.add(_IDENTITY, json.dumps(self.identity(run)).encode())
         self._open[run.name] = record
         return record
 
     def begin_all(self, runs: Sequence[Planned]) -> None:
         """Create or reopen the records of runs that are trained together."""
-        self.identity(runs[0])  # here, since it computes; the threads only write
         for run in runs:
-            self.identity(run)
+            self.identity(run)  # here, since it computes; the threads only write
         each(self.begin, list(runs))
 
     def finish(self, run: Planned, results: Results, step: int, error: str | None) -> None:
@@ -159,11 +156,6 @@ class SavedTogether:
             names = [entry.name for entry in self.place.list()]
             if names:
                 self.place.delete(*names)
-
-
-def _as_json(value: Mapping[str, Any]) -> Any:
-    """The value as it comes back from a file."""
-    return json.loads(json.dumps(value))
 
 
 def _is_begun(place: Location) -> bool:

@@ -117,8 +117,8 @@ class Together:
     train: Images
     test: Images
     platform: str
-    entries: list[list[dict[str, Any]]] = field(default_factory=list)  # of each run
-    errors: list[NonFiniteError | None] = field(default_factory=list)  # of each run
+    entries: list[list[dict[str, Any]]] = field(init=False)  # of each run
+    errors: list[NonFiniteError | None] = field(init=False)  # of each run
     epoch: int = 0
 
     def __post_init__(self) -> None:
@@ -158,14 +158,13 @@ class Together:
             self.errors[n] = self.errors[n] or not_finite(losses[n], self.epoch, start, self.members[n].learning_rate)
 
     def _note(self, sums: Mapping[str, np.ndarray], seconds: float) -> None:
-        items, tests = (images.labels.shape[0] for images in (self.train, self.test))
+        (items, *inner), tests = self.train.labels.shape, self.test.labels.shape[0]
         # one by one, as a run on its own adds them
         means = np.cumsum(np.asarray(self.state.losses), axis=1, dtype=np.float64)[:, -1] / items
         for n, entries in enumerate(self.entries):
             if self.errors[n] is None:
                 own = {name: float(values[n]) for name, values in sums.items()}
-                classes = self.train.labels.ndim == 1
-                entries.append(epoch_entry(self.epoch, seconds, float(means[n]), own, tests, classes))
+                entries.append(epoch_entry(self.epoch, seconds, float(means[n]), own, tests, classes=not inner))
 
     def meta(self) -> dict[str, Any]:
         """What a checkpoint holds beside the state."""

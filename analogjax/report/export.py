@@ -12,8 +12,8 @@ from analogjax.report.export_mlflow import export_mlflow
 from analogjax.report.export_tensorboard import export_tensorboard
 from analogjax.report.export_trackio import export_trackio
 from analogjax.report.export_wandb import export_wandb
-from analogjax.report.text import strict
 from analogjax.store.files import replacing
+from analogjax.store.json_values import strict
 from analogjax.store.runs import Run
 
 TEXT_FORMATS = ("csv", "json")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from analogjax.errors import ConfigError, MissingPackage
 from analogjax.report.export_points import points_of
-from analogjax.report.text import flat, strict
+from analogjax.report.text import flat
+from analogjax.store.json_values import strict
 from analogjax.store.runs import Run
 
 _PROJECT = "analogjax"
@@ -37,7 +38,7 @@ def export_trackio(run: Run, path: str) -> str:
     A run of the same name that is there already is replaced. Raises `MissingPackage`, and `ConfigError` if the folder
     can't be written.
     """
-    if sys.modules.get("trackio", find_spec) is None or find_spec("trackio") is None:
+    if find_spec("trackio") is None:
         raise MissingPackage("export to Trackio needs the package trackio: pip install trackio")
     folder = Path(path).absolute()
     try:

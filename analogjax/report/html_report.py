@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analogjax.errors import MissingPackage
-from analogjax.report.run_report import commands_again, environment_of
+from analogjax.report.run_report import commands_again, environment_of, some_of
 from analogjax.report.text import duration, flat, percent, shown
 from analogjax.store import json_values
 from analogjax.store.medium import NotFound
@@ -188,8 +188,7 @@ def _epochs(run: Run) -> str:
     if not run.epochs:
         return ""
     names = list(dict.fromkeys(name for entry in run.epochs for name in entry if name != "epoch"))
-    step = -(-len(run.epochs) // _ROWS)
-    chosen = run.epochs[::-1][::step][::-1]  # counted from the last, which is always shown
+    chosen, step = some_of(run.epochs, _ROWS)
     rows = [[str(entry["epoch"] + 1), *(shown(entry.get(name)) for name in names)] for entry in chosen]
     note = "" if step == 1 else f"<p class=soft>Every {step}th epoch; all are in metrics.jsonl.</p>"
     return f"<h2>Epochs</h2>{_table(['epoch', *names], rows, 0)}{note}"

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TextIO
 
-from analogjax.report.text import aligned, duration, percent, size, strict
+from analogjax.report.text import aligned, duration, percent, size
+from analogjax.store.json_values import strict
 from analogjax.store.runs import RunSummary
 
 _HEADER = ("run", "status", "dataset", "device", "epochs", "best", "last", "time", "size")

@@ -87,11 +87,16 @@ def _number(value: Any) -> bool:
 def _epochs(run: Run) -> list[str]:
     """A table of all epochs, or of evenly spaced ones if there are very many."""
     names = list(dict.fromkeys(name for entry in run.epochs for name in entry if name != "epoch"))
-    step = -(-len(run.epochs) // _ROWS)
-    chosen = run.epochs[::-1][::step][::-1]  # counted from the last, which is always shown
+    chosen, step = some_of(run.epochs, _ROWS)
     rows = [[str(entry["epoch"] + 1), *(shown(entry.get(name)) for name in names)] for entry in chosen]
     note = [] if step == 1 else ["", f"Every {step}th epoch; all are in metrics.jsonl."]
     return markdown_table(["epoch", *names], rows) + note
+
+
+def some_of(epochs: list[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
+    """At most so many epochs, evenly spaced and counted from the last, which is always among them; and the spacing."""
+    step = -(-len(epochs) // most)
+    return epochs[::-1][::step][::-1], step
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from analogjax.errors import ConfigError, MissingPackage
 from analogjax.report.figure import new_figure, write_figure
-from analogjax.report.text import shown, strict
+from analogjax.report.text import shown
 from analogjax.store.files import replacing
+from analogjax.store.json_values import strict
 
 Rows = Sequence[dict[str, Any]]
 REPEATS = ("seed", "chip")

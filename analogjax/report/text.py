@@ -1,7 +1,6 @@
 """Text helpers shared by the reports: aligned tables, durations, sizes, flat configurations."""
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -69,12 +68,3 @@ def size(count: int | None) -> str:
     while value >= 999.5 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.0f} B" if units[0] == "B" else f"{value:.3g} {units[0]}"
-
-
-def strict(value: Any) -> Any:
-    """`value` as strict JSON for any tool: NaN and infinities, which JSON can't represent, become `null`."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {name: strict(item) for name, item in value.items()}
-    return [strict(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -67,3 +67,12 @@ def dumps(value: Any, where: str = "value") -> str:
 def loads(text: str | bytes) -> Any:
     """The inverse of `dumps`. Raises `ValueError` for text that is not JSON."""
     return decode(json.loads(text))
+
+
+def strict(value: Any) -> Any:
+    """`value` as strict JSON for any tool: NaN and infinities, which JSON can't represent, become `null`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: strict(item) for name, item in value.items()}
+    return [strict(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -12,14 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from analogjax.cloud.finite import without_nan
 from analogjax.cloud.service.rows import count
 from analogjax.cloud.service.tables import Database, Epoch, Experiment
+from analogjax.store.json_values import strict
 
 
 def write_epochs(session: Session, found: Experiment, epochs: Iterable[Mapping[str, Any]], *, exactly: bool) -> None:
     """Store these epochs; with `exactly`, no others."""
-    entries = {int(entry["epoch"]): without_nan(dict(entry)) for entry in epochs}
+    entries = {int(entry["epoch"]): strict(dict(entry)) for entry in epochs}
     mine = Epoch.experiment == found.id
     if exactly:
         session.execute(sa.delete(Epoch).where(mine, Epoch.epoch.not_in(list(entries))))
