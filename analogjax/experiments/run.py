@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,8 +144,7 @@ class Run:
         """Write the trained model to the record."""
         if self.record is not None and self.epochs:
             keep_model(self.record, int(self.state.pulsed.step), self.state.variables, self.described, self.epochs)
-            tiles = tile_record(self.before, self.state.variables)
-            self.record.add(TILES, json_values.dumps(tiles, TILES).encode())
+            keep_tiles(self.record, self.before, self.state.variables)
 
     def save(self, spent: float) -> None:
         """Write a checkpoint of the current state."""
@@ -316,6 +315,11 @@ def keep_model(
     """Write a trained model to the record of its run, under `model`."""
     with Checkpoints(record.location / "model", keep_last=1) as models:
         models.save(step, variables, {"identity": described, "epochs": epochs}, _metrics(epochs[-1]))
+
+
+def keep_tiles(record: RunRecord, before: Mapping[str, np.ndarray] | None, variables: Variables) -> None:
+    """Write to the record of a run what training did to each layer; `before` are the weights before it, if known."""
+    record.add(TILES, json_values.dumps(tile_record(before, variables), TILES).encode())
 
 
 def _metrics(entry: dict[str, Any]) -> dict[str, float]:

@@ -9,6 +9,7 @@ missing.
     root/together/...      checkpoints of runs in progress, removed when they have ended
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from analogjax.experiments.sweep_data import SweepData
 from analogjax.experiments.sweep_plan import Factory, Plan, Planned, shown_value
 from analogjax.experiments.sweep_points import Axes
 from analogjax.experiments.sweep_records import Described, SweepRecords
+from analogjax.experiments.tile_record import weights_of
 from analogjax.experiments.together import Together
 from analogjax.experiments.training import BasicTraining
 from analogjax.nn import mixes_items
@@ -77,15 +79,18 @@ class SweepResults(list[SweepRun]):
         return [run.row() for run in self]
 
     def best(self, metric: str = "accuracy", mode: str = "max") -> SweepRun:
-        """The completed run whose last value of a metric is the highest (`max`) or lowest (`min`).
+        """The completed run whose last value of a metric is the highest (`max`) or lowest (`min`); NaN is neither.
 
         Raises `ConfigError` if no completed run has that metric.
         """
         if mode not in ("max", "min"):
             raise ConfigError(f"best(mode={mode!r}): give 'max' or 'min'.")
-        rated = [run for run in self if run.error is None and run.results and metric in run.results[-1]]
-        if not rated:
+        having = [run for run in self if run.error is None and run.results and metric in run.results[-1]]
+        if not having:
             raise ConfigError(f"best({metric!r}): no completed run has that metric.")
+        rated = [run for run in having if not math.isnan(run.results[-1][metric])]
+        if not rated:
+            raise ConfigError(f"best({metric!r}): it is NaN in all completed runs.")
         return (max if mode == "max" else min)(rated, key=lambda run: run.results[-1][metric])
 
 
@@ -198,6 +203,8 @@ class _Sweep:
             if saved is not None:
                 saved.resume(together)
             bar.advance(together.epoch * together.steps * len(group))
+            known = saved is not None and together.epoch == 0
+            before = [weights_of(together.variables(n)) if known else None for n in range(len(group))]
 
             def looked(steps: int) -> None:
                 self.check_interrupt()
@@ -213,7 +220,7 @@ class _Sweep:
             results, error = Results(together.entries[n], together.variables(n)), together.errors[n]
             text = None if error is None else f"{type(error).__name__}: {error}"
             if self.records is not None:
-                self.records.finish(run, results, together.step(n), text)
+                self.records.finish(run, results, together.step(n), text, before[n])
             self._end(run, results, text)
         if saved is not None:
             saved.remove()

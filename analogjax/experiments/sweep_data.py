@@ -10,12 +10,16 @@ import jax
 import jax.numpy as jnp
 
 from analogjax import random
+from analogjax._typing import PyTree
+from analogjax.data import Split
+from analogjax.errors import ConfigError
 from analogjax.experiments.dataset import Batches
 from analogjax.experiments.feed import Whole
-from analogjax.experiments.images import Images
+from analogjax.experiments.images import Images, images_of
 from analogjax.experiments.loop import Program, RunKeys, TrainState
 from analogjax.experiments.memory import largest_array
 from analogjax.experiments.run import check_classes
+from analogjax.experiments.stream import pair_of, tests_of
 from analogjax.experiments.sweep_plan import Plan, Planned
 from analogjax.experiments.together import Shared, Together
 
@@ -42,6 +46,22 @@ class SweepData:
             args = (self.max_elements, self.root, experiment.batch_size, self.device)
             self._read[where] = Whole(experiment.dataset, *args, random.key(0))
         return self._read[where]
+
+    def params(self, run: Planned) -> PyTree:
+        """Shapes and dtypes of the digital parameters of a run; nothing is computed."""
+        program, example = Program.of(run.experiment), self._example(run)
+        started = jax.eval_shape(lambda images: program.start(images, random.key(0)), example)
+        return started.variables.params
+
+    def _example(self, run: Planned) -> Images:
+        """Items of a run; of batches those of the tests, which can be iterated again and again."""
+        data = run.experiment.dataset
+        if not isinstance(data, Batches):
+            return self.whole(run).example
+        first = next(iter(tests_of(data)), None)
+        if first is None:
+            raise ConfigError(f"dataset {data.name}: there are no test batches.")
+        return images_of(Split(*pair_of(first, data, "test batch 0")), data, self.device, "test batch 0")
 
     def steps(self, run: Planned) -> int:
         """Steps that a run takes; 0 where nobody knows before."""

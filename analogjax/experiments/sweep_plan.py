@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from analogjax._typing import PyTree
 from analogjax.errors import AnalogError, ConfigError
 from analogjax.experiments import fingerprint
 from analogjax.experiments.dataset import Batches
@@ -79,15 +80,16 @@ class Plan:
 
     def _program(self, run: Planned, first: Mapping[str, Any]) -> Any:
         """What is equal for runs that share a program; `None` for a run that shares it with no other."""
-        experiment = run.experiment
-        if isinstance(experiment.dataset, Batches) or experiment.variables is not None:
+        experiment = own = run.experiment
+        if isinstance(own.dataset, Batches) or own.variables is not None:
             return None
         if first:
             experiment = self.make(**{**_own(run.point), **first})
         program = Program.of(experiment)
         if not callable(program.learning_rate):
             program = replace(program, learning_rate=0.0)
-        key = (program, id(experiment.dataset), experiment.epochs)
+        # its own data and epochs: a function may make them of a traced value, which is no part of the program then
+        key = (program, id(own.dataset), own.epochs)
         try:
             hash(key)
         except TypeError:  # it contains arrays
@@ -199,13 +201,18 @@ def _check_names(runs: Sequence[Planned]) -> None:
         known[run.name] = run
 
 
-def identity_of(experiment: BasicTraining, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be equal for a recorded run to be taken as one of this sweep, compared by content."""
-    rate = experiment.learning_rate
+def identity_of(experiment: BasicTraining, data: Mapping[str, Any], params: PyTree) -> dict[str, Any]:
+    """What must be equal for a recorded run to be taken as one of this sweep, compared by content.
+
+    `params` are its digital parameters, of which only names, shapes and dtypes matter.
+    """
+    rate, optimizer = experiment.learning_rate, experiment.optimizer
     return dict(data) | {
         "batch_size": experiment.batch_size,
         "model": fingerprint.of_model(experiment.model),
         "learning_rate": fingerprint.rate_or_error(rate),
+        # plain SGD follows from the rate and the weight decay
+        "optimizer": None if optimizer is None else fingerprint.of_optimizer(optimizer, params),
         "loss_function": fingerprint.of_function(experiment.loss_function),
         "metrics": {name: fingerprint.of_function(metric) for name, metric in experiment.metrics.items()},
     }

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from analogjax.experiments import fingerprint
 from analogjax.experiments.dataset import Batches
-from analogjax.experiments.run import NO_VARIABLES, Results, keep_model
+from analogjax.experiments.run import NO_VARIABLES, Results, keep_model, keep_tiles
 from analogjax.experiments.sweep_data import SweepData
 from analogjax.experiments.sweep_plan import Planned, identity_of, shown_value
 from analogjax.experiments.together import Together
@@ -32,6 +34,7 @@ class SweepRecords:
         """Nothing is read or written yet."""
         self.root, self.data, self.keep_models, self.more = root, data, keep_models, more
         self._open: dict[str, RunRecord] = {}
+        self._there: set[str] = set()  # runs with a record that agrees
         self._identities: dict[int, dict[str, Any]] = {}
 
     def url(self, run: Planned) -> str:
@@ -67,15 +70,17 @@ class SweepRecords:
                 f"{'s' if len(different) == 1 else ''}, though its values have the same names. Give another root, or "
                 "remove that run."
             )
+        self._there.add(run.name)
         return Results(recorded.epochs, NO_VARIABLES) if recorded.status["status"] == "completed" else None
 
     def identity(self, run: Planned) -> dict[str, Any]:
         """What the record of a run must agree with, as it comes back from a file."""
         known = self._identities.get(id(run.experiment))
         if known is None:
-            streamed = isinstance(run.experiment.dataset, Batches)
-            computed = identity_of(run.experiment, {} if streamed else self.data.whole(run).identity())
-            known = json.loads(json.dumps(computed))
+            experiment = run.experiment
+            data = {} if isinstance(experiment.dataset, Batches) else self.data.whole(run).identity()
+            params = None if experiment.optimizer is None else self.data.params(run)
+            known = json.loads(json.dumps(identity_of(experiment, data, params)))
             self._identities[id(run.experiment)] = known
         return known
 
@@ -97,18 +102,30 @@ class SweepRecords:
             self.identity(run)  # here, since it computes; the threads only write
         each(self.begin, list(runs))
 
-    def finish(self, run: Planned, results: Results, step: int, error: str | None) -> None:
-        """Write the results of a run that was trained together with others, and say how it ended."""
+    def finish(
+        self, run: Planned, results: Results, step: int, error: str | None, before: Mapping[str, np.ndarray] | None
+    ) -> None:
+        """Write the results of a run that was trained together with others, and say how it ended.
+
+        `before` are its weights before training, if known.
+        """
         record = self._open[run.name]
         record.go_on_from(results)
         if self.keep_models and results and error is None:
             keep_model(record, step, results.variables, run.experiment.describe(), list(results))
+        if results and error is None:
+            keep_tiles(record, before, results.variables)
         record.finish("completed" if error is None else "failed", error)
         del self._open[run.name]
 
     def complete(self, run: Planned) -> None:
         """Say that a run has ended well; its results are written."""
-        self._open.pop(run.name).finish("completed")
+        record = self._open[run.name]
+        if not self.keep_models:  # a run by itself always writes them
+            _empty(record.checkpoints)
+            _empty(record.location / "model")
+        record.finish("completed")
+        del self._open[run.name]
 
     def fail(self, run: Planned, error: str) -> None:
         """Say that a run has failed."""
@@ -120,9 +137,16 @@ class SweepRecords:
             self._open.pop(run.name).finish("interrupted")
 
     def saved(self, group: Sequence[Planned]) -> "SavedTogether":
-        """The checkpoints of runs that are trained together."""
+        """The checkpoints of runs that are trained together.
+
+        They say nothing of the experiment: the records do, which are compared. If one of the runs had no record, it was
+        removed, and the checkpoints are removed too.
+        """
         name = hashlib.sha256("\n".join(run.name for run in group).encode()).hexdigest()[:12]
-        return SavedTogether(self.root / _TOGETHER / name)
+        saved = SavedTogether(self.root / _TOGETHER / name)
+        if not all(run.name in self._there for run in group):
+            saved.remove()
+        return saved
 
 
 class SavedTogether:
@@ -152,10 +176,15 @@ class SavedTogether:
 
     def remove(self) -> None:
         """Remove the checkpoints of a group that has ended."""
-        with suppress(NotFound):
-            names = [entry.name for entry in self.place.list()]
-            if names:
-                self.place.delete(*names)
+        _empty(self.place)
+
+
+def _empty(place: Location) -> None:
+    """Delete what is in a folder, if there is one."""
+    with suppress(NotFound):
+        names = [entry.name for entry in place.list()]
+        if names:
+            place.delete(*names)
 
 
 def _is_begun(place: Location) -> bool:

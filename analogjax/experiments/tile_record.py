@@ -78,7 +78,7 @@ def _name(path: Any) -> str:
 
 
 def _histogram(values: np.ndarray) -> dict[str, Any]:
-    finite = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)].astype(np.float64)  # weights that differ by a rounding have bins in between
     counts, edges = np.histogram(finite, _BINS)
     spread = {"mean": float(finite.mean()), "std": float(finite.std())} if finite.size else {}
     return {"counts": counts.tolist(), "low": float(edges[0]), "high": float(edges[-1])} | spread

@@ -38,6 +38,7 @@ from analogjax.fit.trace import Stacked, Trace, stacked
 from analogjax.physics.device import Cells, PulsedDevice, State
 
 _NAMES = ("dw_min", "up_down", "w_max", "w_min")
+_FAR = 2.0  # times the range of the device: no weight is there
 _QUIET = {
     **dict.fromkeys(("dw_min_std", "write_noise_std", "reference_std", "corrupt_devices_prob"), 0.0),
     **{"perfect_bias": False, "drift": None},
@@ -88,6 +89,7 @@ def fit_device(
     Raises:
         ConfigError: If the device is not pulsed, or a name or `match` is unknown.
         ConfigError, ShapeError: If the traces are invalid; see `fit.trace.stacked`.
+        ConfigError: If a weight is more than twice as large as the range of the device, and as 1: it is no weight.
 
     Example:
         >>> fit = fit_device(SoftBounds(), trace, match="increments")
@@ -100,6 +102,7 @@ def fit_device(
     if not isinstance(steps, int) or steps < 1:
         raise ConfigError(f"steps={steps!r}: needs a whole number of 1 or more.")
     chosen, data = parameters(device, names, bounds), stacked(traces)
+    _check_units(nominal(device), data)
     first = _begun(nominal(device), chosen, data)
     values, history = _fitted(nominal(device), chosen, data, first, "increments", steps)
     if match == "trajectory":
@@ -108,6 +111,19 @@ def fit_device(
     found = {parameter.name: parameter.plain(values[parameter.name]) for parameter in chosen}
     residual = _residuals(with_values(nominal(device), values), data, match)
     return Fit(with_values(device, found), found, errors, history, data.split(residual))
+
+
+def _check_units(device: Any, data: Stacked) -> None:
+    """Refuse weights far outside the range, such as raw microsiemens, to which any law is fitted somehow."""
+    cells = nominal_cells(device, 1)
+    ends = [float(jnp.max(jnp.abs(cells[name]))) for name in ("min_bound", "max_bound") if name in cells]
+    size, largest = max(1.0, *ends), float(max(jnp.max(jnp.abs(data.weights)), jnp.max(jnp.abs(data.start))))
+    if largest > _FAR * size:
+        raise ConfigError(
+            f"a trace reaches {largest:.6g}, far outside the range of {type(device).__name__}, {size:.6g}: are these "
+            "raw conductances? Convert them to weights, and start too: w = (g - middle) / half, the middle of the "
+            "conductances and half their span. If they are weights, give a device with that range (w_max and w_min)."
+        )
 
 
 def nominal(device: Any) -> Any:

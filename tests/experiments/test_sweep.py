@@ -18,12 +18,14 @@ import pytest
 from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential
 from analogjax.data import Split
 from analogjax.errors import ConfigError
-from analogjax.experiments import Arrays, Batches, LogUniform, Uniform, sweep
+from analogjax.experiments import Arrays, Batches, LogUniform, Uniform, mse_loss, sweep, sweep_records
 from analogjax.experiments.progress import Progress
+from analogjax.experiments.sweep import SweepResults, SweepRun
 from analogjax.experiments.sweep_points import points_of
+from analogjax.experiments.together import Together
 from analogjax.nn import flatten
 from analogjax.physics import ConstantStep
-from analogjax.store import CheckpointError
+from analogjax.store import CheckpointError, remove_run
 from analogjax.store.run_folder import RunError, list_runs, read_run
 from analogjax.tile import TileConfig
 
@@ -329,3 +331,105 @@ def test_rows_are_flat_and_plain():
         found.best("nothing")
     with pytest.raises(ConfigError, match="'max' or 'min'"):
         found.best(mode="most")
+
+
+X = np.sin(np.arange(96, dtype=np.float32)).reshape(32, 3)
+TARGETS = Arrays(Split(X, X[:, :1]), Split(X, X[:, :1]))
+DIGITAL = BasicTraining(TARGETS, Sequential(linen.Dense(1)), batch_size=8, loss_function=mse_loss, epochs=2)
+
+
+def test_data_made_of_a_traced_value_are_those_of_each_run():
+    def make(scale):
+        return replace(DIGITAL, dataset=Arrays(Split(scale * X, X[:, :1]), Split(X, X[:, :1])))
+
+    for run in sweep(make, {"scale": np.array([0.25, 2.0]), "seed": [0, 1]}):
+        alone = LocalRunner().run(make(run.point["scale"]), stdout=False, seed=run.point["seed"])
+        assert entries(run.results) == entries(alone)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "batches"])
+def test_records_of_another_optimizer_are_refused(tmp_path, kind):
+    data = TARGETS if kind == "arrays" else Batches([(X[:8], X[:8, :1])], [(X[:8], X[:8, :1])])
+
+    def run(rate):
+        return sweep(replace(DIGITAL, dataset=data, optimizer=optax.adam(rate)), {"seed": [0]}, root=tmp_path)
+
+    run(1e-3)
+    assert run(1e-3)[0].was_recorded
+    with pytest.raises(RunError, match="optimizer differs"):
+        run(0.1)
+
+
+def test_a_removed_run_does_not_go_on_from_its_old_checkpoint(tmp_path, monkeypatch):
+    def large(outputs, targets):
+        return 9.0 * jnp.mean((outputs - targets) ** 2, -1)
+
+    def small(outputs, targets):
+        return 0.1 * jnp.mean((outputs - targets) ** 2, -1)
+
+    small.__name__ = small.__qualname__ = large.__qualname__ = large.__name__ = "own"
+    axes, root, epoch = {"seed": [0, 1]}, tmp_path / "sweep", Together.run_epoch
+
+    def stopped_after_two(self, looked):
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        epoch(self, looked)
+
+    monkeypatch.setattr(sweep_records, "_EVERY", 0.0)
+    longer = replace(DIGITAL, epochs=4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Together, "run_epoch", stopped_after_two)
+        sweep(replace(longer, loss_function=large), axes, root=root)
+    with pytest.raises(RunError, match="remove that run"):
+        sweep(replace(longer, loss_function=small), axes, root=root)
+    for run in list_runs(root):
+        remove_run(run.location)
+    assert list((root / "together").rglob("*.json"))
+    found = sweep(replace(longer, loss_function=small), axes, root=root)
+    fresh = sweep(replace(longer, loss_function=small), axes)
+    assert [entries(run.results) for run in found] == [entries(run.results) for run in fresh]
+
+
+def test_a_stopped_group_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    epochs, epoch = [], Together.run_epoch
+
+    def stopped(self, looked):
+        if self.epoch == 1 and not epochs[1:]:
+            epochs.append("stopped")
+            raise KeyboardInterrupt
+        epochs.append(self.epoch)
+        epoch(self, looked)
+
+    monkeypatch.setattr(sweep_records, "_EVERY", 0.0)
+    monkeypatch.setattr(Together, "run_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(DIGITAL, {"seed": [0, 1]}, root=tmp_path)
+    found = sweep(DIGITAL, {"seed": [0, 1]}, root=tmp_path)
+    assert epochs == [0, "stopped", 1]
+    assert [entries(run.results) for run in found] == [entries(run.results) for run in sweep(DIGITAL, {"seed": [0, 1]})]
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_a_record_keeps_does_not_depend_on_company(tmp_path, seeds, keep):
+    for run in sweep(DIGITAL, {"seed": seeds}, root=tmp_path, keep_models=keep):
+        names = {path.relative_to(tmp_path / run.name).parts[0] for path in (tmp_path / run.name).rglob("*.json")}
+        assert ("model" in names) == keep and ("checkpoints" in names) == (keep and len(seeds) == 1)
+        assert "tiles.json" in names
+
+
+def test_tiles_of_runs_trained_together_are_those_of_runs_alone(tmp_path):
+    for root, seeds in (("together", [1, 2]), ("alone", [1])):
+        sweep(SMALL, {"seed": seeds}, max_elements_train=ITEMS, root=tmp_path / root)
+    alone = next((tmp_path / "alone").glob("*/tiles.json"))
+    other = tmp_path / "together" / alone.parent.name / "tiles.json"
+    assert json.loads(other.read_text()) == json.loads(alone.read_text())
+    assert json.loads(alone.read_text())[0]["moved"]["counts"]
+
+
+def test_the_best_run_is_none_with_nan():
+    runs = [SweepRun({"n": n}, str(n), [{"q": q}]) for n, q in enumerate([np.nan, 2.0, 1.0, np.nan])]
+    assert SweepResults(runs).best("q", "min").point == {"n": 2}
+    assert SweepResults(runs).best("q", "max").point == {"n": 1}
+    with pytest.raises(ConfigError, match="NaN in all completed runs"):
+        SweepResults(runs[:1]).best("q")

@@ -118,11 +118,19 @@ ONE = Trace(signs=[1, -1, 1], weights=[0.1, 0.0, 0.1], start=0.0)
         (physics.SoftBounds(), replace(ONE, signs=[1, 2, 1]), {}, ConfigError, "np.sign"),
         (physics.SoftBounds(), replace(ONE, weights=[0.1, np.nan, 0.1]), {}, ConfigError, "not all finite"),
         (physics.SoftBounds(), replace(ONE, signs=[0, 0, 0]), {}, ConfigError, "too few"),
+        (physics.SoftBounds(), replace(ONE, weights=[12.0, 10.0, 11.0]), {}, ConfigError, r"12, far .* \(g - middle\)"),
+        (physics.SoftBounds(), replace(ONE, start=-9.0), {}, ConfigError, "raw conductances"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(device, trace, options, error, said):
     with pytest.raises(error, match=said):
         fit_device(device, trace, **options)
+
+
+def test_weights_of_a_wide_device_are_fitted():
+    wide = Trace(signs=[1, 1, -1, -1], weights=[11.0, 12.0, 11.0, 10.0], start=10.0)
+    device = physics.ConstantStep(w_max=20.0, w_min=-20.0)
+    assert fit_device(device, wide, names=("dw_min",), steps=30).values["dw_min"] == pytest.approx(1.0, rel=0.01)
 
 
 def test_arrays_of_jax_will_do_as_traces():
