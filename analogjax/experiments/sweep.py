@@ -62,7 +62,7 @@ class SweepRun:
         last = {name: value for name, value in (self.results[-1] if self.results else {}).items() if name != "epoch"}
         return {
             **{name: shown_value(value) for name, value in self.point.items()},
-            "epochs": len(self.results),
+            "epochs": self.point.get("epochs", len(self.results)),
             **{name: value for name, value in last.items() if name != "time_epoch"},
             "best_accuracy": best,
             "seconds": sum(entry["time_epoch"] for entry in self.results),

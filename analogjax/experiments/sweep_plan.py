@@ -20,6 +20,7 @@ from analogjax.experiments.training import BasicTraining
 
 Factory = Callable[..., BasicTraining]
 _OF_RUNS = ("seed", "chip")
+_RESULTS = ("epoch", "time_epoch", "accuracy", "best_accuracy", "train_loss", "valid_loss", "seconds", "error", "run")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ class Plan:
         for point in points_of(axes, samples, sample_seed):
             _check_point(point)
             made = make(**_own(point))
+            _check_columns(point, made)
             runs.append(Planned(point, made, _name(point, made, limit)))
         _check_names(runs)
         return cls(make, tuple(runs), traced)
@@ -175,6 +177,13 @@ def _check_point(point: Mapping[str, Any]) -> None:
             raise ConfigError(f"axes[{name!r}] contains {value!r}: needs {needs}.")
 
 
+def _check_columns(point: Mapping[str, Any], experiment: BasicTraining) -> None:
+    """Refuse axes with the names of results, one of which would be lost in a table."""
+    for name in point:
+        if name in _RESULTS or name in experiment.metrics:
+            raise ConfigError(f"axes[{name!r}]: a result of each run has that name; give the axis another one.")
+
+
 def _name(point: Mapping[str, Any], experiment: BasicTraining, limit: int) -> str:
     values = {name: shown_value(value) for name, value in point.items()}
     described = experiment.describe() | values | {"max_elements_train": limit}
@@ -207,12 +216,16 @@ def identity_of(experiment: BasicTraining, data: Mapping[str, Any], params: PyTr
     `params` are its digital parameters, of which only names, shapes and dtypes matter.
     """
     rate, optimizer = experiment.learning_rate, experiment.optimizer
-    return dict(data) | {
-        "batch_size": experiment.batch_size,
-        "model": fingerprint.of_model(experiment.model),
-        "learning_rate": fingerprint.rate_or_error(rate),
-        # plain SGD follows from the rate and the weight decay
-        "optimizer": None if optimizer is None else fingerprint.of_optimizer(optimizer, params),
-        "loss_function": fingerprint.of_function(experiment.loss_function),
-        "metrics": {name: fingerprint.of_function(metric) for name, metric in experiment.metrics.items()},
-    }
+    # plain SGD follows from the rate and the weight decay
+    own = {} if optimizer is None else {"optimizer": fingerprint.of_optimizer(optimizer, params)}
+    return (
+        dict(data)
+        | own
+        | {
+            "batch_size": experiment.batch_size,
+            "model": fingerprint.of_model(experiment.model),
+            "learning_rate": fingerprint.rate_or_error(rate),
+            "loss_function": fingerprint.of_function(experiment.loss_function),
+            "metrics": {name: fingerprint.of_function(metric) for name, metric in experiment.metrics.items()},
+        }
+    )

@@ -433,3 +433,17 @@ def test_the_best_run_is_none_with_nan():
     assert SweepResults(runs).best("q", "max").point == {"n": 1}
     with pytest.raises(ConfigError, match="NaN in all completed runs"):
         SweepResults(runs[:1]).best("q")
+
+
+@pytest.mark.parametrize("name", ["accuracy", "seconds", "own"])
+def test_an_axis_is_not_named_like_a_result(name):
+    def make(**axes):
+        return replace(DIGITAL, metrics={"own": lambda outputs, targets: jnp.ones(len(outputs))})
+
+    with pytest.raises(ConfigError, match=f"axes\\['{name}'\\]: a result"):
+        sweep(make, {name: [0.1, 0.2]})
+
+
+def test_a_row_has_the_epochs_of_its_point_where_these_are_an_axis():
+    assert SweepRun({"epochs": 3}, "a", [], error="NonFiniteError").row()["epochs"] == 3
+    assert SweepRun({"seed": 3}, "a", [], error="NonFiniteError").row()["epochs"] == 0
