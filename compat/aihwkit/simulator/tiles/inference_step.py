@@ -4,7 +4,6 @@ Each chip of a matrix is clipped, remapped and disturbed on its own.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from analogjax.tile import Tile, TileArray
 from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
+from compat.kept_programs import kept
 
 
 def with_scale_of_each_output(tile: Any) -> Any:
@@ -72,7 +72,7 @@ def disturbed(tile: Any, modifier: Any, key: Key) -> Array:
     return tile_weights.raw(each_chip(tile, act, key)[0])
 
 
-@cache
+@kept
 def step(structure: Any, clip: Any, remap: Any, modifier: Any) -> Step:
     """The compiled functions of all tiles of one structure."""
     return Step(structure, clip, remap, modifier)

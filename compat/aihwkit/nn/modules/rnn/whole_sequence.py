@@ -8,7 +8,6 @@ change nothing, so that one program serves all lengths.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +28,7 @@ from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.floating_point import FloatingPointTile
 from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
 from compat.aihwkit.simulator.tiles.protocol import refuse_patches
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 _PIECE, _LEAST = 16, 4  # steps of a call; shorter sequences are not worth it
@@ -285,6 +285,6 @@ def _back(back: Any, inputs: Any, errors: Any) -> Any:
     return moved, jax.tree.map(lambda leaf: leaf[::-1], slots)
 
 
-@cache
+@kept
 def _program(law: Any, structures: tuple[Any, ...], analog_biases: tuple[bool, ...]) -> _Program:
     return _Program(law, structures, analog_biases)
