@@ -47,9 +47,7 @@ def put_weights(tile: Any, w: Array, key: Key) -> Any:
     Of a unit cell whose pulses go to one fixed device, that device alone is written.
     """
     chip, config = tile_weights.chip_of(tile), tile.config
-    split = config.mapping
-    mapping = Mapping(max_input_size=split.max_input_size, max_output_size=split.max_output_size)
-    plain = replace(config, mapping=mapping)
+    plain = replace(config, mapping=Mapping())
     written = tile_weights.with_chip(tile, config=plain).write(w, key)
     made = tile_weights.chip_of(written)
     state = made.state

@@ -1,10 +1,11 @@
 """What compiled chips add to the digital surroundings of any tile: scales are native, passes are compiled."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 
-from analogjax.tile import TileArray
+from analogjax.tile import Tile
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ArgumentError, TileError
@@ -56,7 +57,7 @@ class ChipsWithPeriphery(TileWithPeriphery):
 
     @property
     def mapping_scales(self) -> Any:
-        """The scale of the mapping, `[1]` or `[O]`, of each chip; `None` where weights are on the chip as they are."""
+        """The scale of the mapping, `[1]` or `[O]`; `None` where weights are on the chip as they are."""
         mapped = self.rpu_config.mapping.weight_scaling_omega > 0
         remap = getattr(self.rpu_config, "remap", None)
         tile = self.chips.tile
@@ -139,14 +140,7 @@ class ChipsWithPeriphery(TileWithPeriphery):
         self.chips.tile = tile_weights.with_chip(self.chips.tile, **{part: frozen})
 
 
-def _with_scales(tile: Any, scales: Any) -> Any:
-    """The tile, or array of tiles, with the output scales `[1]` or `[O]`."""
-    old = tile_weights.chip_of(tile).scale
-    each = scales.shape[0] > 1 or old.ndim > (2 if isinstance(tile, TileArray) else 0)
-    if not isinstance(tile, TileArray):
-        new = jnp.broadcast_to(scales, (tile.shape[0],)) if each else scales[0]
-    elif each:
-        new = tile._along_rows(jnp.broadcast_to(scales, (tile.outputs,))[None])[:, :, 0]
-    else:
-        new = jnp.broadcast_to(scales[0], old.shape)
-    return tile_weights.with_chip(tile, scale=new)
+def _with_scales(tile: Tile, scales: Any) -> Tile:
+    """The tile with the output scales `[1]` or `[O]`."""
+    each = scales.shape[0] > 1 or tile.scale.ndim > 0
+    return replace(tile, scale=jnp.broadcast_to(scales, (tile.shape[0],)) if each else scales[0])

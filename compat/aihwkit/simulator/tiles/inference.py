@@ -77,6 +77,7 @@ class InferenceTileWithPeriphery:
 
     rpu_config: Any
     shared_weights: Any
+    in_size: int
     training: bool
     supports_ddp = True
     _written: Written | None = None
@@ -165,7 +166,7 @@ class InferenceTileWithPeriphery:
         chips, alpha = self.chips, self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
         act = step(chips.structure, clip, remap, None).settle
         learned = None if alpha is None else bridge.lent(bridge.widened(alpha))
-        chips.leaves = act(chips.leaves, chips.root, chips.next_use(), learned)
+        chips.leaves = act(chips.leaves, learned)
         if alpha is not None:
             alpha.fill_(1.0)
 
@@ -353,16 +354,11 @@ def _given(module: Any, state: Any, weight: Any) -> Any:
 
 
 class InferenceTile(InferenceTileWithPeriphery, AnalogTile):  # type: ignore[misc]
-    """Chips that are programmed once: one chip."""
+    """A chip that is programmed once."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         refuse_own_update(self, CompiledTile.update)
         super().__init__(*args, **kwargs)
 
 
-class InferenceTileArray(InferenceTileWithPeriphery, TileModuleArray):  # type: ignore[misc]
-    """Chips that are programmed once: a matrix on several of them."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        refuse_own_update(self, CompiledTile.update)
-        super().__init__(*args, **kwargs)
+InferenceTileArray = TileModuleArray  # its name in configurations that compat 0.1.0 saved

@@ -4,7 +4,7 @@ They know nothing of scales, input ranges and digital biases: weights, inputs an
 `tile` of a tile module is one, and looks at the chips of the module; one that is made alone has chips of its own.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,14 +16,12 @@ from analogjax.physics import ADC, Ideal, Periphery, Pulses
 from analogjax.physics import FloatingPoint as NativeFloatingPoint
 from analogjax.tile import Signal, TileConfig
 from analogjax.tile import update as native_update
-from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileError
 from compat.aihwkit.simulator.tiles import extra, patches
 from compat.aihwkit.simulator.tiles.acts import decayed, diffused, put_weights, selected, selecting
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
-from compat.aihwkit.simulator.tiles.inference_step import disturbed
 from compat.aihwkit.simulator.tiles.setting import checked, with_given
 from compat.torch_package import torch
 
@@ -334,7 +332,7 @@ class FloatingPointTile:
         """Clip the weights as a `WeightClipParameter` (or its bindings) says."""
         law = _native(parameter)
         if law is not None:
-            self._act(lambda tile, key: _clipped(tile, law, key))
+            self._act(lambda tile, key: _clipped(tile, law))
 
     def remap_weights(self, parameter: Any, scales: Any) -> Any:
         """Remap the weights as a `WeightRemapParameter` (or its bindings) says, for output scales; the new scales."""
@@ -351,7 +349,7 @@ class FloatingPointTile:
         """Disturb the weights as a `WeightModifierParameter` (or its bindings) says, for good."""
         law = _native(parameter)
         if law is not None:
-            self._act(lambda tile, key: tile_weights.put_in(tile, disturbed(tile, law, key)))
+            self._act(lambda tile, key: tile_weights.put_in(tile, law.modify(tile.state.w, key)))
 
     # weights in torch
 
@@ -433,8 +431,5 @@ def _native(parameter: Any) -> Any:
     return (parameter.view() if hasattr(parameter, "view") else parameter).to_native()
 
 
-def _clipped(tile: Any, law: Any, key: Any) -> Any:
-    def act(chip: Any, used: Any, key: Any) -> tuple[Any]:
-        return (replace(chip, state=replace(chip.state, w=law.clip(chip.state.w, used) * used)),)
-
-    return each_chip(tile, act, key)[0]
+def _clipped(tile: Any, law: Any) -> Any:
+    return tile_weights.holding(tile, law.clip(tile.state.w, jnp.ones_like(tile.state.w)))
