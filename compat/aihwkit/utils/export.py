@@ -28,8 +28,8 @@ def fusion_export(
     params: dict[str, list[Any]] = {}
     for name, layer in analog_model.named_analog_layers():
         conductances[name], params[name] = [], []
-        for weights in _weights_of(layer):
-            targets, leads_back = converter.convert_to_conductances(weights)
+        for tile in _tiles_of(layer):
+            targets, leads_back = converter.convert_to_conductances(_weights_on(tile).clone())
             params[name].append(leads_back)
             for g in targets:
                 conductances[name] += g.flatten().tolist()
@@ -60,16 +60,16 @@ def fusion_import(
         analog_model.load_state_dict(state_dict)
     analog_model.eval()
     for name, layer in analog_model.named_analog_layers():
-        for weights, new in zip(_weights_of(layer), found[name], strict=True):
-            weights.copy_(new)
+        for tile, weights in zip(_tiles_of(layer), found[name], strict=True):
+            _weights_on(tile).copy_(weights)
     return analog_model
 
 
 def _weights(layer: Any, values: Any, params: list[Any], converter: Any, name: str) -> list[Any]:
     """The weights `[O, I]` of each chip of a layer, in units of the devices."""
     left, found = torch.as_tensor(values, dtype=torch.float32), []
-    for weights, leads_back in zip(_weights_of(layer), params, strict=True):
-        targets, _ = converter.convert_to_conductances(weights)
+    for tile, leads_back in zip(_tiles_of(layer), params, strict=True):
+        targets, _ = converter.convert_to_conductances(_weights_on(tile).clone())
         sizes = [g.numel() for g in targets]
         if len(left) < sum(sizes):
             raise FusionExportError(f"{name} has {len(values)} conductances, which are too few for its chips.")
@@ -81,17 +81,19 @@ def _weights(layer: Any, values: Any, params: list[Any], converter: Any, name: s
     return found
 
 
-def _weights_of(layer: Any) -> Iterator[Any]:
-    """The trained weights of each chip of a layer (not copied), without the column of an analog bias.
-
-    Raises `TileError` for a tile that is not for inference.
-    """
+def _tiles_of(layer: Any) -> Iterator[Any]:
+    """The tiles of a layer. Raises `TileError` for one that is not for inference."""
     for tile in layer.analog_tiles():
         if not isinstance(tile, InferenceTileWithPeriphery):
             raise TileError(
                 f"{type(tile).__name__}: conductances are those of chips for inference (InferenceRPUConfig)."
             )
-        yield tile.shared_weights[:, : tile.in_size]
+        yield tile
+
+
+def _weights_on(tile: Any) -> Any:
+    """The trained weights `[O, I]` themselves, without the column of an analog bias."""
+    return tile.shared_weights[:, : tile.in_size]
 
 
 def _matrices(analog_model: Any) -> list[Matrix]:

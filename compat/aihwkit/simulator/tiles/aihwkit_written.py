@@ -87,6 +87,7 @@ def _of_tile(prefix: str, tile: Any) -> dict[str, Any]:
     values = {"analog_ctx": weights, "bias": tile.bias, "out_scaling_alpha": tile.out_scaling_alpha}
     values |= {"input_range": tile.input_range, "mapping_scales": tile.mapping_scales}
     values |= {"input_range_update_idx": None if tile.input_range is None else tile.input_range_update_idx}
+    values |= {name: tile._parameters.get(name) for name in ("scale_quant_update_idx", "bias_quant_update_idx")}
     in_torch = hasattr(tile.rpu_config, "simulator_tile_class")
     if tile.analog_ctx.use_torch_update:  # torch trains the weights
         values |= {"tile.weight" if in_torch else "shared_weights": weights, "alpha": torch.ones(1)}

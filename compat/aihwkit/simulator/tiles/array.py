@@ -132,7 +132,9 @@ class QuantizedTileModuleArray(TileModuleArray):
         super().__init__(out_size, in_size, rpu_config, bias, **options)
         several = self.analog_tile_count > 1  # one alone has rounded its output itself
         self.module_out_quantizer = QuantizedActivation.of(rpu_config.act_quant_config) if several else None
-        self.bias_quantizer = PeripheryQuantizer.of(rpu_config.pre_post.periph_quant) if bias else None
+        periphery = rpu_config.pre_post.periph_quant
+        self.bias_quantizer = PeripheryQuantizer.of(periphery) if bias else None
+        self.register_parameter("bias_quant_update_idx", PeripheryQuantizer.counter(periphery) if bias else None)
 
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """`[..., I] -> [..., O]`."""
@@ -143,5 +145,5 @@ class QuantizedTileModuleArray(TileModuleArray):
         """`y` and the rounded bias."""
         if self.bias_quantizer is None:
             return super().biased(y, tensor_view)
-        bias = self.bias_quantizer(self.bias)
+        bias = self.bias_quantizer(self.bias, self.bias_quant_update_idx)
         return y + (bias if tensor_view is None else bias.view(*tensor_view))

@@ -77,7 +77,6 @@ class InferenceTileWithPeriphery:
 
     rpu_config: Any
     shared_weights: Any
-    in_size: int
     training: bool
     supports_ddp = True
     _written: Written | None = None

@@ -9,24 +9,28 @@ from compat.torch_package import torch
 
 
 class PeripheryQuantizer(QuantizationManager):
-    """`Q_scale` or `Q_bias`, with the steps learned after some batches where that is asked for."""
-
-    batches: Any
+    """The rounding of scales, or of a bias, with the steps learned after some batches where that is asked for."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(QMethods.of(config.symmetric), RangeEstimators.current_minmax, {"n_bits": config.n_bits})
-        self.init_learning_after = config.init_learning_after if config.learn_quant_params else None
-        self.register_buffer("batches", torch.zeros(1) if config.learn_quant_params else None)
+        self.init_learning_after = config.init_learning_after
 
     @classmethod
     def of(cls, config: Any) -> "PeripheryQuantizer | None":
         """The quantizer of a `PeripheryQuantizationParameter`; `None` where it asks for nothing."""
         return None if config.n_bits <= 0 else cls(config)
 
-    def forward(self, x: Any) -> Any:
-        """`x` rounded."""
+    @staticmethod
+    def counter(config: Any) -> Any:
+        """A parameter that counts batches until learning starts; `None` where nothing is learned."""
+        if config.n_bits <= 0 or not config.learn_quant_params:
+            return None
+        return torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+
+    def forward(self, x: Any, seen: Any = None) -> Any:
+        """`x` rounded; `seen` is the counter of batches, if there is one."""
         if self.training:
-            self._next_batch()
+            self._next_batch(seen)
         elif not self.quantizer.is_initialized:
             self.estimate_ranges()
             rounded = super().forward(x)
@@ -34,12 +38,13 @@ class PeripheryQuantizer(QuantizationManager):
             return rounded
         return super().forward(x)
 
-    def _next_batch(self) -> None:
+    @torch.no_grad()
+    def _next_batch(self, seen: Any) -> None:
         if self.is_learning():
             return
-        if self.init_learning_after is not None:
-            self.batches += 1
-            if float(self.batches) > self.init_learning_after:
+        if seen is not None:
+            seen += 1
+            if float(seen) > self.init_learning_after:
                 self.learn_ranges()
                 return
         self.estimate_ranges_train()

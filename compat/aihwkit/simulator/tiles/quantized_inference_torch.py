@@ -8,6 +8,7 @@ of scales and bias are those of their present values while training; in evaluati
 of the first values that come.
 """
 
+from functools import partial
 from typing import Any
 
 from compat.aihwkit.simulator.digital_low_precision.base_quantized_classes import QuantizedActivation
@@ -36,6 +37,9 @@ class QuantizedTorchInferenceTile(TorchInferenceTile):
         periphery = self.rpu_config.pre_post.periph_quant
         self.bias_quantizer = None if self.bias is None else PeripheryQuantizer.of(periphery)
         self.scale_quantizer = PeripheryQuantizer.of(periphery)
+        self.register_parameter("scale_quant_update_idx", PeripheryQuantizer.counter(periphery))
+        counted = None if self.bias is None else PeripheryQuantizer.counter(periphery)
+        self.register_parameter("bias_quant_update_idx", counted)
         self.out_quantizer = QuantizedActivation.of(self.rpu_config.act_quant_config)
 
     def scaled(self, y: Any) -> Any:
@@ -43,11 +47,14 @@ class QuantizedTorchInferenceTile(TorchInferenceTile):
         s = self.mapping_scales
         if self.input_range is not None:
             s = self.input_range if s is None else s * self.input_range
-        return with_scale(y, s, self.out_scaling_alpha, self.scale_quantizer)
+        rounds = self.scale_quantizer and partial(self.scale_quantizer, seen=self.scale_quant_update_idx)
+        return with_scale(y, s, self.out_scaling_alpha, rounds)
 
     def biased(self, y: Any) -> Any:
         """`[B, O]` with the rounded bias."""
-        return super().biased(y) if self.bias_quantizer is None else y + self.bias_quantizer(self.bias)
+        if self.bias_quantizer is None:
+            return super().biased(y)
+        return y + self.bias_quantizer(self.bias, self.bias_quant_update_idx)
 
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """`[..., I] -> [..., O]`."""
