@@ -54,17 +54,12 @@ class _CutBetweenKernels:
             )
         return split_sizes(size // group_size, max(split_max_size, 0) // group_size)
 
-    @property
-    def use_bias(self) -> bool:
-        """Whether there is a bias."""
-        return self.bias is not None
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw weights and bias as torch does, and write them."""
         if not hasattr(self, "array"):
             return  # called by torch's constructor
-        drawn = self._digital(self.in_channels, self.out_channels, self.kernel_size, bias=self.use_bias)
+        drawn = self._digital(self.in_channels, self.out_channels, self.kernel_size, bias=self.bias is not None)
         self.set_weights(drawn.weight, drawn.bias)
 
     @torch.no_grad()
