@@ -124,7 +124,7 @@ class Program:
     moving: tuple[int, ...] = ()  # which arrays an update changes; the others are not copied for each step
 
     def __post_init__(self) -> None:
-        chip = tile_weights.chip_of(self.tile(list(range(self.structure.num_leaves))))
+        chip = self.tile(list(range(self.structure.num_leaves)))
         object.__setattr__(self, "moving", tuple(jax.tree.leaves((chip.state, chip.average))))
         for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay", "raw",
                      "put_in", "dense"):  # fmt: skip

@@ -123,7 +123,7 @@ def _without_drop(tile: Any) -> Any:
     if not isinstance(reading.crossbar, TimedCrossbar):
         return tile
     forward = replace(reading, crossbar=replace(reading.crossbar, ir_drop=0.0))
-    return tile_weights.with_chip(tile, config=replace(config, forward=forward))
+    return replace(tile, config=replace(config, forward=forward))
 
 
 def _disturbed(tile: Tile, asked: Asked, key: Key) -> Tile:

@@ -161,7 +161,7 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         else:
             written = _written(chips, w, replace(mapping, weight_scaling_omega=float(scaled)))
         if not apply_weight_scaling:  # the scales stay as they are
-            written = tile_weights.with_chip(written, scale=tile_weights.chip_of(chips.tile).scale)
+            written = replace(written, scale=chips.tile.scale)
         chips.tile = jax.block_until_ready(written)
 
     @torch.no_grad()
@@ -380,18 +380,17 @@ def _written(chips: bridge.Chips, w: Any, mapping: Any) -> Any:
     """The tile with logical weights `w` `[O, I]` written as another mapping scales them."""
     tile = chips.tile
     config = tile.config
-    other = tile_weights.with_chip(tile, config=replace(config, mapping=mapping))
-    return tile_weights.with_chip(other.write(w, jax.random.fold_in(chips.root, chips.next_use())), config=config)
+    other = replace(tile, config=replace(config, mapping=mapping))
+    return replace(other.write(w, jax.random.fold_in(chips.root, chips.next_use())), config=config)
 
 
 def _with_devices_of(new: Any, old: Any) -> Any:
     """The tile `new` with the devices, weights and scales of `old`. Raises `TileModuleError` where these differ."""
-    parts = [(getattr(tile_weights.chip_of(tile), name)) for tile in (new, old) for name in ("cells", "state")]
+    parts = [getattr(tile, name) for tile in (new, old) for name in ("cells", "state")]
     shapes = [jax.tree.map(lambda leaf: leaf.shape, part) for part in parts]
     if shapes[:2] != shapes[2:]:
         raise TileModuleError(
             f"replace_rpu_config: {type(new.config.device).__name__} is another device, or has other constants, than "
             f"the {type(old.config.device).__name__} on the chips. Make a new model, and set its weights."
         )
-    chip = tile_weights.chip_of(old)
-    return tile_weights.with_chip(new, cells=chip.cells, state=chip.state, scale=chip.scale)
+    return replace(new, cells=old.cells, state=old.state, scale=old.scale)

@@ -4,7 +4,7 @@ They know nothing of scales, input ranges and digital biases: weights, inputs an
 `tile` of a tile module is one, and looks at the chips of the module; one that is made alone has chips of its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -153,7 +153,7 @@ class FloatingPointTile:
     def named_hidden_parameters(self) -> dict[str, Any]:
         """Constants and hidden weights of each crosspoint, `[d, x]` each."""
         tile = self._holder.chips.tile
-        chip = tile_weights.chip_of(tile)
+        chip = tile
         return {name: bridge.copied(v) for name, v in hidden_parameters(tile.config.device, chip.cells, chip.state)}
 
     def get_hidden_parameter_names(self) -> list[str]:
@@ -269,9 +269,9 @@ class FloatingPointTile:
         chips = self._holder.chips
         limit = -1.0 if tolerance is None else tolerance
         given = (chips.root, chips.next_use(), bridge.to_jax(x), bridge.to_jax(wanted), learning_rate, limit, max_iter)
-        old = tile_weights.chip_of(chips.tile).scale
+        old = chips.tile.scale
         leaves = jax.block_until_ready(pulsing(chips.structure)(_unscaled(chips), *given))
-        chips.tile = tile_weights.with_chip(jax.tree.unflatten(chips.structure, leaves), scale=old)
+        chips.tile = replace(jax.tree.unflatten(chips.structure, leaves), scale=old)
 
     # passes that gather the patches of a convolution
 
@@ -424,7 +424,7 @@ def _as_given(rows: Any, shape: tuple[int, ...], transposed: bool) -> Any:
 def _unscaled(chips: bridge.Chips) -> bridge.Leaves:
     """The arrays of the tile with scales of 1."""
     tile = chips.tile
-    return jax.tree.leaves(tile_weights.with_chip(tile, scale=jnp.ones_like(tile_weights.chip_of(tile).scale)))
+    return jax.tree.leaves(replace(tile, scale=jnp.ones_like(tile.scale)))
 
 
 def _native(parameter: Any) -> Any:
