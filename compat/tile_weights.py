@@ -1,62 +1,43 @@
-"""The weights that the devices of a tile, or of an array of tiles, hold: read, put in, and their scales.
+"""The weights that the devices of a tile hold: read, put in, and their scales.
 
-Such a matrix is `[O, I]` in units of the device, each chip's part in its place; the scales times it are the logical
-weights.
+Such a matrix is `[O, I]` in units of the device; the scales times it are the logical weights.
 """
 
 from dataclasses import replace
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array
 from analogjax.physics import Periphery
-from analogjax.tile import Tile, TileArray
+from analogjax.tile import Tile
 
 
-def chip_of(tile: Tile | TileArray) -> Tile:
-    """The chip; of an array all of them, stacked."""
-    return tile.tiles if isinstance(tile, TileArray) else tile
+def holding(tile: Tile, w: Array) -> Tile:
+    """The tile whose devices hold `w`, which is not copied."""
+    return replace(tile, state=replace(tile.state, w=w))
 
 
-def with_chip(tile: Any, **parts: Any) -> Any:
-    """The tile, or array of tiles, with some parts of its chips replaced."""
-    chip = replace(chip_of(tile), **parts)
-    return replace(tile, tiles=chip) if isinstance(tile, TileArray) else chip
-
-
-def holding(tile: Any, w: Array) -> Any:
-    """The tile whose devices hold `w`, of the shape of its own state (stacked and padded, for an array)."""
-    return with_chip(tile, state=replace(chip_of(tile).state, w=w))
-
-
-def read_by(tile: Any, p: Periphery) -> Any:
+def read_by(tile: Tile, p: Periphery) -> Tile:
     """The tile, read by another periphery."""
-    return with_chip(tile, config=replace(tile.config, forward=p))
+    return replace(tile, config=replace(tile.config, forward=p))
 
 
-def raw(tile: Any) -> Array:
+def raw(tile: Tile) -> Array:
     """What the devices hold, `[O, I]`."""
-    return with_chip(tile, scale=jnp.ones_like(chip_of(tile).scale)).read()
+    return replace(tile, scale=jnp.ones_like(tile.scale)).read()
 
 
-def put_in(tile: Any, w: Array) -> Any:
-    """The tile whose devices hold `w` `[O, I]`: the reverse of `raw`. Padding holds 0."""
-    # `raw` only moves numbers about, so its transpose puts them back
-    (own,) = jax.linear_transpose(lambda held: raw(holding(tile, held)), chip_of(tile).state.w)(w)
-    return holding(tile, own)
+def put_in(tile: Tile, w: Array) -> Tile:
+    """The tile whose devices hold `w`, a copy also where this is compiled."""
+    # what goes through a compiled function as it is comes out on the same memory
+    return holding(tile, w * jnp.ones_like(tile.state.w))
 
 
-def rate_scales(tile: Any) -> Array | float:
-    """The factor of the learning rate of each weight, `[O, I]`, by which a mapping makes up for its scales."""
-    chip = chip_of(tile)
-    if not tile.config.mapping.weight_scaling_lr_compensation:
-        return 1.0
-    stack = chip.state.w.ndim - 2
-    return scales(with_chip(tile, scale=1 / jnp.mean(chip.scale, axis=tuple(range(stack, chip.scale.ndim)))))
+def rate_scales(tile: Tile) -> Array | float:
+    """The factor of the learning rate by which a mapping makes up for its scales."""
+    return tile.config.mapping.rate_scale(tile.scale)
 
 
-def scales(tile: Any) -> Array:
+def scales(tile: Tile) -> Array:
     """The logical weight per weight of the device, `[O, I]`."""
-    return holding(tile, jnp.ones_like(chip_of(tile).state.w)).read()
+    return holding(tile, jnp.ones_like(tile.state.w)).read()

@@ -20,7 +20,7 @@ import numpy as np
 from analogjax import random
 from analogjax._typing import Array, Key, Scalar
 from analogjax.physics import Periphery
-from analogjax.tile import Signal, Tile, TileArray, TileConfig, create_array
+from analogjax.tile import Signal, Tile, TileConfig, create
 from analogjax.tile import update as tile_update
 from compat import tile_weights
 from compat.aihwkit.exceptions import InputTypeError, TileError, TileModuleError
@@ -115,11 +115,11 @@ def draw_key() -> Key:
 
 @kept
 def _maker(config: TileConfig, shape: tuple[int, int]) -> Any:
-    return jax.jit(lambda weights, key: create_array(config, shape, key, weights))
+    return jax.jit(lambda weights, key: create(config, shape, key, weights))
 
 
-def make(config: TileConfig, weights: np.ndarray, key: Key) -> Tile | TileArray:
-    """The chips of a matrix `[O, I]`, made by one compiled function for each configuration and shape."""
+def make(config: TileConfig, weights: np.ndarray, key: Key) -> Tile:
+    """The chip of a matrix `[O, I]`, made by one compiled function for each configuration and shape."""
     return _maker(config, (int(weights.shape[0]), int(weights.shape[1])))(weights, beside_torch(key))
 
 
@@ -131,7 +131,7 @@ class Program:
     moving: tuple[int, ...] = ()  # which arrays an update changes; the others are not copied for each step
 
     def __post_init__(self) -> None:
-        chip = tile_weights.chip_of(self.tile(list(range(self.structure.num_leaves))))
+        chip = self.tile(list(range(self.structure.num_leaves)))
         object.__setattr__(self, "moving", tuple(jax.tree.leaves((chip.state, chip.average))))
         for name in ("forward", "backward", "pulse", "step", "rest", "write", "read", "age", "reset", "decay", "raw",
                      "put_in", "dense"):  # fmt: skip
@@ -268,7 +268,7 @@ class Chips:
     passes: Array | None = None  # the gradient mask of the last call
     widen: Any = None  # a function of a tile that gives it the structure that its module needs
 
-    def __init__(self, tile: Tile | TileArray, root: Key, uses: int = 0) -> None:
+    def __init__(self, tile: Tile, root: Key, uses: int = 0) -> None:
         self.root, self.uses, self.writes = beside_torch(root), uses, 0
         self.tile = tile
 
@@ -297,7 +297,7 @@ class Chips:
         return jax.tree.unflatten(self.structure, self.leaves)
 
     @tile.setter
-    def tile(self, tile: Tile | TileArray) -> None:
+    def tile(self, tile: Tile) -> None:
         leaves, self.structure = jax.tree.flatten(tile if self.widen is None else self.widen(tile))
         self.program = program(self.structure)
         self.leaves = beside_torch(leaves)

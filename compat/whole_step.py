@@ -87,7 +87,7 @@ class WholeStep:
                 raise InputTypeError(f"{name} is of {type(value).__name__}; give a torch tensor.")
         if self._seen() != self._built:  # layers, configurations, hooks, the loss, or what is frozen
             self._build()
-        chips = [layer.tile.chips for layer in self._tiled]
+        chips = [layer.chips for layer in self._tiled]
         rates = self._rates()
         pulsed = tuple(rate != 0.0 for rate in rates)
         leaves = [one.leaves for one in chips]
@@ -117,18 +117,16 @@ class WholeStep:
             raise ConfigError(
                 f"compile: {obstacle}. Train this model module by module, with loss.backward() and optimizer.step()."
             ) from None
-        self._tiled: list[Any] = [layer for layer in self._layers if layer.tile is not None]
+        self._tiled: list[Any] = [layer for layer in self._layers if layer.tiles]
         if not self._tiled:
             raise ConfigError("compile: the model has no analog layer.")
-        if any(layer.tile.analog_ctx.use_torch_update for layer in self._tiled):
+        if any(tile.analog_ctx.use_torch_update for layer in self._tiled for tile in layer.tiles):
             raise ConfigError("compile: hardware-aware training has no compiled step; train it module by module.")
         self._rates()
         self._digital = [(layer.name, name, value) for layer in self._layers for name, value in layer.params.items()]
         self._built = self._seen()
         self._native = nn.Sequential(*(layer.call for layer in self._layers))
-        self._step = jax.jit(
-            partial(self._whole, [layer.tile.chips.program for layer in self._tiled]), static_argnums=0
-        )
+        self._step = jax.jit(partial(self._whole, [layer.chips.program for layer in self._tiled]), static_argnums=0)
 
     def _seen(self) -> tuple[Any, ...]:
         """What the compiled step was made for."""
@@ -138,7 +136,7 @@ class WholeStep:
         return modules, programs, any(map(is_hooked, modules)), parameters, _arguments(self.loss)
 
     def _rates(self) -> list[float]:
-        """The learning rate of each tile. Raises `ConfigError` where the optimizer does not have it."""
+        """The learning rate of each layer. Raises `ConfigError` where the optimizer has none, or several."""
         found = {
             id(param): float(group["lr"])
             for group in self.optimizer.param_groups
@@ -146,9 +144,12 @@ class WholeStep:
             if isinstance(param, AnalogContext)
         }
         try:
-            return [found[id(layer.tile.analog_ctx)] for layer in self._tiled]
+            rates = [{found[id(tile.analog_ctx)] for tile in layer.tiles} for layer in self._tiled]
         except KeyError:
             raise ConfigError("compile: a tile of the model is in no parameter group of the optimizer.") from None
+        if any(len(of_layer) > 1 for of_layer in rates):
+            raise ConfigError("compile: the chips of one matrix have different learning rates; give them one.")
+        return [rate for (rate,) in rates]
 
     def _whole(
         self, programs: list[Any], pulsed: tuple[bool, ...], leaves: list[bridge.Leaves], digital: list[Array],

@@ -105,7 +105,7 @@ def test_a_torch_tile_may_draw_for_each_sample():
     assert len({float(value) for value in same[:, 0, 0, 0]}) == 3
     config.mapping.max_input_size = 2
     cut = layer_of(config)
-    assert cut(torch.ones(4, 3)).shape == (4, 2) and cut.analog_module.chip_count == 2
+    assert cut(torch.ones(4, 3)).shape == (4, 2) and cut.analog_tile_count() == 2
 
 
 def test_other_tiles_draw_for_no_sample_and_may_be_evaluated():
@@ -135,7 +135,8 @@ def test_a_step_clips_and_remaps_chip_by_chip(kind, size):
     config.mapping.max_input_size = size
     layer = layer_of(config)
     with torch.no_grad():
-        layer.analog_module.out_scaling_alpha.fill_(2.0)
+        for tile in layer.analog_tiles():
+            tile.out_scaling_alpha.fill_(2.0)
     optimizer = AnalogSGD(layer.parameters(), lr=0.0)
     layer(torch.ones(1, 3)).sum().backward()
     optimizer.step()
@@ -144,7 +145,7 @@ def test_a_step_clips_and_remaps_chip_by_chip(kind, size):
     on_chip = layer.get_weights(apply_weight_scaling=False)[0].abs()
     parts = on_chip.split([2, 1], dim=1) if size else [on_chip]
     assert all(torch.allclose(part.max(1).values, torch.ones(2)) for part in parts)
-    assert torch.equal(layer.analog_module.out_scaling_alpha.detach(), torch.ones(1))
+    assert all(torch.equal(tile.out_scaling_alpha.detach(), torch.ones(1)) for tile in layer.analog_tiles())
 
 
 def test_training_with_all_of_it_learns_and_goes_on_from_a_state_dict():
@@ -253,10 +254,11 @@ def test_a_mapping_that_makes_up_for_its_scales_in_the_rate(size):
     config.mapping.weight_scaling_omega, config.mapping.weight_scaling_columnwise = 0.5, True
     config.mapping.weight_scaling_lr_compensation, config.mapping.max_input_size = True, size
     layer = layer_of(config)
-    before, tile = layer.get_weights()[0], layer.analog_module
+    before = layer.get_weights()[0]
     layer(torch.ones(1, 3)).sum().backward()
     with torch.no_grad():
-        tile.shared_weights -= 0.1 * tile.shared_weights.grad
+        for tile in layer.analog_tiles():
+            tile.shared_weights -= 0.1 * tile.shared_weights.grad
     # chip by chip, the mean scale of its outputs
     means = torch.tensor([[1.3, 1.3, 1.3]]) if not size else torch.tensor([[1.3, 1.3, 0.7]])
     assert torch.allclose(before - layer.get_weights()[0], 0.1 * means.expand(2, 3), atol=1e-6)

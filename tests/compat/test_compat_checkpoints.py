@@ -10,7 +10,7 @@ import torch
 
 import compat
 from compat.aihwkit.exceptions import TileModuleError
-from compat.aihwkit.nn import AnalogLinear, AnalogLinearMapped, AnalogSequential
+from compat.aihwkit.nn import AnalogLinear, AnalogSequential
 from compat.aihwkit.optim import AnalogSGD
 from compat.aihwkit.simulator.configs import (
     InferenceRPUConfig,
@@ -22,6 +22,7 @@ from compat.aihwkit.simulator.configs import (
     TransferCompound,
     UnitCellRPUConfig,
 )
+from compat.aihwkit.simulator.tiles.custom import CustomRPUConfig
 
 FOUND = json.loads((Path(__file__).parent / "aihwkit_checkpoints.json").read_text())
 
@@ -74,7 +75,7 @@ def test_constants_of_devices_are_taken():
 
 def test_what_does_not_fit_is_told_and_drifted_weights_too():
     state = tensors(FOUND["kinds"]["array"]["state"])
-    with pytest.raises(RuntimeError, match="4 chips, and the model 1"):
+    with pytest.raises(RuntimeError, match=r'Missing key.*"0\.analog_module\.analog_tile_state"'):
         model("inf").load_state_dict(state)
     with pytest.raises(RuntimeError, match="its devices have"):
         model("single").load_state_dict(tensors(FOUND["kinds"]["inf"]["state"]))
@@ -84,11 +85,23 @@ def test_what_does_not_fit_is_told_and_drifted_weights_too():
         model("inf").load_state_dict(state)
 
 
-def test_what_each_chip_has_for_itself_there_is_told():
+def test_each_chip_takes_what_is_its_own():
     state = tensors(FOUND["kinds"]["array"]["state"])
-    for place in ("0.0", "0.1", "1.0", "1.1"):
-        state[f"0.analog_module.array.{place}.input_range"] = torch.ones(1)
-    with pytest.raises(RuntimeError, match="its own input_range"):
+    made = config("array")
+    made.pre_post.input_range.enable = made.mapping.learn_out_scaling = True
+    ours = AnalogSequential(AnalogLinear(8, 3, rpu_config=made)).eval()
+    places = ["0.0", "0.1", "1.0", "1.1"]
+    for n, place in enumerate(places):
+        own = {"input_range": n + 1.0, "input_range_update_idx": 1.0, "out_scaling_alpha": n + 2.0}
+        state |= {f"0.analog_module.array.{place}.{name}": torch.full((1,), value) for name, value in own.items()}
+    ours.load_state_dict(state)
+    assert [tile.input_range.item() for tile in ours.analog_tiles()] == [1, 2, 3, 4]
+    assert [tile.out_scaling_alpha.item() for tile in ours.analog_tiles()] == [2, 3, 4, 5]
+
+
+def test_a_matrix_that_compat_0_1_0_saved_as_one_tile_is_told():
+    state = model("inf").state_dict()
+    with pytest.raises(RuntimeError, match=r"is one tile in the checkpoint, and 4 in the model.*compat 0\.1\.0"):
         model("array").load_state_dict(state)
 
 
@@ -156,14 +169,10 @@ def test_the_file_names_no_class_of_ours(tmp_path):
     }  # fmt: skip
 
 
-def test_what_aihwkit_lays_out_otherwise_is_not_written(tmp_path):
-    cut = SingleRPUConfig(device=SoftBoundsDevice(), mapping=MappingParameter(max_input_size=4))
-    for layer, says in [
-        (AnalogLinear(8, 3, rpu_config=cut), "devices of a matrix on 2 chips"),
-        (AnalogLinearMapped(8, 3, rpu_config=config("inf")), "another layout"),
-    ]:
-        with pytest.raises(TileModuleError, match=says):
-            compat.save_for_aihwkit(AnalogSequential(layer), tmp_path / "model.pt")
+def test_tiles_of_torch_code_are_not_written(tmp_path):
+    layer = AnalogLinear(8, 3, rpu_config=CustomRPUConfig())
+    with pytest.raises(TileModuleError, match=r"0\.analog_module: a CustomTile"):
+        compat.save_for_aihwkit(AnalogSequential(layer), tmp_path / "model.pt")
     assert not (tmp_path / "model.pt").exists()
 
 

@@ -244,7 +244,7 @@ def test_compensations_of_columns_and_against_exact_answers(own, cut):
     model = linear(0.3, config(wrong, GlobalDriftCompensationWithExactReference(), max_input_size=cut))
     model.drift_analog_weights(1e5)
     size = model.get_weights()[0].abs()
-    factors = next(iter(model.analog_tiles())).alpha.reshape(-1)
+    factors = [float(tile.alpha) for tile in model.analog_tiles()]
     parts = (size,) if not cut else (size[:, :2], size[:, 2:])
     means = [float(part.mean() * factor) for part, factor in zip(parts, factors, strict=True)]
     assert all(abs(mean - 0.3) < 1e-5 for mean in means) and not torch.allclose(size, w, atol=1e-3)

@@ -5,11 +5,11 @@ import logging
 import numpy as np
 import pytest
 import torch
-from aihwkit.exceptions import ConfigError
+from aihwkit.exceptions import AnalogBiasConfigError, ConfigError, ModuleError
 from aihwkit.experiments import BasicTraining
 from aihwkit.experiments.runners import LocalRunner
 from aihwkit.nn import AnalogConv2d, AnalogConv2dMapped, AnalogLinear, AnalogLinearMapped, AnalogSequential
-from aihwkit.nn.conversion import convert_to_analog
+from aihwkit.nn.conversion import convert_to_analog, convert_to_digital
 from aihwkit.optim import AnalogSGD
 from aihwkit.simulator import configs as c
 from aihwkit.simulator.presets import CapacitorPreset
@@ -85,27 +85,50 @@ def test_what_it_can_not_do_is_refused(given):
 
 @pytest.mark.parametrize(("kind", "plain"), [(AnalogConv2dMapped, AnalogConv2d), (AnalogLinearMapped, AnalogLinear)])
 def test_mapped_layers_are_the_plain_ones(kind, plain):
-    """Every layer lies on as many chips as its mapping asks for."""
+    """Every layer lies on as many chips as its mapping asks for; a cut between kernels needs no more of them here."""
     given = (2, 6, 3) if plain is AnalogConv2d else (20, 6)
     config = exact()
-    config.mapping.max_input_size, config.mapping.max_output_size = 8, 4
+    config.mapping.max_input_size, config.mapping.max_output_size = 9, 4
     x = torch.rand(3, 2, 5, 5) if plain is AnalogConv2d else torch.rand(3, 20)
     outputs = []
     for one in (kind, plain):
         torch.manual_seed(3)
         layer = one(*given, rpu_config=config)
-        assert isinstance(layer, plain) and layer.analog_tile_count() == 6
+        assert isinstance(layer, plain) and layer.analog_tile_count() == (4 if plain is AnalogConv2d else 6)
         outputs.append(layer(x))
     assert torch.equal(*outputs)
 
 
-@pytest.mark.parametrize(("kind", "given"), [(AnalogConv2dMapped, (2, 6, 3)), (AnalogLinearMapped, (20, 6))])
-def test_the_bias_of_mapped_layers_is_digital_on_a_single_chip_too(kind, given):
+def test_a_mapped_convolution_is_cut_between_kernels():
+    config = exact()
+    config.mapping.max_input_size, config.mapping.max_output_size = 14, 4
+    layer = AnalogConv2dMapped(3, 6, (2, 3), rpu_config=config)
+    assert layer.in_sizes == [2, 1] and layer.out_sizes == [3, 3]
+    assert [tuple(tile.in_size for tile in column) for column in layer.array] == [(12, 12), (6, 6)]
+    names = ["array.0.0", "array.0.1", "array.1.0", "array.1.1"]
+    assert [name for name, _ in layer.named_analog_tiles()] == names and not hasattr(layer, "analog_module")
+    assert {name.rpartition(".")[0] for name in layer.state_dict()} == {*names, ""}
+    x, (weight, bias) = torch.rand(2, 3, 5, 5), layer.get_weights()
+    expected = torch.nn.functional.conv2d(x, weight.reshape(6, 3, 2, 3), bias)
+    assert torch.allclose(layer(x), expected, atol=1e-5) and torch.allclose(layer(x[0]), expected[0], atol=1e-5)
+    assert "bias=False" not in repr(layer) and "bias=False" in repr(AnalogConv2dMapped(1, 1, 2, bias=False))
+    digital = convert_to_digital(AnalogSequential(layer))[0]
+    assert type(digital) is Conv2d and torch.allclose(digital(x), expected, atol=1e-5)
+    assert torch.equal(digital.weight, weight.reshape(6, 3, 2, 3)) and torch.equal(digital.bias, bias)
+    config.mapping.max_input_size = 5
+    with pytest.raises(ModuleError, match="a kernel has 6 values, and a chip takes 5"):
+        AnalogConv2dMapped(3, 6, (2, 3), rpu_config=config)
+
+
+def test_the_bias_of_mapped_layers_is_digital_on_a_single_chip_too():
     config = exact()
     config.mapping.digital_bias = False
-    layer = kind(*given, rpu_config=config)
-    assert layer.analog_tile_count() == 1
-    assert layer.analog_module.bias.shape == (6,) and not layer.analog_module.analog_bias
+    layer = AnalogLinearMapped(20, 6, rpu_config=config)
+    (tile,) = layer.analog_tiles()
+    assert layer.analog_module.bias.shape == (6,) and not tile.analog_bias and tile.bias is None
+    with pytest.raises(AnalogBiasConfigError, match="digital_bias=True"):
+        AnalogConv2dMapped(2, 6, 3, rpu_config=config)
+    assert AnalogConv2dMapped(2, 6, 3, bias=False, rpu_config=config).get_weights()[1] is None
 
 
 def network(config=exact):

@@ -154,6 +154,7 @@ def test_reads_of_users_train_as_the_compiled_ones_do(limit):
     layers, x = [], torch.randn(4, 3)
     for config in (TwoReadsConfig(apart=False), TorchInferenceRPUConfig(), TwoReadsConfig()):
         config.forward.out_noise, config.mapping.max_input_size = 0.0, limit
+        config.mapping.max_output_size = 0
         config.mapping.weight_scaling_omega, config.forward.inp_res = 0.5, 1 / 30
         config.pre_post.input_range.enable, config.pre_post.input_range.init_from_data = True, 0
         config.pre_post.input_range.init_value = 1.0

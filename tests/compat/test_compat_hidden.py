@@ -204,16 +204,17 @@ def test_several_chips(name):
     config = copy.deepcopy(CONFIGS[name]) if name in CONFIGS else CELL(device=both)
     config.mapping.max_input_size, config.mapping.max_output_size = 3, 2
     layer, other = layer_with(config, 5, 3, bias=True), layer_with(config, 5, 3, bias=True)
-    shown = layer.analog_module.get_hidden_parameters()
-    first = next(iter(shown))
-    assert shown[first].shape == (2, 2, 2, 3)
-    other.analog_module.set_hidden_parameters(shown)
-    theirs = other.analog_module.get_hidden_parameters()
-    assert all(torch.equal(theirs[key], shown[key]) for key in shown)
+    sizes = [(2, 3), (1, 3), (2, 2), (1, 2)]  # column by column
+    for mine, theirs, size in zip(layer.analog_tiles(), other.analog_tiles(), sizes, strict=True):
+        shown = mine.get_hidden_parameters()
+        first = next(iter(shown))
+        assert shown[first].shape == size
+        theirs.set_hidden_parameters(shown)
+        assert all(torch.equal(theirs.get_hidden_parameters()[key], shown[key]) for key in shown)
+        with pytest.raises(TileError, match=rf"{first} has the shape \(3, 5\), and needs \({size[0]}, {size[1]}\)"):
+            theirs.set_hidden_parameters(shown | {first: torch.ones(3, 5)})
     if name != "written":
         assert torch.equal(other.get_weights()[0], layer.get_weights()[0])
-    with pytest.raises(TileError, match=rf"{first} has the shape \(3, 5\), and needs \(2, 2, 2, 3\)"):
-        other.analog_module.set_hidden_parameters(shown | {first: torch.ones(3, 5)})
 
 
 def changed(shown, **values):

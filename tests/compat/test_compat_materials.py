@@ -152,7 +152,7 @@ def test_compensations_of_users_are_asked(kind, factor, cut):
         model.drift_analog_weights(t)
         assert torch.allclose(answer(model), torch.full((1, 2), 0.9 * factor), rtol=2e-3)
     if kind is Exact:  # what programming has lost comes back too
-        model.analog_module.program_weights(noise_model=Halves(**QUIET, drift_scale=0.0))
+        model.program_analog_weights(noise_model=Halves(**QUIET, drift_scale=0.0))
         model.drift_analog_weights(0.0)
         assert torch.allclose(answer(model), torch.full((1, 2), 0.9), rtol=2e-3)
 

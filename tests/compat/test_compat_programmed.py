@@ -204,12 +204,11 @@ def test_a_state_without_a_chip_leaves_none():
 
 
 def test_a_state_from_before_there_was_such_a_parameter():
-    model = linear(0.4, config(max_input_size=2, weight_scaling_omega=0.7))
+    model = linear(0.4, config(weight_scaling_omega=0.7))
     state = model.state_dict()
     old = state["analog_module.analog_tile_state"]
-    old["arrays"]["tiles.state.w"] = torch.from_numpy(np.array(model.analog_module.chips.tile.tiles.state.w))
-    del state["analog_module.shared_weights"]
-    twin = linear(0.1, config(max_input_size=2, weight_scaling_omega=0.7))
+    old["arrays"]["state.w"] = state.pop("analog_module.shared_weights")
+    twin = linear(0.1, config(weight_scaling_omega=0.7))
     assert not twin.load_state_dict(through_a_file(state)).missing_keys
     assert torch.allclose(answer(twin), torch.full((1, 2), 1.2), atol=1e-6)
 

@@ -19,7 +19,8 @@ from aihwkit.simulator.digital_low_precision.quantization_manager import Qstates
 from aihwkit.simulator.digital_low_precision.quantizers import QMethods, QuantizerNotInitializedError
 from aihwkit.simulator.digital_low_precision.range_estimators import OptMethod, RangeEstimators
 from aihwkit.simulator.parameters.quantization import ActivationQuantConfig, QuantizationConfig, WeightQuantConfig
-from aihwkit.simulator.tiles.quantized_inference_torch import QuantizedTileModuleArray, QuantizedTorchInferenceTile
+from aihwkit.simulator.tiles.array import QuantizedTileModuleArray
+from aihwkit.simulator.tiles.quantized_inference_torch import QuantizedTorchInferenceTile
 
 from tests.compat.descent import losses_of
 from tests.compat.test_compat_torch_inference import MEASURED, close, tensor
@@ -52,12 +53,22 @@ def configured(case):
     return made
 
 
+def set_alpha(layer, alpha):
+    """The learned scale of each output; of several chips, chip by chip."""
+    if layer.analog_tile_count() == 1:
+        layer.analog_module.out_scaling_alpha.data[:] = alpha
+        return
+    for column in layer.analog_module.array:
+        for tile, own in zip(column, alpha.split(layer.analog_module.out_sizes), strict=True):
+            tile.out_scaling_alpha.data[:] = own
+
+
 def layer_of(case):
     w = tensor(case["w"])
     layer = AnalogLinear(w.shape[1], w.shape[0], rpu_config=configured(case))
     layer.set_weights(w, tensor(case["b"]))
     if case["alpha"] is not None:
-        layer.analog_module.out_scaling_alpha.data[:] = tensor(case["alpha"])
+        set_alpha(layer, tensor(case["alpha"]))
     return layer
 
 

@@ -23,10 +23,10 @@ from aihwkit.simulator import configs as c
 from aihwkit.simulator import presets
 from aihwkit.simulator.digital_low_precision import config_utils
 from aihwkit.simulator.parameters import enums, pre_post, quantization
-from aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
+from aihwkit.simulator.tiles.array import TileModuleArray
+from aihwkit.simulator.tiles.inference_torch import TorchInferenceTile
 
 from analogjax import physics
-from analogjax.tile import TileArray
 from compat import tile_weights
 from compat.whole_batch import WholeBatch
 from tests.compat.descent import losses_of
@@ -100,7 +100,7 @@ def described(value):
 def test_fields_order_and_defaults_are_those_of_aihwkit(name):
     made, theirs = named(name)(), MEASURED["defaults"][name]
     values = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-    # an array of chips has a class of its own here, and dictionaries were not written down
+    # the class of arrays and dictionaries were not written down
     values = {key: value for key, value in values.items() if key != "tile_array_class" and not isinstance(value, dict)}
     ours = {key: described(value) for key, value in values.items()}
     assert ours == theirs and list(ours) == list(theirs)
@@ -122,10 +122,10 @@ def test_reads_and_gradients_are_those_of_aihwkit(name):
     y = layer(x)
     y.backward(tensor(case["d"]))
     assert close(y, case["trained"])
-    tile = layer.analog_module
-    scales = torch.from_numpy(np.array(tile_weights.scales(tile.chips.tile)))
-    # the parameter is in units of the devices: a step by it moves the logical weights by the gradient of these
-    assert close(tile.shared_weights.grad * scales, case["dw"])
+    # the parameters are in units of the devices: a step by them moves the logical weights by the gradient of these
+    scales = [torch.from_numpy(np.array(tile_weights.scales(tile.chips.tile))) for tile in layer.analog_tiles()]
+    grads = [tile.shared_weights.grad * s for tile, s in zip(layer.analog_tiles(), scales, strict=True)]
+    assert close(torch.cat(grads, 1), case["dw"])
     assert close(x.grad, case["dx"])
     assert close(layer.eval()(x.detach()), case["read"])
 
@@ -133,8 +133,8 @@ def test_reads_and_gradients_are_those_of_aihwkit(name):
 def test_a_step_of_the_optimizer_is_that_of_the_gradient():
     case = MEASURED["read"]["plain, two chips"]
     layer = layer_of(case)
-    assert isinstance(layer.analog_module, TorchInferenceTileArray)
-    assert isinstance(layer.analog_module.chips.tile, TileArray)
+    assert type(layer.analog_module) is TileModuleArray
+    assert [type(tile) for tile in layer.analog_tiles()] == 2 * [TorchInferenceTile]
     optimizer = AnalogSGD(layer.parameters(), lr=0.25)
     optimizer.regroup_param_groups(layer)
     before, bias = layer.get_weights()
@@ -159,7 +159,7 @@ def test_the_circuit_of_a_layer():
 
 def test_without_a_limit_a_chip_has_the_rows_of_its_layer():
     config = TIMED()
-    config.mapping.max_input_size = 0
+    config.mapping.max_input_size = config.mapping.max_output_size = 0
     assert config.to_native(24).forward.crossbar.phys_input_size == 24
     assert AnalogLinear(24, 4, rpu_config=config).analog_module.chips.tile.config.forward.crossbar.phys_input_size == 24
     with pytest.raises(ConfigError, match=r"as many rows as its layer has inputs; give them: to_native\(inputs\)"):
@@ -228,7 +228,8 @@ def test_a_layer_is_saved_copied_and_pickled():
 
 def test_noise_from_output_to_output_spreads_as_in_aihwkits_torch_tile():
     config = c.TorchInferenceRPUConfig()
-    config.forward.out_noise, config.forward.out_noise_std, config.mapping.max_output_size = 0.1, 0.02, 0
+    config.forward.out_noise, config.forward.out_noise_std = 0.1, 0.02
+    config.mapping.max_input_size = config.mapping.max_output_size = 0
     torch.manual_seed(3)
     n = 4000
     frozen = AnalogLinear(2, n, rpu_config=config).analog_module.chips.tile.frozen_forward["out_noise"]
@@ -294,7 +295,7 @@ def test_perfect_chips_of_any_size():
     config = presets.FloatingPointPreset()
     layer, x = AnalogLinear(700, 3, rpu_config=config), torch.rand(2, 700)
     weight, bias = layer.get_weights()
-    assert layer.analog_module.chip_count == 1 and torch.allclose(layer(x), x @ weight.T + bias, atol=1e-5)
+    assert layer.analog_tile_count() == 1 and torch.allclose(layer(x), x @ weight.T + bias, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["InferenceRPUConfig", "TorchInferenceRPUConfig"])
@@ -315,14 +316,24 @@ def test_each_chip_of_a_matrix_has_a_range_of_inputs_of_its_own(kind):
     assert [name for name, _ in again.named_analog_tiles()] == list(tiles)
 
 
-@pytest.mark.parametrize(("limit", "names"), [(-1, ["analog_module.array.0.0"]), (0, ["analog_module"])])
-def test_a_limit_below_0_makes_an_array_of_one_module(limit, names):
+@pytest.mark.parametrize(
+    ("limits", "names"),
+    [
+        ((-1, -1), ["analog_module.array.0.0"]),
+        ((0, 0), ["analog_module"]),
+        ((0, 512), ["analog_module.array.0.0"]),  # as in aihwkit
+        ((4, 3), ["analog_module"]),
+        ((4, 2), ["analog_module.array.0.0", "analog_module.array.0.1"]),
+    ],
+)
+def test_which_layers_have_arrays(limits, names):
     config = c.TorchInferenceRPUConfig()
-    config.mapping.max_input_size = config.mapping.max_output_size = limit
+    config.mapping.max_input_size, config.mapping.max_output_size = limits
     layer = AnalogLinear(4, 3, rpu_config=config)
     assert [name for name, _ in layer.named_analog_tiles()] == names
     quantized = c.QuantizedTorchInferenceRPUConfig(mapping=config.mapping)
-    assert quantized.get_default_tile_module_class(3, 4) is quantized.tile_class
+    expected = quantized.tile_array_class if ".array" in names[0] else quantized.tile_class
+    assert quantized.get_default_tile_module_class(3, 4) is expected
 
 
 @pytest.mark.parametrize("res", [0.05, 30.0])

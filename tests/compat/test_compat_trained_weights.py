@@ -19,8 +19,6 @@ from aihwkit.simulator.configs import (
 )
 from torch import nn
 
-from compat import tile_weights
-
 KINDS = (InferenceRPUConfig, TorchInferenceRPUConfig, QuantizedTorchInferenceRPUConfig)
 
 
@@ -177,7 +175,7 @@ def test_scaled_and_cut_matrices_step_by_the_logical_gradient(kind, layer):
         kind, layer, weight_scaling_omega=0.6, weight_scaling_columnwise=True, max_input_size=3, max_output_size=3
     )
     assert analog.analog_tile_count() == 4
-    scales = np.array(tile_weights.scales(analog.analog_module.chips.tile))
+    scales = np.concatenate([tile.get_scales() for tile in analog.analog_tiles()])
     assert np.ptp(scales) > 0.1  # chips and rows have scales of their own
     for model in (analog, digital):
         trained(model, torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.5, weight_decay=0.1))

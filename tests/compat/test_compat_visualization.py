@@ -47,7 +47,7 @@ def noisy_tile(bias=False):
     torch.manual_seed(5)
     config = SingleRPUConfig(device=ConstantStepDevice(dw_min=0.02))
     config.update.desired_bl, config.update.update_bl_management, config.update.update_management = 1, False, False
-    tile = AnalogTile(2, 3, config, bias=bias, bias_outside=True)
+    tile = AnalogTile(2, 3, config, bias=bias)
     tile.set_learning_rate(1.0)
     return tile
 

@@ -6,7 +6,7 @@ own that such a loop cannot know of, it raises `Obstacle` before anything has ch
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -20,15 +20,15 @@ from analogjax.errors import ConfigError
 from analogjax.nn import table
 from compat.aihwkit.experiments.experiments.training import BasicTraining, catalogued
 from compat.aihwkit.nn.table import ROWS, arguments_of
-from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, TileModule, TileModuleArray
-from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
+from compat.aihwkit.simulator.tiles import AnalogTile, FloatingPointTile, InferenceTile, TileModuleArray
+from compat.stacked_chips import Unstackable, chips_of
 from compat.torch_package import torch
 
 _OWN = (
     "get_dataset_arguments", "get_dataset_transform", "get_data_loaders", "get_optimizer", "training_step",
     "validation_step", "train", "run",
 )  # fmt: skip
-_TILES = (AnalogTile, FloatingPointTile, TileModuleArray, InferenceTile, InferenceTileArray)
+_TILES = (AnalogTile, FloatingPointTile, InferenceTile)
 LOSSES = {torch.nn.NLLLoss: native.nll_loss, torch.nn.CrossEntropyLoss: native.cross_entropy_loss}
 
 
@@ -42,7 +42,7 @@ class Obstacle(Exception):
 def train(experiment: Any, limit: int, root: Any, device: Any, stdout: bool) -> list[dict]:
     """Train `experiment.model` in place and return the results of the epochs. Raises `Obstacle`."""
     layers = list(layers_of(experiment.model))
-    if any(getattr(layer.tile.rpu_config, "trains_aware", False) for layer in layers if layer.tile is not None):
+    if any(getattr(tile.rpu_config, "trains_aware", False) for layer in layers for tile in layer.tiles):
         raise Obstacle("hardware-aware training has no native form")
     data: Any = _arrays(experiment, limit, root)
     compiled = native.BasicTraining(
@@ -86,9 +86,10 @@ class Layer:
     module: Any
     call: Callable
     name: str  # of its variables in the flax model
-    tile: TileModule | None = None
-    bias: Any = None  # digital parameters of the torch module that are trained
-    params: dict[str, Any] = field(default_factory=dict)
+    tiles: list[Any] = field(default_factory=list)  # the tile modules of an analog one
+    chips: Any = None  # theirs, as one native tile
+    config: Any = None  # of that tile, as the native layer has it
+    params: dict[str, Any] = field(default_factory=dict)  # its digital parameters, under flax's names
 
 
 def layers_of(model: Any) -> Iterator[Layer]:
@@ -132,42 +133,60 @@ def _layer(module: Any, name: str) -> Layer:
         return Layer(module, table.identity, name)
     if row is None or not row.simulated:
         raise Obstacle(f"the module {type(module).__name__} has no native form")
-    tile = _checked_tile(module) if row.analog else None
-    kept = {} if row.matrix is None else _parameters(module, tile)
-    more = {} if tile is None else {"config": tile.chips.tile.config}
+    if row.analog:
+        return _analog_layer(module, row, name)
+    kept = {} if row.matrix is None else _given({"kernel": module.weight, "bias": module.bias})
+    return Layer(module, _built(module, row), name, params=kept)
+
+
+def _analog_layer(module: Any, row: table.Layer, name: str) -> Layer:
+    owner = getattr(module, "analog_module", module)  # a convolution that is cut between kernels has chips itself
+    if owner is not module and type(owner) not in (TileModuleArray, *_TILES):
+        raise Obstacle(f"the tile module {type(owner).__name__} has no native form")
+    _hookless(owner)
+    grid = owner.array if hasattr(owner, "array") else [[owner]]
+    tiles = _checked_tiles(grid)
     try:
-        call = row.build(arguments_of(row, module), channels_first=True, **more)
+        chips = chips_of(grid)
+    except Unstackable as why:
+        raise Obstacle(f"{type(module).__name__}: {why} has no native form") from None
+    config, alpha = tiles[0].chips.tile.config, tiles[0].out_scaling_alpha
+    if owner is not tiles[0]:  # the bias is at the sum, whatever the mapping says
+        config = replace(config, mapping=replace(config.mapping, digital_bias=True))
+    kept = _given({"bias": owner.bias, "out_scale": alpha})
+    return Layer(module, _built(module, row, config=config), name, tiles, chips, config, kept)
+
+
+def _checked_tiles(grid: Any) -> list[Any]:
+    """The tile modules of a grid. Raises `Obstacle`."""
+    tiles = [tile for column in grid for tile in column]
+    for tile in tiles:
+        _hookless(tile)
+        if type(tile) not in _TILES:
+            raise Obstacle(f"the tile module {type(tile).__name__} has no native form")
+        if tile.analog_ctx.has_gradient():
+            raise Obstacle("a tile holds a gradient that has not been stepped with")
+    if len(tiles) > 1 and tiles[0].out_scaling_alpha is not None:
+        raise Obstacle("a learned scale of each chip of a matrix has no native form")
+    return tiles
+
+
+def _built(module: Any, row: table.Layer, **more: Any) -> Callable:
+    """The native layer of a module. Raises `Obstacle`."""
+    try:
+        return row.build(arguments_of(row, module), channels_first=True, **more)
     except ConfigError as error:
         raise Obstacle(str(error)) from None
-    return Layer(module, call, name, tile=tile, params=kept)
 
 
-def _checked_tile(module: Any) -> TileModule:
-    tile = module.analog_module
-    _hookless(tile)
-    if type(tile) not in _TILES:
-        raise Obstacle(f"the tile module {type(tile).__name__} has no native form")
-    if tile.analog_ctx.has_gradient():
-        raise Obstacle("a tile holds a gradient that has not been stepped with")
-    if tile.use_bias and tile.analog_bias == tile.chips.tile.config.mapping.digital_bias:
-        raise Obstacle("a bias that the mapping puts on the chip is digital here")
-    return tile
-
-
-def _parameters(module: Any, tile: TileModule | None) -> dict[str, Any]:
-    """The digital parameters of a layer with weights, under flax's names."""
-    given = (
-        {"kernel": module.weight, "bias": module.bias}
-        if tile is None
-        else {"bias": tile.bias, "out_scale": tile.out_scaling_alpha}
-    )
-    return {name: value for name, value in given.items() if value is not None}
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def taken(layers: list[Layer]) -> nn.Variables:
     """The variables of the torch modules, copied; tiles under flax's names."""
     params = {layer.name: _native_params(layer) for layer in layers if layer.params}
-    tiles = {layer.name: {"tile": layer.tile.chips.tile} for layer in layers if layer.tile is not None}
+    tiles = {layer.name: {"tile": layer.chips.tile} for layer in layers if layer.tiles}
     return nn.Variables(params=params, tiles=tiles)
 
 
@@ -187,10 +206,10 @@ def _given_back(layers: list[Layer], variables: nn.Variables) -> None:
         for name, parameter in layer.params.items():
             value = np.array(variables.params[layer.name][name])
             parameter.copy_(torch.from_numpy(value.T if name == "kernel" else value).reshape(parameter.shape))
-        if layer.tile is not None:
+        if layer.tiles:
             # through numpy: the run may have been on another device than the torch modules
             tile = variables.tiles[layer.name]["tile"]
-            layer.tile.chips.tile = jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), tile)
+            layer.chips.tile = jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), tile)
 
 
 def _arrays(experiment: Any, limit: int, root: Any) -> native.Arrays:

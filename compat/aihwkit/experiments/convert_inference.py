@@ -62,7 +62,7 @@ def infer(experiment: Any, limit: int, root: Any, device: Any, told: Callable[[d
 
 def _programming(layers: list[Layer]) -> tuple[Any, Any]:
     """The noise model of all chips, and their drift compensation, or `None`."""
-    configs = [layer.tile.rpu_config for layer in layers if layer.tile is not None]
+    configs = [tile.rpu_config for layer in layers for tile in layer.tiles]
     if not configs or any(not isinstance(config, InferenceRPUConfig) for config in configs):
         raise Obstacle("not all of its analog layers have an InferenceRPUConfig")
     if any(config.modifier.enable_during_test for config in configs):

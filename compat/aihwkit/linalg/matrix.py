@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from compat.aihwkit.exceptions import InputTypeError
+from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.torch_package import torch
 
 
@@ -45,6 +46,11 @@ class AnalogMatrix(LinearOperator):
         return self._tile.out_size, self._tile.in_size
 
     @property
+    def _grid(self) -> Any:
+        """The tile modules as `[column][row]`."""
+        return self._tile.array if isinstance(self._tile, TileModuleArray) else [[self._tile]]
+
+    @property
     def dtype(self) -> np.dtype:
         """The number type of the products."""
         return np.dtype(np.float32)
@@ -69,9 +75,11 @@ class AnalogMatrix(LinearOperator):
 
     def ger(self, x_matrix: Any, d_matrix: Any, alpha: float = 1.0) -> None:
         """Pulse the devices by `alpha d^T x`, one vector of `x_matrix` `[B, I]` and `d_matrix` `[B, O]` at a time."""
-        self._tile.set_learning_rate(alpha)
         x, d = (torch.atleast_2d(_tensor(given)) for given in (x_matrix, d_matrix))
-        self._tile.update(x, -d)
+        for column, inputs in zip(self._grid, x.split([column[0].in_size for column in self._grid], -1), strict=True):
+            for tile, errors in zip(column, d.split([tile.out_size for tile in column], -1), strict=True):
+                tile.set_learning_rate(alpha)
+                tile.update(inputs, -errors)
 
     @torch.no_grad()
     def _forward(self, x: Any) -> Any:
@@ -82,7 +90,12 @@ class AnalogMatrix(LinearOperator):
         outputs, inputs = self.shape
         if d.ndim == 0 or d.shape[-1] != outputs:
             raise InputTypeError(f"d @ A with d of shape {tuple(d.shape)} and A {outputs} x {inputs}; give {outputs}.")
-        return self._tile.backward(d.reshape(-1, outputs)).reshape(*d.shape[:-1], inputs)
+        errors = d.reshape(-1, outputs).split([tile.out_size for tile in self._grid[0]], -1)
+        columns = [
+            torch.stack([tile.backward(part) for tile, part in zip(column, errors, strict=True)]).sum(0)
+            for column in self._grid
+        ]
+        return torch.cat(columns, -1).reshape(*d.shape[:-1], inputs)
 
     # what scipy calls
 

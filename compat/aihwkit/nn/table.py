@@ -45,4 +45,4 @@ def arguments_of(row: Layer, module: Any) -> dict[str, Any]:
 
 
 def _has_bias(module: Any) -> bool:
-    return module.analog_module.use_bias if hasattr(module, "analog_module") else module.bias is not None
+    return module.bias is not None and module.bias is not False  # an analog layer says it, a digital one has it

@@ -11,8 +11,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from compat.aihwkit.exceptions import ArgumentError
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
 from compat.aihwkit.nn.table import ROWS
@@ -32,14 +30,11 @@ _RULE = "=" * FORMATTING_WIDTH
 
 
 class TileInfo:
-    """One chip of a tile module: that at `place` in its grid."""
+    """One chip."""
 
-    def __init__(self, tile: Any, is_mapped: bool, place: tuple[int, int] = (0, 0)) -> None:
-        mapping, grid = tile.rpu_config.mapping, _grid(tile)
-        self.log_out_size, self.log_in_size = (
-            len(np.array_split(np.arange(size), parts)[n])
-            for size, parts, n in zip((tile.out_size, tile.in_size), grid, place, strict=True)
-        )
+    def __init__(self, tile: Any, is_mapped: bool) -> None:
+        mapping = tile.rpu_config.mapping
+        self.log_out_size, self.log_in_size = tile.out_size, tile.in_size
         self.phy_in_size, self.phy_out_size = mapping.max_input_size, mapping.max_output_size
         self.is_mapped = is_mapped
         room = self.phy_in_size * self.phy_out_size  # 0: chips are as large as they need to be
@@ -65,7 +60,8 @@ class LayerInfo:
         self.input_size, self.output_size = input_size, output_size
         self.name = type(module).__name__
         self.isanalog = isinstance(module, AnalogLayerBase)
-        self.tiles_info = list(_chips(module)) if self.isanalog else []
+        mapped = self.name.endswith("Mapped")
+        self.tiles_info = [TileInfo(tile, mapped) for tile in module.analog_tiles()] if self.isanalog else []
         self.num_tiles = len(self.tiles_info)
         self.kernel_size = getattr(module, "kernel_size", None)
         self.reuse_factor = self._uses()
@@ -158,18 +154,6 @@ def _innermost(module: Any) -> Iterator[Any]:
         return
     for child in children:
         yield from _innermost(child)
-
-
-def _chips(module: Any) -> Iterator[TileInfo]:
-    mapped = type(module).__name__.endswith("Mapped")
-    for tile in module.analog_tiles():
-        rows, columns = _grid(tile)
-        for k, n in np.ndindex(columns, rows):  # aihwkit goes along the outputs first
-            yield TileInfo(tile, mapped, (n, k))
-
-
-def _grid(tile: Any) -> tuple[int, int]:
-    return getattr(tile.chips.tile, "grid", (1, 1))
 
 
 def _shape(value: Any) -> list[int] | None:

@@ -9,9 +9,8 @@ from analogjax.experiments.conductance_file import ConductanceFileError, Matrix,
 from compat.aihwkit.exceptions import FusionExportError, TileError
 from compat.aihwkit.inference.converter.fusion import FusionConductanceConverter
 from compat.aihwkit.nn.modules.base import AnalogLayerBase
+from compat.aihwkit.simulator.tiles.base import TileModuleBase
 from compat.aihwkit.simulator.tiles.inference import InferenceTileWithPeriphery
-from compat.aihwkit.simulator.tiles.module import TileModule
-from compat.aihwkit.simulator.tiles.programming import chips_of
 from compat.torch_package import torch
 
 
@@ -29,8 +28,8 @@ def fusion_export(
     params: dict[str, list[Any]] = {}
     for name, layer in analog_model.named_analog_layers():
         conductances[name], params[name] = [], []
-        for chip in _chips(layer):
-            targets, leads_back = converter.convert_to_conductances(chip.reference_combined_weights)
+        for tile in _tiles_of(layer):
+            targets, leads_back = converter.convert_to_conductances(_weights_on(tile).clone())
             params[name].append(leads_back)
             for g in targets:
                 conductances[name] += g.flatten().tolist()
@@ -61,45 +60,40 @@ def fusion_import(
         analog_model.load_state_dict(state_dict)
     analog_model.eval()
     for name, layer in analog_model.named_analog_layers():
-        tile = _tile(layer)
-        columns = tile.in_size
-        tile.shared_weights[:, :columns] = found[name]
+        for tile, weights in zip(_tiles_of(layer), found[name], strict=True):
+            _weights_on(tile).copy_(weights)
     return analog_model
 
 
-def _weights(layer: Any, values: Any, params: list[Any], converter: Any, name: str) -> Any:
-    """The weights `[O, I]` of all chips of a layer, in units of the devices."""
-    left = torch.as_tensor(values, dtype=torch.float32)
-    whole = torch.zeros(_tile(layer).out_size, _tile(layer).in_size)
-    for chip, leads_back in zip(_chips(layer), params, strict=True):
-        targets, _ = converter.convert_to_conductances(chip.reference_combined_weights)
+def _weights(layer: Any, values: Any, params: list[Any], converter: Any, name: str) -> list[Any]:
+    """The weights `[O, I]` of each chip of a layer, in units of the devices."""
+    left, found = torch.as_tensor(values, dtype=torch.float32), []
+    for tile, leads_back in zip(_tiles_of(layer), params, strict=True):
+        targets, _ = converter.convert_to_conductances(_weights_on(tile).clone())
         sizes = [g.numel() for g in targets]
         if len(left) < sum(sizes):
             raise FusionExportError(f"{name} has {len(values)} conductances, which are too few for its chips.")
         parts, left = left[: sum(sizes)].split(sizes), left[sum(sizes) :]
         g = [part.reshape(one.shape) for part, one in zip(parts, targets, strict=True)]
-        whole[chip.rows, chip.columns] = converter.convert_back_to_weights(g, leads_back)
+        found.append(converter.convert_back_to_weights(g, leads_back))
     if len(left):
         raise FusionExportError(f"{name} has {len(values)} conductances, {len(left)} more than its chips.")
-    return whole
+    return found
 
 
-def _tile(layer: Any) -> Any:
-    """The tile module of a layer. Raises `TileError` unless it is for inference."""
-    tile = layer.analog_module
-    if not isinstance(tile, InferenceTileWithPeriphery):
-        raise TileError(f"{type(tile).__name__}: conductances are those of chips for inference (InferenceRPUConfig).")
-    return tile
+def _tiles_of(layer: Any) -> Iterator[Any]:
+    """The tiles of a layer. Raises `TileError` for one that is not for inference."""
+    for tile in layer.analog_tiles():
+        if not isinstance(tile, InferenceTileWithPeriphery):
+            raise TileError(
+                f"{type(tile).__name__}: conductances are those of chips for inference (InferenceRPUConfig)."
+            )
+        yield tile
 
 
-def _chips(layer: Any) -> Iterator[Any]:
-    """The chips of a layer, each with its weights; a column of an analog bias is none of them."""
-    tile = _tile(layer)
-    for chip in chips_of(tile.chips.tile, tile.rpu_config):
-        columns = slice(chip.columns.start, min(chip.columns.stop, tile.in_size))
-        chip.columns = columns
-        chip.reference_combined_weights = chip.reference_combined_weights[:, : columns.stop - columns.start]
-        yield chip
+def _weights_on(tile: Any) -> Any:
+    """The trained weights `[O, I]` themselves, without the column of an analog bias."""
+    return tile.shared_weights[:, : tile.in_size]
 
 
 def _matrices(analog_model: Any) -> list[Matrix]:
@@ -107,7 +101,7 @@ def _matrices(analog_model: Any) -> list[Matrix]:
     found, number = [], 0
     for name, module in analog_model.named_modules():
         container = isinstance(module, AnalogLayerBase) and module.IS_CONTAINER
-        if isinstance(module, (TileModule, torch.nn.ModuleList)) or container:
+        if isinstance(module, (TileModuleBase, torch.nn.ModuleList)) or container:
             continue
         number += 1
         if isinstance(module, AnalogLayerBase):

@@ -291,7 +291,8 @@ def _relative(loss: float, baseline: float, margin: float, get_baseline: bool) -
 def _model(d: dict[str, Any]) -> AnalogLinear:
     """A layer to try weights `[I, O]` on."""
     inputs, outputs = d["weights_downsampled_unitless"].shape
-    return AnalogLinear(inputs, outputs, bias=False, rpu_config=deepcopy(d["rpu_config"])).eval()
+    config = deepcopy(d["rpu_config"])
+    return AnalogLinear(inputs, outputs, bias=False, rpu_config=config, tile_module_class=config.tile_class).eval()
 
 
 def _chip(d: dict[str, Any]) -> Any:

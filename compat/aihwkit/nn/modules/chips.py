@@ -5,8 +5,17 @@ from typing import Any
 from compat.aihwkit.exceptions import ConfigError
 from compat.aihwkit.simulator.configs.configs import SingleRPUConfig
 from compat.aihwkit.simulator.parameters.base import RPUConfigBase
-from compat.aihwkit.simulator.tiles.module import CompiledTile
 from compat.torch_package import torch
+
+
+def configuration_of(layer: Any, rpu_config: Any) -> Any:
+    """The configuration of a layer, by default a `SingleRPUConfig`. Raises `ConfigError` for what is none."""
+    rpu_config = SingleRPUConfig() if rpu_config is None else rpu_config
+    if not isinstance(rpu_config, RPUConfigBase):
+        raise ConfigError(
+            f"{type(layer).__name__}(rpu_config={rpu_config!r}): give a configuration, such as SingleRPUConfig()."
+        )
+    return rpu_config
 
 
 def move_to_chips(
@@ -16,16 +25,11 @@ def move_to_chips(
 
     Raises `ConfigError` where `rpu_config` is no configuration.
     """
-    rpu_config = SingleRPUConfig() if rpu_config is None else rpu_config
-    if not isinstance(rpu_config, RPUConfigBase):
-        raise ConfigError(
-            f"{type(layer).__name__}(rpu_config={rpu_config!r}): give a configuration, such as SingleRPUConfig()."
-        )
+    rpu_config = configuration_of(layer, rpu_config)
     kind = tile_module_class or rpu_config.get_default_tile_module_class(out_size, in_size)
     # the key of the chips is drawn aside, so that weights are those of a digital layer with the same seed
     with torch.random.fork_rng(devices=[]):
-        options = layer._tile_options if issubclass(kind, CompiledTile) else {}
-        layer.analog_module = kind(out_size, in_size, rpu_config, bias, **options)
+        layer.analog_module = kind(out_size, in_size, rpu_config, bias)
     layer.unregister_parameter("weight")
     layer._parameters.pop("bias", None)
     layer.bias = bias

@@ -39,8 +39,11 @@ class _AnalogConv(AnalogLayerBase, _ConvNd):
         )  # fmt: skip
         self.in_features = self.get_tile_size(in_channels, groups, self.kernel_size)
         self.out_features = out_channels
-        move_to_chips(self, out_channels, self.in_features, bias, rpu_config, tile_module_class)
+        self._move_to_chips(bias, rpu_config, tile_module_class)
         self.reset_parameters()
+
+    def _move_to_chips(self, bias: bool, rpu_config: Any, tile_module_class: type | None) -> None:
+        move_to_chips(self, self.out_channels, self.in_features, bias, rpu_config, tile_module_class)
 
     def reset_parameters(self) -> None:
         """Draw weights and bias as torch does, and write them."""
@@ -59,9 +62,13 @@ class _AnalogConv(AnalogLayerBase, _ConvNd):
         items = x_input if batched else x_input[None]
         patches = _patches(items, self.kernel_size, self.stride, self.padding, self.dilation)
         # programs take views of what comes out, as they may of torch's layers
-        y = self.analog_module(patches.transpose(1, 2)).transpose(1, 2).contiguous()
+        y = self._products(patches.transpose(1, 2)).transpose(1, 2).contiguous()
         y = y.reshape(items.shape[0], self.out_channels, *self._places(items.shape[2:]))
         return y if batched else y[0]
+
+    def _products(self, rows: Any) -> Any:
+        """Patches `[B, places, I] -> [B, places, O]`."""
+        return self.analog_module(rows)
 
     def _places(self, item: Any) -> list[int]:
         """The sizes of what comes out."""
@@ -77,8 +84,9 @@ class _AnalogConv(AnalogLayerBase, _ConvNd):
 
     def extra_repr(self) -> str:
         """What torch shows, and the kind of configuration."""
-        kind = type(self.analog_module.rpu_config).__name__
-        return f"{_ConvNd.extra_repr(self)}{'' if self.bias else ', bias=False'}, {kind}"
+        kind = type(next(self.analog_tiles()).rpu_config).__name__
+        shown = _ConvNd.extra_repr(self)  # which says that there is no bias only where it is None
+        return f"{shown}{', bias=False' if self.bias is False else ''}, {kind}"
 
     @classmethod
     def from_digital(cls, module: Any, rpu_config: Any, tile_module_class: type | None = None) -> Any:

@@ -42,7 +42,7 @@ class AnalogLinear(AnalogLayerBase, torch.nn.Linear):  # type: ignore[misc]
 
     def extra_repr(self) -> str:
         """Sizes, whether there is a bias, and the kind of configuration."""
-        kind = type(self.analog_module.rpu_config).__name__
+        kind = type(next(self.analog_tiles()).rpu_config).__name__
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={bool(self.bias)}, {kind}"
 
     @classmethod

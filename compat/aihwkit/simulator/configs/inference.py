@@ -17,7 +17,8 @@ from compat.aihwkit.simulator.parameters.inference import (
 )
 from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
-from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
+from compat.aihwkit.simulator.tiles.array import TileModuleArray
+from compat.aihwkit.simulator.tiles.inference import InferenceTile
 from compat.overrides import is_plain
 from compat.parameters import parameters
 
@@ -39,7 +40,7 @@ class InferenceRPUConfig(IOManagedRPUConfig):
     """
 
     tile_class: type = InferenceTile
-    tile_array_class: type = InferenceTileArray
+    tile_array_class: type = TileModuleArray
     noise_model: BaseNoiseModel = dataclasses.field(default_factory=PCMLikeNoiseModel)
     drift_compensation: BaseDriftCompensation | None = dataclasses.field(default_factory=GlobalDriftCompensation)
     clip: WeightClipParameter = dataclasses.field(default_factory=WeightClipParameter)

@@ -10,12 +10,10 @@ from compat.aihwkit.simulator.parameters.enums import RPUDataType
 from compat.aihwkit.simulator.parameters.io import IOParameters, IOParametersIRDropT
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingParameterQuant
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
-from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile, TorchInferenceTileArray
+from compat.aihwkit.simulator.tiles.array import QuantizedTileModuleArray, TileModuleArray
+from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile
 from compat.aihwkit.simulator.tiles.protocol import refuse_own_simulator
-from compat.aihwkit.simulator.tiles.quantized_inference_torch import (
-    QuantizedTileModuleArray,
-    QuantizedTorchInferenceTile,
-)
+from compat.aihwkit.simulator.tiles.quantized_inference_torch import QuantizedTorchInferenceTile
 from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 from compat.aihwkit.simulator.tiles.torch_tile_irdrop_t import TorchSimulatorTileIRDropT
 from compat.parameters import parameters
@@ -29,7 +27,7 @@ class TorchInferenceRPUConfig(InferenceRPUConfig):
     _data_types: ClassVar[tuple[RPUDataType, ...]] = (RPUDataType.FLOAT, RPUDataType.HALF)
 
     tile_class: type = TorchInferenceTile
-    tile_array_class: type = TorchInferenceTileArray
+    tile_array_class: type = TileModuleArray
     simulator_tile_class: type = TorchSimulatorTile
 
     def _parts(self, inputs: int) -> dict[str, Any]:

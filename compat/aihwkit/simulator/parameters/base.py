@@ -51,15 +51,9 @@ class RPUConfigBase(View):
             raise ConfigError(f"{type(device).__name__}(construction_seed={seed}): needs 0 or more.")
         return seed
 
-    def get_default_tile_module_class(self: Any, out_size: int = 0, in_size: int = 0) -> type:
-        """The class of the tile module: the array class where the matrix is larger than one chip, or a limit below 0.
-
-        That limit is none, and asks for an array of modules all the same; chips in one compiled array show no modules.
-        """
-        limits = ((out_size, self.mapping.max_output_size), (in_size, self.mapping.max_input_size))
-        stacked = getattr(self.tile_class, "is_stacked", lambda config: True)
-        parted = any(0 < limit < size or (limit < 0 and not stacked(self)) for size, limit in limits)
-        return self.tile_array_class if parted else self.tile_class
+    def get_default_tile_module_class(self, out_size: int = 0, in_size: int = 0) -> type:
+        """The class of the tile module of a matrix of that size."""
+        return self.tile_class
 
     def create_tile(self: Any, *args: Any, **kwargs: Any) -> Any:
         """A tile module with this configuration."""
@@ -67,7 +61,7 @@ class RPUConfigBase(View):
 
     def compatible_with(self: Any, tile_class_name: str) -> bool:
         """Whether a tile module of that class may have this configuration."""
-        return tile_class_name in (self.tile_class.__name__, self.tile_array_class.__name__)
+        return tile_class_name == self.tile_class.__name__
 
 
 RPUConfigGeneric = RPUConfigBase

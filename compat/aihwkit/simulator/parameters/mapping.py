@@ -36,5 +36,15 @@ class MappingParameter(View):
 class MappableRPU(RPUConfigBase):
     """A configuration whose logical matrix is mapped to chips."""
 
-    tile_array_class: type = object
+    tile_array_class: type | None = None
     mapping: MappingParameter = dataclasses.field(default_factory=MappingParameter)
+
+    def get_default_tile_module_class(self, out_size: int = 0, in_size: int = 0) -> type:
+        """The class of the tile module of a matrix of that size: that of arrays where a limit is below its size.
+
+        As in aihwkit a limit of 0 (there is none) is below each size, unless both are 0.
+        """
+        limits = self.mapping.max_input_size, self.mapping.max_output_size
+        if self.tile_array_class is None or limits == (0, 0):
+            return self.tile_class
+        return self.tile_array_class if limits[0] < in_size or limits[1] < out_size else self.tile_class

@@ -1,4 +1,4 @@
-"""What happens to the devices of a tile, or of an array of tiles, from outside: each is a function of the tile."""
+"""What happens to the devices of a tile from outside: each is a function of the tile."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -10,7 +10,6 @@ from analogjax._typing import Array, Key, Scalar
 from analogjax.physics.compounds import Vector
 from analogjax.physics.compounds.vector import UpdatePolicy
 from analogjax.tile import Mapping
-from compat import tile_weights
 from compat.aihwkit.exceptions import TileError
 
 
@@ -27,7 +26,7 @@ def diffused(tile: Any, key: Key) -> Any:
 def _rested(tile: Any, without: str, alpha: Scalar, key: Key) -> Any:
     config = tile.config
     only = replace(config, device=_without(config.device, without))
-    return tile_weights.with_chip(tile_weights.with_chip(tile, config=only).rest(key, alpha), config=config)
+    return replace(replace(tile, config=only).rest(key, alpha), config=config)
 
 
 def _without(device: Any, name: str) -> Any:
@@ -46,16 +45,13 @@ def put_weights(tile: Any, w: Array, key: Key) -> Any:
 
     Of a unit cell whose pulses go to one fixed device, that device alone is written.
     """
-    chip, config = tile_weights.chip_of(tile), tile.config
-    split = config.mapping
-    mapping = Mapping(max_input_size=split.max_input_size, max_output_size=split.max_output_size)
-    plain = replace(config, mapping=mapping)
-    written = tile_weights.with_chip(tile, config=plain).write(w, key)
-    made = tile_weights.chip_of(written)
-    state = made.state
+    config = tile.config
+    plain = replace(config, mapping=Mapping())
+    written = replace(tile, config=plain).write(w, key)
+    state = written.state
     if _is_fixed(config.device):
-        state = _one_written(config.device, chip.state, state)
-    return tile_weights.with_chip(tile, state=state)
+        state = _one_written(config.device, tile.state, state)
+    return replace(tile, state=state)
 
 
 def _is_fixed(device: Any) -> bool:
@@ -80,7 +76,7 @@ def selected(tile: Any) -> int:
     """The device of a unit cell that the next pulses go to, where the cell keeps count of it; else 0."""
     if not isinstance(tile.config.device, Vector):
         return 0
-    state: Any = tile_weights.chip_of(tile).state
+    state: Any = tile.state
     return int(state.clock.reshape(-1)[0])
 
 
@@ -89,7 +85,7 @@ def selecting(tile: Any, index: int) -> Any:
     device = tile.config.device
     if not isinstance(device, Vector):
         return tile
-    held: Any = tile_weights.chip_of(tile).state
+    held: Any = tile.state
     if not 0 <= index < len(device.devices):
         raise TileError(f"set_hidden_update_index({index}): there are {len(device.devices)} devices, counted from 0.")
-    return tile_weights.with_chip(tile, state=replace(held, clock=jnp.full_like(held.clock, index)))
+    return replace(tile, state=replace(held, clock=jnp.full_like(held.clock, index)))

@@ -167,7 +167,6 @@ class SimulatorTileWrapper(BaseTile):
     out_scaling_alpha: Any
     reference_combined_weights: Any = None
     non_blocking = False
-    chip_count = 1
 
     def __init__(
         self, out_size: int, in_size: int, rpu_config: Any, bias: bool = True, in_trans: bool = False,

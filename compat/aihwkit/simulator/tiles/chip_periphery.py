@@ -1,11 +1,11 @@
 """What compiled chips add to the digital surroundings of any tile: scales are native, passes are compiled."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 
-from analogjax.tile import TileArray
-from compat import tile_weights
+from analogjax.tile import Tile
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ArgumentError, TileError
 from compat.aihwkit.simulator.parameters.enums import WeightRemapType
@@ -56,11 +56,11 @@ class ChipsWithPeriphery(TileWithPeriphery):
 
     @property
     def mapping_scales(self) -> Any:
-        """The scale of the mapping, `[1]` or `[O]`, of each chip; `None` where weights are on the chip as they are."""
+        """The scale of the mapping, `[1]` or `[O]`; `None` where weights are on the chip as they are."""
         mapped = self.rpu_config.mapping.weight_scaling_omega > 0
         remap = getattr(self.rpu_config, "remap", None)
         tile = self.chips.tile
-        scale = tile_weights.chip_of(tile).scale
+        scale = tile.scale
         plain = not mapped and (remap is None or remap.type is WeightRemapType.NONE)
         if plain and bool(jnp.all(scale == 1)):
             return None
@@ -81,7 +81,7 @@ class ChipsWithPeriphery(TileWithPeriphery):
         """The factor of the learning rate that makes up for the scale of the mapping."""
         if not self.rpu_config.mapping.weight_scaling_lr_compensation:
             return 1.0
-        return 1.0 / float(jnp.mean(tile_weights.chip_of(self.chips.tile).scale))
+        return 1.0 / float(jnp.mean(self.chips.tile.scale))
 
     # the passes alone
 
@@ -116,7 +116,7 @@ class ChipsWithPeriphery(TileWithPeriphery):
         return self._drawn("frozen_backward")
 
     def _drawn(self, part: str) -> dict[str, Any]:
-        frozen = getattr(tile_weights.chip_of(self.chips.tile), part)
+        frozen = getattr(self.chips.tile, part)
         return {name: bridge.copied(frozen[ours]) for name, ours in extra.FROZEN.items() if ours in frozen}
 
     def set_forward_parameters(self, dic: Any = None, **kwargs: Any) -> None:
@@ -135,18 +135,11 @@ class ChipsWithPeriphery(TileWithPeriphery):
                 shapes = {key: tuple(one.shape) for key, one in known.items()}
                 raise ArgumentError(f"{part}: {name} {tuple(value.shape)} does not fit; there are {shapes}.")
         new = {extra.FROZEN[name]: jnp.array(value.detach().float().numpy()) for name, value in given.items()}
-        frozen = {**getattr(tile_weights.chip_of(self.chips.tile), part), **new}
-        self.chips.tile = tile_weights.with_chip(self.chips.tile, **{part: frozen})
+        frozen = {**getattr(self.chips.tile, part), **new}
+        self.chips.tile = replace(self.chips.tile, **{part: frozen})
 
 
-def _with_scales(tile: Any, scales: Any) -> Any:
-    """The tile, or array of tiles, with the output scales `[1]` or `[O]`."""
-    old = tile_weights.chip_of(tile).scale
-    each = scales.shape[0] > 1 or old.ndim > (2 if isinstance(tile, TileArray) else 0)
-    if not isinstance(tile, TileArray):
-        new = jnp.broadcast_to(scales, (tile.shape[0],)) if each else scales[0]
-    elif each:
-        new = tile._along_rows(jnp.broadcast_to(scales, (tile.outputs,))[None])[:, :, 0]
-    else:
-        new = jnp.broadcast_to(scales[0], old.shape)
-    return tile_weights.with_chip(tile, scale=new)
+def _with_scales(tile: Tile, scales: Any) -> Tile:
+    """The tile with the output scales `[1]` or `[O]`."""
+    each = scales.shape[0] > 1 or tile.scale.ndim > 0
+    return replace(tile, scale=jnp.broadcast_to(scales, (tile.shape[0],)) if each else scales[0])

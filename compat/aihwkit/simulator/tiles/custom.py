@@ -8,7 +8,7 @@ from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.mapping import MappableRPU
 from compat.aihwkit.simulator.parameters.pre_post import PrePostProcessingRPU
 from compat.aihwkit.simulator.tiles.analog_mvm import AnalogMVM
-from compat.aihwkit.simulator.tiles.array_of_tiles import TileGrid
+from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.base import SimulatorTile, SimulatorTileWrapper
 from compat.aihwkit.simulator.tiles.functions import AnalogFunction
 from compat.aihwkit.simulator.tiles.periphery import TileWithPeriphery
@@ -153,7 +153,7 @@ class CustomRPUConfig(MappableRPU, PrePostProcessingRPU):
 
     tile_class: type = CustomTile
     simulator_tile_class: type = CustomSimulatorTile
-    tile_array_class: type = TileGrid
+    tile_array_class: type = TileModuleArray
     forward: IOParameters = dataclasses.field(default_factory=IOParameters)
     backward: IOParameters = dataclasses.field(default_factory=IOParameters)
     update: CustomUpdateParameters = dataclasses.field(default_factory=CustomUpdateParameters)

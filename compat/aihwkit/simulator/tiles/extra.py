@@ -5,13 +5,13 @@ the choppers of a transfer (0 and 1 for the signs +1 and -1).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compat import tile_weights
 from compat import torch_bridge as bridge
 
 # aihwkit's names of what is drawn for each output when a chip is made
@@ -44,22 +44,20 @@ def loaded(tile: Any, given: Mapping[str, Any], strict: bool) -> tuple[Any, floa
     if strict and missing:
         raise RuntimeError(f"load_extra: {missing} are missing; give all that dump_extra() gives.")
     new = {name: _array(name, given[name], leaf) for name, leaf in shown.items() if name in given}
-    chip = tile_weights.chip_of(tile)
     parts = {
-        "frozen_forward": _filled(chip.frozen_forward, "rpu.fb_pass.fwd.", new),
-        "frozen_backward": _filled(chip.frozen_backward, "rpu.fb_pass.bwd.", new),
-        "state": _filled(chip.state, "rpu.rpu_device.", new),
-        "average": new.get(_AVERAGE, chip.average),
+        "frozen_forward": _filled(tile.frozen_forward, "rpu.fb_pass.fwd.", new),
+        "frozen_backward": _filled(tile.frozen_backward, "rpu.fb_pass.bwd.", new),
+        "state": _filled(tile.state, "rpu.rpu_device.", new),
+        "average": new.get(_AVERAGE, tile.average),
     }
     rate = given.get(_RATE)
-    return tile_weights.with_chip(tile, **parts), None if rate is None else float(rate[0])
+    return replace(tile, **parts), None if rate is None else float(rate[0])
 
 
 def _named(tile: Any) -> dict[str, Any]:
-    chip = tile_weights.chip_of(tile)
-    found = _leaves(chip.frozen_forward, "rpu.fb_pass.fwd.") | _leaves(chip.frozen_backward, "rpu.fb_pass.bwd.")
-    found |= _leaves(chip.state, "rpu.rpu_device.")
-    return found if chip.average is None else found | {_AVERAGE: chip.average}
+    found = _leaves(tile.frozen_forward, "rpu.fb_pass.fwd.") | _leaves(tile.frozen_backward, "rpu.fb_pass.bwd.")
+    found |= _leaves(tile.state, "rpu.rpu_device.")
+    return found if tile.average is None else found | {_AVERAGE: tile.average}
 
 
 def _leaves(tree: Any, prefix: str) -> dict[str, Any]:

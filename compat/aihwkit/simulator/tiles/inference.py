@@ -5,7 +5,7 @@ is kept in addition, and read in evaluation mode until the weights change. Going
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ from compat.aihwkit.simulator.tiles.tile_module import STATE
 from compat.torch_package import torch
 
 _WEIGHT = "shared_weights"
+_HELD = "state.w"  # the name of the weights among the arrays of a tile
 
 
 class DenseGradient(torch.autograd.Function):
@@ -165,7 +166,7 @@ class InferenceTileWithPeriphery:
         chips, alpha = self.chips, self.out_scaling_alpha if remap is not None else None  # type: ignore[attr-defined]
         act = step(chips.structure, clip, remap, None).settle
         learned = None if alpha is None else bridge.lent(bridge.widened(alpha))
-        chips.leaves = act(chips.leaves, chips.root, chips.next_use(), learned)
+        chips.leaves = act(chips.leaves, learned)
         if alpha is not None:
             alpha.fill_(1.0)
 
@@ -238,13 +239,9 @@ class InferenceTileWithPeriphery:
 
     @property
     def alpha(self) -> Any:
-        """The factors of drift compensation, `[]` or `[O]`, of each chip; `[1]`, a 1, where nothing has drifted."""
-        written, chip = self._still_written(), tile_weights.chip_of(self._chips.tile)
-        if written is None:
-            return torch.ones(1)
-        shown = tile_weights.chip_of(written.shown.tile).scale
-        own = chip.scale[..., None] if chip.scale.ndim < shown.ndim else chip.scale
-        return bridge.copied(shown / own)
+        """The factors of drift compensation, `[]` or `[O]`; `[1]`, a 1, where nothing has drifted."""
+        written = self._still_written()
+        return torch.ones(1) if written is None else bridge.copied(written.shown.tile.scale / self._chips.tile.scale)
 
     @property
     def reference_combined_weights(self) -> Any:
@@ -260,7 +257,7 @@ class InferenceTileWithPeriphery:
 
     @property
     def drift_baseline(self) -> Any:
-        """What the compensation read right after programming, of each chip; `None` where nothing was read."""
+        """What the compensation read right after programming; `None` where nothing was read."""
         written = self._still_written()
         return None if written is None else written.chips.baseline
 
@@ -274,8 +271,7 @@ class InferenceTileWithPeriphery:
     def drift_readout_tensor(self) -> Any:
         """The inputs that a compensation asks a chip with; `None` without one."""
         compensation = self.rpu_config.drift_compensation
-        columns = tile_weights.chip_of(self._chips.tile).shape[1]
-        return None if compensation is None else compensation.get_readout_tensor(columns)
+        return None if compensation is None else compensation.get_readout_tensor(self._chips.tile.shape[1])
 
     def _key(self) -> Any:
         return jax.random.fold_in(self.chips.root, self.chips.next_use())
@@ -286,7 +282,8 @@ class InferenceTileWithPeriphery:
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         state = destination[prefix + STATE]
-        state["arrays"].pop(_held(state["arrays"]))  # they are in `shared_weights`
+        state["arrays"].pop(_HELD)
+        state["analog_tile_weights"] = self.shared_weights.detach()  # the same memory: it is saved once
         if (held := self._held_copy()) is not None:
             state["disturbed"] = held.clone()
         written = self._still_written()
@@ -325,17 +322,11 @@ class InferenceTileWithPeriphery:
         tile = self.chips.tile
         chips = restored(tile, self.rpu_config, state)
         # a compensation may have given each output a scale of its own
-        name = next(name for name in state["answers"] if name.endswith("scale"))
-        scale = jax.ShapeDtypeStruct(tuple(state["answers"][name].shape), jnp.float32)
-        answers = bridge.filled(tile_weights.with_chip(tile, scale=scale), state["answers"], "the programmed chip")
+        scale = jax.ShapeDtypeStruct(tuple(state["answers"]["scale"].shape), jnp.float32)
+        answers = bridge.filled(replace(tile, scale=scale), state["answers"], "the programmed chip")
         target = state.get("target", self.shared_weights)  # which are the same, but for programming while training
         shown = bridge.Chips(answers, key_of(state["answers_key"]), state["answers_uses"])
         self._show(chips, shown, target.detach().clone())
-
-
-def _held(arrays: dict[str, Any]) -> str:
-    """The name of the weights among the arrays of a tile."""
-    return next(name for name in arrays if name.endswith("state.w"))
 
 
 def _given(module: Any, state: Any, weight: Any) -> Any:
@@ -348,21 +339,15 @@ def _given(module: Any, state: Any, weight: Any) -> Any:
     # a copy: loading may make the given tensor the parameter itself
     w = jnp.array(weight.detach().float().cpu().numpy())
     tile = tile_weights.put_in(module.chips.tile, w)
-    held = bridge.named(tile)
-    return {**state, "arrays": {**state["arrays"], _held(held): held[_held(held)]}}
+    return {**state, "arrays": {**state["arrays"], _HELD: bridge.copied(tile.state.w)}}
 
 
 class InferenceTile(InferenceTileWithPeriphery, AnalogTile):  # type: ignore[misc]
-    """Chips that are programmed once: one chip."""
+    """A chip that is programmed once."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         refuse_own_update(self, CompiledTile.update)
         super().__init__(*args, **kwargs)
 
 
-class InferenceTileArray(InferenceTileWithPeriphery, TileModuleArray):  # type: ignore[misc]
-    """Chips that are programmed once: a matrix on several of them."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        refuse_own_update(self, CompiledTile.update)
-        super().__init__(*args, **kwargs)
+InferenceTileArray = TileModuleArray  # its name in configurations that compat 0.1.0 saved

@@ -16,8 +16,7 @@ from analogjax import pytree
 from analogjax._typing import Array, DType, Key, Scalar
 from analogjax.physics import ADC, DAC, InputRange, Periphery, TimedCrossbar
 from analogjax.physics.converters import clip as masked_clip
-from analogjax.tile import Tile, TileArray
-from analogjax.tile.array import each_chip
+from analogjax.tile import Tile
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import AnalogBiasConfigError, InputTypeError, TorchTileConfigError
@@ -64,7 +63,6 @@ class Asked:
     """What is asked of the chips of one structure, besides their answer: all that decides what is compiled."""
 
     training: bool  # wires lose voltage in evaluation mode only, weights are disturbed in training mode only
-    each: bool  # whether the answers of the chips are kept apart, [G_out, G_in, B, o]
     modifier: Any = None
     samples: int = 0  # of which each has a disturbance of its own; 0: all have one
     law: InputRange | None = None  # of the range of the inputs, where there is one
@@ -93,10 +91,10 @@ class Product:
         if self.asked.modifier is not None and self.asked.training:
             tile = _disturbed(tile, self.asked, k_disturb)
         if r is None or self.asked.law is None:
-            return _answers(tile, x, k_read, self.asked.each)
+            return tile.forward(x, k_read)[0]
         # clipped inputs pass no gradient; the range has that of the clip, of the division and of the product
         within = self.asked.law.limit(masked_clip(x, lax.stop_gradient(r[0])), r[0])
-        return r[0] * _answers(tile, within / r[0], k_read, self.asked.each)
+        return r[0] * tile.forward(within / r[0], k_read)[0]
 
     def _forward(self, leaves: bridge.Leaves, root: Key, n: Scalar, w: Array, x: Array, r: Array | None) -> Array:
         return self._read(leaves, root, n, w, x, r)
@@ -125,25 +123,16 @@ def _without_drop(tile: Any) -> Any:
     if not isinstance(reading.crossbar, TimedCrossbar):
         return tile
     forward = replace(reading, crossbar=replace(reading.crossbar, ir_drop=0.0))
-    return tile_weights.with_chip(tile, config=replace(config, forward=forward))
+    return replace(tile, config=replace(config, forward=forward))
 
 
-def _disturbed(tile: Any, asked: Asked, key: Key) -> Any:
+def _disturbed(tile: Tile, asked: Asked, key: Key) -> Tile:
     """The tile with weights that are disturbed; the gradient passes to those that are not (straight-through)."""
-
-    def act(chip: Tile, used: Array, key: Key) -> tuple[Tile]:
-        w = chip.state.w
-        if not asked.samples:
-            return (_holding(chip, w + lax.stop_gradient(asked.modifier.modify(w, key) * used - w)),)
-        keys = jax.random.split(key, asked.samples)
-        noise = jax.vmap(lambda key: asked.modifier.modify(w, key) * used - w)(keys)
-        return (_reading_each(chip, w + lax.stop_gradient(noise)),)
-
-    return each_chip(tile, act, key)[0]
-
-
-def _holding(chip: Tile, w: Array) -> Tile:
-    return replace(chip, state=replace(chip.state, w=w))
+    w = tile.state.w
+    if not asked.samples:
+        return tile_weights.holding(tile, w + lax.stop_gradient(asked.modifier.modify(w, key) - w))
+    noise = jax.vmap(lambda key: asked.modifier.modify(w, key) - w)(jax.random.split(key, asked.samples))
+    return _reading_each(tile, w + lax.stop_gradient(noise))
 
 
 def _reading_each(chip: Tile, w: Array) -> Tile:
@@ -155,12 +144,6 @@ def _reading_each(chip: Tile, w: Array) -> Tile:
             noise_management=None, bound_management=None,
         )  # fmt: skip
     return replace(chip, config=replace(config, forward=replace(reading, crossbar=EachSample(w=w))))
-
-
-def _answers(tile: Any, x: Array, key: Key, each: bool) -> Array:
-    if each and isinstance(tile, TileArray):
-        return tile._each(Tile.forward, key, tile._along_columns(x))[0]
-    return tile.forward(x, key)[0]
 
 
 class StraightThrough(torch.autograd.Function):
@@ -230,11 +213,6 @@ class Differentiated:
         """The same, as the configuration names it."""
         return self.rpu_config.runtime.data_type
 
-    @classmethod
-    def is_stacked(cls, rpu_config: Any) -> bool:
-        """Whether several chips of a matrix are one compiled array; else each is asked in torch."""
-        return super().is_stacked(rpu_config) and not is_asked(rpu_config.simulator_tile_class)  # type: ignore[misc]
-
     @property
     def tile(self) -> Any:
         """The simulator tile, which shows the weights."""
@@ -279,7 +257,20 @@ class Differentiated:
 
     def product(self, x: Any) -> Any:
         """`[B, I] -> [B, O]`: what the chips answer, added up, in logical units."""
-        return self._answers(x, each=False)
+        if not self.training:
+            self.rpu_config.check_read(self.in_size)
+        if "tile" in self._modules:  # type: ignore[attr-defined]
+            return self._asked(x)
+        chips, parameter = self.reading, self.rpu_config.modifier
+        modifier, weight = parameter.to_torch_tile() if self.training else None, self.shared_weights
+        if self.training and "modify_weight" in self._own:
+            modifier, weight = None, self._modified_by_user(parameter)
+        samples = self._samples if modifier is not None and parameter.per_batch_sample else 0
+        law, r = None, self.input_range
+        if r is not None:
+            law, r = self._law, r.float()  # type: ignore[attr-defined]
+        compiled = product(chips.structure, Asked(self.training, modifier, samples, law))
+        return StraightThrough.apply(chips, compiled, self._of_its_type(x).float(), weight.float(), r).to(x.dtype)
 
     def _aware(self) -> tuple[Any, Any, Any]:
         """What a step does to the weights: clip and remap; they are disturbed anew in each pass instead."""
@@ -306,22 +297,6 @@ class Differentiated:
         y = torch.func.functional_call(tile, {"weight": weight}, given)
         return y * scale if r is None else y * (scale * r)
 
-    def _answers(self, x: Any, each: bool) -> Any:
-        if not self.training:
-            self.rpu_config.check_read(self.in_size)
-        if "tile" in self._modules:  # type: ignore[attr-defined]
-            return self._asked(x)
-        chips, parameter = self.reading, self.rpu_config.modifier
-        modifier, weight = parameter.to_torch_tile() if self.training else None, self.shared_weights
-        if self.training and "modify_weight" in self._own:
-            modifier, weight = None, self._modified_by_user(parameter)
-        samples = self._samples if modifier is not None and parameter.per_batch_sample else 0
-        law, r = None, self.input_range
-        if r is not None:
-            law, r = self._law, r.float()  # type: ignore[attr-defined]
-        compiled = product(chips.structure, Asked(self.training, each, modifier, samples, law))
-        return StraightThrough.apply(chips, compiled, self._of_its_type(x).float(), weight.float(), r).to(x.dtype)
-
     def _of_its_type(self, x: Any) -> Any:
         mixed = torch.is_autocast_enabled(x.device.type)
         if x.dtype not in _TYPES or not (mixed or x.dtype == self.get_dtype()):
@@ -343,8 +318,7 @@ class Differentiated:
 
 
 class TorchInferenceTile(Differentiated, InferenceTileWithPeriphery, CompiledTile):  # type: ignore[misc]
-    """Chips that are trained through their converters, then programmed: one chip."""
+    """A chip that is trained through its converters, then programmed."""
 
 
-class TorchInferenceTileArray(Differentiated, InferenceTileWithPeriphery, TileModuleArray):  # type: ignore[misc]
-    """Chips that are trained through their converters, then programmed: a matrix on several of them."""
+TorchInferenceTileArray = TileModuleArray  # its name in configurations that compat 0.1.0 saved

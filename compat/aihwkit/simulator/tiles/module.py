@@ -1,4 +1,4 @@
-"""The tile module around compiled chips of one logical matrix, with its digital bias and output scale."""
+"""The tile module around one compiled chip, with its digital bias and output scale."""
 
 import copy
 from collections import OrderedDict
@@ -11,7 +11,6 @@ import numpy as np
 
 from analogjax import random
 from analogjax.physics import FloatingPoint
-from analogjax.tile import TileArray
 from compat import bindings, tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileError, TileModuleError
@@ -32,7 +31,7 @@ _STEP = frozenset(("update", "post_update_step"))  # what may be set on a tile m
 
 
 class CompiledTile(ChipsWithPeriphery, TileModule):
-    """Chips, bias and scales of an `[out_size, in_size]` matrix.
+    """The chip, bias and scales of an `[out_size, in_size]` matrix, whatever the limits of the mapping.
 
     All randomness of a tile comes from one key, drawn from torch's global generator when the module is made, and the
     number of its uses so far; so `torch.manual_seed` makes a program repeat bit for bit. A non-zero `construction_seed`
@@ -45,7 +44,7 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
 
     def __init__(
         self, out_size: int, in_size: int, rpu_config: Any, bias: bool = False, in_trans: bool = False,
-        out_trans: bool = False, bias_outside: bool = False,
+        out_trans: bool = False,
     ) -> None:  # fmt: skip
         TileModule.__init__(self)
         refuse_own_methods(self)
@@ -54,9 +53,7 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         self.rpu_config = rpu_config = copy.deepcopy(rpu_config)
         self.out_size, self.in_size, self.use_bias = out_size, in_size, bool(bias)
         config = rpu_config.to_native(in_size)
-        split = config.mapping.grid(out_size, in_size) != (1, 1)
-        # an array of chips has its bias at the digital sum, and so have layers that are meant to be one
-        self.digital_bias = self.use_bias and (config.mapping.digital_bias or split or bias_outside)
+        self.digital_bias = self.use_bias and config.mapping.digital_bias
         self.analog_bias = self.use_bias and not self.digital_bias
         self.chips = self._made(config, rpu_config.population_seed)
         self.configured_steps = steps_of(config.device)
@@ -77,15 +74,6 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         blank = np.zeros((self.out_size, self.in_size + self.analog_bias), np.float32)
         return bridge.Chips(bridge.make(config, blank, random.key(seed) if seed else made_with), own)
 
-    @classmethod
-    def is_stacked(cls, rpu_config: Any) -> bool:
-        """Whether several chips of a matrix are one compiled array; not where each has a range of inputs of its own.
-
-        Nor with a limit of their size below 0, by which programs ask for modules of one chip each, whatever the size.
-        """
-        mapping = rpu_config.mapping
-        return not (rpu_config.pre_post.input_range.enable or min(mapping.max_input_size, mapping.max_output_size) < 0)
-
     @property
     def tile(self) -> Any:
         """The simulator tile, which looks at the chips; the native `analogjax` tile is `chips.tile`."""
@@ -95,12 +83,6 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
     def reading(self) -> bridge.Chips:
         """The chips that answer to an input."""
         return self.chips
-
-    @property
-    def chip_count(self) -> int:
-        """Chips that the matrix is cut into."""
-        tile = self.chips.tile
-        return int(np.prod(tile.grid)) if isinstance(tile, TileArray) else 1
 
     @property
     def device(self) -> Any:
@@ -179,7 +161,7 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         else:
             written = _written(chips, w, replace(mapping, weight_scaling_omega=float(scaled)))
         if not apply_weight_scaling:  # the scales stay as they are
-            written = tile_weights.with_chip(written, scale=tile_weights.chip_of(chips.tile).scale)
+            written = replace(written, scale=chips.tile.scale)
         chips.tile = jax.block_until_ready(written)
 
     @torch.no_grad()
@@ -388,7 +370,7 @@ class CompiledTile(ChipsWithPeriphery, TileModule):
         """The names in a state dict that stand for the chips, and what takes them from it; `None`: nothing does."""
         theirs = aihwkit_state.with_state(state_dict, prefix)
         if theirs is not None:
-            return aihwkit_state.names_in(prefix, theirs), lambda: aihwkit_state.take(self, theirs)
+            return aihwkit_state.names_in(prefix), lambda: aihwkit_state.take(self, theirs)
         if prefix + STATE not in state_dict:
             return set(), None
         return set(), lambda: restored(self, state_dict[prefix + STATE])
@@ -398,18 +380,17 @@ def _written(chips: bridge.Chips, w: Any, mapping: Any) -> Any:
     """The tile with logical weights `w` `[O, I]` written as another mapping scales them."""
     tile = chips.tile
     config = tile.config
-    other = tile_weights.with_chip(tile, config=replace(config, mapping=mapping))
-    return tile_weights.with_chip(other.write(w, jax.random.fold_in(chips.root, chips.next_use())), config=config)
+    other = replace(tile, config=replace(config, mapping=mapping))
+    return replace(other.write(w, jax.random.fold_in(chips.root, chips.next_use())), config=config)
 
 
 def _with_devices_of(new: Any, old: Any) -> Any:
     """The tile `new` with the devices, weights and scales of `old`. Raises `TileModuleError` where these differ."""
-    parts = [(getattr(tile_weights.chip_of(tile), name)) for tile in (new, old) for name in ("cells", "state")]
+    parts = [getattr(tile, name) for tile in (new, old) for name in ("cells", "state")]
     shapes = [jax.tree.map(lambda leaf: leaf.shape, part) for part in parts]
     if shapes[:2] != shapes[2:]:
         raise TileModuleError(
             f"replace_rpu_config: {type(new.config.device).__name__} is another device, or has other constants, than "
             f"the {type(old.config.device).__name__} on the chips. Make a new model, and set its weights."
         )
-    chip = tile_weights.chip_of(old)
-    return tile_weights.with_chip(new, cells=chip.cells, state=chip.state, scale=chip.scale)
+    return replace(new, cells=old.cells, state=old.state, scale=old.scale)

@@ -1,10 +1,11 @@
-"""What is on chips once they are programmed, and how they drift.
+"""What is on a chip once it is programmed, and how it drifts.
 
 `Compiled` is for materials and compensations whose methods are ours. Where a user has methods of their own, `Own` calls
-them, as aihwkit does: chip by chip, with torch tensors, in units of the device.
+them, as aihwkit does: with torch tensors, in units of the device.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analogjax._typing import Array, Key
-from analogjax.tile import TileArray, drift, program
+from analogjax.tile import drift, program
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import ConfigError, TileModuleError
@@ -22,10 +23,10 @@ from compat.torch_package import torch
 
 
 def programmed(tile: Any, rpu_config: Any, key: Key) -> "Compiled | Own":
-    """The chips of `tile`, programmed with the noise model of `rpu_config`. Consumes `key`."""
+    """The chip of `tile`, programmed with the noise model of `rpu_config`. Consumes `key`."""
     if is_compiled(rpu_config):
         return Compiled(program(tile, *native_parts(rpu_config), key))
-    own = Own(rpu_config, list(chips_of(tile, rpu_config)))
+    own = Own(rpu_config, Chip.of(tile, rpu_config))
     own.program(tile, key)
     return own
 
@@ -82,21 +83,17 @@ class Compiled:
 
     @classmethod
     def restored(cls, tile: Any, rpu_config: Any, state: dict[str, Any]) -> "Compiled":
-        """What was `saved` from chips like `tile`. Raises `TileModuleError`."""
-        shape = jax.eval_shape(
-            lambda tile, key: programmed(tile, rpu_config, key).chips, tile, bridge.random.key(0)
-        )  # fmt: skip
+        """What was `saved` from a chip like `tile`. Raises `TileModuleError`."""
+        parts = native_parts(rpu_config)
+        shape = jax.eval_shape(lambda tile, key: program(tile, *parts, key), tile, bridge.random.key(0))
         return cls(bridge.filled(shape, state["arrays"], "the programmed chip"))
 
 
 @dataclass(eq=False)
 class Chip:
-    """One chip as methods of users see it: what aihwkit's tiles show of it, by the same names."""
+    """A chip as methods of users see it: what aihwkit's tiles show of it, by the same names."""
 
     rpu_config: Any
-    rows: slice
-    columns: slice
-    place: tuple[int, int] | None  # in the grid of an array
     reference_combined_weights: Any
     programmed_weights: Any = None
     drift_noise_parameters: Any = None
@@ -104,6 +101,11 @@ class Chip:
     drift_readout_tensor: Any = None
     alpha: Any = field(default_factory=lambda: torch.ones(1))
     answers: Callable | None = None  # `[N, I] -> [N, O]`, while the chip is asked
+
+    @classmethod
+    def of(cls, tile: Any, rpu_config: Any) -> "Chip":
+        """The chip of a tile, which is to hold what it holds."""
+        return cls(rpu_config, torch.from_numpy(np.array(tile_weights.raw(tile))))
 
     @property
     def out_size(self) -> int:
@@ -144,38 +146,35 @@ class Chip:
 
 @dataclass
 class Own:
-    """Chips that methods of users have programmed."""
+    """A chip that methods of users have programmed."""
 
     rpu_config: Any
-    chips: list[Chip]
+    chip: Chip
     tile: Any = None  # right after programming
 
     @torch.no_grad()
     def program(self, tile: Any, key: Key) -> None:
-        """Write what the chips are to hold, and read the baseline. Consumes `key`."""
-        model, compensation = self.rpu_config.noise_model, self.rpu_config.drift_compensation
-        for chip in self.chips:
-            w, chip.drift_noise_parameters = model.apply_programming_noise(chip.reference_combined_weights.clone())
-            chip.programmed_weights = _checked(w, chip, f"{type(model).__name__}.apply_programming_noise()")
-        self.tile = self._holding(tile, [chip.programmed_weights for chip in self.chips])
+        """Write what the chip is to hold, and read the baseline. Consumes `key`."""
+        model, compensation, chip = self.rpu_config.noise_model, self.rpu_config.drift_compensation, self.chip
+        w, chip.drift_noise_parameters = model.apply_programming_noise(chip.reference_combined_weights.clone())
+        chip.programmed_weights = _checked(w, chip, f"{type(model).__name__}.apply_programming_noise()")
+        self.tile = _holding(tile, chip.programmed_weights)
         if compensation is not None:
-            for chip in self._asked(self.tile, key):
+            with _asked(self.tile, chip, key):
                 chip.drift_baseline = compensation.init_baseline(chip)
 
     @property
     def baseline(self) -> Any:
-        """What the compensation read, of the only chip or of each; `None` without one."""
-        found = [chip.drift_baseline for chip in self.chips]
-        return found[0] if len(found) == 1 else found
+        """What the compensation read; `None` without one."""
+        return self.chip.drift_baseline
 
     @property
     def exponents(self) -> Any:
-        """What the noise model drew for the drift of the only chip, or of each."""
-        found = [chip.drift_noise_parameters for chip in self.chips]
-        return found[0] if len(found) == 1 else found
+        """What the noise model drew for the drift."""
+        return self.chip.drift_noise_parameters
 
     def read_by(self, p: Any) -> None:
-        """Read the chips by another periphery from now on."""
+        """Read the chip by another periphery from now on."""
         self.tile = tile_weights.read_by(self.tile, p)
 
     @torch.no_grad()
@@ -184,64 +183,32 @@ class Own:
         self.rpu_config = rpu_config
         if not t >= 0:
             raise ConfigError(f"drift_weights({t!r}): needs a time in seconds after programming, 0 or more.")
-        model, compensation = rpu_config.noise_model, rpu_config.drift_compensation
-        if compensation is not None and self.chips[0].drift_baseline is None:
+        model, compensation, chip = rpu_config.noise_model, rpu_config.drift_compensation, self.chip
+        if compensation is not None and chip.drift_baseline is None:
             raise _program_anew("there was no compensation, which needs a baseline,")
-        now = []
-        for chip in self.chips:
-            w = model.apply_drift_noise(chip.programmed_weights.clone(), chip.drift_noise_parameters, t)
-            now.append(_checked(w, chip, f"{type(model).__name__}.apply_drift_noise()"))
-        tile = self._holding(self.tile, now)
+        w = model.apply_drift_noise(chip.programmed_weights.clone(), chip.drift_noise_parameters, t)
+        tile = _holding(self.tile, _checked(w, chip, f"{type(model).__name__}.apply_drift_noise()"))
         if compensation is None:
             return tile
-        for chip in self._asked(tile, key):
+        with _asked(tile, chip, key):
             answers = chip._forward_drift_readout_tensor()
-            chip.alpha = torch.as_tensor(compensation.apply(answers, chip.drift_baseline)).detach().float()
-        return self._compensated(tile)
-
-    def _asked(self, tile: Any, key: Key) -> Iterator[Chip]:
-        """Each chip, while it can be asked."""
-        for n, chip in enumerate(self.chips):
-            chip.answers = _answers(tile, chip, jax.random.fold_in(key, n))
-            yield chip
-            chip.answers = None
-
-    def _holding(self, tile: Any, weights: list[Any]) -> Any:
-        whole = np.zeros(tile.shape, np.float32)
-        for chip, w in zip(self.chips, weights, strict=True):
-            whole[chip.rows, chip.columns] = w.numpy()
-        return tile_weights.put_in(tile, jnp.asarray(whole))
-
-    def _compensated(self, tile: Any) -> Any:
-        """The tile with the factor of each chip in its scale."""
-        scale = tile_weights.chip_of(tile).scale
-        each = any(chip.alpha.numel() > 1 for chip in self.chips) or scale.ndim > (2 if _is_array(tile) else 0)
-        rows = tile_weights.chip_of(tile).shape[0]
-        factors = np.ones((*(tile.grid if _is_array(tile) else ()), *((rows,) if each else ())), np.float32)
-        for chip in self.chips:
-            alpha = _factor(chip, self.rpu_config.drift_compensation)
-            where = (chip.place or ()) + ((slice(0, chip.out_size),) if each else ())
-            factors[where] = alpha
-        widened = scale[..., None] if scale.ndim < factors.ndim else scale
-        return tile_weights.with_chip(tile, scale=widened * factors)
+        chip.alpha = torch.as_tensor(compensation.apply(answers, chip.drift_baseline)).detach().float()
+        return replace(tile, scale=tile.scale * _factor(chip, compensation))
 
     def saved(self) -> dict[str, Any]:
         """Tensors, and whatever the methods have drawn, for a state dict."""
         kept = ("programmed_weights", "drift_noise_parameters", "drift_baseline", "drift_readout_tensor", "alpha")
-        return {"kind": "own", "chips": [{name: getattr(chip, name) for name in kept} for chip in self.chips]}
+        return {"kind": "own", "chips": [{name: getattr(self.chip, name) for name in kept}]}
 
     @classmethod
     def restored(cls, tile: Any, rpu_config: Any, state: dict[str, Any]) -> "Own":
-        """What was `saved` from chips like `tile`. Raises `TileModuleError`."""
-        own = cls(rpu_config, list(chips_of(tile, rpu_config)))
-        if len(own.chips) != len(state["chips"]):
-            raise TileModuleError(
-                f"the checkpoint has {len(state['chips'])} programmed chips, the model {len(own.chips)}."
-            )
-        for chip, kept in zip(own.chips, state["chips"], strict=True):
-            for name, value in kept.items():
-                setattr(chip, name, value)
-        own.tile = own._holding(tile, [chip.programmed_weights for chip in own.chips])
+        """What was `saved` from a chip like `tile`. Raises `TileModuleError`."""
+        if len(state["chips"]) != 1:
+            raise TileModuleError(f"the checkpoint has {len(state['chips'])} programmed chips, the tile one.")
+        own = cls(rpu_config, Chip.of(tile, rpu_config))
+        for name, value in state["chips"][0].items():
+            setattr(own.chip, name, value)
+        own.tile = _holding(tile, own.chip.programmed_weights)
         return own
 
 
@@ -266,41 +233,26 @@ def _program_anew(what: str) -> ConfigError:
     return ConfigError(f"drift_weights: {what} when the chip was programmed; program it anew: program_weights().")
 
 
-def chips_of(tile: Any, rpu_config: Any) -> Iterator[Chip]:
-    """The chips of a tile, with what they hold."""
-    whole = torch.from_numpy(np.array(tile_weights.raw(tile)))
-    outputs, inputs = whole.shape
-    if not _is_array(tile):
-        yield Chip(rpu_config, slice(0, outputs), slice(0, inputs), None, whole)
-        return
-    for k, rows in enumerate(_cuts(outputs, tile.grid[0])):
-        for n, columns in enumerate(_cuts(inputs, tile.grid[1])):
-            yield Chip(rpu_config, rows, columns, (k, n), whole[rows, columns].clone())
-
-
-def _cuts(size: int, parts: int) -> list[slice]:
-    """Nearly equal parts, larger ones first."""
-    ends = np.cumsum([len(part) for part in np.array_split(np.arange(size), parts)]).tolist()
-    return [slice(begin, end) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _answers(tile: Any, chip: Chip, key: Key) -> Callable[[Any], Any]:
-    """Asks one chip, before its scales, with `[N, I]`."""
-    one = jax.tree.map(lambda leaf: leaf[chip.place], tile.tiles) if _is_array(tile) else tile
-    one = tile_weights.with_chip(one, scale=jnp.ones(()))
+@contextmanager
+def _asked(tile: Any, chip: Chip, key: Key) -> Iterator[None]:
+    """While the chip can be asked with `[N, I]`, before its scales."""
+    unscaled = replace(tile, scale=jnp.ones(()))
 
     def ask(x: Any) -> Any:
         given: Array = jnp.asarray(x.detach().numpy())
         if given.ndim != 2 or given.shape[1] != chip.in_size:
             raise ConfigError(f"a readout tensor of shape {given.shape} for a chip of {chip.in_size} inputs.")
-        padded = jnp.pad(given, ((0, 0), (0, one.shape[1] - chip.in_size)))
-        return bridge.copied(one.forward(padded, key)[0][:, : chip.out_size])
+        return bridge.copied(unscaled.forward(given, key)[0])
 
-    return ask
+    chip.answers = ask
+    try:
+        yield
+    finally:
+        chip.answers = None
 
 
-def _is_array(tile: Any) -> bool:
-    return isinstance(tile, TileArray)
+def _holding(tile: Any, w: Any) -> Any:
+    return tile_weights.put_in(tile, jnp.array(w.numpy()))
 
 
 def _checked(w: Any, chip: Chip, what: str) -> Any:

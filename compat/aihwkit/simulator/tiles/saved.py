@@ -1,5 +1,6 @@
 """A tile in a state dict: plain tensors and numbers, so that `torch.load` needs no trust in the file."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -8,7 +9,6 @@ import numpy as np
 
 from analogjax import random
 from analogjax._typing import Key
-from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileModuleError
 from compat.aihwkit.simulator.tiles.steps import counting, steps_of
@@ -20,14 +20,15 @@ def saved(module: Any) -> dict[str, Any]:
     """Everything of the tile of `module`: weights, device constants, state, key and number of draws."""
     chips = module.chips
     tile = chips.tile
-    steps = steps_of(tile.config.device)
+    steps, arrays = steps_of(tile.config.device), bridge.named(tile)
     # constants that were set by hand may have made it another one than the configuration's
     measured = {"dw_min": list(steps)} if steps != module.configured_steps else {}
     return measured | {
         "format": _FORMAT,
         "analog_tile_class": type(module).__name__,
         "analog_lr": module.get_learning_rate(),
-        "arrays": bridge.named(tile),
+        "analog_tile_weights": arrays["state.w"],  # once more, by aihwkit's name: for programs that look at them
+        "arrays": arrays,
         "key": saved_key(chips.root),
         "uses": chips.uses,
     }
@@ -66,12 +67,10 @@ def _shaped(chips: bridge.Chips, arrays: dict[str, Any]) -> Any:
 
 def _with_scale_as(tile: Any, arrays: dict[str, Any]) -> Any:
     """The tile with a scale for each output, or with one for all, as the state that is to fill it has it."""
-    name = next(name for name in arrays if name == "scale" or name.endswith(".scale"))
-    chip = tile_weights.chip_of(tile)
-    given, stack = tuple(arrays[name].shape), chip.state.w.shape[:-2]
-    if given not in (stack, (*stack, chip.state.w.shape[-2])):
+    given = tuple(arrays["scale"].shape)
+    if given not in ((), (tile.shape[0],)):
         return tile  # what does not fit is said by those who fill it
-    return tile_weights.with_chip(tile, scale=jax.ShapeDtypeStruct(given, chip.scale.dtype))
+    return replace(tile, scale=jax.ShapeDtypeStruct(given, tile.scale.dtype))
 
 
 def saved_key(key: Key) -> Any:

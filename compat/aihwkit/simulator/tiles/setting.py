@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from analogjax._typing import Array, Key
-from analogjax.tile import TileArray
+from analogjax.tile import Tile
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileError
 from compat.aihwkit.simulator.tiles.hidden import fixed_parameters, with_hidden_parameters
@@ -46,20 +44,14 @@ def _array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     return bridge.beside_torch(jnp.array(tensor.numpy()))  # a copy: the tensor stays the caller's
 
 
-def with_given(tile: Any, given: Mapping[str, Array], key: Key) -> Any:
-    """A tile, or array of tiles, with these constants and hidden weights. Consumes `key`. Raises `TileError`."""
-    chip = tile.tiles if isinstance(tile, TileArray) else tile
-    device = chip.config.device
-    for name, value, remedy in fixed_parameters(device, chip.cells):
+def with_given(tile: Tile, given: Mapping[str, Array], key: Key) -> Tile:
+    """A tile with these constants and hidden weights. Consumes `key`. Raises `TileError`."""
+    device = tile.config.device
+    for name, value, remedy in fixed_parameters(device, tile.cells):
         if not bool(jnp.all(given[name] == value)):
             raise TileError(
                 f"set_hidden_parameters: {name} must be {value} everywhere: these devices have none; set {remedy} in "
                 "the configuration."
             )
-    act, keys = partial(with_hidden_parameters, device), key
-    if isinstance(tile, TileArray):
-        act, keys = jax.vmap(jax.vmap(act)), jax.random.split(key, tile.grid)
-    cells, state = act(chip.cells, chip.state, given, keys)
-    steps = measured(device, chip.cells, cells)
-    chip = replace(chip, cells=cells, state=state)
-    return counting(replace(tile, tiles=chip) if isinstance(tile, TileArray) else chip, steps)
+    cells, state = with_hidden_parameters(device, tile.cells, tile.state, given, key)
+    return counting(replace(tile, cells=cells, state=state), measured(device, tile.cells, cells))

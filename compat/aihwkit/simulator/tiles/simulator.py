@@ -15,14 +15,12 @@ from analogjax.physics import ADC, Ideal, Periphery, Pulses
 from analogjax.physics import FloatingPoint as NativeFloatingPoint
 from analogjax.tile import Signal, TileConfig
 from analogjax.tile import update as native_update
-from analogjax.tile.array import each_chip
 from compat import tile_weights
 from compat import torch_bridge as bridge
 from compat.aihwkit.exceptions import TileError
 from compat.aihwkit.simulator.tiles import extra, patches
 from compat.aihwkit.simulator.tiles.acts import decayed, diffused, put_weights, selected, selecting
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
-from compat.aihwkit.simulator.tiles.inference_step import disturbed
 from compat.aihwkit.simulator.tiles.setting import checked, with_given
 from compat.kept_programs import kept
 from compat.torch_package import torch
@@ -155,7 +153,7 @@ class FloatingPointTile:
     def named_hidden_parameters(self) -> dict[str, Any]:
         """Constants and hidden weights of each crosspoint, `[d, x]` each."""
         tile = self._holder.chips.tile
-        chip = tile_weights.chip_of(tile)
+        chip = tile
         return {name: bridge.copied(v) for name, v in hidden_parameters(tile.config.device, chip.cells, chip.state)}
 
     def get_hidden_parameter_names(self) -> list[str]:
@@ -271,9 +269,9 @@ class FloatingPointTile:
         chips = self._holder.chips
         limit = -1.0 if tolerance is None else tolerance
         given = (chips.root, chips.next_use(), bridge.to_jax(x), bridge.to_jax(wanted), learning_rate, limit, max_iter)
-        old = tile_weights.chip_of(chips.tile).scale
+        old = chips.tile.scale
         leaves = jax.block_until_ready(pulsing(chips.structure)(_unscaled(chips), *given))
-        chips.tile = tile_weights.with_chip(jax.tree.unflatten(chips.structure, leaves), scale=old)
+        chips.tile = replace(jax.tree.unflatten(chips.structure, leaves), scale=old)
 
     # passes that gather the patches of a convolution
 
@@ -334,7 +332,7 @@ class FloatingPointTile:
         """Clip the weights as a `WeightClipParameter` (or its bindings) says."""
         law = _native(parameter)
         if law is not None:
-            self._act(lambda tile, key: _clipped(tile, law, key))
+            self._act(lambda tile, key: _clipped(tile, law))
 
     def remap_weights(self, parameter: Any, scales: Any) -> Any:
         """Remap the weights as a `WeightRemapParameter` (or its bindings) says, for output scales; the new scales."""
@@ -351,7 +349,7 @@ class FloatingPointTile:
         """Disturb the weights as a `WeightModifierParameter` (or its bindings) says, for good."""
         law = _native(parameter)
         if law is not None:
-            self._act(lambda tile, key: tile_weights.put_in(tile, disturbed(tile, law, key)))
+            self._act(lambda tile, key: tile_weights.put_in(tile, law.modify(tile.state.w, key)))
 
     # weights in torch
 
@@ -426,15 +424,12 @@ def _as_given(rows: Any, shape: tuple[int, ...], transposed: bool) -> Any:
 def _unscaled(chips: bridge.Chips) -> bridge.Leaves:
     """The arrays of the tile with scales of 1."""
     tile = chips.tile
-    return jax.tree.leaves(tile_weights.with_chip(tile, scale=jnp.ones_like(tile_weights.chip_of(tile).scale)))
+    return jax.tree.leaves(replace(tile, scale=jnp.ones_like(tile.scale)))
 
 
 def _native(parameter: Any) -> Any:
     return (parameter.view() if hasattr(parameter, "view") else parameter).to_native()
 
 
-def _clipped(tile: Any, law: Any, key: Any) -> Any:
-    def act(chip: Any, used: Any, key: Any) -> tuple[Any]:
-        return (replace(chip, state=replace(chip.state, w=law.clip(chip.state.w, used) * used)),)
-
-    return each_chip(tile, act, key)[0]
+def _clipped(tile: Any, law: Any) -> Any:
+    return tile_weights.holding(tile, law.clip(tile.state.w, jnp.ones_like(tile.state.w)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from analogjax.physics.compounds import MixedPrecision, OneSided
 from analogjax.physics.device import AnyCells
-from analogjax.tile import TileArray
+from analogjax.tile import Tile
 from compat.aihwkit.simulator.tiles.hidden import arrays_of
 
 _ROUNDING = 1e-3  # a relative difference that is none
@@ -36,13 +36,11 @@ def steps_of(device: Any) -> tuple[float, ...]:
     return tuple(one.dw_min for one in devices_of(device))
 
 
-def counting(tile: Any, steps: Sequence[float]) -> Any:
-    """The tile, or array of tiles, with these mean steps for `devices_of`."""
-    chip = tile.tiles if isinstance(tile, TileArray) else tile
-    if steps == steps_of(chip.config.device):
+def counting(tile: Tile, steps: Sequence[float]) -> Tile:
+    """The tile with these mean steps for `devices_of`."""
+    if steps == steps_of(tile.config.device):
         return tile
-    chip = replace(chip, config=replace(chip.config, device=_replaced(chip.config.device, list(steps))))
-    return replace(tile, tiles=chip) if isinstance(tile, TileArray) else chip
+    return replace(tile, config=replace(tile.config, device=_replaced(tile.config.device, list(steps))))
 
 
 def _replaced(device: Any, left: list[float]) -> Any:

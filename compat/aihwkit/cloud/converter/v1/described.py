@@ -40,5 +40,5 @@ def _layer(layer: Layer) -> dict[str, Any]:
         name: list(value) if isinstance(value, tuple) else value
         for name, value in arguments_of(row, layer.module).items()
     }
-    config = {} if layer.tile is None else {"config": config_to_json(layer.tile.chips.tile.config)}
+    config = {} if layer.config is None else {"config": config_to_json(layer.config)}
     return {"type": row.name} | arguments | config

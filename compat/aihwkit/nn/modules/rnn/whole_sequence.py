@@ -1,9 +1,9 @@
 """A standard cell over a sequence as few compiled calls, instead of several calls for each matrix and time step.
 
 What is computed, and what is drawn, is what the modules would one by one: use `n` of a tile draws from the same key.
-Only modules as they come are run like this; one with a hook, a method of a program's own, an input range or torch's own
-weights is called step by step. Sequences are run in pieces of `_PIECE` steps, the last one filled up with steps that
-change nothing, so that one program serves all lengths.
+Only modules as they come are run like this; one with a hook, a method of a program's own, an input range, torch's own
+weights or a matrix on several chips is called step by step. Sequences are run in pieces of `_PIECE` steps, the last one
+filled up with steps that change nothing, so that one program serves all lengths.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,17 +24,15 @@ from compat.aihwkit.nn.modules.linear import AnalogLinear
 from compat.aihwkit.nn.modules.rnn import cells
 from compat.aihwkit.optim.context import rests_with
 from compat.aihwkit.simulator.tiles.analog import AnalogTile
-from compat.aihwkit.simulator.tiles.array import TileModuleArray
 from compat.aihwkit.simulator.tiles.floating_point import FloatingPointTile
-from compat.aihwkit.simulator.tiles.inference import InferenceTile, InferenceTileArray
+from compat.aihwkit.simulator.tiles.inference import InferenceTile
 from compat.aihwkit.simulator.tiles.protocol import refuse_patches
 from compat.kept_programs import kept
 from compat.torch_package import torch
 
 _PIECE, _LEAST = 16, 4  # steps of a call; shorter sequences are not worth it
 _LAYERS = (AnalogLinear, *(vars(linear_mapped)[name] for name in linear_mapped.__all__))
-_TRAINED = (InferenceTile, InferenceTileArray)  # whose weights torch trains
-_TILES = (AnalogTile, FloatingPointTile, TileModuleArray, *_TRAINED)
+_TILES = (AnalogTile, FloatingPointTile, InferenceTile)
 Product = Callable[[int, Array], Array]  # of the n-th matrix of a cell
 States = tuple[Array, ...]
 
@@ -124,7 +122,7 @@ class _Tile:
     def __init__(self, module: Any) -> None:
         self.module, self.reading = module, module.reading
         self.structure, self.leaves, self.trained = self.reading.structure, self.reading.leaves, None
-        if isinstance(module, _TRAINED):
+        if isinstance(module, InferenceTile):
             self.trained = module.chips
             held = module._held_disturbed() if self.reading is self.trained else None
             self.leaves = self.leaves if held is None else self.trained.holding(held)
