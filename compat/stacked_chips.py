@@ -2,17 +2,18 @@
 
 Chips of one matrix may differ by a row and a column. The smaller ones are padded: with devices like those at their
 edge, which hold nothing, are never read and never pulsed. What such devices are afterwards is dropped.
+
+The array stays stacked from one step to the next; each chip gets what has moved when somebody asks for it.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from analogjax._typing import Array, Key
+from analogjax._typing import Key
 from analogjax.physics.compounds import Transfer
 from analogjax.tile import Tile, TileArray
 from analogjax.tile.array import cut_sizes
@@ -34,47 +35,25 @@ def chips_of(grid: Any) -> "bridge.Chips | StackedChips":
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """What a `bridge.Program` says of the arrays of one tile, for those of a grid, row by row."""
+    """What a `bridge.Program` says of the arrays of a tile, for those of an array of tiles."""
 
-    programs: tuple[bridge.Program, ...]
-    shapes: tuple[tuple[int, int], ...]  # of each chip `[o, i]`
-    grid: tuple[int, int]  # rows, columns
-    moving: tuple[tuple[Shape, ...], ...]  # shapes of what an update changes of each chip
+    structure: Any
+    moving: tuple[int, ...]  # which arrays an update changes
 
-    @property
-    def whole(self) -> tuple[int, int]:
-        """Rows and columns of the matrix."""
-        columns = self.grid[1]
-        return sum(rows for rows, _ in self.shapes[::columns]), sum(inputs for _, inputs in self.shapes[:columns])
+    @classmethod
+    def of(cls, structure: Any) -> "Stack":
+        """That of arrays of a structure."""
+        numbered: TileArray = jax.tree.unflatten(structure, list(range(structure.num_leaves)))
+        return cls(structure, tuple(jax.tree.leaves((numbered.tiles.state, numbered.tiles.average))))
 
-    def tile(self, leaves: bridge.Leaves) -> TileArray:
-        """The array of tiles with these arrays of all chips."""
-        counts = [program.structure.num_leaves for program in self.programs]
-        each = [program.tile(own) for program, own in zip(self.programs, _parted(leaves, counts), strict=True)]
-        return self.stacked(each)
-
-    def stacked(self, each: Sequence[Tile]) -> TileArray:
-        """The array of these tiles."""
-        states = _stacked([tile.state for tile in each], self.grid, holds_nothing=True)
-        alike = [replace(tile, state=None) for tile in each]  # type: ignore[arg-type]
-        tiles = replace(_stacked(alike, self.grid), state=states)
-        return TileArray(tiles=tiles, outputs=self.whole[0], inputs=self.whole[1])
-
-    def unstacked(self, array: TileArray, like: Sequence[Any]) -> Iterator[Tile]:
-        """The tiles of an array, of the shapes of those in `like`."""
-        for n, (own, shape) in enumerate(zip(like, self.shapes, strict=True)):
-            place = divmod(n, self.grid[1])
-            tile = jax.tree.map(lambda leaf, old, place=place: leaf[place][_corner(old.shape)], array.tiles, own)
-            yield replace(tile, state=_with_own_lines(tile.config.device, tile.state, shape))
+    def tile(self, leaves: Any) -> TileArray:
+        """The array of tiles with these arrays."""
+        return jax.tree.unflatten(self.structure, leaves)
 
     def moving_of(self, array: TileArray) -> bridge.Leaves:
-        """The arrays of all chips that an update changes."""
-        found: bridge.Leaves = []
-        for n, (shape, sizes) in enumerate(zip(self.shapes, self.moving, strict=True)):
-            state = _with_own_lines(array.config.device, array.tiles.state, shape)
-            leaves, place = jax.tree.leaves((state, array.tiles.average)), divmod(n, self.grid[1])
-            found += [leaf[place][_corner(size)] for leaf, size in zip(leaves, sizes, strict=True)]
-        return found
+        """The arrays that an update changes."""
+        leaves = jax.tree.leaves(array)
+        return [leaves[place] for place in self.moving]
 
 
 class StackedChips:
@@ -82,6 +61,7 @@ class StackedChips:
 
     def __init__(self, grid: Any) -> None:
         self._modules = [column[row] for row in range(len(grid[0])) for column in grid]
+        self._grid = (len(grid[0]), len(grid))
         tiles = [module.chips.tile for module in self._modules]
         outputs = [tile.shape[0] for tile in tiles[:: len(grid)]]
         inputs = [tile.shape[1] for tile in tiles[: len(grid)]]
@@ -90,15 +70,10 @@ class StackedChips:
                 raise Unstackable(f"a matrix on chips of unequal sizes {sizes}")
         if len({jax.tree.structure(tile) for tile in tiles}) > 1:
             raise Unstackable("a matrix on chips that differ in more than their sizes")
-        self.program = Stack(
-            tuple(module.chips.program for module in self._modules),
-            tuple((rows, columns) for rows in outputs for columns in inputs),
-            (len(outputs), len(inputs)),
-            tuple(
-                tuple(leaf.shape for leaf in module.chips.program.moving_of(tile))
-                for module, tile in zip(self._modules, tiles, strict=True)
-            ),
-        )
+        self._whole = sum(outputs), sum(inputs)
+        self._back = self._bring_up_to_date  # one object, by which it is known
+        self._stack(tiles)
+        self.program = Stack.of(jax.tree.structure(self.tile))
 
     @property
     def root(self) -> Key:
@@ -110,54 +85,88 @@ class StackedChips:
         return self._modules[0].chips.next_use()
 
     @property
-    def leaves(self) -> bridge.Leaves:
-        """The arrays of all chips."""
-        return [leaf for module in self._modules for leaf in module.chips.leaves]
-
-    def moved(self, leaves: bridge.Leaves, moved: bridge.Leaves) -> None:
-        """Let the chips hold these arrays, but for those that an update has changed to `moved`."""
-        programs = self.program.programs
-        old = _parted(leaves, [program.structure.num_leaves for program in programs])
-        new = _parted(moved, [len(program.moving) for program in programs])
-        for module, *own in zip(self._modules, old, new, strict=True):
-            module.chips.moved(*own)
-
-    @property
     def tile(self) -> TileArray:
         """The native array."""
-        return self.program.stacked([module.chips.tile for module in self._modules])
+        if not all(self._is_known(n, module.chips) for n, module in enumerate(self._modules)):
+            self._stack([module.chips.tile for module in self._modules])
+        return self._array
 
     @tile.setter
     def tile(self, array: TileArray) -> None:
+        self._array = bridge.beside_torch(array)
+        for module in self._modules:
+            module.chips.behind = self._back
+        self._bring_up_to_date()
+
+    @property
+    def leaves(self) -> bridge.Leaves:
+        """The arrays of the native array."""
+        return jax.tree.leaves(self.tile)
+
+    def moved(self, leaves: bridge.Leaves, moved: bridge.Leaves) -> None:
+        """Hold these arrays, but for those that an update has changed to `moved`."""
+        now = list(leaves)
+        for place, leaf in zip(self.program.moving, moved, strict=True):
+            now[place] = leaf
+        self._array = self.program.tile(now)
+        for module in self._modules:
+            module.chips.behind = self._back
+
+    def _is_known(self, n: int, chips: bridge.Chips) -> bool:
+        """Whether a chip holds what its part of the array holds, or is still to get it."""
+        return chips.behind is self._back or (chips is self._seen[n][0] and chips.writes == self._seen[n][1])
+
+    def _stack(self, tiles: Sequence[Tile]) -> None:
+        states = _stacked([tile.state for tile in tiles], self._grid, holds_nothing=True)
+        others = _stacked([replace(tile, state=None) for tile in tiles], self._grid)  # type: ignore[arg-type]
+        chips = bridge.beside_torch(replace(others, state=states))
+        self._array = TileArray(tiles=chips, outputs=self._whole[0], inputs=self._whole[1])
+        self._note()
+
+    def _note(self) -> None:
+        """Remember which chips the array holds, and how often they had been written to."""
+        self._seen = [(module.chips, module.chips.writes) for module in self._modules]
+
+    def _bring_up_to_date(self) -> None:
+        """Give the chips that are behind their parts of the array."""
         chips = [module.chips for module in self._modules]
-        tiles = list(self.program.unstacked(array, [one.tile for one in chips]))
-        for one, tile in zip(chips, tiles, strict=True):
-            one.tile = tile
+        behind = [one.behind is self._back for one in chips]
+        for one in chips:
+            one.behind = None if one.behind is self._back else one.behind
+        for one, is_behind, tile in zip(chips, behind, self._parts([one.tile for one in chips]), strict=True):
+            if is_behind:
+                one.tile = tile
+        self._note()
 
-
-def _parted(leaves: bridge.Leaves, counts: list[int]) -> list[bridge.Leaves]:
-    ends = list(accumulate(counts))
-    return [leaves[end - count : end] for end, count in zip(ends, counts, strict=True)]
+    def _parts(self, like: Sequence[Tile]) -> Iterator[Tile]:
+        """The tiles of the array, of the shapes of those in `like`."""
+        tiles = jax.tree.map(np.asarray, self._array.tiles)
+        for n, own in enumerate(like):
+            place = divmod(n, self._grid[1])
+            tile = jax.tree.map(lambda leaf, old, place=place: _part(leaf[place], old.shape), tiles, own)
+            yield replace(tile, state=_with_own_lines(tile.config.device, tile.state, own.shape))
 
 
 def _stacked(trees: Sequence[Any], grid: tuple[int, int], holds_nothing: bool = False) -> Any:
     """Trees of arrays as one with two axes more, `[rows, columns]`, each array padded to the largest."""
 
-    def act(*leaves: Array) -> Array:
+    def act(*leaves: Any) -> np.ndarray:
         size = [max(sizes) for sizes in zip(*(leaf.shape for leaf in leaves), strict=True)]
-        padded = jnp.stack([_padded(leaf, size, holds_nothing and leaf.ndim > 1) for leaf in leaves])
-        return padded.reshape(*grid, *padded.shape[1:])
+        padded = [_padded(np.asarray(leaf), size, holds_nothing and leaf.ndim > 1) for leaf in leaves]
+        return np.stack(padded).reshape(*grid, *size)
 
     return jax.tree.map(act, *trees)
 
 
-def _padded(leaf: Array, size: list[int], with_zeros: bool) -> Array:
+def _padded(leaf: np.ndarray, size: list[int], with_zeros: bool) -> np.ndarray:
     missing = [(0, n - own) for n, own in zip(size, leaf.shape, strict=True)]
-    return jnp.pad(leaf, missing, mode="constant" if with_zeros else "edge") if any(n for _, n in missing) else leaf
+    if not any(n for _, n in missing):
+        return leaf
+    return np.pad(leaf, missing) if with_zeros else np.pad(leaf, missing, mode="edge")
 
 
-def _corner(shape: Shape) -> tuple[slice, ...]:
-    return tuple(slice(0, n) for n in shape)
+def _part(leaf: np.ndarray, shape: Shape) -> np.ndarray:
+    return np.array(leaf[tuple(slice(0, n) for n in shape)])
 
 
 def _with_own_lines(device: Any, state: Any, shape: tuple[int, int]) -> Any:

@@ -267,10 +267,21 @@ class Chips:
     weight: Any = None
     passes: Array | None = None  # the gradient mask of the last call
     widen: Any = None  # a function of a tile that gives it the structure that its module needs
+    behind: Any = None  # brings the arrays up to date, where a program has moved them as part of others
 
     def __init__(self, tile: Tile, root: Key, uses: int = 0) -> None:
         self.root, self.uses, self.writes = beside_torch(root), uses, 0
         self.tile = tile
+
+    @property
+    def _leaves(self) -> Leaves:
+        if self.behind is not None:
+            self.behind()
+        return self._held
+
+    @_leaves.setter
+    def _leaves(self, leaves: Leaves) -> None:
+        self._held, self.behind = leaves, None
 
     @property
     def arrays(self) -> Leaves:

@@ -1,5 +1,8 @@
 """Matrices on several chips in programs that are compiled as a whole: one native array, and then each chip again."""
 
+import copy
+import pickle
+
 import jax
 import numpy as np
 import pytest
@@ -54,11 +57,12 @@ def test_a_compiled_step_does_what_the_chips_do_one_by_one(make, shape):
         np.testing.assert_allclose(ours.get_weights()[0], theirs.get_weights()[0], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("made", [transfer, lambda: c.SingleRPUConfig(device=c.SoftBoundsDevice())])
-def test_chips_are_stacked_and_come_back_as_they_were(made):
-    model = AnalogSequential(AnalogLinear(5, 3, rpu_config=cut(made())))
-    optimizer = optimizer_of(model, lr=0.1)
-    layer_by_layer(model, functional.mse_loss, optimizer, torch.randn(7, 5), torch.randn(7, 3), 2)
+def test_chips_are_stacked_and_come_back_as_they_were():
+    model = AnalogSequential(AnalogLinear(5, 3, rpu_config=cut(c.SingleRPUConfig(device=c.SoftBoundsDevice()))))
+    come_back(model)
+
+
+def come_back(model):
     chips = StackedChips(model[0].analog_module.array)
     array, before = chips.tile, [tile.chips.tile for tile in model.analog_tiles()]
     assert isinstance(array, TileArray) and array.grid == (2, 3) and array.shape == (3, 5)
@@ -66,13 +70,34 @@ def test_chips_are_stacked_and_come_back_as_they_were(made):
     for state in jax.tree.leaves(array.tiles.state):
         if state.ndim == 4:  # in the last chip a row and a column are padding
             assert not state[1, 2, 1:].any() and not state[1, 2, :, 1:].any()
-    moved = chips.program.moving_of(array)
-    chips.moved(chips.leaves, moved)
-    chips.tile = array
+    chips.moved(chips.leaves, chips.program.moving_of(array))
+    assert chips.tile is chips.tile  # nothing is stacked anew
     for old, new in zip(before, (tile.chips.tile for tile in model.analog_tiles()), strict=True):
         assert jax.tree.structure(old) == jax.tree.structure(new)
         for one, other in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_what_chips_are_given_between_steps_is_trained_on():
+    (whole, second), (plain, first) = pair(rows, lr=0.1)
+    x, y = torch.randn(7, 5), torch.randn(7, 2)
+    step = compat.compile(whole, functional.mse_loss, second)
+
+    def change(model):
+        """One chip of the six is written to, and another one has a new lot of arrays."""
+        tiles = list(model.analog_tiles())
+        tiles[1].set_weights(torch.full((1, 2), 0.3))
+        tiles[4].load_state_dict(tiles[4].state_dict())
+
+    for change_now in (False, True, True):
+        for model in (whole, plain) if change_now else ():
+            change(model)
+        expected = layer_by_layer(plain, functional.mse_loss, first, x, y, 2)
+        np.testing.assert_allclose([step(x, y).item() for _ in range(2)], expected, rtol=2e-4)
+    copies = copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))
+    for model in (whole, *copies):
+        np.testing.assert_allclose(model[0].get_weights()[0], plain[0].get_weights()[0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(model(x).detach(), plain(x).detach(), rtol=1e-3, atol=1e-4)
 
 
 def test_pulsed_chips_of_unequal_sizes_learn_in_compiled_steps():
@@ -82,7 +107,10 @@ def test_pulsed_chips_of_unequal_sizes_learn_in_compiled_steps():
     y = x @ (0.2 * torch.ones(5, 3))
     losses = [step(x, y).item() for _ in range(40)]
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
-    assert all(np.isfinite(leaf).all() for tile in model.analog_tiles() for leaf in jax.tree.leaves(tile.chips.tile))
+    for tile in model.analog_tiles():
+        state = tile.chips.tile.state
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)) and (state.pointer < tile.in_size).all()
+    come_back(model)
 
 
 def uneven():
