@@ -29,6 +29,7 @@ SLOW = (
 )  # several models are compiled
 WRITES = {  # files that a reader is told of
     "gallery.md": {"soft.png"},
+    "howto/export.md": {"weights.npz"},
     "howto/own_data.md": {"flowers.csv"},
     "howto/runs.md": {"runs"},
     "howto/sweeps.md": {"sweep", "sweep.csv", "sweep.png"},
