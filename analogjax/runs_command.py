@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from analogjax.errors import AnalogError, ConfigError
 
 if TYPE_CHECKING:  # whatever needs JAX is imported on use: `train` first has to configure JAX's logging
     from analogjax.store.location import Location
-    from analogjax.store.run_folder import Run
+    from analogjax.store.run_folder import Run, RunSummary
     from analogjax.store.runs import RunRecord
+    from analogjax.store.saved_folder import SavedFolder
 
 _RUNS = """\
 List, show, compare, export and remove recorded runs. ROOT and RUN may be folders or s3://... and gs://... URLs; a RUN
@@ -213,11 +215,12 @@ def _read(name: str, options: argparse.Namespace) -> Run:
 def _list(options: argparse.Namespace) -> int:
     from analogjax.report.run_list import write_run_list
     from analogjax.store.run_folder import list_runs
+    from analogjax.store.saved_folder import list_saved
 
     root = _location(ROOT if options.root is None else options.root, options.endpoint_url)
     if options.root is not None and root.path is not None and not root.path.is_dir():
         raise ConfigError(f"There is no folder {root}: check the path.")
-    runs = list_runs(root)
+    runs = sorted([*list_runs(root), *map(_as_run, list_saved(root))], key=lambda one: one.begun or "", reverse=True)
     write_run_list(runs, options.output, sys.stdout)
     for run in runs:
         if run.status == "damaged":
@@ -225,6 +228,18 @@ def _list(options: argparse.Namespace) -> int:
     if not runs:
         print(f"No runs in {_near(root)}. {_advice(root)}", file=sys.stderr)
     return 0
+
+
+def _as_run(saved: SavedFolder) -> RunSummary:
+    """An experiment of aitoolbox's savers as a line of the list."""
+    from analogjax.store.run_folder import RunSummary
+
+    accuracy = next((value for name, value in saved.results.items() if name.lower() == "accuracy"), None)
+    dataset = saved.hyperparameters.get("dataset")
+    return RunSummary(
+        saved.id, saved.location, "saved", "saved", saved.begun, saved.begun, last_accuracy=accuracy,
+        dataset=dataset if isinstance(dataset, str) else None, size=saved.size,
+    )  # fmt: skip
 
 
 def _advice(root: Location) -> str:
@@ -237,11 +252,32 @@ def _advice(root: Location) -> str:
 
 def _show(options: argparse.Namespace) -> int:
     from analogjax.report.export import export_text
-    from analogjax.report.run_report import run_report
+    from analogjax.report.run_report import run_report, saved_report
+    from analogjax.store.json_values import strict
 
+    saved = _saved(options)
+    if saved is not None:
+        print(json.dumps(strict(asdict(saved)), indent=2) if options.output == "json" else saved_report(saved))
+        return 0
     run = _read(options.name, options)
     print(export_text(run, "json") if options.output == "json" else run_report(run, files=True), end="")
     return 0
+
+
+def _saved(options: argparse.Namespace) -> SavedFolder | None:
+    """The experiment PROJECT/NAME_STAMP of a saver, if the name is of one: here, or in ROOT."""
+    from analogjax.store.run_folder import RunError
+    from analogjax.store.saved_folder import read_saved
+
+    project, slash, folder = options.name.rstrip("/").rpartition("/")
+    below = slash and project and "/" not in project and "://" not in options.name
+    places = [options.name, *([f"{options.root.rstrip('/')}/{project}/{folder}"] if below else [])]
+    for place in places:
+        try:
+            return read_saved(run_location(place, options.root, options.endpoint_url))
+        except RunError:
+            continue
+    return None
 
 
 def _compare(options: argparse.Namespace) -> int:

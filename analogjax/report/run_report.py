@@ -2,6 +2,7 @@
 
 import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from analogjax.report.curves import write_curves
 from analogjax.report.text import duration, flat, markdown_table, percent, shown, size
 from analogjax.store.redact import STARS
 from analogjax.store.runs import Run, RunRecord, read_run
+from analogjax.store.saved_folder import SavedFolder
 
 CURVES, REPORT = "curves.png", "report.md"
 _ROWS = 100  # of the table of epochs
@@ -61,6 +63,18 @@ def run_report(run: Run, curves: str = "", *, files: bool = False) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
+def saved_report(saved: SavedFolder) -> str:
+    """What is known of an experiment that one of aitoolbox's savers saved, as Markdown."""
+    parts = [
+        [f"# {saved.id}", "", f"Saved {saved.begun}; read it with `load_experiment` of its saver."],
+        ["## Results", "", *_pairs(saved.results)] if saved.results else [],
+        ["## Hyperparameters", "", *_pairs(saved.hyperparameters)] if saved.hyperparameters else [],
+        ["## Environment", "", *_pairs(environment_of(dict(saved.provenance)))] if saved.provenance else [],
+        ["## Files", "", *_pairs({name: size(n) for name, n in sorted(saved.files.items())})],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
 def _outcome(run: Run) -> list[str]:
     status = run.status
     lines = [f"- status: {run.state}"]
@@ -99,7 +113,7 @@ def some_of(epochs: list[dict[str, Any]], most: int) -> tuple[list[dict[str, Any
     return epochs[::-1][::step][::-1], step
 
 
-def _pairs(values: dict[str, Any]) -> list[str]:
+def _pairs(values: Mapping[str, Any]) -> list[str]:
     return markdown_table(["name", "value"], [[name, shown(value)] for name, value in values.items()])
 
 

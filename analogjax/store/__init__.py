@@ -15,3 +15,5 @@ from .runs import RunRecord as RunRecord
 from .runs import list_runs as list_runs
 from .runs import read_run as read_run
 from .runs import remove_run as remove_run
+from .saved_folder import SavedFolder as SavedFolder
+from .saved_folder import list_saved as list_saved
