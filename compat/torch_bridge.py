@@ -8,9 +8,9 @@ For each structure of a tile (configuration and shapes) there is one compiled fo
 all layers alike: the arrays of a tile go in as a flat list, and its structure is baked in.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jax
@@ -24,11 +24,17 @@ from analogjax.tile import Signal, Tile, TileConfig, create
 from analogjax.tile import update as tile_update
 from compat import tile_weights
 from compat.aihwkit.exceptions import InputTypeError, TileError, TileModuleError
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 once_differentiable = torch.autograd.function.once_differentiable
 
 Leaves = list[Array]
+
+# torch waits for each product of a tile at once, so that handing it to another thread first only takes longer; this
+# holds from JAX's first use of the CPU on
+if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def to_jax(tensor: Any, what: str = "x") -> Array:
@@ -62,7 +68,8 @@ def _computable(tensor: Any, what: str) -> Any:
 
 def to_torch(array: Array) -> Any:
     """A JAX array that nobody else keeps, as a tensor on the same memory."""
-    return torch.from_dlpack(jax.block_until_ready(array))
+    # the capsule itself: handed the array, torch asks for its device first, which takes as long again
+    return torch.utils.dlpack.from_dlpack(array.block_until_ready().__dlpack__())
 
 
 def copied(array: Any) -> Any:
@@ -106,7 +113,7 @@ def draw_key() -> Key:
     return beside_torch(random.key(int(torch.randint(0, 2**31 - 1, ()))))
 
 
-@cache
+@kept
 def _maker(config: TileConfig, shape: tuple[int, int]) -> Any:
     return jax.jit(lambda weights, key: create(config, shape, key, weights))
 
@@ -207,12 +214,16 @@ class Program:
         return (d.T @ x) / (tile_weights.scales(tile) * tile_weights.rate_scales(tile))
 
 
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
 def _keys(root: Key, n: Scalar) -> tuple[Key, Key]:
     first, second = jax.random.split(jax.random.fold_in(root, n))
     return first, second
 
 
-@cache
+@kept
 def program(structure: Any) -> Program:
     """The compiled functions of all tiles of one structure."""
     return Program(structure)
@@ -325,9 +336,11 @@ class Chips:
     def step(self, lr: float, x: Sequence[Any], d: Sequence[Any], rest: bool = True) -> None:
         """Pulse with everything given, in order, then rest (unless disabled)."""
         act, leaves = self.program.step if rest else self.program.pulse, self.leaves
-        # torch.cat has made new tensors that die with this call; JAX holds on to their memory until it is done
-        given = lent(torch.cat(list(x))), lent(torch.cat(list(d)))
-        self.moved(leaves, act(leaves, self.root, self.next_use(), lr, *given))
+        given = lent(_joined(x)), lent(_joined(d))
+        moved = act(leaves, self.root, self.next_use(), lr, *given)
+        for leaf in moved[:1]:  # all are done when one is; then what was lent is free again
+            leaf.block_until_ready()
+        self.moved(leaves, moved)
 
     def moved(self, leaves: Leaves, moved: Leaves) -> None:
         """Hold these arrays, but for those that an update has changed to `moved`."""

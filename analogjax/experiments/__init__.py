@@ -31,3 +31,4 @@ from analogjax.experiments.sweep import sweep as sweep
 from analogjax.experiments.sweep_points import LogUniform as LogUniform
 from analogjax.experiments.sweep_points import Uniform as Uniform
 from analogjax.experiments.training import BasicTraining as BasicTraining
+from analogjax.experiments.weights_export import export_weights as export_weights

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analogjax.errors import ConfigError
-from analogjax.experiments import fingerprint
+from analogjax.experiments import fingerprint, stretch
 from analogjax.experiments.epoch_results import epoch_entry, not_finite
 from analogjax.experiments.feed import Feed, Piece
 from analogjax.experiments.hooks import BatchEvent, EpochEvent, Hooks
@@ -27,7 +27,7 @@ from analogjax.nn.model import outputs_like
 from analogjax.store import CheckpointError, Checkpoints, json_values
 from analogjax.store.runs import RunRecord
 
-_STRETCH = 0.5  # seconds of work between two looks at the outside world
+_LOOK_EVERY = 0.5  # seconds of work between two looks at the outside world
 
 
 NO_VARIABLES: Any = None
@@ -167,6 +167,9 @@ class Run:
                 self._whole_epoch(stdout, hooks, progress)
         except StopTraining:
             self._last_save()
+        except KeyboardInterrupt:
+            self._last_save()
+            raise
         except Exception as error:
             setattr(error, "results", Results(self.epochs, self.state.variables))  # noqa: B010 - of any error
             raise
@@ -232,11 +235,11 @@ class Run:
         return [part for part in (whole, last) if part.steps and self.step < part.first + part.steps]
 
     def _run_part(self, piece: Piece, advance: Callable, hooks: Hooks, bar: Progress, begun: float) -> None:
-        end, stretch = piece.first + piece.steps, 1 if hooks.on_batch is not None else 16
+        end, taken = piece.first + piece.steps, 1 if hooks.on_batch is not None else stretch.FIRST
         while self.step < end:
             self._check()
             due = self._next_save(self.step)
-            stop, clock = min(self.step + stretch, due, end), time.perf_counter()
+            stop, clock = min(self.step + taken, due, end), time.perf_counter()
             rows = (self.step - piece.first, stop - piece.first)
             self.state = advance(self.state, piece.data, piece.rows, *rows, self.keys.noise)
             done = self._count(rows, piece)
@@ -249,7 +252,7 @@ class Run:
                 self.save(time.perf_counter() - begun)
             if hooks.on_batch is None:
                 pace = (time.perf_counter() - clock) / done
-                stretch = max(1, min(8 * stretch, int(_STRETCH / max(pace, 1e-6))))
+                taken = stretch.after(taken, pace, _LOOK_EVERY)
 
     def _ends(self, step: int) -> bool:
         return self.feed.total is not None and step >= self.feed.total

@@ -73,6 +73,7 @@ class LocalRunner:
             variables: Trained variables to continue training from, instead of fresh tiles.
             checkpoint_dir: Folder or URL (`s3://bucket/run`, `gs://...`) for checkpoints. The same call made again, on
                 any machine, resumes from the newest checkpoint and ends with the same bits as an uninterrupted run.
+                Ctrl-C saves the step it is at.
                 Data, model, optimiser, loss and learning rates are compared by content, and checkpoints of another run
                 are refused.
             checkpoints: How often to save, and what to keep.

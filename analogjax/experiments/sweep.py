@@ -28,7 +28,7 @@ from analogjax.experiments.runner import LocalRunner
 from analogjax.experiments.sweep_data import SweepData
 from analogjax.experiments.sweep_plan import Factory, Plan, Planned, shown_value
 from analogjax.experiments.sweep_points import Axes
-from analogjax.experiments.sweep_records import Described, SweepRecords
+from analogjax.experiments.sweep_records import Described, SavedTogether, SweepRecords
 from analogjax.experiments.tile_record import weights_of
 from analogjax.experiments.together import Together
 from analogjax.experiments.training import BasicTraining
@@ -125,7 +125,8 @@ def sweep(
         samples: Draws from the distributions.
         sample_seed: Seed of these draws.
         root: Folder or URL for the records of the runs; None: nothing is recorded. The same call made again reads the
-            completed runs and makes the others; with more values, only those that are new.
+            completed runs and makes the others; with more values, only those that are new. Ctrl-C saves what is being
+            trained, for the next call to go on with.
         storage_options: Options for the client of an object store.
         max_elements_train: Use only the first items of both splits; 0: all.
         dataset_root: Folder in which the dataset is found, or to which it is downloaded.
@@ -202,20 +203,16 @@ class _Sweep:
         with self._recorded(group) as saved:
             if saved is not None:
                 saved.resume(together)
-            bar.advance(together.epoch * together.steps * len(group))
-            known = saved is not None and together.epoch == 0
+            bar.advance(together.taken * len(group))
+            known = saved is not None and together.taken == 0
             before = [weights_of(together.variables(n)) if known else None for n in range(len(group))]
 
-            def looked(steps: int) -> None:
-                self.check_interrupt()
-                bar.advance(steps * len(group), f"{len(self.ended)} of {len(self.plan.runs)} runs")
-
-            while together.epoch < group[0].experiment.epochs:
-                together.run_epoch(looked)
-                if self.stop_on_error and any(together.errors):
-                    raise next(error for error in together.errors if error is not None)
-                if saved is not None and together.epoch < group[0].experiment.epochs:
+            try:
+                self._train(together, group[0].experiment.epochs, saved, bar)
+            except KeyboardInterrupt:
+                if saved is not None:
                     saved.save(together)
+                raise
         for n, run in enumerate(group):
             results, error = Results(together.entries[n], together.variables(n)), together.errors[n]
             text = None if error is None else f"{type(error).__name__}: {error}"
@@ -224,6 +221,18 @@ class _Sweep:
             self._end(run, results, text)
         if saved is not None:
             saved.remove()
+
+    def _train(self, together: Together, epochs: int, saved: SavedTogether | None, bar: Progress) -> None:
+        def looked(steps: int) -> None:
+            bar.advance(steps * len(together.members), f"{len(self.ended)} of {len(self.plan.runs)} runs")
+            self.check_interrupt()
+            if saved is not None:
+                saved.save_if_due(together)
+
+        while together.epoch < epochs:
+            together.run_epoch(looked)
+            if self.stop_on_error and any(together.errors):
+                raise next(error for error in together.errors if error is not None)
 
     def _alone(self, run: Planned, bar: Progress) -> None:
         """A run that shares its program with no other, or can't be computed with others."""
@@ -251,7 +260,7 @@ class _Sweep:
         bar.advance(self.data.steps(run), f"{len(self.ended)} of {len(self.plan.runs)} runs")
 
     @contextmanager
-    def _recorded(self, group: list[Planned]) -> Iterator[Any]:
+    def _recorded(self, group: list[Planned]) -> Iterator[SavedTogether | None]:
         """Records of runs in progress; they say how the block ends, if it does not end well."""
         if self.records is None:
             yield None

@@ -166,12 +166,15 @@ class SavedTogether:
             state, meta = checkpoints.restore(together.state)
         together.take_up(state, meta)
 
+    def save_if_due(self, together: Together) -> None:
+        """Save the group, if the last time was half a minute ago."""
+        if time.monotonic() - self._last >= _EVERY:
+            self.save(together)
+
     def save(self, together: Together) -> None:
-        """Save the group, if that is due."""
-        if time.monotonic() - self._last < _EVERY:
-            return
+        """Save the group."""
         with Checkpoints(self.place, keep_last=1) as checkpoints:
-            checkpoints.save(together.epoch, together.state, together.meta())
+            checkpoints.save(together.taken, together.state, together.meta())
         self._last = time.monotonic()
 
     def remove(self) -> None:

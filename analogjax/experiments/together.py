@@ -21,12 +21,13 @@ from analogjax import random
 from analogjax._processor import Tuned
 from analogjax._typing import Array, PyTree
 from analogjax.errors import NonFiniteError
+from analogjax.experiments import stretch
 from analogjax.experiments.epoch_results import epoch_entry, not_finite
 from analogjax.experiments.images import Images
 from analogjax.experiments.loop import Program, RunKeys, TrainState, validation_rows
 from analogjax.nn import Variables
 
-_STRETCH = 1.0  # seconds of work between two looks at the outside world
+_LOOK_EVERY = 1.0  # seconds of work between two looks at the outside world
 
 
 class Member(NamedTuple):
@@ -120,6 +121,8 @@ class Together:
     entries: list[list[dict[str, Any]]] = field(init=False)  # of each run
     errors: list[NonFiniteError | None] = field(init=False)  # of each run
     epoch: int = 0
+    done: int = 0  # steps of this epoch
+    spent: float = 0.0  # seconds, on this epoch
 
     def __post_init__(self) -> None:
         self.given = Given.of(self.members)
@@ -135,22 +138,31 @@ class Together:
         """Steps of an epoch."""
         return self.state.losses.shape[1]
 
+    @property
+    def taken(self) -> int:
+        """Steps that each run has taken in all."""
+        return self.epoch * self.steps + self.done
+
     def run_epoch(self, looked: Callable[[int], None]) -> None:
-        """Train and validate one epoch of all runs; `looked` is told how many steps were taken since the last time."""
-        begun = time.perf_counter()
-        order, step, stretch = self._order(self.given, self.train, self.epoch), 0, 16
-        while step < self.steps:
-            stop, clock = min(step + stretch, self.steps), time.perf_counter()
-            self.state = self._advance(self.state, self.given, self.train, order, step, stop)
-            self._check(step, stop)
-            looked(stop - step)
-            pace = (time.perf_counter() - clock) / (stop - step)
-            step, stretch = stop, max(1, min(8 * stretch, int(_STRETCH / max(pace, 1e-6))))
+        """Train and validate what is left of an epoch, of all runs.
+
+        `looked` is told how many steps were taken since the last time. What it raises ends this between two steps: the
+        group may be saved then, or the epoch gone on with.
+        """
+        begun = time.perf_counter() - self.spent
+        order, steps = self._order(self.given, self.train, self.epoch), stretch.FIRST
+        while self.done < self.steps:
+            start, stop, clock = self.done, min(self.done + steps, self.steps), time.perf_counter()
+            self.state = self._advance(self.state, self.given, self.train, order, start, stop)
+            self._check(start, stop)
+            self.done, self.spent = stop, time.perf_counter() - begun
+            looked(stop - start)
+            steps = stretch.after(steps, (time.perf_counter() - clock) / (stop - start), _LOOK_EVERY)
         found = self._evaluate(self.state.variables, self.given, self.test, self.epoch)
         sums = {name: np.asarray(values) for name, values in found.items()}
         self._note(sums, (time.perf_counter() - begun) / len(self.members))
         self.state = self.state._replace(losses=jnp.zeros_like(self.state.losses))
-        self.epoch += 1
+        self.epoch, self.done, self.spent = self.epoch + 1, 0, 0.0
 
     def _check(self, start: int, stop: int) -> None:
         losses = np.asarray(self.state.losses[:, start:stop])
@@ -169,11 +181,13 @@ class Together:
     def meta(self) -> dict[str, Any]:
         """What a checkpoint holds beside the state."""
         errors = [None if error is None else str(error) for error in self.errors]
-        return {"epoch": self.epoch, "entries": self.entries, "errors": errors}
+        of_epoch = {"epoch": self.epoch, "done": self.done, "spent": self.spent}
+        return of_epoch | {"entries": self.entries, "errors": errors}
 
     def take_up(self, state: TrainState, meta: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.state, self.epoch, self.entries = state, meta["epoch"], meta["entries"]
+        self.done, self.spent = meta.get("done", 0), meta.get("spent", 0.0)  # 0.1.0 saved between epochs only
         self.errors = [None if error is None else NonFiniteError(error) for error in meta["errors"]]
 
     def variables(self, run: int) -> Variables:

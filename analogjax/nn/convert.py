@@ -6,6 +6,7 @@ are not converted: their analog ones need collections to be lifted, so write the
 
     dense kernel `[I, O]`              <->  weight `[O, I]`
     conv kernel `[k_1, ..., C, O]`     <->  weight `[O, C k_1 ...]`, as in torch: channel slowest
+    with groups `[k_1, ..., C/G, O]`   <->  weights `[G, O/G, C/G k_1 ...]`, each group on chips of its own
 """
 
 from collections.abc import Callable
@@ -83,8 +84,8 @@ def convert_to_analog(
         The analog model and its variables, which hold the same weights as far as the devices can.
 
     Raises:
-        ConfigError: If a chosen layer has no analog counterpart (groups, masks), is inside a lifted
-            transformation, or none is chosen.
+        ConfigError: If a chosen layer has no analog counterpart (masks; groups that are hardware-aware), is inside a
+            lifted transformation, or none is chosen.
 
     Example:
         >>> analog, variables = nn.convert_to_analog(model, trained, x, HardwareAware(), key=random.key(0))
@@ -151,20 +152,20 @@ def _analog(layer: Any, config: Config) -> linen.Module:
     if isinstance(layer, linen.Dense):
         return AnalogLinear(layer.features, config, **of_both)
     axes = len(_tuple(layer.kernel_size))
-    _check_conv(layer, axes)
+    _check_conv(layer, axes, config)
     return _CONVS[axes](
         layer.features, config, kernel_size=_tuple(layer.kernel_size), strides=_each(layer.strides, axes),
-        padding=(0,) * axes, dilation=_each(layer.kernel_dilation, axes), **of_both,
+        padding=(0,) * axes, dilation=_each(layer.kernel_dilation, axes), groups=layer.feature_group_count, **of_both,
     )  # fmt: skip
 
 
-def _check_conv(layer: Any, axes: int) -> None:
+def _check_conv(layer: Any, axes: int, config: Config) -> None:
     where = f"{'/'.join(layer.path)}: {type(layer).__name__}"
     dilated = any(n != 1 for n in _each(layer.input_dilation, axes))
     words = ("SAME", "VALID", *_AROUND, *(["CAUSAL"] if axes == 1 else []))
     for wrong, what in (
         (axes not in _CONVS, f"with a kernel of {axes} axes"),
-        (layer.feature_group_count != 1, "with groups"),
+        (layer.feature_group_count > 1 and isinstance(config, HardwareAware), "with groups and a HardwareAware config"),
         (layer.mask is not None, "with a mask"),
         (dilated, "with input_dilation"),
         (isinstance(layer.padding, str) and layer.padding not in words, f"with padding {layer.padding!r}"),
@@ -213,20 +214,35 @@ def _moved(new: Variables, fresh: dict[str, Array], path: tuple[str, ...], key: 
     if WEIGHT in fresh:
         collections = with_weights(new.collections, path, w)
         return new.replace(params=put(new.params, path, own | {WEIGHT: w}), collections=collections)
-    tile = at(new.tiles, path)[TILE].write(w, key)
+    tile = _written(at(new.tiles, path)[TILE], w, key)
     return new.replace(params=put(new.params, path, own), tiles=put(new.tiles, (*path, TILE), tile))
 
 
 def _digital(variables: Variables, path: tuple[str, ...], like: dict[str, Any]) -> dict[str, Array]:
     """Kernel and bias of one layer, of the shapes of `like`."""
     own = _own(variables.params, path)
-    w = own[WEIGHT] if WEIGHT in own else at(variables.tiles, path)[TILE].read()
+    w = own[WEIGHT] if WEIGHT in own else _read(at(variables.tiles, path)[TILE])
     found = {name: own[name] for name in ("bias",) if name in own}
     scale = own.get("out_scale", jnp.ones((), w.dtype))
     w = w * (scale[:, None] if scale.ndim else scale)
     if "bias" in like and "bias" not in found:
         w, found["bias"] = w[:, :-1], w[:, -1]
     return {"kernel": _kernel(w, like["kernel"].shape), **found}
+
+
+def _written(tile: Tile | TileArray, w: Array, key: Key) -> Tile | TileArray:
+    """Chips with weights `[O, I]` on them; of stacked ones, each with the rows of its group. Consumes `key`."""
+    if not tile.stack:
+        return tile.write(w, key)
+    (groups,) = tile.stack
+    rows = w.reshape(groups, w.shape[0] // groups, w.shape[1])
+    return jax.vmap(lambda tile, w, key: tile.write(w, key))(tile, rows, jax.random.split(key, groups))
+
+
+def _read(tile: Tile | TileArray) -> Array:
+    """Weights `[O, I]`, those of groups below one another."""
+    w = tile.read()
+    return w.reshape(-1, w.shape[-1])
 
 
 def _own(params: PyTree, path: tuple[str, ...]) -> dict[str, Array]:

@@ -27,10 +27,11 @@ def tolerance(dtype: Any) -> float:
     return TOLERANCE[np.dtype(dtype).name] * (1.0 if jax.default_backend() == "cpu" else ACCELERATOR)
 
 
-def assert_close(actual: Any, expected: Any, *, dtype: Any = None, factor: float = 1.0) -> None:
+def assert_close(actual: Any, expected: Any, *, dtype: Any = None, factor: float = 1.0, terms: float = 0.0) -> None:
     """Assert that `actual` equals `expected` to `factor` times the default tolerance.
 
-    Explain next to the call why a factor is needed.
+    `terms` is the size of what `expected` is a sum of, if that may cancel: the absolute tolerance is at least at its
+    scale. Explain next to the call why a factor is needed.
     """
     dtype = dtype or getattr(actual, "dtype", np.float64)
     if np.dtype(dtype).kind in "iub":
@@ -38,7 +39,7 @@ def assert_close(actual: Any, expected: Any, *, dtype: Any = None, factor: float
         return
     rtol = factor * tolerance(dtype)
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    scale = np.max(np.abs(expected), initial=0.0)
+    scale = np.max(np.abs(expected), initial=terms)
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * scale)
 
 

@@ -60,9 +60,12 @@ def it_computes_what_the_digital_layer_does(about: About) -> None:
     ours, theirs = (jax.jit(jax.grad(one, argnums=(0, 1, 2), has_aux=True)) for one in (analog, digital))
     (signals, *others), y = ours(slots, variables.params, about.x)
     (by_weight, *expected), expected_y = theirs(weights, variables.params, about.x)
-    found = (y, jax.tree.map(_summed, weights, signals), *others)
-    # sums in another order
-    jax.tree.map(lambda a, b: assert_close(a, b, factor=8), found, (expected_y, by_weight, *expected))
+    assert_close(y, expected_y, factor=8)  # sums in another order
+    # the gradient of a bias that changes nothing, as of keys before a softmax, is what is left of terms that cancel,
+    # which are as large as the gradients around it
+    found, wanted = (jax.tree.map(_summed, weights, signals), *others), (by_weight, *expected)
+    terms = max(float(jnp.max(jnp.abs(leaf), initial=0.0)) for leaf in jax.tree.leaves(wanted))
+    jax.tree.map(lambda a, b: assert_close(a, b, factor=8, terms=terms), found, wanted)
 
 
 class Twice(linen.Module):

@@ -1,6 +1,7 @@
 """The import hook: one set of modules under two names, and clear words about what is missing."""
 
 import importlib
+import os
 import pickle
 import subprocess
 import sys
@@ -219,3 +220,13 @@ def test_a_program_may_begin_with_any_package():
 
 def _root():
     return Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("chosen", "asynchronous"), [({}, False), ({"JAX_CPU_ENABLE_ASYNC_DISPATCH": "true"}, True)])
+def test_products_are_computed_at_once_unless_the_user_says_otherwise(chosen, asynchronous):
+    asked = "import jax, compat.torch_bridge; print(jax.config.values['jax_cpu_enable_async_dispatch'])"
+    inherited = {name: value for name, value in os.environ.items() if name != "JAX_CPU_ENABLE_ASYNC_DISPATCH"}
+    run = subprocess.run(
+        [sys.executable, "-c", asked], env=inherited | chosen, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [str(asynchronous)]

@@ -1,7 +1,10 @@
 """`BasicTraining` and `LocalRunner`."""
 
 import dataclasses
+import os
 import re
+import signal
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
@@ -153,6 +156,21 @@ def test_resumed_run_equals_the_uninterrupted_one(whole: dict, tmp_path) -> None
     assert bits(resumed) == whole
     again = run(experiment(), 320, stdout=False, seed=5, checkpoint_dir=tmp_path)
     assert bits(again) == whole  # nothing left to do: the same list
+
+
+def test_ctrl_c_within_an_epoch_loses_no_step(whole: dict, tmp_path) -> None:
+    steps = []
+
+    def stop(event: object) -> None:
+        steps.append((event.epoch, event.step))
+        if len(steps) == 27:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    for ends in (pytest.raises(KeyboardInterrupt), nullcontext()):
+        with ends:
+            found = run(experiment(), 320, stdout=False, seed=5, checkpoint_dir=tmp_path, hooks=Hooks(on_batch=stop))
+    assert steps == [(epoch, step) for epoch in range(4) for step in range(20)]  # each once
+    assert bits(found) == whole
 
 
 def test_a_finished_run_can_be_prolonged(whole: dict, tmp_path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from analogjax import AnalogLinear, BasicTraining, Digits, LocalRunner, Sequential
 from analogjax.data import Split
 from analogjax.errors import ConfigError
-from analogjax.experiments import Arrays, Batches, LogUniform, Uniform, mse_loss, sweep, sweep_records
+from analogjax.experiments import Arrays, Batches, LogUniform, Uniform, mse_loss, stretch, sweep, sweep_records
 from analogjax.experiments.progress import Progress
 from analogjax.experiments.sweep import SweepResults, SweepRun
 from analogjax.experiments.sweep_points import points_of
@@ -407,6 +407,42 @@ def test_a_stopped_group_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     found = sweep(DIGITAL, {"seed": [0, 1]}, root=tmp_path)
     assert epochs == [0, "stopped", 1]
     assert [entries(run.results) for run in found] == [entries(run.results) for run in sweep(DIGITAL, {"seed": [0, 1]})]
+
+
+def test_ctrl_c_within_an_epoch_loses_no_step(tmp_path, monkeypatch):
+    starts, looks, check = [], [], Together._check
+
+    def looked_at(self, start, stop):
+        starts.append((self.epoch, start))
+        check(self, start, stop)
+        looks.append(stop)
+        if len(looks) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(stretch, "FIRST", 1)
+    monkeypatch.setattr(stretch, "after", lambda *_: 1)
+    monkeypatch.setattr(Together, "_check", looked_at)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(DIGITAL, {"seed": [0, 1]}, root=tmp_path)
+    assert {run.status for run in list_runs(tmp_path)} == {"interrupted"}
+    found = sweep(DIGITAL, {"seed": [0, 1]}, root=tmp_path)
+    assert starts == [(epoch, step) for epoch in range(2) for step in range(4)]  # each once
+    fresh = sweep(DIGITAL, {"seed": [0, 1]})
+    assert [entries(run.results) for run in found] == [entries(run.results) for run in fresh]
+    assert all(entry["time_epoch"] > 0 for run in found for entry in run.results)
+
+
+def test_a_group_is_saved_within_a_long_epoch(tmp_path, monkeypatch):
+    saves = []
+    save = sweep_records.SavedTogether.save
+    monkeypatch.setattr(
+        sweep_records.SavedTogether, "save", lambda self, group: (saves.append(group.taken), save(self, group))
+    )
+    monkeypatch.setattr(sweep_records, "_EVERY", 0.0)
+    monkeypatch.setattr(stretch, "FIRST", 3)
+    monkeypatch.setattr(stretch, "after", lambda *_: 3)
+    sweep(DIGITAL, {"seed": [0, 1]}, root=tmp_path)
+    assert saves == [3, 4, 7, 8]
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1]])

@@ -1,5 +1,7 @@
 """Digital flax models become analog ones with the same outputs, and come back."""
 
+from dataclasses import replace
+
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -106,8 +108,8 @@ def test_what_was_converted_is_trained_and_programmed(digital):
 def test_what_has_no_counterpart_is_told_by_its_path():
     grouped = linen.Sequential([linen.Conv(4, (3, 3), feature_group_count=2), jnp.tanh])
     variables = grouped.init(jax.random.key(0), X)
-    with pytest.raises(ConfigError, match=r"layers_0.*with groups"):
-        nn.convert_to_analog(grouped, variables, X, PULSED, key=random.key(1))
+    with pytest.raises(ConfigError, match=r"layers_0.*with groups and a HardwareAware"):
+        nn.convert_to_analog(grouped, variables, X, AWARE, key=random.key(1))
     with pytest.raises(ConfigError, match="no layer was chosen"):
         nn.convert_to_analog(grouped, variables, X, lambda path, layer: None, key=random.key(1))
     with pytest.raises(ConfigError, match="convert_to_analog returned"):
@@ -131,6 +133,23 @@ def test_paddings_that_are_flaxs_own(given):
     np.testing.assert_allclose(y, model.apply(variables, x), rtol=1e-5, atol=1e-5)
     back, params = nn.convert_to_digital(analog, own, x)
     np.testing.assert_allclose(back.apply(params, x), y, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mapping", [Mapping(), Mapping(max_input_size=4, max_output_size=1)], ids=["whole", "cut"])
+@pytest.mark.parametrize(("groups", "bias", "analog"), [(2, True, True), (6, True, False), (3, False, False)])
+def test_groups_go_to_chips_of_their_own_and_back(groups, bias, analog, mapping):
+    x = jax.random.normal(jax.random.key(5), (2, 5, 4, 6))
+    model = linen.Conv(12, (2, 3), feature_group_count=groups, use_bias=bias, strides=(1, 2))
+    variables = model.init(jax.random.key(6), x)
+    if bias:
+        variables = {"params": {**variables["params"], "bias": jnp.linspace(-0.4, 0.4, 12)}}
+    config = replace(PULSED, mapping=replace(mapping, digital_bias=not analog))
+    converted, own = nn.convert_to_analog(model, variables, x, config, key=random.key(7))
+    assert own.tiles["tile"].stack == (groups,) and ("bias" in own.params) == (bias and not analog)
+    y = nn.apply(converted, own, x, key=random.key(8))
+    np.testing.assert_allclose(y, model.apply(variables, x), rtol=1e-5, atol=1e-5)
+    _, params = nn.convert_to_digital(converted, own, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), params, dict(variables))
 
 
 def test_layers_inside_of_lifted_transformations_are_told_by_name():

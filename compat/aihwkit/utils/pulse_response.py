@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 import jax
@@ -24,6 +23,7 @@ from compat.aihwkit.simulator.parameters.io import IOParameters
 from compat.aihwkit.simulator.parameters.training import UpdateParameters
 from compat.aihwkit.simulator.tiles.analog import AnalogTile
 from compat.aihwkit.simulator.tiles.module import CompiledTile
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 _STEPS_OF_OTHERS = 1000  # what is shown of devices whose range is not known
@@ -78,7 +78,7 @@ def _all_at_once(tile: Any, signs: np.ndarray, use_forward: bool) -> np.ndarray:
     return np.asarray(trace, float)
 
 
-@cache
+@kept
 def _run(structure: Any, shape: tuple[int, int], use_forward: bool) -> Callable[..., tuple[bridge.Leaves, Array]]:
     """A compiled function that pulses `T` times and reads after each, numbering its draws as calls by hand do."""
     program, (outputs, inputs) = bridge.program(structure), shape

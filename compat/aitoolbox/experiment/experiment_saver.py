@@ -194,7 +194,9 @@ class BaseFullExperimentGoogleStorageSaver(_BucketExperimentSaver):
 
 
 class _OneFramework:
-    """The constructor of the savers that make their own model saver; the other options are those of the bucket."""
+    """The constructor of the savers that make their own model saver; `model_format` is its `file_format`, and the other
+    options are those of the bucket.
+    """
 
     model_saver_class: type
 
@@ -206,37 +208,17 @@ class _OneFramework:
         cloud_dir_prefix: str = "",
         local_model_result_folder_path: str = "~/project/model_result",
         *,
+        model_format: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
         **options: Any,
     ) -> None:
         place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
         access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url}
-        model_saver = self.model_saver_class(*place, **access)
+        chosen = {} if model_format is None else {"file_format": model_format}
+        model_saver = self.model_saver_class(*place, **access, **chosen)
         # the next class of a saver is that of its bucket, which takes the model saver first
         super().__init__(model_saver, project_name, experiment_name, *place, **access, **options)  # type: ignore[call-arg]
-
-
-class _Keras(_OneFramework):
-    """The same for Keras: `model_format` is `"h5"` or `"keras"`."""
-
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        model_format: str = "h5",
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-        **options: Any,
-    ) -> None:
-        place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path)
-        access: dict[str, Any] = {"storage_options": storage_options, "endpoint_url": endpoint_url}
-        super().__init__(project_name, experiment_name, *place, **(access | options))
-        self.model_saver = self.model_saver_class(*place, **access, file_format=model_format)
 
 
 class FullPyTorchExperimentS3Saver(_OneFramework, BaseFullExperimentS3Saver):
@@ -245,7 +227,7 @@ class FullPyTorchExperimentS3Saver(_OneFramework, BaseFullExperimentS3Saver):
     model_saver_class = PyTorchS3ModelSaver
 
 
-class FullKerasExperimentS3Saver(_Keras, BaseFullExperimentS3Saver):
+class FullKerasExperimentS3Saver(_OneFramework, BaseFullExperimentS3Saver):
     """Saves experiments with Keras models; see the base classes for the options."""
 
     model_saver_class = KerasS3ModelSaver
@@ -263,7 +245,7 @@ class FullPyTorchExperimentGoogleStorageSaver(_OneFramework, BaseFullExperimentG
     model_saver_class = PyTorchGoogleStorageModelSaver
 
 
-class FullKerasExperimentGoogleStorageSaver(_Keras, BaseFullExperimentGoogleStorageSaver):
+class FullKerasExperimentGoogleStorageSaver(_OneFramework, BaseFullExperimentGoogleStorageSaver):
     """Saves experiments with Keras models; see the base classes for the options."""
 
     model_saver_class = KerasGoogleStorageModelSaver

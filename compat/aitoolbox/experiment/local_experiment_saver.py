@@ -100,7 +100,7 @@ class BaseFullExperimentLocalSaver(Library, AbstractExperimentSaver):
 
 
 class _OneFramework(BaseFullExperimentLocalSaver):
-    """The constructor of the savers that make their own model saver."""
+    """The constructor of the savers that make their own model saver; `model_format` is its `file_format`."""
 
     model_saver_class: type
 
@@ -110,40 +110,28 @@ class _OneFramework(BaseFullExperimentLocalSaver):
         experiment_name: str,
         local_model_result_folder_path: str = "~/project/model_result",
         *,
+        model_format: str | None = None,
         file_format: str = "pickle",
         keep_last: int | None = None,
     ) -> None:
-        saver, root = self.model_saver_class(local_model_result_folder_path), local_model_result_folder_path
+        root, chosen = local_model_result_folder_path, {} if model_format is None else {"file_format": model_format}
+        saver = self.model_saver_class(root, **chosen)
         super().__init__(saver, project_name, experiment_name, root, file_format=file_format, keep_last=keep_last)
 
 
 class FullPyTorchExperimentLocalSaver(_OneFramework):
-    """Saves experiments with PyTorch checkpoints."""
+    """Saves experiments with PyTorch checkpoints; `model_format` is `"pth"` or `"safetensors"`."""
 
     model_saver_class = PyTorchLocalModelSaver
 
 
 class FullKerasExperimentLocalSaver(_OneFramework):
-    """Saves experiments with Keras models; `model_format` is `"h5"` or `"keras"`."""
+    """Saves experiments with Keras models; `model_format` is `"h5"`, `"keras"` or `"safetensors"`."""
 
     model_saver_class = KerasLocalModelSaver
 
-    def __init__(
-        self,
-        project_name: str,
-        experiment_name: str,
-        local_model_result_folder_path: str = "~/project/model_result",
-        *,
-        model_format: str = "h5",
-        file_format: str = "pickle",
-        keep_last: int | None = None,
-    ) -> None:
-        place = (project_name, experiment_name, local_model_result_folder_path)
-        super().__init__(*place, file_format=file_format, keep_last=keep_last)
-        self.model_saver = KerasLocalModelSaver(local_model_result_folder_path, file_format=model_format)
-
 
 class FullFlaxExperimentLocalSaver(_OneFramework):
-    """Saves experiments with JAX models: any pytree."""
+    """Saves experiments with JAX models, any pytree; `model_format` is `"npz"` or `"safetensors"`."""
 
     model_saver_class = FlaxLocalModelSaver

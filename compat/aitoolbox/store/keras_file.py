@@ -12,9 +12,9 @@ from typing import Any
 
 from analogjax.errors import ConfigError
 from compat import keras_backend
+from compat.aitoolbox.store import keras_tensors, tensors_file
 from compat.aitoolbox.store.errors import DamagedFile, UnknownObject, UnsafeFile
 
-FORMATS = ("h5", "keras")
 # Keras writes the short names into .h5 files and, since version 3, does not find them when it reads them back
 _FULL_NAMES = {
     "mse": "mean_squared_error",
@@ -41,10 +41,13 @@ def write(file: Path, model: Any) -> None:
             "Use model_format='keras' of the experiment saver, or file_format='keras' of a KerasLocalModelSaver.",
             stacklevel=2,
         )
+    if tensors_file.is_one(file):
+        return keras_tensors.write(load_keras(), file, model)
     with _compiled_as_before(model):
         model.save(str(file))
     if file.suffix == ".h5":
         _spell_out(file)
+    return None
 
 
 @contextmanager
@@ -59,14 +62,18 @@ def _compiled_as_before(model: Any) -> Iterator[None]:
         settings.update(before)
 
 
-def check(model: Any) -> None:
-    """Raises `AttributeError` unless `model` can be saved, and `MissingPackage`, before any folder is made."""
+def check(model: Any, file_format: str = "keras") -> None:
+    """Raises, before any folder is made, `AttributeError` unless `model` can be saved, `NotData` unless in this format,
+    and `MissingPackage`.
+    """
     if not callable(getattr(model, "save", None)):
         raise AttributeError(
             f"A Keras model with a `save` method is needed, a {type(model).__name__} was given: for a PyTorch "
             "checkpoint use the PyTorch saver, for a JAX pytree the Flax saver."
         )
-    load_keras()
+    keras = load_keras()
+    if file_format == "safetensors":
+        keras_tensors.check(keras, model)
 
 
 def read(
@@ -80,10 +87,13 @@ def read(
     keras = load_keras()
     if not os.path.isfile(file):
         raise FileNotFoundError(f"There is no model file {os.fspath(file)}.")
-    _check_whole(file)
+    if not tensors_file.is_one(file):
+        _check_whole(file)
     try:
         if "analogjax>" in _architecture(file):
             import compat.keras  # noqa: F401 - so that Keras knows its layers
+        if tensors_file.is_one(file):
+            return keras_tensors.read(keras, file, trusted, custom_objects, compile)
         model = keras.models.load_model(
             str(file), safe_mode=not trusted, custom_objects=custom_objects, compile=compile
         )

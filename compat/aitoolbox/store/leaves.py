@@ -1,4 +1,4 @@
-"""A pytree in one `.npz` file: an array per leaf, and a JSON table of the leaves; NumPy writes it, without pickle.
+"""A pytree in one `.npz` or `.safetensors` file: an array per leaf, and a JSON table of the leaves, without pickle.
 
 Nothing is put into a node of the tree but the leaves that it had: what a node makes of other values is its own affair.
 
@@ -6,12 +6,15 @@ The member `table` holds, as UTF-8 bytes, `{"format", "leaves", "keys", "values"
 `[path, shape, dtype]` per leaf as `analogjax.store.arrays` describes it, the steps of each path, the values of the
 leaves that are not arrays, and the generators of the PRNG keys. The array of row 12 is the member `0012`; dtypes
 that NumPy has no name for (bfloat16) are stored as unsigned integers of their size.
+
+In `.safetensors` files, which have bfloat16, an array has the name of its path, such as `params/layers_0/bias`; the
+table is in the metadata and says in addition, in `names`, which is that of each row.
 """
 
 import json
 import os
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import numpy as np
 
 from analogjax import random
 from analogjax.store import arrays, json_values
+from compat.aitoolbox.store import tensors_file
 from compat.aitoolbox.store.errors import DamagedFile, WrongModel
 
 FORMAT = 1
@@ -54,7 +58,7 @@ def write(file: Path, tree: Any) -> None:
     Raises `TypeError`, naming the path, for any other leaf.
     """
     flat = _flat(tree)
-    members: dict[str, np.ndarray] = {}
+    members: dict[int, np.ndarray] = {}
     values, generators = {}, {}
     for index, (path, leaf) in enumerate(flat):
         if not _is_array(leaf):
@@ -63,7 +67,7 @@ def write(file: Path, tree: Any) -> None:
         if _is_key(leaf):
             generators[f"{index}"] = _impl(leaf)
             leaf = jax.random.key_data(leaf)
-        members[f"{index:04d}"] = _storable(np.asarray(leaf))
+        members[index] = np.asarray(leaf)
     table = {
         "format": FORMAT,
         "leaves": [list(row) for row in _rows(flat)],
@@ -71,9 +75,26 @@ def write(file: Path, tree: Any) -> None:
         "values": values,
         "generators": generators,
     }
-    members["table"] = np.frombuffer(json_values.dumps(table).encode(), np.uint8)
+    (_write_tensors if tensors_file.is_one(file) else _write_npz)(file, table, members)
+
+
+def _write_npz(file: Path, table: dict[str, Any], members: dict[int, np.ndarray]) -> None:
+    arrays = {f"{index:04d}": _storable(array) for index, array in members.items()}
+    arrays["table"] = np.frombuffer(json_values.dumps(table).encode(), np.uint8)
     with open(file, "wb") as stream:
-        np.savez(stream, **members)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+def _write_tensors(file: Path, table: dict[str, Any], members: dict[int, np.ndarray]) -> None:
+    paths = {index: "/".join(str(key) for _, key in table["keys"][index]) or "model" for index in members}
+    many = {path for path, times in Counter(paths.values()).items() if times > 1}  # a step may have a slash in it
+    names = {index: f"{path}#{index}" if path in many else path for index, path in paths.items()}
+    arrays = {}
+    for index, array in members.items():
+        known = array.dtype.name == "bfloat16"
+        stored = array if known else _storable(array)
+        arrays[names[index]] = np.ascontiguousarray(stored).reshape(array.shape)
+    tensors_file.write(file, arrays, table | {"names": {f"{index}": name for index, name in names.items()}})
 
 
 def read(file: str | os.PathLike[str], like: Any = None) -> Any:
@@ -102,10 +123,15 @@ def read(file: str | os.PathLike[str], like: Any = None) -> Any:
 
 
 def _contents(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The table, and the arrays by the numbers of their rows."""
     try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            members = {name: stored[name] for name in stored.files}
-        table = json_values.loads(members.pop("table").tobytes())
+        if tensors_file.is_one(file):
+            arrays, table = tensors_file.read(file)
+            members = {f"{int(index):04d}": arrays[name] for index, name in table["names"].items()}
+        else:
+            with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                members = {name: stored[name] for name in stored.files}
+            table = json_values.loads(members.pop("table").tobytes())
         if table["format"] != FORMAT:
             raise DamagedFile(f"{os.fspath(file)} was written by a newer version: update analogjax to read it.")
         return table, members

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from compat.aitoolbox.store import plain
+from compat.aitoolbox.store import plain, tensors_file
 from compat.aitoolbox.store.errors import DamagedFile, NotData, SaveError, UnsafeFile, WrongModel
 
 _HARMLESS = (
@@ -90,11 +90,18 @@ def write(file: Path, checkpoint: dict[str, Any]) -> None:
 
 
 def read(file: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None) -> Any:
-    """`torch.load` of a file that is whole; NumPy arrays, dates and paths count as data.
+    """`torch.load` of a file that is whole, or its like of a `.safetensors` file.
+
+    NumPy arrays, dates and paths count as data.
 
     `weights_only=False` trusts the file. Raises `UnsafeFile`, `DamagedFile` and `FileNotFoundError`.
     """
     from compat.torch_package import torch
+
+    if tensors_file.is_one(file):
+        from compat.aitoolbox.store import torch_tensors
+
+        return torch_tensors.read(file, map_location)
 
     _check_zip(file)
     try:

@@ -1,7 +1,6 @@
 """What hardware-aware training does to the weights of a chip after a step: clip, remap, and draw a disturbed copy."""
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from analogjax._typing import Array, Key, Scalar
 from analogjax.physics import WeightClip, WeightModifier, WeightRemap
 from analogjax.tile import Tile
 from compat import torch_bridge as bridge
+from compat.kept_programs import kept
 
 
 def with_scale_of_each_output(tile: Tile) -> Tile:
@@ -53,7 +53,7 @@ class Step:
         return self.modifier.modify(tile.state.w, jax.random.fold_in(root, n))
 
 
-@cache
+@kept
 def step(structure: Any, clip: Any, remap: Any, modifier: Any) -> Step:
     """The compiled functions of all tiles of one structure."""
     return Step(structure, clip, remap, modifier)

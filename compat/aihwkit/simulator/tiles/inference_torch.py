@@ -5,7 +5,6 @@ voltage, they do so in evaluation mode only.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import jax
@@ -28,6 +27,7 @@ from compat.aihwkit.simulator.tiles.input_range import InputRangeForward
 from compat.aihwkit.simulator.tiles.module import CompiledTile
 from compat.aihwkit.simulator.tiles.protocol import is_asked, own_steps
 from compat.aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -112,7 +112,7 @@ class Product:
         return dw / tile_weights.scales(jax.tree.unflatten(self.structure, leaves)) ** 2, dx, dr
 
 
-@cache
+@kept
 def product(structure: Any, asked: Asked) -> Product:
     """The compiled functions of all tiles of one structure."""
     return Product(structure, asked)

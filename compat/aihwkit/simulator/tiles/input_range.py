@@ -6,29 +6,29 @@ Gradients are those of aihwkit's compiled tiles: that of x passes as it is, also
 the rule of `analogjax.physics.InputRange`; neither knows of the factors r and 1 / r.
 """
 
-from functools import cache
 from typing import Any
 
 import jax
 
 from analogjax.physics import InputRange
 from compat import torch_bridge as bridge
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 
-@cache
+@kept
 def entering(p: InputRange) -> Any:
     """Compiled: inputs within a range `r` `[1]`, in units of it."""
     return jax.jit(lambda x, r: p.limit(x, abs(r[0])) / r[0])  # an optimizer may have turned its sign
 
 
-@cache
+@kept
 def gradient(p: InputRange) -> Any:
     """Compiled: the gradient `[1]` of a range `r` `[1]`."""
     return jax.jit(lambda x, d, r, unclipped: p.gradient(x, d, r[0], unclipped)[None])
 
 
-@cache
+@kept
 def from_data(p: InputRange) -> Any:
     """Compiled: a range `r` `[1]`, and the number `[1]` of batches it was taken from, after one more batch."""
 

@@ -5,7 +5,6 @@ They know nothing of scales, input ranges and digital biases: weights, inputs an
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import jax
@@ -23,6 +22,7 @@ from compat.aihwkit.simulator.tiles import extra, patches
 from compat.aihwkit.simulator.tiles.acts import decayed, diffused, put_weights, selected, selecting
 from compat.aihwkit.simulator.tiles.hidden import hidden_parameters
 from compat.aihwkit.simulator.tiles.setting import checked, with_given
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 _EXACT = Periphery(is_perfect=True, adc=ADC(bound=0.0))  # no ADC: no output ever counts as clipped
@@ -380,7 +380,7 @@ class AnalogTile(FloatingPointTile):
     _config = TileConfig(device=Ideal())
 
 
-@cache
+@kept
 def pulsing(structure: Any) -> Any:
     """Compiled, for all tiles of one structure: reads and pulses with the error, again and again."""
 

@@ -55,17 +55,19 @@ class ModelDownload:
         chooses the file. Raises `NoSuchExperiment`, `StoreError`, and what the local loader does.
         """
         place = (project_name, experiment_name, experiment_timestamp)
-        name = self.local_model_loader.model_file_name(
-            experiment_name, experiment_timestamp, epoch_num, kwargs.get("iteration_idx")
-        )
-        self._fetch(place, f"{model_save_dir}/{name}")
+        which = (experiment_name, experiment_timestamp, epoch_num, kwargs.get("iteration_idx"))
+        loader = self.local_model_loader
+        names = loader.model_files(*which) if hasattr(loader, "model_files") else [loader.model_file_name(*which)]
+        self._fetch(place, [f"{model_save_dir}/{name}" for name in names])
         return self.local_model_loader.load_model(*place, model_save_dir, epoch_num, **kwargs)
 
-    def _fetch(self, place: tuple[str, str, str], name: str) -> None:
+    def _fetch(self, place: tuple[str, str, str], names: list[str]) -> None:
         _, path = ExperimentFolder.get_base_folder_paths(*place, self.local_model_result_folder_path)
-        local = Path(path, name)
         remote = experiment_folder(self, self.cloud_dir_prefix, *place)  # type: ignore[arg-type]
         table = remote.table()
+        there = [one for one in names if (one in table.files if table else remote.location.exists(one))]
+        name = there[0] if there else names[0]
+        local = Path(path, name)
         lines = table.files.get(name, ()) if table else ()
         if local.is_file() and _is_whole(Folder(path), name, local, lines):
             return

@@ -37,7 +37,7 @@ class BaseModelSaver(ModelPlace, BaseDataSaver):
 
 
 class TwoPlaceModelSaver(BaseModelSaver, AbstractModelSaver):
-    """Saves with `local_saver`, then uploads."""
+    """Saves with `local_saver`, whose `file_format` may be chosen, then uploads."""
 
     local_saver: BaseLocalModelSaver
     local_saver_class: type
@@ -50,6 +50,7 @@ class TwoPlaceModelSaver(BaseModelSaver, AbstractModelSaver):
         local_model_result_folder_path: str = "~/project/model_result",
         checkpoint_model: bool = False,
         *,
+        file_format: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
     ) -> None:
@@ -61,11 +62,9 @@ class TwoPlaceModelSaver(BaseModelSaver, AbstractModelSaver):
             storage_options=storage_options,
             endpoint_url=endpoint_url,
         )
-        self._save_with(self.local_saver_class(local_model_result_folder_path, checkpoint_model))
-
-    def _save_with(self, local_saver: BaseLocalModelSaver) -> None:
-        self.local_saver = local_saver
-        setattr(self, self.local_saver_name, local_saver)
+        chosen = {} if file_format is None else {"file_format": file_format}
+        self.local_saver = self.local_saver_class(local_model_result_folder_path, checkpoint_model, **chosen)
+        setattr(self, self.local_saver_name, self.local_saver)
 
     def save_model(
         self,
@@ -102,21 +101,6 @@ class KerasS3ModelSaver(TwoPlaceModelSaver):
     """Saves Keras models; `file_format` as of `KerasLocalModelSaver`."""
 
     local_saver_class, local_saver_name = KerasLocalModelSaver, "keras_local_saver"
-
-    def __init__(
-        self,
-        bucket_name: str = "model-result",
-        cloud_dir_prefix: str = "",
-        local_model_result_folder_path: str = "~/project/model_result",
-        checkpoint_model: bool = False,
-        *,
-        file_format: str = "h5",
-        storage_options: Mapping[str, Any] | None = None,
-        endpoint_url: str | None = None,
-    ) -> None:
-        place = (bucket_name, cloud_dir_prefix, local_model_result_folder_path, checkpoint_model)
-        super().__init__(*place, storage_options=storage_options, endpoint_url=endpoint_url)
-        self._save_with(KerasLocalModelSaver(local_model_result_folder_path, checkpoint_model, file_format=file_format))
 
 
 class FlaxS3ModelSaver(TwoPlaceModelSaver):

@@ -10,6 +10,8 @@ from compat.aitoolbox.store.errors import NoSuchExperiment
 from compat.aitoolbox.store.folder import Folder
 from compat.aitoolbox.torchtrain.schedulers.basic import AbstractScheduler
 
+_ENDINGS = (".pth", ".safetensors")
+
 
 class AbstractLocalModelLoader(ABC):
     """What a local model loader is."""
@@ -37,6 +39,17 @@ class AbstractLocalModelLoader(ABC):
         place = "" if epoch_num is None else f"_E{epoch_num}"
         place += "" if epoch_num is None or iteration_idx is None else f"_ITER{iteration_idx}"
         return f"model_{experiment_name}_{experiment_timestamp}{place}.pth"
+
+    def model_files(
+        self,
+        experiment_name: str,
+        experiment_timestamp: str,
+        epoch_num: int | None = None,
+        iteration_idx: int | None = None,
+    ) -> list[str]:
+        """The names that this file may have, in any of the formats."""
+        name = self.model_file_name(experiment_name, experiment_timestamp, epoch_num, iteration_idx)
+        return [name.removesuffix(_ENDINGS[0]) + ending for ending in _ENDINGS]
 
 
 class PyTorchLocalModelLoader(AbstractLocalModelLoader):
@@ -67,15 +80,17 @@ class PyTorchLocalModelLoader(AbstractLocalModelLoader):
         _, experiment = ExperimentFolder.get_base_folder_paths(
             project_name, experiment_name, experiment_timestamp, self.local_model_result_folder_path
         )
-        name = self.model_file_name(experiment_name, experiment_timestamp, epoch_num, iteration_idx)
-        path = os.path.join(experiment, model_save_dir, name)
+        names = self.model_files(experiment_name, experiment_timestamp, epoch_num, iteration_idx)
+        paths = [os.path.join(experiment, model_save_dir, name) for name in names]
+        path = next(filter(os.path.isfile, paths), paths[0])
         if not os.path.isfile(path):
-            others = sorted(file.name for file in Path(experiment).glob(f"{model_save_dir}/*.pth"))[:5]
+            there = [file for file in Path(experiment).glob(f"{model_save_dir}/*") if file.suffix in _ENDINGS]
+            others = sorted(file.name for file in there)[:5]
             raise NoSuchExperiment(
                 f"There is no model {path}; {model_save_dir!r} has: {', '.join(others) or 'no model'}. Final models "
                 "are in 'model', those saved during training in 'checkpoint_model'."
             )
-        Folder(experiment).verify([f"{model_save_dir}/{name}"])
+        Folder(experiment).verify([f"{model_save_dir}/{os.path.basename(path)}"])
         return self.load_model_from_path(path, map_location, weights_only=weights_only)
 
     def load_model_from_path(

@@ -34,16 +34,29 @@ class AbstractLocalModelSaver(ABC):
 
 
 class BaseLocalModelSaver:
-    """Where models go: `model`, or `checkpoint_model` for those saved during training, in the experiment's folder."""
+    """Where models go: `model`, or `checkpoint_model` for those saved during training, in the experiment's folder.
+
+    `file_format` is one of `file_formats`, the first of which is the default. Raises `ValueError` for another.
+    """
 
     file_format = ""
+    file_formats: tuple[str, ...] = ()  # those it can choose from; none: it has its `file_format`
     load_options: tuple[str, ...] = ("like", "map_location")  # what `read_model` takes in addition to `allow_pickle`
 
     def __init__(
-        self, local_model_result_folder_path: str = "~/project/model_result", checkpoint_model: bool = False
+        self,
+        local_model_result_folder_path: str = "~/project/model_result",
+        checkpoint_model: bool = False,
+        *,
+        file_format: str | None = None,
     ) -> None:
         self.local_model_result_folder_path = os.path.expanduser(local_model_result_folder_path)
         self.checkpoint_model = checkpoint_model
+        if file_format is not None and file_format not in self.file_formats:
+            known = " or ".join(map(repr, self.file_formats)) or repr(self.file_format)
+            raise ValueError(f"file_format {file_format!r}: {type(self).__name__} saves models as {known}.")
+        if file_format is not None or self.file_formats:
+            self.file_format = file_format or self.file_formats[0]
 
     def create_experiment_local_models_folder(
         self, project_name: str, experiment_name: str, experiment_timestamp: str
@@ -110,8 +123,10 @@ class BaseLocalModelSaver:
         epoch: int | None = None,
         iteration_idx: int | None = None,
     ) -> list[str]:
-        """The names that a model's file may have, if it was saved in another format."""
-        return [self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)]
+        """The names that a model's file may have, in any of the formats."""
+        name = self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)
+        stem = name.removesuffix(f".{self.file_format}")
+        return [f"{stem}.{ending}" for ending in self.file_formats or (self.file_format,)]
 
     def check_model(self, model: Any) -> None:
         """Raise an error that explains what is wrong with `model`."""
@@ -129,10 +144,11 @@ class BaseLocalModelSaver:
 class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
     """Saves PyTorch checkpoints: dictionaries with `model_state_dict`, `optimizer_state_dict`, `epoch`, `hyperparams`.
 
-    Hyperparameters are saved as plain values, so that `torch.load` takes the file without trusting it.
+    Hyperparameters are saved as plain values, so that `torch.load` takes the file without trusting it. `file_format` is
+    `"pth"` or `"safetensors"`, which holds tensors and plain values only.
     """
 
-    file_format = "pth"
+    file_formats = ("pth", "safetensors")
 
     @staticmethod
     def check_model_dict_contents(model: Any) -> None:
@@ -148,14 +164,16 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
     def check_model(self, model: Any) -> None:
         self.check_model_dict_contents(model)
-        from compat.aitoolbox.store import torch_file
+        from compat.aitoolbox.store import torch_file, torch_tensors
 
-        torch_file.check(model)
+        (torch_tensors if self.file_format == "safetensors" else torch_file).check(model)
 
     def write_model(self, file: Path, model: Any) -> None:
-        from compat.aitoolbox.store import torch_file
+        from compat.aitoolbox.store import torch_file, torch_tensors
 
-        torch_file.write(file, torch_file.plain_checkpoint(model))
+        if self.file_format == "safetensors":
+            return torch_tensors.write(file, model)
+        return torch_file.write(file, torch_file.plain_checkpoint(model))
 
     def read_model(  # type: ignore[override]
         self, file: str, *, allow_pickle: bool = False, like: Any = None, map_location: Any = None
@@ -169,36 +187,15 @@ class PyTorchLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
 
 class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
-    """Saves Keras models; `file_format` is `"h5"` or `"keras"`, which also takes subclassed models."""
+    """Saves Keras models; `file_format` is `"h5"`, `"keras"` (takes subclassed models, too) or `"safetensors"`."""
 
+    file_formats = ("h5", "keras", "safetensors")
     load_options = ("custom_objects", "compile")
-
-    def __init__(
-        self,
-        local_model_result_folder_path: str = "~/project/model_result",
-        checkpoint_model: bool = False,
-        *,
-        file_format: str = "h5",
-    ) -> None:
-        super().__init__(local_model_result_folder_path, checkpoint_model)
-        if file_format not in ("h5", "keras"):
-            raise ValueError(f"file_format {file_format!r}: Keras models are saved as 'h5' or 'keras'.")
-        self.file_format = file_format
-
-    def model_files(
-        self,
-        experiment_name: str,
-        experiment_timestamp: str,
-        epoch: int | None = None,
-        iteration_idx: int | None = None,
-    ) -> list[str]:
-        name = self.model_file_name(experiment_name, experiment_timestamp, epoch, iteration_idx)
-        return [f"{os.path.splitext(name)[0]}.{ending}" for ending in ("h5", "keras")]
 
     def check_model(self, model: Any) -> None:
         from compat.aitoolbox.store import keras_file
 
-        keras_file.check(model)
+        keras_file.check(model, self.file_format)
 
     def write_model(self, file: Path, model: Any) -> None:
         from compat.aitoolbox.store import keras_file
@@ -214,15 +211,19 @@ class KerasLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
 
 
 class FlaxLocalModelSaver(BaseLocalModelSaver, AbstractLocalModelSaver):
-    """Saves JAX models: any pytree of arrays, PRNG keys and plain values, in one `.npz` without pickle."""
+    """Saves JAX models: any pytree of arrays, PRNG keys and plain values, in one file without pickle; `file_format` is
+    `"npz"` or `"safetensors"`.
+    """
 
-    file_format = "npz"
+    file_formats = ("npz", "safetensors")
     load_options = ("like",)
 
     def check_model(self, model: Any) -> None:
-        from compat.aitoolbox.store import leaves
+        from compat.aitoolbox.store import leaves, tensors_file
 
         leaves.check(model)
+        if self.file_format == "safetensors":
+            tensors_file.package("numpy")  # said before any folder is made
 
     def write_model(self, file: Path, model: Any) -> None:
         from compat.aitoolbox.store import leaves

@@ -8,7 +8,6 @@ filled up with steps that change nothing, so that one program serves all lengths
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +27,7 @@ from compat.aihwkit.simulator.tiles.analog import AnalogTile
 from compat.aihwkit.simulator.tiles.floating_point import FloatingPointTile
 from compat.aihwkit.simulator.tiles.inference import InferenceTile
 from compat.aihwkit.simulator.tiles.protocol import refuse_patches
+from compat.kept_programs import kept
 from compat.torch_package import torch
 
 _PIECE, _LEAST = 16, 4  # steps of a call; shorter sequences are not worth it
@@ -283,6 +283,6 @@ def _back(back: Any, inputs: Any, errors: Any) -> Any:
     return moved, jax.tree.map(lambda leaf: leaf[::-1], slots)
 
 
-@cache
+@kept
 def _program(law: Any, structures: tuple[Any, ...], analog_biases: tuple[bool, ...]) -> _Program:
     return _Program(law, structures, analog_biases)
