@@ -25,6 +25,7 @@ from compat.aihwkit.simulator.configs import (
 )
 from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
 from compat.aihwkit.simulator.tiles.custom import CustomRPUConfig
+from compat.aihwkit.simulator.tiles.saved_config import as_data, of_data
 
 FOUND = json.loads((Path(__file__).parent / "aihwkit_checkpoints.json").read_text())
 
@@ -135,6 +136,24 @@ def test_a_matrix_that_compat_0_1_0_saved_as_one_tile_is_told():
     state = model("inf").state_dict()
     with pytest.raises(RuntimeError, match=r"is one tile in the checkpoint, and 4 in the model.*compat 0\.1\.0"):
         model("array").load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "names"),
+    [
+        ("inf", "inference", "InferenceTileArray"),
+        ("torch", "inference_torch", "TorchInferenceTileArray"),
+        ("cut and rounded", "quantized_inference_torch", "QuantizedTileModuleArray"),
+    ],
+)
+def test_configurations_that_compat_0_1_0_saved_name_the_classes_of_arrays_of_then(kind, place, names):
+    made = config(kind)
+    data = as_data(made)
+    data["fields"]["tile_array_class"] = {"type": f"compat.aihwkit.simulator.tiles.{place}:{names}"}
+    assert of_data(data) == made
+    data["fields"]["tile_array_class"] = {"type": "compat.aihwkit.simulator.tiles.gone:TileGrid"}
+    with pytest.raises(TileModuleError, match="TileGrid', which is no part of one"):
+        of_data(data)
 
 
 def test_a_checkpoint_of_neither_kind_is_told():
