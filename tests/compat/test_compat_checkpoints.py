@@ -10,19 +10,22 @@ import torch
 
 import compat
 from compat.aihwkit.exceptions import TileModuleError
-from compat.aihwkit.nn import AnalogLinear, AnalogSequential
+from compat.aihwkit.nn import AnalogConv2dMapped, AnalogLinear, AnalogLinearMapped, AnalogSequential
 from compat.aihwkit.optim import AnalogSGD
 from compat.aihwkit.simulator.configs import (
     InferenceRPUConfig,
     IOParameters,
     MappingParameter,
+    QuantizedTorchInferenceRPUConfig,
     SingleRPUConfig,
     SoftBoundsDevice,
     TorchInferenceRPUConfig,
     TransferCompound,
     UnitCellRPUConfig,
 )
+from compat.aihwkit.simulator.parameters.quantization import ActivationQuantConfig
 from compat.aihwkit.simulator.tiles.custom import CustomRPUConfig
+from compat.aihwkit.simulator.tiles.saved_config import as_data, of_data
 
 FOUND = json.loads((Path(__file__).parent / "aihwkit_checkpoints.json").read_text())
 
@@ -33,35 +36,65 @@ def tensors(value):
     return {name: tensors(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
+def tiki(**mapping):
+    device = TransferCompound(unit_cell_devices=[SoftBoundsDevice(), SoftBoundsDevice()], gamma=0.1)
+    return UnitCellRPUConfig(device=device, mapping=MappingParameter(**mapping))
+
+
+def with_ranges(**mapping):
+    made = InferenceRPUConfig(mapping=MappingParameter(learn_out_scaling=True, out_scaling_columnwise=True, **mapping))
+    made.pre_post.input_range.enable, made.pre_post.input_range.init_from_data = True, 2
+    return made
+
+
+def rounded(**mapping):
+    made = QuantizedTorchInferenceRPUConfig(mapping=MappingParameter(weight_scaling_columnwise=True, **mapping))
+    made.act_quant_config, made.pre_post.periph_quant.n_bits = ActivationQuantConfig(6), 6
+    return made
+
+
 def config(kind):
-    scaled = {"weight_scaling_omega": 0.7}
+    scaled, cut = {"weight_scaling_omega": 0.7}, {"max_input_size": 5, "max_output_size": 2}
+    cut["weight_scaling_omega"] = 0.6
     made = {
         "single": lambda: SingleRPUConfig(device=SoftBoundsDevice()),
         "inf": lambda: InferenceRPUConfig(mapping=MappingParameter(weight_scaling_columnwise=True, **scaled)),
         "torch": lambda: TorchInferenceRPUConfig(mapping=MappingParameter(learn_out_scaling=True, **scaled)),
-        "array": lambda: InferenceRPUConfig(
-            mapping=MappingParameter(max_input_size=5, max_output_size=2, weight_scaling_omega=0.6)
+        "array": lambda: InferenceRPUConfig(mapping=MappingParameter(**cut)),
+        "tiki": tiki,
+        "cut tiki": lambda: tiki(**cut),
+        "cut with ranges": lambda: with_ranges(**cut),
+        "cut and rounded": lambda: rounded(**cut),
+        "mapped": lambda: SingleRPUConfig(
+            device=SoftBoundsDevice(), mapping=MappingParameter(digital_bias=False, **cut)
         ),
-        "tiki": lambda: UnitCellRPUConfig(
-            device=TransferCompound(unit_cell_devices=[SoftBoundsDevice(), SoftBoundsDevice()], gamma=0.1)
-        ),
+        "mapped convolution": lambda: TorchInferenceRPUConfig(mapping=MappingParameter(**cut)),
     }[kind]()
     made.forward = IOParameters(is_perfect=True)
     return made
 
 
 def model(kind):
-    return AnalogSequential(AnalogLinear(8, 3, rpu_config=config(kind))).eval()
+    if kind == "mapped convolution":
+        return AnalogSequential(AnalogConv2dMapped(2, 3, 2, rpu_config=config(kind))).eval()
+    layer = AnalogLinearMapped if kind == "mapped" else AnalogLinear
+    return AnalogSequential(layer(8, 3, rpu_config=config(kind))).eval()
+
+
+def inputs(kind, x=None):
+    """`[4, 8]`, or the same as images."""
+    x = tensors(FOUND["x"]) if x is None else x
+    return x.reshape(4, 2, 2, 2) if kind == "mapped convolution" else x
 
 
 @pytest.mark.parametrize("kind", list(FOUND["kinds"]))
 def test_a_model_answers_as_the_one_that_was_saved(kind):
     ours, saved = model(kind), tensors(FOUND["kinds"][kind])
     ours.load_state_dict(saved["state"])
-    torch.testing.assert_close(ours(tensors(FOUND["x"])), saved["y"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ours(inputs(kind)), saved["y"], rtol=1e-5, atol=1e-6)
     again = model(kind)  # and from then on it is a model of ours
     again.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(again(tensors(FOUND["x"])), saved["y"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(again(inputs(kind)), saved["y"], rtol=1e-5, atol=1e-6)
 
 
 def test_constants_of_devices_are_taken():
@@ -105,6 +138,24 @@ def test_a_matrix_that_compat_0_1_0_saved_as_one_tile_is_told():
         model("array").load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "names"),
+    [
+        ("inf", "inference", "InferenceTileArray"),
+        ("torch", "inference_torch", "TorchInferenceTileArray"),
+        ("cut and rounded", "quantized_inference_torch", "QuantizedTileModuleArray"),
+    ],
+)
+def test_configurations_that_compat_0_1_0_saved_name_the_classes_of_arrays_of_then(kind, place, names):
+    made = config(kind)
+    data = as_data(made)
+    data["fields"]["tile_array_class"] = {"type": f"compat.aihwkit.simulator.tiles.{place}:{names}"}
+    assert of_data(data) == made
+    data["fields"]["tile_array_class"] = {"type": "compat.aihwkit.simulator.tiles.gone:TileGrid"}
+    with pytest.raises(TileModuleError, match="TileGrid', which is no part of one"):
+        of_data(data)
+
+
 def test_a_checkpoint_of_neither_kind_is_told():
     state = model("inf").state_dict()
     state["0.analog_module.analog_tile_state"] = {"some": "thing"}
@@ -119,7 +170,7 @@ def trained(kind):
     optimizer.regroup_param_groups(ours)
     for _ in range(3):
         optimizer.zero_grad()
-        ours(torch.randn(4, 8)).square().mean().backward()
+        ours(inputs(kind, torch.randn(4, 8))).square().mean().backward()
         optimizer.step()
     return ours.eval()
 
@@ -142,8 +193,7 @@ def test_what_is_written_for_aihwkit_is_as_it_writes_it(kind, tmp_path):
         assert written[name]["analog_tile_hidden_parameter_names"] == value["analog_tile_hidden_parameter_names"]
     again = model(kind)
     again.load_state_dict(written)
-    x = tensors(FOUND["x"])
-    torch.testing.assert_close(again(x), ours(x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(again(inputs(kind)), ours(inputs(kind)), rtol=1e-5, atol=1e-6)
 
 
 def test_the_file_names_no_class_of_ours(tmp_path):
@@ -161,6 +211,8 @@ def test_the_file_names_no_class_of_ours(tmp_path):
         for name in (
             "inference.compensation.drift", "inference.converter.conductance", "inference.noise.pcm",
             "simulator.configs.compounds", "simulator.configs.configs", "simulator.configs.devices",
+            "simulator.digital_low_precision.config_utils", "simulator.digital_low_precision.range_estimators",
+            "simulator.parameters.quantization", "simulator.tiles.quantized_inference_torch",
             "simulator.parameters.enums", "simulator.parameters.inference", "simulator.parameters.io",
             "simulator.parameters.mapping", "simulator.parameters.pre_post", "simulator.parameters.runtime",
             "simulator.parameters.training", "simulator.tiles.analog", "simulator.tiles.array",

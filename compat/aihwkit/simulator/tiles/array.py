@@ -1,6 +1,6 @@
 """A matrix that is cut over several tile modules: each is a chip with everything that is its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from compat.aihwkit.exceptions import TileError
@@ -25,11 +25,6 @@ def grid_of_tiles(kind: Any, out_sizes: Sequence[int], in_sizes: Sequence[int], 
     return torch.nn.ModuleList(torch.nn.ModuleList(column) for column in columns)
 
 
-def tiles_in(grid: Any) -> Iterator[Any]:
-    """The tile modules of a grid, column by column."""
-    return (tile for column in grid for tile in column)
-
-
 @torch.no_grad()
 def write_grid(grid: Any, weight: Any, **options: Any) -> None:
     """Write the parts of a matrix `[O, I]` to the tile modules of a grid."""
@@ -45,9 +40,17 @@ def read_grid(grid: Any, **options: Any) -> Any:
 
 
 def sum_of_grid(grid: Any, x: Any, **options: Any) -> Any:
-    """`[..., I] -> [..., O]`: the outputs of the tile modules of a grid, added up over its columns."""
-    total: Any = None
-    for column, part in zip(grid, x.split([column[0].in_size for column in grid], -1), strict=True):
+    """`[..., I] -> [..., O]`: the outputs of the tile modules of a grid, added up over its columns.
+
+    Raises `TileError` for inputs of another size.
+    """
+    sizes, total = [column[0].in_size for column in grid], None
+    if x.ndim == 0 or x.shape[-1] != sum(sizes):
+        raise TileError(
+            f"an input of shape {tuple(x.shape)} for chips of {' + '.join(map(str, sizes))} inputs; the last axis must "
+            f"be {sum(sizes)}."
+        )
+    for column, part in zip(grid, x.split(sizes, -1), strict=True):
         y = torch.cat([tile(part, **options) for tile in column], -1)
         total = y if total is None else total + y
     return total
@@ -94,11 +97,6 @@ class TileModuleArray(TileModuleBase, torch.nn.Module):
 
     def forward(self, x_input: Any, tensor_view: Any = None) -> Any:
         """`[..., I] -> [..., O]`."""
-        if x_input.ndim == 0 or x_input.shape[-1] != self.in_size:
-            raise TileError(
-                f"an input of shape {tuple(x_input.shape)} for an array of {self.in_size} inputs and {self.out_size} "
-                f"outputs; the last axis must be {self.in_size}."
-            )
         return self.biased(sum_of_grid(self.array, x_input), tensor_view)
 
     def biased(self, y: Any, tensor_view: Any = None) -> Any:

@@ -12,6 +12,9 @@ from functools import partial
 from typing import Any
 
 from compat.aihwkit.simulator.digital_low_precision.base_quantized_classes import QuantizedActivation
+from compat.aihwkit.simulator.tiles.array import (
+    QuantizedTileModuleArray as QuantizedTileModuleArray,  # its place in configurations that compat 0.1.0 saved
+)
 from compat.aihwkit.simulator.tiles.inference_torch import TorchInferenceTile
 from compat.aihwkit.simulator.tiles.periphery_quantizer import PeripheryQuantizer
 

@@ -69,7 +69,10 @@ def of_data(data: Any) -> Any:
 
 def _kind(name: str, fits: Callable[[Any], bool]) -> Any:
     module, _, qualname = name.partition(":")
-    found = getattr(importlib.import_module(module), qualname, None) if module.startswith(_OURS) else None
+    try:
+        found = getattr(importlib.import_module(module), qualname, None) if module.startswith(_OURS) else None
+    except ModuleNotFoundError:
+        found = None
     if not (isinstance(found, type) and fits(found)):
         raise TileModuleError(f"the configuration in the checkpoint names {name!r}, which is no part of one.")
     return found
