@@ -175,7 +175,12 @@ def trained(kind):
     return ours.eval()
 
 
-@pytest.mark.parametrize("kind", list(FOUND["kinds"]))
+SLOW = ("cut tiki", "mapped")  # steps of several shapes are compiled
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else []) for kind in FOUND["kinds"]]
+)
 def test_what_is_written_for_aihwkit_is_as_it_writes_it(kind, tmp_path):
     """The same names and shapes as in its own file, and the answers survive the way there and back."""
     ours = trained(kind)
