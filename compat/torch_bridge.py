@@ -69,7 +69,9 @@ def _computable(tensor: Any, what: str) -> Any:
 def to_torch(array: Array) -> Any:
     """A JAX array that nobody else keeps, as a tensor on the same memory."""
     # the capsule itself: handed the array, torch asks for its device first, which takes as long again
-    return torch.utils.dlpack.from_dlpack(array.block_until_ready().__dlpack__())
+    tensor = torch.utils.dlpack.from_dlpack(array.block_until_ready().__dlpack__())
+    # torch.jit.trace only knows tensors that an operation of torch has made
+    return tensor.detach() if torch.jit.is_tracing() else tensor
 
 
 def copied(array: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from aihwkit.exceptions import TileError
-from aihwkit.nn import AnalogLinear, AnalogSequential
+from aihwkit.nn import AnalogConv2d, AnalogLinear, AnalogSequential
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.optim import AnalogContext, AnalogOptimizer, AnalogSGD
 from aihwkit.simulator import configs as c
@@ -365,3 +365,21 @@ def test_a_layer_keeps_the_configuration_it_was_made_with():
     config.forward.out_noise = 7.0
     layer.analog_module.rpu_config.forward.out_noise = 3.0
     assert other.analog_module.rpu_config.forward.out_noise == c.SingleRPUConfig().forward.out_noise
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("kind", [c.FloatingPointRPUConfig, c.InferenceRPUConfig, c.TorchInferenceRPUConfig])
+def test_a_traced_model_computes_what_the_model_does(kind):
+    """`torch.jit.trace` records the product of a tile as a call of ours, for inputs of any number, with gradients."""
+    config = kind()
+    if hasattr(config, "forward"):
+        config.forward.is_perfect = True
+    model = AnalogSequential(
+        AnalogConv2d(1, 2, 2, rpu_config=config), torch.nn.Flatten(), AnalogLinear(8, 3, rpu_config=config)
+    ).eval()
+    traced = torch.jit.trace(model, torch.rand(4, 1, 3, 3))
+    x = torch.rand(5, 1, 3, 3, requires_grad=True)
+    y, expected = traced(x), model(x)
+    assert torch.equal(y, expected) and y.shape == (5, 3)
+    ours, theirs = (torch.autograd.grad(one.square().sum(), x)[0] for one in (y, expected))
+    assert torch.equal(ours, theirs)
