@@ -29,6 +29,7 @@ _MOST = 25_000  # memory maps, of which Linux grants a process 65,530; programs 
 _ended = itertools.count()
 
 
+@pytest.hookimpl(trylast=True)  # when what the test has replaced is back
 def pytest_runtest_teardown():
     """Drop the compiled programs before their memory maps are so many that the process ends in a segmentation fault."""
     if next(_ended) % 20 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST:
