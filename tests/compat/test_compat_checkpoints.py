@@ -244,3 +244,18 @@ def test_digital_layers_are_written_as_they_are(tmp_path):
         if name[0] in "01":
             assert torch.equal(written[name], value)
     assert "1.running_mean" in written and float(written["1.num_batches_tracked"]) == 1
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    file, layer = tmp_path / "model.pt", AnalogLinear(2, 2)
+    compat.save_for_aihwkit(AnalogSequential(layer), file)
+    before = file.read_bytes()
+
+    def full(state, target, **_):
+        target.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        compat.save_for_aihwkit(AnalogSequential(layer), str(file))
+    assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]

@@ -33,7 +33,6 @@ def aware(**mapping):
 CONFIGS = {
     "pulsed": pulsed,
     "pulsed, analog bias, learned scales": lambda: pulsed(digital_bias=False, learn_out_scaling=True),
-    "pulsed, several chips": lambda: pulsed(max_input_size=2, max_output_size=5),
     "exact": c.FloatingPointRPUConfig,
     "aware": lambda: aware(weight_scaling_omega=0.6, learn_out_scaling=True, out_scaling_columnwise=True),
     "aware, analog bias": lambda: aware(digital_bias=False),
@@ -89,6 +88,15 @@ def test_it_is_what_the_modules_give(config, cell, monkeypatch):
     assert uses == expected_uses and len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_matrix_on_several_chips_is_called_step_by_step():
+    layer = AnalogRNNLayer(nn.AnalogLSTMCell, INPUTS, UNITS, True, pulsed(max_input_size=2, max_output_size=5))
+    assert not whole_sequence.can_run(layer.cell, inputs(), layer.get_zero_state(ITEMS))
+    y, _ = layer(inputs(), layer.get_zero_state(ITEMS))
+    y.sum().backward()
+    tiles = [module for module in layer.modules() if hasattr(module, "analog_ctx")]
+    assert len(tiles) == 16 and all(len(tile.analog_ctx.analog_input) == STEPS for tile in tiles)
 
 
 def test_one_program_serves_sequences_of_all_lengths(monkeypatch):

@@ -5,11 +5,14 @@ compounds are not part of it: aihwkit goes on with its own.
 """
 
 import importlib
+import os
 import pickle
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from analogjax.store.files import replacing
 from compat import tile_weights
 from compat.aihwkit.exceptions import TileModuleError
 from compat.aihwkit.simulator.tiles.module import CompiledTile
@@ -56,13 +59,17 @@ def save_for_aihwkit(model: Any, file: Any) -> None:
 
     Args:
         model: An analog model; its counterpart there has the same layers and configurations.
-        file: A name, or a binary file.
+        file: A name, or a binary file. A file of that name is replaced only when all is written.
 
     Raises:
         TileModuleError: For a tile of torch code, with its name. Nothing is written then.
     """
     state = aihwkit_state_dict(model)
-    torch.save(state, file, pickle_module=_AsPickle)
+    if not isinstance(file, (str, os.PathLike)):
+        torch.save(state, file, pickle_module=_AsPickle)
+        return
+    with replacing(Path(file)) as draft, open(draft, "wb") as stream:  # torch refuses the name of a draft
+        torch.save(state, stream, pickle_module=_AsPickle)
 
 
 @torch.no_grad()
